@@ -1,0 +1,1 @@
+"""Finding, decoding and ordering images; knows no training method."""

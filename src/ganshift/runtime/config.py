@@ -1,0 +1,78 @@
+"""The settings every training run has, whatever its method."""
+
+from abc import ABC
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+BUDGET_FIELDS = ("images", "iterations", "epochs")
+"""Ways to say how long to train; exactly one is set."""
+FREE_TO_CHANGE = frozenset(
+    {*BUDGET_FIELDS, "out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "device", "workers"}
+)
+"""Fields that may differ when a run is resumed: they change how long it runs and what it leaves, not what it learns."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise a `UserError` with the message unless the condition holds."""
+    if not condition:
+        raise UserError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(ABC):
+    """Settings of the loop. Progress, budgets and cadences count real images shown to the critics."""
+
+    out: Path
+    """Run folder. The same command run again resumes from it."""
+    images: int | None = None
+    """Budget: train until this many real images have been shown."""
+    iterations: int | None = None
+    """Budget in iterations (one generator update and the critic updates that go with it), instead of --images."""
+    epochs: float | None = None
+    """Budget in passes over the training images (the smaller of two folders), instead of --images."""
+    seed: int = 0
+    """Everything random follows from this number: start weights, order of images, flips, latents."""
+    device: str = "auto"
+    """Where to compute: auto (an accelerator if there is one), cpu, cuda, cuda:1, npu, mps."""
+    log_every: int
+    """Write a line to log.jsonl every so many images; its terms are means since the line before."""
+    sample_every: int
+    """Write a sample sheet every so many images."""
+    checkpoint_every: int
+    """Write a checkpoint, and the model that inference loads, every so many images."""
+    keep_checkpoints: int = 2
+    """How many of the newest checkpoints to keep."""
+    workers: int = 2
+    """Processes that decode images when the set is too large to be kept in memory."""
+    memory_budget: float = 2.0
+    """Decoded training images are kept in memory up to this many gigabytes (10^9 bytes); larger sets stream."""
+    ema_images: int
+    """Half-life, in images, of the averaged generator weights that sampling uses; 0 samples the raw weights."""
+
+    def __post_init__(self) -> None:
+        given = [name for name in BUDGET_FIELDS if getattr(self, name) is not None]
+        require(len(given) == 1, f"give one budget of --images, --iterations and --epochs, got {given or 'none'}")
+        for name in (*given, "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "memory_budget"):
+            require(getattr(self, name) > 0, f"{name} must be more than 0, got {getattr(self, name)}")
+        for name in ("workers", "ema_images", "seed"):
+            require(getattr(self, name) >= 0, f"{name} must be at least 0, got {getattr(self, name)}")
+
+    def budget(self, images_per_iteration: int, images_per_epoch: int) -> int:
+        """The budget in images, rounded up to whole iterations."""
+        if self.iterations is not None:
+            return self.iterations * images_per_iteration
+        wanted = self.images if self.images is not None else self.epochs * images_per_epoch  # type: ignore[operator]
+        return -int(-wanted // images_per_iteration) * images_per_iteration
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(map(_plain, value)) if isinstance(value, tuple) else value

@@ -1,15 +1,16 @@
 """Objectives of both methods, as pure functions to be minimised: tensors in, one scalar out.
 
 No weights, no logging, no device moves: a method's `step.py` weighs and names the terms.
-Sources: Gulrajani et al. 2017 (arXiv 1704.00028), Arjovsky et al. 2017 (arXiv 1701.07875), Yi et al. 2017 (arXiv 1704.02510).
+Sources: Arjovsky et al. 2017 (arXiv 1701.07875), Gulrajani et al. 2017 (arXiv 1704.00028), Yi et al. 2017 (arXiv
+1704.02510).
 """
 
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from .tensors import Images, Scalar
 
@@ -43,9 +44,10 @@ def gradient_penalty(
 ) -> Scalar:
     """Mean squared distance from 1 of the critic's slope at one random mixture per image pair (eq. 3, last term).
 
-    `mix` in [0, 1] says how much of the fake each mixture holds; by default it is drawn uniformly. `slope_epsilon` is
-    added under the square root of the slope, so that its derivative stays finite where the slope is zero. The norm is taken per image, over all its pixels. The critic must not mix
-    images of a batch (no batch norm), for all slopes come from one backward pass through the summed scores.
+    `mix` in [0, 1] says how much of the fake each mixture holds; by default it is drawn uniformly. The norm is taken per
+    image, over all its pixels; `slope_epsilon` is added under its square root, so that its derivative stays finite
+    where the slope is zero. The critic must not mix images of a batch (no batch norm), for all slopes come from one
+    backward pass through the summed scores.
     """
     if mix is None:
         mix = torch.rand(len(real), device=real.device, dtype=real.dtype)

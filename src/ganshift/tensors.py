@@ -1,8 +1,10 @@
 """Shape aliases and the one range convention: images are float tensors in [-1, 1], stored as uint8 in [0, 255]."""
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
+from torchvision.utils import make_grid
 
 Images = Float[Tensor, "n c h w"]
 """A batch of images in [-1, 1]."""
@@ -28,3 +30,25 @@ def from_uint8(stored: Bytes) -> Images:
 def to_uint8(images: Images) -> Bytes:
     """Round to the nearest stored level, clamping what lies outside [-1, 1]; inverts `from_uint8` exactly."""
     return ((images.detach().to(torch.float32) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def dequantize(stored: Bytes, noise: Images) -> Images:
+    """Spread each stored level over its own interval: 2(x/256 - 0.5) + noise/128, for `noise` uniform in [0, 1).
+
+    Keeps a critic from telling real images by their 256 levels (the scaling of the published 32-pixel code).
+    """
+    return 2 * (stored.to(torch.float32) / 256 - 0.5) + noise / 128
+
+
+def to_colour(images: Images) -> Float[Tensor, "n 3 h w"]:
+    """Show gray in three channels and transparency over white; colour stays as it is."""
+    if images.shape[1] == 4:
+        opacity = (images[:, 3:] + 1) / 2
+        return images[:, :3] * opacity + 1 - opacity
+    return images.expand(-1, 3, -1, -1)
+
+
+def sheet(images: Images, columns: int, margin: int = 2) -> UInt8[np.ndarray, "height width 3"]:
+    """Lay images out in rows of `columns`, as the pixels of one colour picture on white."""
+    stored = to_uint8(to_colour(images)).cpu()
+    return make_grid(stored, nrow=columns, padding=margin, pad_value=255).permute(1, 2, 0).numpy()

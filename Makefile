@@ -1,0 +1,40 @@
+# Everything runs in .venv, made by plain pip from the ordinary package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup demo test lint format clean
+
+help:
+	@echo "make setup   make $(VENV) and install ganshift with its development tools"
+	@echo "make demo    train both methods on bundled images and write runs/demo/report.html"
+	@echo "make test    run the whole test suite"
+	@echo "make lint    check formatting, style and types"
+	@echo "make format  put the code in the shape that lint wants"
+	@echo "make clean   remove $(VENV) and the tools' caches, not your runs"
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "ganshift needs Python 3.11 or newer; try make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/ganshift demo --out runs/demo
+
+test: setup
+	$(BIN)/pytest -n 2
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,252 @@
+"""The command line: one function a command, each importing what it needs when it runs."""
+
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, make_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from . import __version__
+from .errors import UserError
+from .runtime.config import BUDGET_FIELDS, RunConfig
+
+if TYPE_CHECKING:
+    from .runtime.loop import Outcome
+
+Config = TypeVar("Config", bound=RunConfig)
+
+USER_ERROR = 2
+"""Exit code when what was given cannot work; a stop by a signal exits with 128 + its number."""
+
+OVERVIEW = """\
+usage: ganshift COMMAND [OPTIONS]      ganshift COMMAND --help
+
+ganshift moves GANs and images between domains.
+
+  demo        train both methods on bundled images in minutes, and write a report
+  transfer    teach a pretrained generator a folder of images
+  dual        learn to translate between two unpaired folders of images
+  generate    draw images from a transfer run
+  translate   translate images with a dual run
+
+  ganshift transfer --data my-images/ --source digits32 --out runs/mine
+  ganshift generate runs/mine -n 64 -o sheet.png
+  ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings
+  ganshift translate runs/drawings holiday.jpg --to b -o drawn/
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        sys.stdout.write(OVERVIEW)
+        return 0
+    if given[0] == "--version":
+        sys.stdout.write(f"ganshift {__version__}\n")
+        return 0
+    from .runtime.log import say, show_warnings
+
+    show_warnings()
+    try:
+        return _command(given[0])(given[1:])
+    except UserError as error:
+        say(f"error: {error}")
+        return USER_ERROR
+    except KeyboardInterrupt:
+        say("stopped")
+        return 130
+
+
+def _command(name: str) -> Callable[[Sequence[str]], int]:
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"commands are {', '.join(COMMANDS)}"
+        raise UserError(f"there is no command {name!r}; {hint}")
+    return COMMANDS[name]
+
+
+def transfer(arguments: Sequence[str]) -> int:
+    """Parse and run `ganshift transfer`."""
+    from .transfer.config import PRESETS, TransferConfig
+
+    config, dry_run = parse_run(TransferConfig, PRESETS, "cifar10", arguments)
+    if dry_run:
+        return _show(config)
+    from .transfer.train import train
+
+    return _finish(train(config), f"ganshift generate {config.out} -n 64 -o {config.out}/sheet.png")
+
+
+def dual(arguments: Sequence[str]) -> int:
+    """Parse and run `ganshift dual`."""
+    from .dual.config import PRESETS, DualConfig
+
+    config, dry_run = parse_run(DualConfig, PRESETS, "sketch-photo", arguments)
+    if dry_run:
+        return _show(config)
+    from .dual.train import train
+
+    return _finish(train(config), f"ganshift translate {config.out} IMAGES... --to b -o translated/")
+
+
+def generate(arguments: Sequence[str]) -> int:
+    """Draw images from a transfer run."""
+    import tyro
+
+    @dataclass(frozen=True, kw_only=True)
+    class Generate:
+        """Draw images from a transfer run."""
+
+        run: tyro.conf.Positional[Path]
+        """Run folder of ganshift transfer."""
+        num_images: Annotated[int, tyro.conf.arg(name="num-images", aliases=["-n"])] = 64
+        """How many images."""
+        label: str | None = None
+        """Class to draw, by name or number; all in turn if left out."""
+        seed: int = 0
+        """The same seed gives the same images."""
+        batch_statistics: bool = False
+        """Normalise by the batch, as the published codes do, instead of by running statistics."""
+        out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+        """A name that ends in .png for one sheet; else a folder for one file an image."""
+        device: str = "auto"
+        """Where to compute."""
+
+    options = tyro.cli(Generate, prog="ganshift generate", args=arguments)
+    from .output import write_pictures
+    from .models import Generator
+
+    model = Generator.from_pretrained(options.run, options.device)
+    pictures = model.sample(
+        options.num_images, options.label, options.seed, batch_statistics=options.batch_statistics
+    )
+    return _say_written(write_pictures(pictures, options.out))
+
+
+def translate(arguments: Sequence[str]) -> int:
+    """Translate images with a dual run."""
+    import tyro
+
+    @dataclass(frozen=True, kw_only=True)
+    class Translate:
+        """Translate images with a dual run, each at its own size."""
+
+        run: tyro.conf.Positional[Path]
+        """Run folder of ganshift dual."""
+        images: tyro.conf.Positional[tuple[Path, ...]]
+        """Images, or folders of images."""
+        to: Literal["a", "b"] = "b"
+        """Domain to translate to."""
+        out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+        """Folder for the translations, which keep the names of their images."""
+        device: str = "auto"
+        """Where to compute."""
+
+    options = tyro.cli(Translate, prog="ganshift translate", args=arguments)
+    from .output import translate_files
+    from .models import Translator
+
+    model = Translator.from_pretrained(options.run, options.device)
+    return _say_written(translate_files(model, options.images, options.to, options.out))
+
+
+def demo(arguments: Sequence[str]) -> int:
+    """Run the demo."""
+    import tyro
+
+    from .demo import DemoConfig, run_demo
+
+    outcome = run_demo(tyro.cli(DemoConfig, prog="ganshift demo", args=arguments))
+    return outcome
+
+
+def parse_run(
+    config_class: type[Config], presets: dict[str, dict[str, Any]], default_preset: str, arguments: Sequence[str]
+) -> tuple[Config, bool]:
+    """Settings of a run from a preset and the command line, and whether only to show them.
+
+    A budget on the command line replaces the preset's, whichever of the three ways it is given in.
+    """
+    import tyro
+
+    chosen, budget_given = _scan(arguments, default_preset, presets)
+    overrides = {name: value for name, value in presets[chosen].items() if not (budget_given and name in BUDGET_FIELDS)}
+    types = {field.name: field.type for field in fields(config_class)}
+    # tyro shows a field's default in the help, so that of a preset has to be the default of a class. Its checks wait
+    # for the real class, whose errors are one line.
+    settings = make_dataclass(
+        config_class.__name__,
+        [(name, types[name], value) for name, value in overrides.items()],
+        bases=(config_class,),
+        frozen=True,
+        kw_only=True,
+        namespace={"__post_init__": lambda self: None, "__doc__": config_class.__doc__},
+    )
+
+    @dataclass(frozen=True, kw_only=True)
+    class Choices:
+        """Where the settings start from, and whether to run."""
+
+        preset: Literal[tuple(presets)] = chosen  # type: ignore[valid-type]
+        """Settings to start from; the other options change them."""
+        dry_run: bool = False
+        """Print the resolved settings and stop."""
+
+    def parse(
+        choices: tyro.conf.OmitArgPrefixes[Choices],
+        settings: tyro.conf.OmitArgPrefixes[settings],  # type: ignore[valid-type]
+    ) -> tuple[Any, bool]:
+        return settings, choices.dry_run
+
+    command = config_class.__name__.removesuffix("Config").lower()
+    parsed, dry_run = tyro.cli(parse, prog=f"ganshift {command}", description=config_class.__doc__, args=arguments)
+    return config_class(**{field.name: getattr(parsed, field.name) for field in fields(config_class)}), dry_run
+
+
+def _scan(arguments: Sequence[str], default_preset: str, presets: dict[str, Any]) -> tuple[str, bool]:
+    """The preset asked for, and whether a budget is among the options; both must be known before parsing."""
+    preset, budget_given = default_preset, False
+    for name, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, attached = name.partition("=")
+        if name == "--preset":
+            preset = attached if equals else value
+        budget_given |= name.removeprefix("--") in BUDGET_FIELDS
+    return (preset if preset in presets else default_preset), budget_given
+
+
+def _show(config: RunConfig) -> int:
+    import json
+
+    sys.stdout.write(json.dumps(config.to_json(), indent=2) + "\n")
+    return 0
+
+
+def _finish(outcome: "Outcome", next_step: str) -> int:
+    from .runtime.log import say
+
+    if outcome.stopped_by:
+        return 128 + outcome.stopped_by
+    say(f"done: {outcome.images:,} images in {outcome.seconds / 60:.1f} min. Next: {next_step}")
+    return 0
+
+
+def _say_written(paths: Sequence[Path]) -> int:
+    from .runtime.log import say
+
+    say(f"wrote {paths[0]}" if len(paths) == 1 else f"wrote {len(paths)} images to {paths[0].parent}")
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "demo": demo,
+    "transfer": transfer,
+    "dual": dual,
+    "generate": generate,
+    "translate": translate,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""CIFAR-10 and CIFAR-100 in their published form, python pickles, read without trusting them.
+
+A pickle is a program. This one may call nothing but two stand-ins written here, which note what array is meant; not
+even NumPy's own types are within its reach, because `numpy.ndarray` called with hostile arguments can crash Python.
+"""
+
+import io
+import pickle
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from ..errors import UserError
+from .sources import Source
+
+Split = Literal["train", "test"]
+
+_FILES = {"train": re.compile(r"data_batch_\d+|train"), "test": re.compile(r"test_batch|test")}
+_NAMES = ("batches.meta", "meta")
+
+
+@dataclass(frozen=True)
+class CifarImages:
+    """One split, in the order of the files."""
+
+    images: UInt8[np.ndarray, "n 3 32 32"]
+    labels: Int64[np.ndarray, " n"]
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+def is_cifar(source: Source) -> bool:
+    """Whether the place holds CIFAR batches: data_batch_1 and so on, or train or test beside meta."""
+    tops = {name for name in source.names if "/" not in name}
+    return any(re.fullmatch(r"data_batch_\d+|test_batch", name) for name in tops) or (
+        "meta" in tops and bool(tops & {"train", "test"})
+    )
+
+
+def read_cifar(source: Source, split: Split) -> CifarImages:
+    """All images of a split; fine labels for CIFAR-100."""
+    files = [name for name in source.names if _FILES[split].fullmatch(name)]
+    if not files:
+        raise UserError(
+            f"{source.where} has no CIFAR batch of the {split} split; put its files there or give the other"
+        )
+    images: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    names: list[str] = []
+    for file in files:
+        batch = _unpickle(source, file)
+        try:
+            pixels = batch["data"].to_numpy()
+            given = batch["fine_labels"] if "fine_labels" in batch else batch["labels"]
+            numbers = np.asarray(given, dtype=np.int64)
+            if pixels.dtype != np.uint8 or numbers.shape != (len(pixels),) or numbers.min(initial=0) < 0:
+                raise ValueError("data and labels do not fit each other")
+            images.append(pixels.reshape(-1, 3, 32, 32))
+        except (KeyError, AttributeError, TypeError, ValueError, OverflowError) as error:
+            raise UserError(f"{source.where}/{file} is no CIFAR batch ({error!s}); download it again") from error
+        labels.append(numbers)
+        names.extend(f"{file}/{index:05d}" for index in range(len(numbers)))
+    all_labels = np.concatenate(labels)
+    num_classes = int(all_labels.max(initial=0)) + 1
+    return CifarImages(np.concatenate(images), all_labels, _class_names(source, num_classes), tuple(names))
+
+
+def _class_names(source: Source, num_classes: int) -> tuple[str, ...]:
+    """Names from the meta file; numbers as text where there is none."""
+    for file in _NAMES:
+        if file in source.names:
+            meta = _unpickle(source, file)
+            names = meta.get("fine_label_names") or meta.get("label_names")
+            if isinstance(names, list) and len(names) >= num_classes:
+                return tuple(map(_text, names))
+    return tuple(map(str, range(num_classes)))
+
+
+class _DtypeStandIn:
+    """Takes the place of `numpy.dtype`: remembers a type code."""
+
+    def __init__(self, code: Any, align: Any = False, copy: Any = False):
+        self.code = _text(code)
+        self.order = "|"
+
+    def __setstate__(self, state: Any) -> None:
+        self.order = _text(state[1])
+
+
+class _ArrayStandIn:
+    """Takes the place of `numpy.core.multiarray._reconstruct`: remembers shape, type and bytes."""
+
+    def __init__(self, subtype: Any, shape: Any, code: Any):
+        self.state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def to_numpy(self) -> np.ndarray:
+        _, shape, dtype, is_fortran, raw = self.state
+        if dtype.code not in ("u1", "i4", "i8") or dtype.order not in ("|", "<", ">", "="):
+            raise ValueError(f"holds values of type {dtype.code!r}")
+        flat = np.frombuffer(raw, dtype=np.dtype(dtype.code).newbyteorder(dtype.order))
+        return flat.reshape(tuple(shape), order="F" if is_fortran else "C")
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        match module, name:
+            case ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct"):
+                return _ArrayStandIn
+            case ("numpy", "ndarray"):
+                return "ndarray"  # only ever the first argument of the one above
+            case ("numpy", "dtype"):
+                return _DtypeStandIn
+        raise pickle.UnpicklingError(f"asks for {module}.{name}, which is not allowed")
+
+
+def _unpickle(source: Source, file: str) -> dict[str, Any]:
+    """The dictionary in a file, with text keys whatever Python wrote it."""
+    try:
+        found = _Unpickler(io.BytesIO(source.read(file)), encoding="bytes").load()
+        return {_text(key): value for key, value in found.items()}
+    except Exception as error:  # hostile or damaged bytes make an unpickler raise anything
+        reason = " ".join(str(error).split())[:80]
+        raise UserError(f"{source.where}/{file} is no CIFAR file ({reason}); remove or replace it") from error
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)

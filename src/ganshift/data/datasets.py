@@ -1,0 +1,225 @@
+"""Image sets: a folder, class folders, a zip or CIFAR batches as one indexable set of uint8 images of one size."""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Int, Int64, UInt8
+from PIL import Image
+
+from ..errors import UserError
+from ..tensors import Bytes
+from .cifar import Split, is_cifar, read_cifar
+from .decoding import Progress, decode_all, probe_all, sample_channels
+from .images import UnreadableImage, bombs_are_errors, fit_picture, load_picture
+from .layouts import enter_split, is_image, label_by_folder, nothing_found
+from .sources import Source, locate
+
+logger = logging.getLogger("ganshift")
+
+MEMORY_BUDGET_BYTES = 2e9
+"""Sets whose decoded images fit into this many bytes are kept in memory."""
+
+
+@final
+class ImageSet:
+    """Images of one size and channel count, in a fixed order, with or without classes.
+
+    Either all pixels are in memory, or a source of files is, and reading decodes them. It can be pickled, so that
+    worker processes can read.
+    """
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        labels: Int64[np.ndarray, " n"] | None,
+        classes: tuple[str, ...],
+        channels: int,
+        size: int,
+        content_hash: str,
+        quarantined: Sequence[tuple[str, str]] = (),
+        pixels: Bytes | None = None,
+        source: Source | None = None,
+    ):
+        assert (pixels is None) != (source is None), "pixels or a source"
+        assert labels is None or len(labels) == len(names), "one label per image"
+        self.names = names
+        self.labels = labels
+        self.classes = classes
+        self.channels = channels
+        self.size = size
+        self.content_hash = content_hash
+        """Changes with names, classes, contents, size or channels; the same on every machine."""
+        self.quarantined = list(quarantined)
+        """Files set aside, as (name, reason)."""
+        self._pixels = pixels
+        self._source = source
+        self._broken: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def streams(self) -> bool:
+        """Whether images are decoded when they are read."""
+        return self._source is not None
+
+    def read(self, indices: Sequence[int] | Int[np.ndarray, " k"]) -> Bytes:
+        """The images of these numbers, as a tensor of its own."""
+        if self._pixels is not None:
+            # NumPy copies in this thread; torch would wake its thread pool, which costs milliseconds on a busy machine.
+            return torch.from_numpy(self._pixels.numpy()[np.asarray(indices, dtype=np.int64)])
+        images = np.empty((len(indices), self.channels, self.size, self.size), dtype=np.uint8)
+        with bombs_are_errors():
+            for row, index in enumerate(indices):
+                images[row] = self._decode(int(index))
+        return torch.from_numpy(images)
+
+    def set_aside(self, name: str, reason: str) -> None:
+        """Quarantine a file that turned out broken after opening; says so once."""
+        if name not in self._broken:
+            self._broken.add(name)
+            self.quarantined.append((name, reason))
+            logger.warning("%s: %s; the next image stands in for it from now on", name, reason)
+
+    def _decode(self, index: int) -> UInt8[np.ndarray, "c h w"]:
+        """The image, or the next readable one of its class, so that order and labels do not depend on the past."""
+        assert self._source is not None
+        for offset in range(len(self)):
+            other = (index + offset) % len(self)
+            if self.labels is not None and self.labels[other] != self.labels[index]:
+                continue
+            name = self.names[other]
+            if name in self._broken:
+                continue
+            try:
+                return fit_picture(load_picture(self._source.read(name), for_size=self.size), self.size, self.channels)
+            except UnreadableImage as error:
+                self.set_aside(name, str(error))
+        raise UserError(
+            f"{self._source.where}: no readable image is left to stand in for {self.names[index]}; restore it"
+        )
+
+
+def open_images(
+    path: Path,
+    size: int,
+    *,
+    channels: int | None = None,
+    memory_budget_bytes: int | float = MEMORY_BUDGET_BYTES,
+    split: Split = "train",
+    progress: Progress | None = None,
+) -> ImageSet:
+    """Open a folder, a zip, a folder inside a zip, or CIFAR batches.
+
+    Where train and test (or val) folders lie side by side, `split` chooses. Class folders give labels: at least two,
+    with every readable image below one of them. Unreadable files are set aside with one warning. `channels` is the
+    most frequent natural channel count unless given. `progress` is called with (images done, images in all).
+    """
+    source = enter_split(locate(path), split)
+    if is_cifar(source):
+        found = read_cifar(source, split)
+        source.close()
+        return open_array(found.images, found.labels, found.classes, found.names, size, channels)
+    return open_source(source, size, channels, memory_budget_bytes, progress, classes_from_folders=True)
+
+
+def open_array(
+    images: UInt8[np.ndarray, "n c h w"],
+    labels: Int[np.ndarray, " n"] | None = None,
+    classes: tuple[str, ...] = (),
+    names: Sequence[str] | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+) -> ImageSet:
+    """An image set from memory, resized to `size` (or else to its height); `channels` converts, as for files."""
+    assert len(images) > 0, "at least one image"
+    size = images.shape[2] if size is None else size
+    channels = images.shape[1] if channels is None else channels
+    if images.shape[1:] != (channels, size, size):
+        images = np.stack([fit_picture(_to_picture(image), size, channels) for image in images])
+    names = [f"{index:05d}" for index in range(len(images))] if names is None else names
+    labels = None if labels is None else labels.astype(np.int64)
+    digest = hashlib.sha256(images.tobytes()).hexdigest()
+    return ImageSet(
+        names=tuple(names),
+        labels=labels,
+        classes=classes,
+        channels=channels,
+        size=size,
+        content_hash=_content_hash(names, labels, classes, [digest], size, channels),
+        pixels=torch.from_numpy(np.ascontiguousarray(images)),
+    )
+
+
+def open_source(
+    source: Source,
+    size: int,
+    channels: int | None,
+    memory_budget_bytes: int | float,
+    progress: Progress | None,
+    *,
+    classes_from_folders: bool,
+) -> ImageSet:
+    """An image set of all image files of a source."""
+    files = [name for name in source.names if is_image(name)]
+    if not files:
+        raise UserError(nothing_found(source))
+    wanted = sample_channels(source, files) if channels is None else channels
+    in_memory = len(files) * wanted * size * size <= memory_budget_bytes
+    read = decode_all if in_memory else probe_all
+    with bombs_are_errors():
+        found = read(source, files, size, wanted, progress)
+        if channels is None and (usual := found.usual_channels) not in (None, wanted):
+            wanted = usual
+            found = read(source, files, size, wanted, progress)
+    source.close()
+    quarantined = [(name, reason) for name, reason in zip(files, found.reasons, strict=True) if reason is not None]
+    good = [index for index, reason in enumerate(found.reasons) if reason is None]
+    if not good:
+        (name, reason) = quarantined[0]
+        raise UserError(
+            f"{source.where}: none of {len(files)} image files can be read (the first: {name}, {reason}); replace them"
+        )
+    _warn_of_quarantine(source.where, quarantined, len(files))
+    names = tuple(files[index] for index in good)
+    labels, classes = label_by_folder(names) if classes_from_folders else (None, ())
+    digests = [found.digests[index] for index in good]
+    return ImageSet(
+        names=names,
+        labels=labels,
+        classes=classes,
+        channels=wanted,
+        size=size,
+        content_hash=_content_hash(names, labels, classes, digests, size, wanted),
+        quarantined=quarantined,
+        pixels=found.pixels,
+        source=None if in_memory else source,
+    )
+
+
+def _warn_of_quarantine(where: str, quarantined: Sequence[tuple[str, str]], num_files: int) -> None:
+    if quarantined:
+        first = "; ".join(f"{name}: {reason}" for name, reason in quarantined[:3])
+        more = "; ..." if len(quarantined) > 3 else ""
+        logger.warning("%s: left out %d of %d files (%s%s)", where, len(quarantined), num_files, first, more)
+
+
+def _content_hash(
+    names: Sequence[str],
+    labels: Int64[np.ndarray, " n"] | None,
+    classes: tuple[str, ...],
+    digests: Sequence[str],
+    size: int,
+    channels: int,
+) -> str:
+    content = (size, channels, tuple(classes), tuple(names), None if labels is None else labels.tolist(), list(digests))
+    return hashlib.sha256(repr(content).encode()).hexdigest()
+
+
+def _to_picture(image: UInt8[np.ndarray, "c h w"]) -> Image.Image:
+    return Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))

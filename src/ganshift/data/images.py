@@ -1,0 +1,163 @@
+"""Decode single pictures: whatever is in the file becomes an upright L, RGB or RGBA picture, or one clear refusal."""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+"""Files with these endings, in either case, are taken for images; all others are passed over."""
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+"""Decoders that may be tried. Pillow knows more, but some of them start other programs."""
+MAX_PIXELS = 80_000_000
+"""Larger pictures are refused: this is below the size at which Pillow itself begins to suspect an attack."""
+
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_DEEP = ("I", "F")  # how the names of modes with more than 8 bits begin: I, I;16, I;16B, F
+_ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+
+
+class UnreadableImage(Exception):  # noqa: N818 - it names a thing that is set aside, not a failure of the run
+    """A file that is no usable picture; the message is a short reason."""
+
+
+@contextmanager
+def bombs_are_errors() -> Iterator[None]:
+    """Let Pillow's warning about a suspiciously large picture be an error inside the block.
+
+    Enter it in the thread that starts the others: the list of warning filters belongs to the whole process.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def load_picture(source: Path | bytes | io.IOBase, for_size: int | None = None) -> Image.Image:
+    """Decode the first frame, turn it upright and give it in mode L, RGB or RGBA.
+
+    RGBA comes back only when some pixel is really transparent. 16-bit values are scaled from 0..65535 to 0..255, and
+    so are float values, unless none is above 1: then the file is taken to hold 0..1. With `for_size`, a JPEG may come
+    back smaller, but at least twice that size: decoding large photographs this way is several times faster.
+    """
+    picture = _open(source)
+    try:
+        if for_size is not None:
+            picture.draft(None, (2 * for_size, 2 * for_size))  # None keeps the mode
+        picture.load()
+        return _plain(_upright(picture))
+    except Exception as error:
+        raise _refusal(error) from error
+
+
+def natural_channels(picture: Image.Image) -> int:
+    """How many channels a loaded picture has: 1 for gray, 3 for colour, 4 for colour with transparency."""
+    return len(picture.getbands())
+
+
+def probe_channels(source: Path | bytes | io.IOBase) -> int:
+    """The same number from the head of a file alone; only a picture that may be transparent is decoded in full."""
+    picture = _open(source)
+    if _may_be_transparent(picture):
+        try:
+            picture.load()
+            return natural_channels(_plain(picture))
+        except Exception as error:
+            raise _refusal(error) from error
+    return 1 if picture.mode in ("1", "L") or picture.mode.startswith(_DEEP) else 3
+
+
+def fit_picture(picture: Image.Image, size: int, channels: int) -> UInt8[np.ndarray, "c h w"]:
+    """Cut out the largest centred square and resize it, antialiased, to `size`; transparency goes over white.
+
+    It equals resizing the shorter side to `size` and cropping the centre, without the work on what is cropped away.
+    """
+    assert size >= 1
+    assert channels in _MODES
+    if picture.mode == "RGBA" and channels != 4:
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    if picture.mode != _MODES[channels]:
+        picture = picture.convert(_MODES[channels])
+    side = min(picture.size)
+    # Whole-pixel offsets: a picture that already has the right height must not be blurred by half a pixel.
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    box = (left, top, left + side, top + side)
+    square = picture.crop(box) if side == size else picture.resize((size, size), Image.Resampling.BICUBIC, box)
+    pixels = np.asarray(square)
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _open(source: Path | bytes | io.IOBase) -> Image.Image:
+    """Look at the head of the file; pixels are decoded later."""
+    try:
+        data: Any = (
+            source if isinstance(source, bytes) else source.read_bytes() if isinstance(source, Path) else source.read()
+        )
+    except OSError as error:
+        raise UnreadableImage(f"cannot be read ({error.strerror})") from error
+    if not data:
+        raise UnreadableImage("empty file")
+    try:
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Exception as error:
+        raise _refusal(error) from error
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise UnreadableImage(f"too large: {width} x {height} is more than {MAX_PIXELS:,} pixels")
+    return picture
+
+
+def _refusal(error: Exception) -> UnreadableImage | MemoryError:
+    """What to raise in place of what a decoder raised: damaged bytes make decoders raise almost anything."""
+    if isinstance(error, MemoryError):  # the machine is at fault, not the file
+        return error
+    if isinstance(error, UnidentifiedImageError):
+        return UnreadableImage("not a JPEG, PNG, WebP, BMP, TIFF or GIF picture")
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return UnreadableImage(f"too large: more than {MAX_PIXELS:,} pixels")
+    if "truncated" in str(error).lower():
+        return UnreadableImage("truncated file")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UnreadableImage(f"damaged file ({reason[:80]})")
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Apply the orientation that a camera noted."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # broken notes of the camera say nothing about the pixels: keep the picture as it is
+        return picture
+
+
+def _may_be_transparent(picture: Image.Image) -> bool:
+    return picture.mode in _ALPHA or "transparency" in picture.info
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    """Bring any of Pillow's modes to L, RGB or RGBA."""
+    if picture.mode.startswith(_DEEP):
+        return _from_deep(picture)
+    if not _may_be_transparent(picture):
+        if picture.mode in ("L", "RGB"):
+            return picture
+        return picture.convert("L" if picture.mode == "1" else "RGB")
+    is_gray = picture.mode in ("1", "L", "LA", "La")
+    if picture.mode == "La":  # premultiplied gray converts to nothing but LA
+        picture = picture.convert("LA")
+    picture = picture.convert("RGBA")
+    if picture.getchannel("A").getextrema() == (255, 255):  # an alpha channel that hides nothing
+        return picture.convert("L" if is_gray else "RGB")
+    return picture
+
+
+def _from_deep(picture: Image.Image) -> Image.Image:
+    values = np.nan_to_num(np.asarray(picture).astype(np.float64))
+    is_unit_range = picture.mode == "F" and values.max() <= 1
+    levels = values * 255 if is_unit_range else values * (255 / 65535)
+    return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))

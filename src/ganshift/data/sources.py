@@ -1,0 +1,187 @@
+"""Where files come from: a folder, or a zip that is read in place; both are a list of names and a way to read one."""
+
+import os
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from .images import UnreadableImage
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+"""Larger files are refused unread; a zip member can claim to unpack to any size."""
+
+
+class Source(ABC):
+    """Files below one place, under sorted relative names with forward slashes; it can be pickled."""
+
+    where: str
+    """The place as the user would write it, for messages."""
+    names: tuple[str, ...]
+    """All files below, except hidden ones."""
+
+    @abstractmethod
+    def below(self, prefix: str) -> "Source":
+        """The part whose names begin with the prefix, which ends in a slash and is cut off them."""
+
+    @abstractmethod
+    def num_bytes(self, name: str) -> int:
+        """Length of the file when read."""
+
+    @abstractmethod
+    def read_bytes(self, name: str, limit: int) -> bytes:
+        """The first `limit` bytes."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of open files; reading opens them again."""
+
+    def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
+        """The file, or its first `limit` bytes; `UnreadableImage` if it is too long or cannot be read at all."""
+        try:
+            if (length := self.num_bytes(name)) > MAX_FILE_BYTES:
+                raise UnreadableImage(f"too large: {length:,} bytes is more than {MAX_FILE_BYTES:,}")
+            return self.read_bytes(name, limit)
+        # A damaged, encrypted or oddly compressed zip member has no error type of its own.
+        except (OSError, EOFError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            raise UnreadableImage(f"cannot be read ({' '.join(str(error).split())[:80]})") from error
+
+    def folders(self) -> list[str]:
+        """Names of the folders directly in this place that hold files at any depth."""
+        return sorted({name.split("/", 1)[0] for name in self.names if "/" in name})
+
+    def has_files_at_top(self) -> bool:
+        """Whether some file lies directly in this place."""
+        return any("/" not in name for name in self.names)
+
+
+class Folder(Source):
+    """Files of a folder and of all folders below it, following links but never in circles."""
+
+    def __init__(self, path: Path, names: tuple[str, ...] | None = None):
+        self.path = path
+        self.where = str(path)
+        self.names = _walk(path) if names is None else names
+
+    def below(self, prefix: str) -> "Folder":
+        """See `Source`."""
+        return Folder(self.path / prefix, _cut(self.names, prefix))
+
+    def num_bytes(self, name: str) -> int:
+        """See `Source`."""
+        return (self.path / name).stat().st_size
+
+    def read_bytes(self, name: str, limit: int) -> bytes:
+        """See `Source`."""
+        with (self.path / name).open("rb") as file:
+            return file.read(limit)
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+class Archive(Source):
+    """Members of a zip below a prefix. Nothing is ever extracted to disk."""
+
+    def __init__(self, path: Path, prefix: str = "", names: tuple[str, ...] | None = None):
+        self.path = path
+        self.prefix = prefix
+        self.where = f"{path}/{prefix}".rstrip("/")
+        self._opened: tuple[int, zipfile.ZipFile] | None = None
+        self.names = self._members() if names is None else names
+
+    def below(self, prefix: str) -> "Archive":
+        """See `Source`. The open zip is shared."""
+        part = Archive(self.path, self.prefix + prefix, _cut(self.names, prefix))
+        part._opened = self._opened
+        return part
+
+    def num_bytes(self, name: str) -> int:
+        """What the zip claims; no more than this is ever unpacked."""
+        return self._zip().getinfo(self.prefix + name).file_size
+
+    def read_bytes(self, name: str, limit: int) -> bytes:
+        """See `Source`."""
+        with self._zip().open(self.prefix + name) as member:
+            return member.read(limit)
+
+    def close(self) -> None:
+        """See `Source`."""
+        if self._opened is not None:
+            self._opened[1].close()
+            self._opened = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
+
+    def _zip(self) -> zipfile.ZipFile:
+        # A forked worker inherits the file position of its parent's handle, so each process opens its own.
+        if self._opened is None or self._opened[0] != os.getpid() or self._opened[1].fp is None:
+            self._opened = (os.getpid(), zipfile.ZipFile(self.path))
+        return self._opened[1]
+
+    def _members(self) -> tuple[str, ...]:
+        try:
+            members = {member.filename for member in self._zip().infolist() if not member.is_dir()}
+        except (OSError, zipfile.BadZipFile) as error:
+            raise UserError(f"{self.path} is a damaged zip ({error}); download or pack it again") from error
+        return tuple(sorted(name for name in members if not any(map(_is_hidden, name.split("/")))))
+
+
+def locate(path: Path) -> Source:
+    """The folder, the zip, or the folder inside a zip (such as data.zip/train) that a path names."""
+    if path.is_dir():
+        return Folder(path)
+    if path.is_file():
+        if not zipfile.is_zipfile(path):
+            raise UserError(f"{path} is neither a folder nor a zip; give a folder of images or a zip of one")
+        return Archive(path)
+    for parent in path.parents:
+        if parent.is_file() and zipfile.is_zipfile(parent):
+            return _inside(Archive(parent), path.relative_to(parent).as_posix())
+    raise UserError(f"{path} does not exist; give a folder of images, a zip of one, or a folder inside a zip")
+
+
+def _inside(archive: Archive, inner: str) -> Source:
+    """The folder of an archive, also when the whole archive lies below one top folder."""
+    tops = archive.folders()
+    for prefix in (f"{inner}/", *(f"{top}/{inner}/" for top in tops[:1] if len(tops) == 1)):
+        if any(name.startswith(prefix) for name in archive.names):
+            return archive.below(prefix)
+    root = archive.below(f"{tops[0]}/") if len(tops) == 1 else archive
+    there = ", ".join(root.folders()[:8]) or "no folders"
+    raise UserError(f"{archive.path} has no folder {inner}; it holds {there}")
+
+
+def _walk(path: Path) -> tuple[str, ...]:
+    names: list[str] = []
+
+    def visit(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> None:
+        status = folder.stat()
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:  # a link back to a folder we are in
+            return
+        try:
+            entries = list(os.scandir(folder))
+        except OSError as error:
+            raise UserError(f"{folder} cannot be listed ({error.strerror}); change its permissions") from error
+        for entry in entries:
+            if _is_hidden(entry.name):
+                continue
+            if entry.is_dir():
+                visit(folder / entry.name, f"{prefix}{entry.name}/", above | {identity})
+            else:
+                names.append(prefix + entry.name)
+
+    visit(path, "", frozenset())
+    return tuple(sorted(names))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _cut(names: tuple[str, ...], prefix: str) -> tuple[str, ...]:
+    return tuple(name.removeprefix(prefix) for name in names if name.startswith(prefix))

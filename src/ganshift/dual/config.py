@@ -1,0 +1,181 @@
+"""The settings of a DualGAN run (Yi et al. 2017, arXiv 1704.02510) and its presets; no torch here, for `--help`."""
+
+import logging
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from ..runtime.config import RunConfig, require
+
+PUBLISHED_LEVELS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class DualConfig(RunConfig):
+    """One run of unpaired translation between the domains a and b. Defaults follow the published code."""
+
+    data: Path | None = None
+    """Folder or zip with train/A and train/B (and val/A, val/B); instead of --a and --b."""
+    a: Path | None = None
+    """Folder or zip of the images of domain a; goes with --b."""
+    b: Path | None = None
+    """Folder or zip of the images of domain b; goes with --a."""
+    size: int = 256
+    """Side, in pixels, of the square images trained on: any number from 32 up, since the critic halves five times."""
+    channels_a: int | None = None
+    """Channels of domain a: 1 (gray), 3 (RGB) or 4 (RGBA); by default what its images have."""
+    channels_b: int | None = None
+    """Channels of domain b, likewise."""
+    generator_width: int = 64
+    """Channels after the first layer of the generators; the deepest layers have eight times as many."""
+    critic_width: int = 64
+    """Channels after the first layer of the critics; the deepest layers have eight times as many."""
+    levels: int | None = None
+    """Halvings in the generators; by default as many as bring `size` to one pixel, at most the published 8."""
+    loss: Literal["wgan-gp", "wgan", "classic"] = "wgan-gp"
+    """Adversarial objective: Wasserstein with gradient penalty, Wasserstein with clipped weights, or cross-entropy."""
+    critic: Literal["global", "patch"] = "global"
+    """One score per image, or a map of scores of overlapping patches."""
+    reconstruction: Literal["l1", "l2"] = "l1"
+    """How a round trip is compared with its start: mean absolute or mean squared difference."""
+    weight_a: float = 500.0
+    """Weight of the round trips a to b to a; 1000 in the published runs on drawings and facades."""
+    weight_b: float = 500.0
+    """Weight of the round trips b to a to b."""
+    penalty: float = 10.0
+    """Weight of the gradient penalty; only with --loss wgan-gp."""
+    clip: float = 0.01
+    """Critic weights are clipped to plus or minus this after each of their steps; only with --loss wgan."""
+    critic_steps: int = 1
+    """Critic steps per generator step (n_critic): published default 1, paper 2 to 4."""
+    dropout: float = 0.0
+    """Probability of dropping a value after the first three doublings of a generator, while training."""
+    batch: int = 1
+    """Images of each domain per step."""
+    learning_rate: float = 5e-5
+    """Step size of both optimisers."""
+    optimizer: Literal["rmsprop", "adam"] = "rmsprop"
+    """TensorFlow's RMSProp as published, or Adam."""
+    beta1: float = 0.5
+    """Adam's decay of the mean gradient; only with --optimizer adam."""
+    flip: bool = True
+    """Mirror every other training image at random."""
+    as_published: bool = False
+    """Restore what the published code does and we repaired: a norm at the 1x1 bottleneck (so that nothing passes it),
+    biases in front of norms, 8 levels whatever the size (which must be a power of two), no flips, and `dropout` above
+    0 taken as the probability of keeping. Left repaired: gray images, all test images, resume, precision, RGB order."""
+    log_every: int = 100
+    """Write a line to log.jsonl every so many images; its terms are means since the line before."""
+    sample_every: int = 2000
+    """Write a sample sheet every so many images."""
+    checkpoint_every: int = 5000
+    """Write a checkpoint, and the model that inference loads, every so many images."""
+    ema_images: int = 500
+    """Half-life, in images, of the averaged generator weights that sampling uses; 0, as published, samples the raw."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pair = self.a is not None and self.b is not None
+        require(
+            pair if self.data is None else self.a is None and self.b is None,
+            f"give --data, or both --a and --b; got data={self.data}, a={self.a}, b={self.b}",
+        )
+        require(self.size >= 32, f"size must be at least 32 (the critic halves it five times), got {self.size}")
+        for name in ("channels_a", "channels_b"):
+            require(getattr(self, name) in (None, 1, 3, 4), f"{name} must be 1, 3 or 4, got {getattr(self, name)}")
+        for name in ("generator_width", "critic_width", "critic_steps", "batch"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("weight_a", "weight_b", "penalty"):
+            require(getattr(self, name) >= 0, f"{name} must be at least 0, got {getattr(self, name)}")
+        for name in ("clip", "learning_rate"):
+            require(getattr(self, name) > 0, f"{name} must be more than 0, got {getattr(self, name)}")
+        for name, choices in (
+            ("loss", ("wgan-gp", "wgan", "classic")),
+            ("critic", ("global", "patch")),
+            ("reconstruction", ("l1", "l2")),
+            ("optimizer", ("rmsprop", "adam")),
+        ):
+            require(getattr(self, name) in choices, f"{name} must be one of {choices}, got {getattr(self, name)}")
+        require(0 <= self.beta1 < 1, f"beta1 must be at least 0 and less than 1, got {self.beta1}")
+        top = "at most 1 (the probability of keeping)" if self.as_published else "less than 1"
+        require(
+            0 <= self.dropout <= 1 and self.drop_probability < 1,
+            f"dropout must be at least 0 and {top}, got {self.dropout}",
+        )
+        require(
+            self.levels is None or 1 <= self.levels <= PUBLISHED_LEVELS,
+            f"levels must be from 1 to {PUBLISHED_LEVELS}, got {self.levels}",
+        )
+        if self.as_published:
+            require(self.size & (self.size - 1) == 0, f"size must be a power of two with as_published, got {self.size}")
+            require(
+                self.levels in (None, PUBLISHED_LEVELS),
+                f"levels must be {PUBLISHED_LEVELS} with as_published, got {self.levels}; leave it out",
+            )
+        self._warn_of_ignored_settings()
+
+    def _warn_of_ignored_settings(self) -> None:
+        defaults = {field.name: field.default for field in fields(self)}
+        for name, used, needs in (
+            ("penalty", self.loss == "wgan-gp", "loss wgan-gp"),
+            ("clip", self.loss == "wgan", "loss wgan"),
+            ("beta1", self.optimizer == "adam", "optimizer adam"),
+        ):
+            if not used and getattr(self, name) != defaults[name]:
+                logging.getLogger("ganshift").warning(
+                    "%s %s is ignored: it goes with %s only", name, getattr(self, name), needs
+                )
+
+    @property
+    def num_levels(self) -> int:
+        """Halvings of the generators."""
+        if self.as_published:
+            return PUBLISHED_LEVELS
+        return self.levels or min((self.size - 1).bit_length(), PUBLISHED_LEVELS)
+
+    @property
+    def drop_probability(self) -> float:
+        """Probability of dropping a value; the published code drops nothing at 0 and keeps with `dropout` above."""
+        return 1 - self.dropout if self.as_published and self.dropout > 0 else self.dropout
+
+    @property
+    def flips(self) -> bool:
+        """Whether training images are mirrored; in the published code the flag never takes effect."""
+        return self.flip and not self.as_published
+
+    @property
+    def generator_steps(self) -> int:
+        """Generator steps that follow the critic's in an iteration: 2 in the classic game, as published."""
+        return 2 if self.loss == "classic" else 1
+
+
+_PUBLISHED = {"size": 256, "weight_a": 1000.0, "weight_b": 1000.0, "epochs": 100.0}
+PRESETS: dict[str, dict[str, Any]] = {
+    # The published runs. Only sketch-photo's epochs are known; the paper gives 30 to 100 for its sets.
+    "sketch-photo": _PUBLISHED,
+    "facades": _PUBLISHED,
+    "day-night": _PUBLISHED,
+    # An hour or so on two CPU cores.
+    "small": {"size": 64, "generator_width": 32, "critic_width": 24, "images": 20_000},
+    "demo": {
+        "size": 64,
+        "generator_width": 24,
+        "critic_width": 16,
+        "images": 1_000,
+        "sample_every": 250,
+        "checkpoint_every": 500,
+        "ema_images": 100,
+    },
+    # For tests.
+    "tiny": {
+        "size": 32,
+        "generator_width": 4,
+        "critic_width": 4,
+        "images": 8,
+        "log_every": 2,
+        "sample_every": 4,
+        "checkpoint_every": 4,
+        "ema_images": 4,
+    },
+}
+"""Overrides of the defaults by name; each sets a budget. The command starts from sketch-photo unless told otherwise."""

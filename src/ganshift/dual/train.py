@@ -1,0 +1,161 @@
+"""A dual run: from settings to networks, two folders and optimisers, handed to the loop."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..data.domains import Domains
+from ..data.bundled import open_bundled_domains_or_paths
+from ..data.datasets import ImageSet
+from ..data.sampling import Batch, batches
+from ..runtime.checkpoint import write_atomically
+from ..runtime.device import choose_device
+from ..runtime.ema import Ema
+from ..runtime.loop import Job, Outcome, fit
+from ..runtime.optim import TensorFlowRMSprop
+from ..runtime.run_folder import MODEL, versions
+from ..tensors import Terms, from_uint8, sheet, to_colour
+from .config import DualConfig
+from .networks import Critic, UNet
+from .step import DualState, critic_step, generator_step
+
+SHEET_ROWS = 6
+"""Round trips per direction on a sample sheet."""
+
+
+def train(config: DualConfig) -> Outcome:
+    """Run, or resume, one translation between two domains."""
+    domains = open_bundled_domains_or_paths(config)
+    device = choose_device(config.device)
+    channels_a, channels_b = domains.train_a.channels, domains.train_b.channels
+    gen_ab_arguments = unet_arguments(config, channels_a, channels_b)
+    gen_ba_arguments = unet_arguments(config, channels_b, channels_a)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        state = new_state(config, channels_a, channels_b)
+    generators = nn.ModuleDict({"gen_ab": state.gen_ab, "gen_ba": state.gen_ba}).to(device)
+    critics = nn.ModuleDict({"critic_a": state.critic_a, "critic_b": state.critic_b}).to(device)
+    ema = Ema(generators, config.ema_images)
+    sheet_a, sheet_b = (_sheet_inputs(images).to(device) for images in _shown(domains))
+    images_per_iteration = config.batch * config.critic_steps
+
+    def batches_from(seen: int) -> Iterator[dict[str, Batch]]:
+        return batches(
+            {"a": domains.train_a, "b": domains.train_b},
+            batch=images_per_iteration,
+            start=seen,
+            seed=config.seed,
+            flip=config.flips,
+            workers=config.workers,
+        )
+
+    def iterate(batch: dict[str, Batch], seen: int, budget: int) -> Terms:
+        terms: Terms = {}
+        pairs = zip(
+            *(from_uint8(batch[name].images.to(device)).split(config.batch) for name in ("a", "b")), strict=True
+        )
+        for a, b in pairs:
+            terms |= critic_step(state, a, b, config)
+        for _ in range(config.generator_steps):  # on the last pair, as published
+            terms |= generator_step(state, a, b, config)
+        ema.update(generators, seen + images_per_iteration, images_per_iteration)
+        return terms
+
+    def sheets() -> dict[str, np.ndarray]:
+        gen_ab, gen_ba = ema.average["gen_ab"], ema.average["gen_ba"]
+        return {"a-b-a": _round_trips(sheet_a, gen_ab, gen_ba), "b-a-b": _round_trips(sheet_b, gen_ba, gen_ab)}
+
+    def export(out: Path) -> None:
+        weights = {name: value.cpu() for name, value in ema.average.state_dict().items()}
+        write_atomically(out / MODEL, lambda beside: save_file(weights, beside))
+
+    job = Job(
+        description={
+            "method": "dual",
+            "gen_ab": gen_ab_arguments,
+            "gen_ba": gen_ba_arguments,
+            "size": config.size,
+            "data": {
+                name: {"images": len(images), "content": images.content_hash}
+                for name, images in (("a", domains.train_a), ("b", domains.train_b))
+            },
+            "training": config.to_json(),
+            "versions": versions(),
+        },
+        images_per_iteration=images_per_iteration,
+        images_per_epoch=min(len(domains.train_a), len(domains.train_b)),
+        batches=batches_from,
+        iterate=iterate,
+        state={
+            "generators": generators,
+            "critics": critics,
+            "generator_optimizer": state.generator_optimizer,
+            "critic_optimizer": state.critic_optimizer,
+            "ema": ema,
+        },
+        sheets=sheets,
+        export=export,
+    )
+    return fit(config, job)
+
+
+def _shown(domains: Domains) -> tuple[ImageSet, ImageSet]:
+    """The sets that sample sheets show: validation images, where there are any."""
+    return domains.val_a or domains.train_a, domains.val_b or domains.train_b
+
+
+def _sheet_inputs(images: ImageSet) -> Tensor:
+    return from_uint8(images.read(list(range(min(SHEET_ROWS, len(images))))))
+
+
+@torch.no_grad()
+def _round_trips(start: Tensor, there: nn.Module, back: nn.Module) -> np.ndarray:
+    """Rows of an image, its translation and the way back."""
+    translated = there(start)
+    columns = [to_colour(images) for images in (start, translated, back(translated))]
+    return sheet(torch.stack(columns, dim=1).flatten(0, 1), columns=len(columns))
+
+
+def unet_arguments(config: DualConfig, in_channels: int, out_channels: int) -> dict[str, Any]:
+    """Constructor arguments of a generator, as config.json keeps them."""
+    return {
+        "in_channels": in_channels,
+        "out_channels": out_channels,
+        "width": config.generator_width,
+        "levels": config.num_levels,
+        "size": config.size,
+        "dropout": config.drop_probability,
+        "as_published": config.as_published,
+    }
+
+
+def new_state(config: DualConfig, channels_a: int, channels_b: int) -> DualState:
+    """Fresh networks, drawn from the global random generator, and their optimizers."""
+
+    def new_critic(channels: int) -> Critic:
+        return Critic(channels, config.critic_width, config.size, config.critic, config.as_published)
+
+    gen_ab = UNet(**unet_arguments(config, channels_a, channels_b))
+    gen_ba = UNet(**unet_arguments(config, channels_b, channels_a))
+    critic_a, critic_b = new_critic(channels_a), new_critic(channels_b)
+    return DualState(
+        gen_ab=gen_ab,
+        gen_ba=gen_ba,
+        critic_a=critic_a,
+        critic_b=critic_b,
+        generator_optimizer=new_optimizer(config, gen_ab, gen_ba),
+        critic_optimizer=new_optimizer(config, critic_a, critic_b),
+    )
+
+
+def new_optimizer(config: DualConfig, *networks: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer that the settings ask for, over the parameters of all networks."""
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    if config.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=config.learning_rate, betas=(config.beta1, 0.999))
+    return TensorFlowRMSprop(parameters, lr=config.learning_rate)

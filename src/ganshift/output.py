@@ -1,0 +1,91 @@
+"""Files that the commands write: generated pictures, sheets, translations of whole folders."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from .data.images import UnreadableImage, bombs_are_errors, load_picture
+from .data.layouts import is_image
+from .data.sources import locate
+from .errors import UserError
+from .models import Domain, Translator
+from .runtime.log import ProgressLine
+
+logger = logging.getLogger("ganshift")
+
+
+def write_pictures(pictures: Sequence[Image.Image], out: Path) -> list[Path]:
+    """Write one sheet if `out` ends in .png, else one numbered file a picture into the folder `out`."""
+    if out.suffix.lower() == ".png":
+        _write(contact_sheet(pictures), out)
+        return [out]
+    if out.suffix:
+        raise UserError(f"--out {out} must end in .png for one sheet, or be a folder")
+    paths = [out / f"{index:05d}.png" for index in range(len(pictures))]
+    for picture, path in zip(pictures, paths, strict=True):
+        _write(picture, path)
+    return paths
+
+
+def contact_sheet(pictures: Sequence[Image.Image], margin: int = 2) -> Image.Image:
+    """Pictures of one size side by side on white, in about as many rows as columns."""
+    width, height = pictures[0].size
+    columns = math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    page = Image.new("RGB", (columns * (width + margin) + margin, rows * (height + margin) + margin), "white")
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        place = (column * (width + margin) + margin, row * (height + margin) + margin)
+        page.paste(picture, place, picture if picture.mode == "RGBA" else None)
+    return page
+
+
+def translate_files(model: Translator, images: Sequence[Path], to: Domain, out: Path) -> list[Path]:
+    """Translate files, and all images in folders and zips, into PNG files of the same relative names below `out`.
+
+    What cannot be read is left out with a warning; if nothing can, a `UserError` says so.
+    """
+    files = list(_find(images))
+    written: list[Path] = []
+    with bombs_are_errors(), ProgressLine("translate", len(files)) as progress:
+        for index, (where, name, content) in enumerate(files):
+            try:
+                picture = load_picture(content())
+            except UnreadableImage as error:
+                logger.warning("left out %s: %s", where, error)
+            else:
+                path = out / PurePosixPath(name).with_suffix(".png")
+                if path in written:
+                    raise UserError(f"{where} would overwrite {path}: translate folders of equal names into two --out")
+                _write(model(picture, to), path)
+                written.append(path)
+            progress.update(index + 1)
+    if not written:
+        raise UserError(f"none of the {len(files)} images could be read: nothing was translated")
+    return written
+
+
+def _find(images: Sequence[Path]) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
+    """Where each image is, its relative name, and how to read it."""
+    for path in images:
+        if path.is_file() and path.suffix.lower() != ".zip":
+            yield str(path), path.name, path.read_bytes
+            continue
+        source = locate(path)
+        names = [name for name in source.names if is_image(name)]
+        if not names:
+            raise UserError(f"there are no images in {path}")
+        for name in names:
+            yield f"{path}/{name}", name, partial(source.read, name)
+
+
+def _write(picture: Image.Image, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error

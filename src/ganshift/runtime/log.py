@@ -1,0 +1,113 @@
+"""Everything a run says: status lines and progress on the terminal, log.jsonl and TensorBoard events in its folder."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+PLAIN_SECONDS = 10.0
+"""How often a progress line is written where the output is not a terminal."""
+
+console = Console(stderr=True, highlight=False)
+"""Status goes to standard error, so that standard output can be piped."""
+
+
+def say(message: str) -> None:
+    """Print one status line; square brackets are text, not markup."""
+    console.print(message, markup=False, soft_wrap=True)
+
+
+def show_warnings() -> None:
+    """Send what the package logs to the terminal. Called by the command line; a program sets up its own."""
+    handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("ganshift")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+
+
+class RunLog:
+    """log.jsonl and TensorBoard events of one run, appended to from `images` on."""
+
+    def __init__(self, out: Path, images: int):
+        from torch.utils.tensorboard import SummaryWriter
+
+        from .run_folder import LOG, rewind_log
+
+        rewind_log(out / LOG, images)
+        self._file = (out / LOG).open("a", encoding="utf-8")
+        self._events = SummaryWriter(str(out / "tensorboard"), purge_step=images + 1 if images else None)
+
+    def write(self, images: int, terms: Mapping[str, float], **more: Any) -> None:
+        """Append one line: the images shown so far, further facts, and the named terms."""
+        line = {"images": images, **more, "terms": dict(terms)}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        for name, value in terms.items():
+            self._events.add_scalar(name, value, images)
+
+    def image(self, name: str, pixels: Any, images: int) -> None:
+        """Show a sheet of uint8 pixels (h, w, c) in TensorBoard."""
+        self._events.add_image(name, pixels, images, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flush and close both."""
+        self._file.close()
+        self._events.close()
+
+
+class ProgressLine:
+    """A live bar on a terminal, and a plain line now and then elsewhere: what is done, how fast, how much is left."""
+
+    def __init__(self, description: str, total: int, done: int = 0, unit: str = "images"):
+        self._description, self._total, self._unit = description, total, unit
+        self._start_done = self._done = done
+        self._started = self._last_line = time.monotonic()
+        self._note = ""
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    def __enter__(self) -> Self:
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+                TextColumn("{task.fields[speed]}"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[note]}", style="dim"),
+                console=console,
+            )
+            self._task = self._bar.add_task(
+                self._description, total=self._total, completed=self._done, speed="", note=""
+            )
+            self._bar.start()
+        return self
+
+    def update(self, done: int, note: str = "") -> None:
+        """Say how far things are; an empty note leaves the last one standing."""
+        self._done, self._note = done, note or self._note
+        now = time.monotonic()
+        speed = (done - self._start_done) / max(now - self._started, 1e-9)
+        if self._bar:
+            self._bar.update(self._task, completed=done, speed=f"{speed:,.0f} {self._unit}/s", note=self._note)
+        elif now - self._last_line >= PLAIN_SECONDS:
+            self._last_line = now
+            left = (self._total - done) / max(speed, 1e-9)
+            say(
+                f"{self._description} {done:,}/{self._total:,} {self._unit}, {speed:,.0f}/s, "
+                f"{left / 60:.1f} min left  {self._note}"
+            )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()

@@ -1,0 +1,90 @@
+"""One parameter update: TensorFlow 1's RMSProp, a step that refuses losses that are not finite, frozen networks.
+
+Sources: tf.compat.v1.train.RMSPropOptimizer (its slot is initialised with ones and its kernel adds epsilon before the
+root), used by the published DualGAN code; `torch.optim.RMSprop` starts the slot at 0 and adds epsilon after the root.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..tensors import Terms
+
+
+class NonFiniteLoss(UserError):  # noqa: N818 - the name says what happened; that it is an error, the base class
+    """A term of the loss is infinite or not a number; the networks are as they were before the step."""
+
+
+class TensorFlowRMSprop(torch.optim.Optimizer):
+    """RMSProp as TensorFlow 1 has it: ms = decay ms + (1 - decay) g^2, p = p - lr g / sqrt(ms + eps), ms = 1 at first.
+
+    As `ms` starts at 1, the first steps are those of gradient descent with rate `lr`: a slot that starts at 0 makes a
+    first step of lr / sqrt(1 - decay) for every parameter, however small its gradient. No momentum, not centred.
+    """
+
+    def __init__(self, params: Iterable[Any], lr: float = 5e-5, decay: float = 0.9, eps: float = 1e-10) -> None:
+        if lr < 0 or not 0 <= decay < 1 or eps <= 0:
+            raise UserError(f"RMSprop needs lr >= 0, 0 <= decay < 1 and eps > 0, got {lr}, {decay} and {eps}")
+        super().__init__(params, {"lr": lr, "decay": decay, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Move every parameter that has a gradient once; the closure, if any, is evaluated first."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            moving = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if moving:
+                self._move(moving, group["lr"], group["decay"], group["eps"])
+        return loss
+
+    def _move(self, moving: list[Tensor], lr: float, decay: float, eps: float) -> None:
+        for parameter in moving:
+            if not self.state[parameter]:
+                self.state[parameter]["mean_square"] = torch.ones_like(parameter)
+        gradients: list[Tensor] = [parameter.grad for parameter in moving]  # type: ignore[misc]
+        mean_squares = [self.state[parameter]["mean_square"] for parameter in moving]
+        torch._foreach_mul_(mean_squares, decay)
+        torch._foreach_addcmul_(mean_squares, gradients, gradients, 1 - decay)
+        # The update is bound by memory traffic: this is its only temporary, everything else happens in place.
+        roots = torch._foreach_add(mean_squares, eps)
+        torch._foreach_sqrt_(roots)
+        torch._foreach_addcdiv_(moving, gradients, roots, -lr)
+
+
+def descend(optimizer: torch.optim.Optimizer, terms: Terms) -> Terms:
+    """Take one step down the sum of the terms and return them detached.
+
+    Raises `NonFiniteLoss`, naming the terms at fault, before any parameter or optimiser state has changed.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    total = torch.stack(tuple(terms.values())).sum()
+    # Reading the total waits for the device: the price, once per step, of never stepping along NaN.
+    if not torch.isfinite(total):
+        bad = [f"{name} is {term.item()}" for name, term in terms.items() if not torch.isfinite(term)]
+        raise NonFiniteLoss(
+            f"the loss must be finite, but {', '.join(bad) or f'the sum of {list(terms)} overflows'}; "
+            "no update was made: lower the learning rate, or resume from an earlier checkpoint"
+        )
+    total.backward()
+    optimizer.step()
+    return {name: term.detach() for name, term in terms.items()}
+
+
+@contextmanager
+def frozen(*modules: nn.Module) -> Iterator[None]:
+    """Within the context no parameter of the modules requires a gradient; those that did before do again after it."""
+    thawed = [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in thawed:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in thawed:
+            parameter.requires_grad_(True)

@@ -1,0 +1,32 @@
+"""Reading network weights from safetensors files, with errors a user can act on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..errors import UserError
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file; half precision, which bundled sources use, becomes float32."""
+    try:
+        weights = load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: the run there has not saved a model yet") from None
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read ({error}): train on to write it again") from None
+    return {name: value.float() for name, value in weights.items()}
+
+
+def copy_weights(network: nn.Module, weights: Mapping[str, Tensor], where: str, hint: str) -> None:
+    """Copy all weights into the network; a `UserError` names the first tensor whose shapes differ."""
+    own = network.state_dict()
+    for name in sorted({*own, *weights}):
+        ours = tuple(own[name].shape) if name in own else "absent"
+        theirs = tuple(weights[name].shape) if name in weights else "absent"
+        if ours != theirs:
+            raise UserError(f"{where} does not fit: its {name} is {theirs}, needed is {ours}; {hint}")
+    network.load_state_dict(dict(weights))

@@ -1,0 +1,108 @@
+"""Settings of a transfer run, and the presets. Defaults are the published 32-pixel code's, unconditional."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..runtime.config import RunConfig, require
+
+SIZES = (32, 64, 128)
+
+
+def check_size(size: int) -> None:
+    """Raise unless there is a variant of the networks for images of this size."""
+    choices = ", ".join(map(str, SIZES))
+    require(size in SIZES, f"size must be one of {choices} (images are resized to it), got {size}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferConfig(RunConfig):
+    """Teach a pretrained generator the images of a folder (Transferring GANs, Wang et al. 2018, on WGAN-GP)."""
+
+    data: str
+    """Images to learn: a folder, class subfolders, a zip of either, CIFAR batches, or bundled:digits, bundled:faces."""
+    source: str | None = None
+    """Where to start from: a run folder, a bundled source by name, or nothing for from scratch."""
+    size: int | None = None
+    """Side of the square images, in pixels: 32, 64 or 128; others are resized and cropped. The source's, else 32."""
+    channels: int | None = None
+    """1 gray, 3 colour, 4 with alpha. The source's, else inferred from the images."""
+    generator_width: int | None = None
+    """Channels of the generator: everywhere (size 32) or at full resolution. The source's, else 128 (32) or 64."""
+    critic_width: int | None = None
+    """Channels of the critic, likewise."""
+    generator_norm: bool | None = None
+    """Batch norm in the generator. The source's, else on."""
+    critic_norm: bool | None = None
+    """Layer norm in the critic. The source's, else off at size 32 and on above."""
+    conditioning: Literal["none", "acgan", "norm"] = "none"
+    """How class labels enter: not at all; an auxiliary classifier in the critic (ACGAN); conditional norms in both."""
+    batch: int = 64
+    """Real images per critic update."""
+    generator_batch_multiple: int = 2
+    """Images generated per generator update, as a multiple of the batch."""
+    critic_steps: int = 5
+    """Critic updates per generator update."""
+    penalty: float = 10.0
+    """Weight of the gradient penalty."""
+    double_penalty: bool = False
+    """Penalise two mixtures of every real and fake pair, as the published 32-pixel port does."""
+    acgan_scale: float = 1.0
+    """Weight of the class cross-entropy of real images in the critic's loss."""
+    acgan_scale_generator: float = 0.1
+    """Weight of the class cross-entropy of generated images in the generator's loss."""
+    fake_labels: Literal["real", "uniform"] = "real"
+    """Labels of the fakes the critic sees: those of the real batch, or uniformly random ones."""
+    generator_learning_rate: float = 2e-4
+    """Adam's step size for the generator."""
+    critic_learning_rate: float = 2e-4
+    """Adam's step size for the critic."""
+    linear_decay: bool = True
+    """Let both step sizes fall linearly to 0 over the budget."""
+    dequantize: bool = True
+    """Add uniform noise within each of the 256 levels of the real images."""
+    flip: bool = True
+    """Mirror half of the images, at random."""
+    log_every: int = 6_400
+    sample_every: int = 32_000
+    checkpoint_every: int = 64_000
+    ema_images: int = 10_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size is not None:
+            check_size(self.size)
+        require(self.channels in (None, 1, 3, 4), f"channels must be 1, 3 or 4, got {self.channels}")
+        for name in ("generator_width", "critic_width", "batch", "generator_batch_multiple", "critic_steps"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
+        for name in ("penalty", "acgan_scale", "acgan_scale_generator"):
+            require(getattr(self, name) >= 0, f"{name} must be at least 0, got {getattr(self, name)}")
+        for name in ("generator_learning_rate", "critic_learning_rate"):
+            require(getattr(self, name) > 0, f"{name} must be more than 0, got {getattr(self, name)}")
+
+    @property
+    def images_per_iteration(self) -> int:
+        """Real images shown in one iteration: one batch per critic update."""
+        return self.batch * self.critic_steps
+
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "cifar10": {"iterations": 100_000, "conditioning": "acgan"},
+    "authors64": {
+        "iterations": 25_000,
+        "size": 64,
+        "batch": 16,
+        "generator_batch_multiple": 1,
+        "acgan_scale_generator": 1.0,
+        "fake_labels": "uniform",
+        "generator_learning_rate": 1e-5,
+        "critic_learning_rate": 1e-5,
+        "linear_decay": False,
+        "dequantize": False,
+    },
+    "demo": {},
+    "tiny": {},
+}
+"""Overrides of the defaults by name."""

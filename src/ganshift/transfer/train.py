@@ -1,0 +1,187 @@
+"""A transfer run: from settings to networks, data and optimisers, handed to the loop."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..data.bundled import open_bundled_or_path
+from ..data.datasets import ImageSet
+from ..data.sampling import Batch, batches
+from ..errors import UserError
+from ..runtime.checkpoint import write_atomically
+from ..runtime.device import choose_device
+from ..runtime.ema import Ema
+from ..runtime.loop import Job, Outcome, fit
+from ..runtime.run_folder import MODEL, versions
+from ..runtime.weights import copy_weights
+from ..tensors import Terms, dequantize, from_uint8, sheet
+from .config import TransferConfig
+from .networks import LATENT_DIM, ResNetCritic, ResNetGenerator
+from .step import TransferState, critic_step, generator_step
+from .source import CRITIC, GENERATOR_PREFIX, Source, open_source
+
+SHEET_COLUMNS = 8
+"""Samples per row and rows of a sample sheet."""
+
+
+def train(config: TransferConfig) -> Outcome:
+    """Run, or resume, one transfer."""
+    source = open_source(config.source) if config.source else None
+    size, channels = _image_shape(config, source)
+    data = open_bundled_or_path(config.data, size, channels, config.memory_budget * 1e9)
+    generator_arguments, critic_arguments = _architecture(config, source, data)
+    device = choose_device(config.device)
+
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        generator, critic = ResNetGenerator(**generator_arguments), ResNetCritic(**critic_arguments)
+    if source:
+        hint = "leave size, channels, widths, norms and conditioning to the source"
+        copy_weights(generator, source.generator, f"source {source.where}", hint)
+        copy_weights(critic, source.critic, f"source {source.where}", hint)
+    generator, critic = generator.to(device), critic.to(device)
+    betas = (0.0, 0.9)  # Gulrajani et al. 2017, algorithm 1
+    state = TransferState(
+        generator,
+        critic,
+        torch.optim.Adam(generator.parameters(), config.generator_learning_rate, betas),
+        torch.optim.Adam(critic.parameters(), config.critic_learning_rate, betas),
+    )
+    ema = Ema(generator, config.ema_images)
+    num_classes = generator_arguments["num_classes"] or critic_arguments["num_classes"]
+    sheet_latents, sheet_labels = _sheet_inputs(config.seed, num_classes, device)
+
+    def batches_from(seen: int) -> Iterator[dict[str, Batch]]:
+        return batches(
+            {"real": data},
+            batch=config.images_per_iteration,
+            start=seen,
+            seed=config.seed,
+            flip=config.flip,
+            workers=config.workers,
+        )
+
+    def iterate(batch: dict[str, Batch], seen: int, budget: int) -> Terms:
+        _set_learning_rates(state, config, seen / budget)
+        terms = {}
+        real, labels = batch["real"].images, batch["real"].labels
+        for index in range(config.critic_steps):
+            part = slice(index * config.batch, (index + 1) * config.batch)
+            part_labels = labels[part].to(device) if num_classes else None
+            terms = _update_critic(state, real[part].to(device), part_labels, num_classes, config)
+        if seen > 0:  # as published, the critic has the first iteration to itself
+            latents = torch.randn(config.batch * config.generator_batch_multiple, LATENT_DIM, device=device)
+            terms |= generator_step(state, latents, _random_labels(len(latents), num_classes, device), config)
+        ema.update(generator, seen + config.images_per_iteration, config.images_per_iteration)
+        return terms
+
+    def sheets() -> dict[str, np.ndarray]:
+        with torch.no_grad():
+            return {"samples": sheet(ema.average(sheet_latents, sheet_labels), SHEET_COLUMNS)}
+
+    def export(out: Path) -> None:
+        average = {GENERATOR_PREFIX + name: value.cpu() for name, value in ema.average.state_dict().items()}
+        write_atomically(out / MODEL, lambda beside: save_file(average, beside))
+        weights = {name: value.cpu() for name, value in critic.state_dict().items()}
+        write_atomically(out / CRITIC, lambda beside: save_file(weights, beside))
+
+    job = Job(
+        description={
+            "method": "transfer",
+            "generator": generator_arguments,
+            "critic": critic_arguments,
+            "classes": list(data.classes) if num_classes else [],
+            "data": {"images": len(data), "content": data.content_hash},
+            "training": config.to_json(),
+            "versions": versions(),
+        },
+        images_per_iteration=config.images_per_iteration,
+        images_per_epoch=len(data),
+        batches=batches_from,
+        iterate=iterate,
+        state={
+            "generator": generator,
+            "critic": critic,
+            "generator_optimizer": state.generator_optimizer,
+            "critic_optimizer": state.critic_optimizer,
+            "ema": ema,
+        },
+        sheets=sheets,
+        export=export,
+    )
+    return fit(config, job)
+
+
+def _image_shape(config: TransferConfig, source: Source | None) -> tuple[int, int | None]:
+    """Size and channels that the images are brought to; None leaves the channels to the images."""
+    given = source.generator_arguments if source else {}
+    size = config.size or given.get("size", 32)
+    return size, config.channels or given.get("channels")
+
+
+def _architecture(
+    config: TransferConfig, source: Source | None, data: ImageSet
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Constructor arguments of both networks: what is set, else the source's, else the published variant's."""
+
+    def choose(value: Any, arguments: dict[str, Any], name: str, default: Any) -> Any:
+        return value if value is not None else arguments.get(name, default)
+
+    from_generator = dict(source.generator_arguments) if source else {}
+    from_critic = dict(source.critic_arguments) if source else {}
+    width = 128 if data.size == 32 else 64
+    if config.conditioning != "none" and not data.classes:
+        raise UserError(
+            f"conditioning={config.conditioning} needs classes: put the images of {config.data} into one folder a class"
+        )
+    num_classes = len(data.classes) if config.conditioning != "none" else 0
+    shape = {"size": data.size, "channels": data.channels, "num_classes": num_classes}
+    return (
+        shape
+        | {
+            "width": choose(config.generator_width, from_generator, "width", width),
+            "norm": choose(config.generator_norm, from_generator, "norm", True),
+        },
+        shape
+        | {
+            "width": choose(config.critic_width, from_critic, "width", width),
+            "norm": choose(config.critic_norm, from_critic, "norm", data.size != 32),
+            "conditional_norm": config.conditioning == "norm",
+            "class_head": config.conditioning == "acgan",
+        },
+    )
+
+
+def _update_critic(
+    state: TransferState, stored: Tensor, labels: Tensor | None, num_classes: int, config: TransferConfig
+) -> Terms:
+    """One critic step with its random draws."""
+    device, count = stored.device, len(stored)
+    real = dequantize(stored, torch.rand(stored.shape, device=device)) if config.dequantize else from_uint8(stored)
+    latents = torch.randn(count, LATENT_DIM, device=device)
+    fake_labels = labels if config.fake_labels == "real" else _random_labels(count, num_classes, device)
+    mix = torch.rand(count * (2 if config.double_penalty else 1), device=device)
+    return critic_step(state, real, labels, latents, fake_labels, mix, config)
+
+
+def _random_labels(count: int, num_classes: int, device: torch.device) -> Tensor | None:
+    return torch.randint(num_classes, (count,), device=device) if num_classes else None
+
+
+def _set_learning_rates(state: TransferState, config: TransferConfig, progress: float) -> None:
+    scale = 1 - progress if config.linear_decay else 1.0
+    state.generator_optimizer.param_groups[0]["lr"] = config.generator_learning_rate * scale
+    state.critic_optimizer.param_groups[0]["lr"] = config.critic_learning_rate * scale
+
+
+def _sheet_inputs(seed: int, num_classes: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Fixed latents of the sample sheets, and labels that put one class in each column."""
+    count = SHEET_COLUMNS * SHEET_COLUMNS
+    latents = torch.randn(count, LATENT_DIM, generator=torch.Generator().manual_seed(seed)).to(device)
+    labels = torch.arange(count, device=device) % SHEET_COLUMNS % num_classes if num_classes else None
+    return latents, labels

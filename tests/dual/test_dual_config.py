@@ -1,0 +1,103 @@
+import logging
+from pathlib import Path
+
+import pytest
+
+from ganshift.dual.config import PRESETS, DualConfig
+from ganshift.dual.train import new_state
+from ganshift.errors import UserError
+
+
+def config_with(**overrides):
+    given = {"data": Path("data"), "out": Path("out"), "images": 8, "size": 64} | overrides
+    return DualConfig(**{name: value for name, value in given.items() if value is not None})
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_construct(name, caplog):
+    config = DualConfig(**PRESETS[name], data=Path("data"), out=Path("out"))
+    assert config.budget(2, 100) > 0
+    assert not caplog.records
+    if config.size <= 64:
+        state = new_state(config, 3, 3)
+        assert len(state.gen_ab.down) == config.num_levels
+
+
+def test_published_presets():
+    for name in ("sketch-photo", "facades", "day-night"):
+        config = DualConfig(**PRESETS[name], data=Path("data"), out=Path("out"))
+        assert (config.size, config.weight_a, config.weight_b, config.epochs) == (256, 1000.0, 1000.0, 100.0)
+        assert (config.learning_rate, config.penalty, config.batch, config.critic_steps) == (5e-5, 10.0, 1, 1)
+        assert config.num_levels == 8
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"data": None}, "give --data, or both"),
+        ({"a": Path("a")}, "give --data, or both"),
+        ({"data": None, "a": Path("a")}, "give --data, or both"),
+        ({"images": None}, "give one budget"),
+        ({"size": 31}, "size must be at least 32"),
+        ({"channels_a": 2}, "channels_a must be 1, 3 or 4"),
+        ({"batch": 0}, "batch must be at least 1, got 0"),
+        ({"critic_steps": 0}, "critic_steps must be at least 1"),
+        ({"weight_b": -1.0}, "weight_b must be at least 0"),
+        ({"clip": 0.0}, "clip must be more than 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be more than 0"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and less than 1"),
+        ({"dropout": 1.5, "as_published": True}, "probability of keeping"),
+        ({"beta1": 1.0, "optimizer": "adam"}, "beta1 must be"),
+        ({"levels": 9}, "levels must be from 1 to 8"),
+        ({"levels": 6, "as_published": True}, "levels must be 8"),
+        ({"size": 96, "as_published": True}, "power of two"),
+    ],
+)
+def test_refusals(given, message):
+    with pytest.raises(UserError, match=message):
+        config_with(**given)
+
+
+def test_two_folders():
+    assert config_with(data=None, a=Path("a"), b=Path("b")).a == Path("a")
+
+
+@pytest.mark.parametrize(
+    ("given", "ignored"),
+    [
+        ({"clip": 0.1}, "clip"),
+        ({"clip": 0.1, "loss": "wgan"}, None),
+        ({"penalty": 1.0}, None),
+        ({"penalty": 1.0, "loss": "classic"}, "penalty"),
+        ({"critic_steps": 2, "loss": "classic"}, None),
+        ({"beta1": 0.9}, "beta1"),
+        ({"beta1": 0.9, "optimizer": "adam"}, None),
+    ],
+)
+def test_ignored_settings_warn(given, ignored, caplog):
+    with caplog.at_level(logging.WARNING, "ganshift"):
+        config_with(**given)
+    assert [record.getMessage().split()[0] for record in caplog.records] == ([ignored] if ignored else [])
+
+
+@pytest.mark.parametrize(("size", "levels"), [(32, 5), (64, 6), (65, 7), (100, 7), (256, 8), (1024, 8)])
+def test_levels_bring_the_size_to_one_pixel(size, levels):
+    assert config_with(size=size).num_levels == levels
+
+
+def test_as_published():
+    assert config_with(as_published=True).num_levels == 8
+    assert not config_with(as_published=True).flips
+    assert config_with().flips
+    assert not config_with(flip=False).flips
+
+
+def test_dropout_is_a_drop_probability_unless_as_published():
+    assert config_with(dropout=0.2).drop_probability == 0.2
+    assert config_with(dropout=0.2, as_published=True).drop_probability == 0.8
+    assert config_with(dropout=0.0, as_published=True).drop_probability == 0.0
+    assert config_with(dropout=1.0, as_published=True).drop_probability == 0.0
+
+
+def test_classic_has_two_generator_steps():
+    assert [config_with(loss=loss).generator_steps for loss in ("wgan-gp", "wgan", "classic")] == [1, 1, 2]

@@ -1,0 +1,88 @@
+"""Imports go one way, and importing the package costs nothing."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ganshift
+
+ROOT = Path(ganshift.__file__).parent
+LAYERS = [
+    {"errors"},
+    {"tensors"},
+    {"losses", "layers", "data", "runtime"},
+    {"transfer", "dual"},
+    {"models"},
+    {"output", "report", "demo"},
+    {"cli"},
+    {"__main__"},
+]
+"""Rooms from bottom to top; a room may import from the layers below it, and what is listed in SIDEWAYS."""
+SIDEWAYS = {("demo", "report"), ("demo", "output"), ("losses", "layers"), ("report", "output")}
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports(path: Path):
+    """Absolute names of the ganshift modules that a file imports, wherever in the file."""
+    package = ["ganshift", *path.relative_to(ROOT).with_suffix("").parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: -node.level]
+            if node.module:
+                yield ".".join([*base, node.module])
+            else:
+                yield from (".".join([*base, alias.name]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def files():
+    return sorted(path for path in ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path):
+    room = room_of(".".join(["ganshift", *path.relative_to(ROOT).with_suffix("").parts]))
+    if room == "__init__":
+        return  # the public names, resolved lazily
+    height = next(index for index, layer in enumerate(LAYERS) if room in layer)
+    below = set().union(*LAYERS[:height])
+    for module in imports(path):
+        if module.split(".")[0] == "ganshift":
+            other = room_of(module)
+            allowed = other in below or other in ("", room, "__version__") or (room, other) in SIDEWAYS
+            assert allowed, f"{room} imports {other}"
+
+
+def test_every_room_has_a_place():
+    rooms = {room_of(".".join(["ganshift", *path.relative_to(ROOT).with_suffix("").parts])) for path in files()}
+    assert rooms - {"__init__"} == set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["--version"], ["transfer", "--help"], ["dual", "--help"]])
+def test_help_imports_no_torch(arguments):
+    code = f"import sys; from ganshift.cli import main\ntry: main({arguments!r})\nexcept SystemExit: pass\n"
+    code += "assert 'torch' not in sys.modules, 'torch'"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_public_names():
+    assert ganshift.__all__ == [
+        "DualConfig",
+        "Generator",
+        "TransferConfig",
+        "Translator",
+        "UserError",
+        "train_dual",
+        "train_transfer",
+    ]
+    for name in ganshift.__all__:
+        assert getattr(ganshift, name).__module__.startswith("ganshift.")

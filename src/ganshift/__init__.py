@@ -25,7 +25,7 @@ _PUBLIC = {
     "train_dual": ("dual.train", "train"),
     "train_transfer": ("transfer.train", "train"),
 }
-__all__ = [  # noqa: RUF022 - spelt out for type checkers, in the order of the table above
+__all__ = [
     "DualConfig",
     "Generator",
     "TransferConfig",

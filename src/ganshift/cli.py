@@ -115,13 +115,11 @@ def generate(arguments: Sequence[str]) -> int:
         """Where to compute."""
 
     options = tyro.cli(Generate, prog="ganshift generate", args=arguments)
-    from .output import write_pictures
     from .models import Generator
+    from .output import write_pictures
 
     model = Generator.from_pretrained(options.run, options.device)
-    pictures = model.sample(
-        options.num_images, options.label, options.seed, batch_statistics=options.batch_statistics
-    )
+    pictures = model.sample(options.num_images, options.label, options.seed, batch_statistics=options.batch_statistics)
     return _say_written(write_pictures(pictures, options.out))
 
 
@@ -145,8 +143,8 @@ def translate(arguments: Sequence[str]) -> int:
         """Where to compute."""
 
     options = tyro.cli(Translate, prog="ganshift translate", args=arguments)
-    from .output import translate_files
     from .models import Translator
+    from .output import translate_files
 
     model = Translator.from_pretrained(options.run, options.device)
     return _say_written(translate_files(model, options.images, options.to, options.out))
@@ -158,8 +156,7 @@ def demo(arguments: Sequence[str]) -> int:
 
     from .demo import DemoConfig, run_demo
 
-    outcome = run_demo(tyro.cli(DemoConfig, prog="ganshift demo", args=arguments))
-    return outcome
+    return run_demo(tyro.cli(DemoConfig, prog="ganshift demo", args=arguments))
 
 
 def parse_run(

@@ -54,10 +54,12 @@ class BatchNorm(Affine):
 
     def forward(self, x: Images, labels: Labels | None = None) -> Images:
         """Normalise; `labels` are used, and needed, by a conditional norm only."""
-        running = (None, None) if self.use_batch else (self.running_mean, self.running_var)
-        affine = (None, None) if self.gain.dim() == 2 else (self.gain, self.bias)
-        x = F.batch_norm(x, *running, *affine, self.training or self.use_batch, self.momentum, self.eps)
-        return x if self.gain.dim() == 1 else self.of_labels(x, _needed(labels))
+        mean, var = (None, None) if self.use_batch else (self.running_mean, self.running_var)
+        by_batch = self.training or self.use_batch
+        if self.gain.dim() == 1:
+            return F.batch_norm(x, mean, var, self.gain, self.bias, by_batch, self.momentum, self.eps)
+        x = F.batch_norm(x, mean, var, None, None, by_batch, self.momentum, self.eps)
+        return self.of_labels(x, _needed(labels))
 
 
 class LayerNorm(Affine):

@@ -44,8 +44,8 @@ def gradient_penalty(
 ) -> Scalar:
     """Mean squared distance from 1 of the critic's slope at one random mixture per image pair (eq. 3, last term).
 
-    `mix` in [0, 1] says how much of the fake each mixture holds; by default it is drawn uniformly. The norm is taken per
-    image, over all its pixels; `slope_epsilon` is added under its square root, so that its derivative stays finite
+    `mix` in [0, 1] says how much of the fake each mixture holds; by default it is drawn uniformly. The norm is taken
+    per image, over all its pixels; `slope_epsilon` is added under its square root, so that its derivative stays finite
     where the slope is zero. The critic must not mix images of a batch (no batch norm), for all slopes come from one
     backward pass through the summed scores.
     """

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from .data.images import load_picture, to_picture, to_pixels
+from .data.images import load_picture, to_picture, to_pixels, with_channels
 from .dual.networks import UNet
 from .errors import UserError
 from .layers import batch_statistics as using_batch_statistics
@@ -34,16 +34,14 @@ class Generator(nn.Module):
         self.eval()
 
     @classmethod
-    def from_pretrained(cls, run: str | Path, device: str = "auto") -> Self:
+    def from_pretrained(cls, run: str | Path, device: str = "auto") -> "Generator":
         """Load the averaged weights of a run folder."""
         config = _read_config(Path(run), "transfer")
         model = cls(config["generator"], config["classes"])
         return _load(model, Path(run), device)
 
     @torch.no_grad()
-    def generate(
-        self, latents: Latents, labels: Labels | None = None, batch_statistics: bool = False
-    ) -> Images:
+    def generate(self, latents: Latents, labels: Labels | None = None, batch_statistics: bool = False) -> Images:
         """Map standard normal latents [n, 128] to images in [-1, 1].
 
         A conditional generator needs labels. `batch_statistics` normalises by the batch, as both published codes do:
@@ -102,7 +100,7 @@ class Translator(nn.Module):
         self.eval()
 
     @classmethod
-    def from_pretrained(cls, run: str | Path, device: str = "auto") -> Self:
+    def from_pretrained(cls, run: str | Path, device: str = "auto") -> "Translator":
         """Load the averaged weights of a run folder."""
         config = _read_config(Path(run), "dual")
         return _load(cls(config["gen_ab"], config["gen_ba"]), Path(run), device)
@@ -117,7 +115,7 @@ class Translator(nn.Module):
         network = self._towards(to)
         if not isinstance(picture, Image.Image):
             picture = load_picture(Path(picture))
-        stored = torch.from_numpy(to_pixels(picture, network.in_channels))[None]
+        stored = torch.from_numpy(to_pixels(with_channels(picture, network.in_channels)))[None]
         images = self.translate(from_uint8(stored.to(next(self.parameters()).device)), to)
         return to_picture(to_uint8(images)[0].cpu().numpy())
 

@@ -10,8 +10,8 @@ import torch
 from ganshift import losses
 from ganshift.dual.config import DualConfig
 from ganshift.dual.step import DualState, critic_loss, critic_step, generator_loss, generator_step
-from ganshift.dual.train import new_optimizer
 from ganshift.dual.tensorflow import from_tensorflow
+from ganshift.dual.train import new_optimizer
 from ganshift.tensors import from_uint8
 
 FILES = sorted((Path(__file__).parents[1] / "golden").glob("dualgan_*.npz"))

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from ganshift.layers import batch_statistics
 from ganshift.tensors import dequantize, from_uint8
-from ganshift.transfer.config import PRESETS, TransferConfig
+from ganshift.transfer.config import TransferConfig
 from ganshift.transfer.networks import ResNetCritic, ResNetGenerator
 from ganshift.transfer.step import TransferState, critic_step, generator_step
 from ganshift.transfer.tensorflow import from_tensorflow

@@ -9,13 +9,12 @@ from typing import final
 import numpy as np
 import torch
 from jaxtyping import Int, Int64, UInt8
-from PIL import Image
 
 from ..errors import UserError
 from ..tensors import Bytes
 from .cifar import Split, is_cifar, read_cifar
 from .decoding import Progress, decode_all, probe_all, sample_channels
-from .images import UnreadableImage, bombs_are_errors, fit_picture, load_picture
+from .images import UnreadableImage, bombs_are_errors, fit_picture, load_picture, to_picture
 from .layouts import enter_split, is_image, label_by_folder, nothing_found
 from .sources import Source, locate
 
@@ -141,7 +140,7 @@ def open_array(
     size = images.shape[2] if size is None else size
     channels = images.shape[1] if channels is None else channels
     if images.shape[1:] != (channels, size, size):
-        images = np.stack([fit_picture(_to_picture(image), size, channels) for image in images])
+        images = np.stack([fit_picture(to_picture(image), size, channels) for image in images])
     names = [f"{index:05d}" for index in range(len(images))] if names is None else names
     labels = None if labels is None else labels.astype(np.int64)
     digest = hashlib.sha256(images.tobytes()).hexdigest()
@@ -219,7 +218,3 @@ def _content_hash(
 ) -> str:
     content = (size, channels, tuple(classes), tuple(names), None if labels is None else labels.tolist(), list(digests))
     return hashlib.sha256(repr(content).encode()).hexdigest()
-
-
-def _to_picture(image: UInt8[np.ndarray, "c h w"]) -> Image.Image:
-    return Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))

@@ -72,25 +72,38 @@ def probe_channels(source: Path | bytes | io.IOBase) -> int:
     return 1 if picture.mode in ("1", "L") or picture.mode.startswith(_DEEP) else 3
 
 
+def with_channels(picture: Image.Image, channels: int) -> Image.Image:
+    """The picture in gray, colour or colour with transparency; what transparency is given up goes over white."""
+    if picture.mode == "RGBA" and channels != 4:
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    return picture if picture.mode == _MODES[channels] else picture.convert(_MODES[channels])
+
+
 def fit_picture(picture: Image.Image, size: int, channels: int) -> UInt8[np.ndarray, "c h w"]:
     """Cut out the largest centred square and resize it, antialiased, to `size`; transparency goes over white.
 
     It equals resizing the shorter side to `size` and cropping the centre, without the work on what is cropped away.
     """
     assert size >= 1
-    assert channels in _MODES
-    if picture.mode == "RGBA" and channels != 4:
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    if picture.mode != _MODES[channels]:
-        picture = picture.convert(_MODES[channels])
+    picture = with_channels(picture, channels)
     side = min(picture.size)
     # Whole-pixel offsets: a picture that already has the right height must not be blurred by half a pixel.
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     box = (left, top, left + side, top + side)
     square = picture.crop(box) if side == size else picture.resize((size, size), Image.Resampling.BICUBIC, box)
-    pixels = np.asarray(square)
-    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return to_pixels(square)
+
+
+def to_pixels(picture: Image.Image) -> UInt8[np.ndarray, "c h w"]:
+    """The values of an L, RGB or RGBA picture."""
+    pixels = np.asarray(picture)
+    return pixels[None].copy() if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def to_picture(pixels: UInt8[np.ndarray, "c h w"]) -> Image.Image:
+    """The picture of 1, 3 or 4 channels of values; inverts `to_pixels`."""
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
 def _open(source: Path | bytes | io.IOBase) -> Image.Image:

@@ -6,7 +6,7 @@ generator of NumPy's: their streams may change between versions, and then a resu
 
 import logging
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -53,7 +53,7 @@ def flips(positions: Int[np.ndarray, " n"], seed: int) -> Bool[np.ndarray, " n"]
 
 def batches(
     sets: Mapping[str, ImageSet], *, batch: int, start: int, seed: int, flip: bool, workers: int
-) -> Iterator[dict[str, Batch]]:
+) -> Generator[dict[str, Batch], None, None]:
     """For ever, the next `batch` images of each set from position `start` on, in an order of its own per set.
 
     Sets in memory are read directly; if one streams, `workers` processes read ahead, with the same result. Close the

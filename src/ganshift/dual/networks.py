@@ -112,7 +112,7 @@ class DownStage(nn.Module):
 
     def forward(self, maps: Maps) -> Resized:
         """Halve and normalise."""
-        return self.norm(self.conv(maps))  # type: ignore[no-any-return]
+        return self.norm(self.conv(maps))
 
 
 class UpStage(nn.Module):
@@ -128,7 +128,7 @@ class UpStage(nn.Module):
 
     def forward(self, maps: Maps, side: tuple[int, int]) -> Resized:
         """Double to `side`, normalise, drop."""
-        return self.dropout(self.norm(self.conv(maps, side)))  # type: ignore[no-any-return]
+        return self.dropout(self.norm(self.conv(maps, side)))
 
 
 class UNet(nn.Module):
@@ -150,6 +150,7 @@ class UNet(nn.Module):
         as_published: bool = False,
     ) -> None:
         super().__init__()
+        self.in_channels = in_channels
         if levels < 1:
             raise UserError(f"a U-Net needs at least 1 level, got {levels}")
         channels = [in_channels, *_widening(width, levels)]
@@ -227,7 +228,7 @@ class Critic(nn.Module):
             scores = self.head(maps.permute(0, 2, 3, 1).flatten(1)).squeeze(1)  # n h w c -> n
         else:
             scores = self.head(maps)
-        return scores.to(self.head.weight.dtype)  # type: ignore[no-any-return]
+        return scores.to(self.head.weight.dtype)
 
 
 def _widening(width: int, levels: int) -> Sequence[int]:

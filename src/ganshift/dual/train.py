@@ -1,24 +1,24 @@
 """A dual run: from settings to networks, two folders and optimisers, handed to the loop."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..data.domains import Domains
-from ..data.bundled import open_bundled_domains_or_paths
 from ..data.datasets import ImageSet
+from ..data.domains import Domains
+from ..data.named import open_named_domains
 from ..data.sampling import Batch, batches
-from ..runtime.checkpoint import write_atomically
 from ..runtime.device import choose_device
 from ..runtime.ema import Ema
+from ..runtime.log import opening_progress
 from ..runtime.loop import Job, Outcome, fit
 from ..runtime.optim import TensorFlowRMSprop
 from ..runtime.run_folder import MODEL, versions
+from ..runtime.weights import save_weights
 from ..tensors import Terms, from_uint8, sheet, to_colour
 from .config import DualConfig
 from .networks import Critic, UNet
@@ -30,7 +30,17 @@ SHEET_ROWS = 6
 
 def train(config: DualConfig) -> Outcome:
     """Run, or resume, one translation between two domains."""
-    domains = open_bundled_domains_or_paths(config)
+    with opening_progress() as progress:
+        domains = open_named_domains(
+            config.data,
+            config.a,
+            config.b,
+            config.size,
+            channels_a=config.channels_a,
+            channels_b=config.channels_b,
+            memory_budget_bytes=config.memory_budget * 1e9,
+            progress=progress,
+        )
     device = choose_device(config.device)
     channels_a, channels_b = domains.train_a.channels, domains.train_b.channels
     gen_ab_arguments = unet_arguments(config, channels_a, channels_b)
@@ -44,7 +54,7 @@ def train(config: DualConfig) -> Outcome:
     sheet_a, sheet_b = (_sheet_inputs(images).to(device) for images in _shown(domains))
     images_per_iteration = config.batch * config.critic_steps
 
-    def batches_from(seen: int) -> Iterator[dict[str, Batch]]:
+    def batches_from(seen: int) -> Generator[dict[str, Batch], None, None]:
         return batches(
             {"a": domains.train_a, "b": domains.train_b},
             batch=images_per_iteration,
@@ -67,12 +77,11 @@ def train(config: DualConfig) -> Outcome:
         return terms
 
     def sheets() -> dict[str, np.ndarray]:
-        gen_ab, gen_ba = ema.average["gen_ab"], ema.average["gen_ba"]
+        gen_ab, gen_ba = ema.average.get_submodule("gen_ab"), ema.average.get_submodule("gen_ba")
         return {"a-b-a": _round_trips(sheet_a, gen_ab, gen_ba), "b-a-b": _round_trips(sheet_b, gen_ba, gen_ab)}
 
     def export(out: Path) -> None:
-        weights = {name: value.cpu() for name, value in ema.average.state_dict().items()}
-        write_atomically(out / MODEL, lambda beside: save_file(weights, beside))
+        save_weights(out / MODEL, ema.average)
 
     job = Job(
         description={

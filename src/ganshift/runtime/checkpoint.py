@@ -18,12 +18,12 @@ FORMAT = 1
 log = logging.getLogger("ganshift")
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make the file beside its place, then move it there once it is safely on disk."""
     beside = path.with_name(f".{path.name}.part")
     write(beside)
     _sync(beside)
-    os.replace(beside, path)
+    beside.replace(path)
     _sync(path.parent)
 
 

@@ -3,10 +3,11 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -74,7 +75,7 @@ class ProgressLine:
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ProgressLine":
         if console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -111,3 +112,17 @@ class ProgressLine:
     ) -> None:
         if self._bar:
             self._bar.stop()
+
+
+@contextmanager
+def opening_progress() -> Iterator[Callable[[int, int], None]]:
+    """Show how many images have been opened, once there is something to open."""
+    with ExitStack() as stack:
+        line: ProgressLine | None = None
+
+        def update(done: int, total: int) -> None:
+            nonlocal line
+            line = line or stack.enter_context(ProgressLine("opening images", total))
+            line.update(done)
+
+        yield update

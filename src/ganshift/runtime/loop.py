@@ -7,12 +7,13 @@ exactly where the last checkpoint stood, and nothing has to be replayed.
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,11 +30,17 @@ SHOWN_TERMS = 4
 """How many loss terms fit on the progress line."""
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """Anything a checkpoint has to hold."""
 
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+    def state_dict(self) -> dict[str, Any]:
+        """What to save."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> Any:
+        """Restore what was saved."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +51,7 @@ class Job:
     """Content of config.json; its "training" entry holds the settings."""
     images_per_iteration: int
     images_per_epoch: int
-    batches: Callable[[int], Iterator[Any]]
+    batches: Callable[[int], Generator[Any, None, None]]
     """From the images seen to the endless batches that follow; one batch feeds one iteration."""
     iterate: Callable[[Any, int, int], Terms]
     """One iteration on a batch, given the images seen before it and the budget; returns weighted terms."""
@@ -106,47 +113,45 @@ def fit(config: RunConfig, job: Job) -> Outcome:
         )
         job.export(config.out)
 
-    log = RunLog(config.out, seen)
     with (
+        closing(RunLog(config.out, seen)) as log,
+        closing(job.batches(seen)) as batches,
         torch.random.fork_rng(),
         _stop_signals() as stop,
         ProgressLine(config.out.name, budget, seen) as progress,
     ):
         if seen == 0:
             _write_sheets(config.out, job, log, seen)
-        for batch in job.batches(seen):
+        while seen < budget and not stop:
+            batch = next(batches)
             started = time.monotonic()
             torch.manual_seed(_seed_of(config.seed, seen))
             try:
                 terms = job.iterate(batch, seen, budget)
             except NonFiniteLoss as error:
-                raise UserError(
-                    f"stopped at {seen:,} images, before the update: {error}. {_advice(config.out)}"
-                ) from None
-            before, seen = seen, seen + job.images_per_iteration
+                raise UserError(f"stopped at {seen:,} images: {error}. {_what_is_saved(config.out)}") from None
             seconds += time.monotonic() - started
+            before, seen = seen, seen + job.images_per_iteration
+            last = seen >= budget
             means.add(terms)
-
-            def due(every: int, before: int = before) -> bool:
-                return seen // every > before // every or seen >= budget
-
             note = ""
-            if due(config.log_every):
+            if last or _crossed(config.log_every, before, seen):
                 line = means.take()
                 log.write(seen, line, iteration=seen // job.images_per_iteration, seconds=round(seconds, 3))
                 note = "  ".join(f"{name} {value:.3g}" for name, value in list(line.items())[:SHOWN_TERMS])
             progress.update(seen, note)
-            if due(config.sample_every):
+            if last or _crossed(config.sample_every, before, seen):
                 _write_sheets(config.out, job, log, seen)
-            if due(config.checkpoint_every) or stop:
+            if last or stop or _crossed(config.checkpoint_every, before, seen):
                 save()
-            if seen >= budget or stop:
-                break
-    log.close()
     if stop:
         say(f"stopped by {stop[0].name} at {seen:,} of {budget:,} images; saved. The same command goes on from here.")
-        return Outcome(seen, seconds, stop[0])
-    return Outcome(seen, seconds)
+    return Outcome(seen, seconds, stop[0] if stop else None)
+
+
+def _crossed(every: int, before: int, seen: int) -> bool:
+    """Whether a multiple of `every` images was reached since `before`."""
+    return seen // every > before // every
 
 
 def _resume(out: Path, job: Job) -> tuple[int, float, Means]:
@@ -163,9 +168,9 @@ def _write_sheets(out: Path, job: Job, log: RunLog, seen: int) -> None:
     folder = out / run_folder.SAMPLES
     folder.mkdir(exist_ok=True)
     for name, pixels in job.sheets().items():
-        squeezed = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
         path = folder / f"{name}-{seen:012d}.png"
-        checkpoint.write_atomically(path, lambda beside, image=squeezed: Image.fromarray(image).save(beside, "png"))
+        picture = Image.fromarray(pixels)
+        checkpoint.write_atomically(path, partial(picture.save, format="png"))
         log.image(name, pixels, seen)
 
 
@@ -174,15 +179,14 @@ def _seed_of(seed: int, seen: int) -> int:
     return int(np.random.SeedSequence([seed, seen]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _advice(out: Path) -> str:
+def _what_is_saved(out: Path) -> str:
     saved = (out / run_folder.CHECKPOINTS).is_dir()
-    kept = "The checkpoint before it is kept" if saved else "No checkpoint was due yet"
-    return f"{kept}; try smaller learning rates in a new --out"
+    return "The checkpoint before it is kept" if saved else "No checkpoint was due yet"
 
 
 @contextmanager
 def _stop_signals() -> Iterator[list[signal.Signals]]:
-    """Collect SIGINT and SIGTERM in a list instead of dying in the middle of an update; a second one is not waited for."""
+    """Collect SIGINT and SIGTERM in a list instead of dying in the middle of an update; the second one does end it."""
     received: list[signal.Signals] = []
 
     def ask_to_stop(number: int, frame: FrameType | None) -> None:

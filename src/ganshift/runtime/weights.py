@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .checkpoint import write_atomically
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -19,6 +20,12 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path} cannot be read ({error}): train on to write it again") from None
     return {name: value.float() for name, value in weights.items()}
+
+
+def save_weights(path: Path, network: nn.Module, prefix: str = "") -> None:
+    """Write a network's weights, each name behind the prefix, whole or not at all."""
+    content = save({prefix + name: value.cpu().contiguous() for name, value in network.state_dict().items()})
+    write_atomically(path, lambda beside: beside.write_bytes(content))
 
 
 def copy_weights(network: nn.Module, weights: Mapping[str, Tensor], where: str, hint: str) -> None:

@@ -19,7 +19,7 @@ def check_size(size: int) -> None:
 class TransferConfig(RunConfig):
     """Teach a pretrained generator the images of a folder (Transferring GANs, Wang et al. 2018, on WGAN-GP)."""
 
-    data: str
+    data: Path
     """Images to learn: a folder, class subfolders, a zip of either, CIFAR batches, or bundled:digits, bundled:faces."""
     source: str | None = None
     """Where to start from: a run folder, a bundled source by name, or nothing for from scratch."""
@@ -87,7 +87,6 @@ class TransferConfig(RunConfig):
         return self.batch * self.critic_steps
 
 
-
 PRESETS: dict[str, dict[str, Any]] = {
     "cifar10": {"iterations": 100_000, "conditioning": "acgan"},
     "authors64": {
@@ -102,7 +101,31 @@ PRESETS: dict[str, dict[str, Any]] = {
         "linear_decay": False,
         "dequantize": False,
     },
-    "demo": {},
-    "tiny": {},
+    "demo": {
+        "images": 16_000,
+        "generator_width": 32,
+        "critic_width": 32,
+        "batch": 32,
+        "generator_batch_multiple": 1,
+        "critic_steps": 2,
+        "generator_learning_rate": 1e-3,
+        "critic_learning_rate": 1e-3,
+        "flip": False,
+        "log_every": 320,
+        "sample_every": 1_600,
+        "checkpoint_every": 3_200,
+        "ema_images": 1_000,
+    },
+    "tiny": {
+        "images": 96,
+        "generator_width": 4,
+        "critic_width": 4,
+        "batch": 4,
+        "critic_steps": 2,
+        "log_every": 16,
+        "sample_every": 48,
+        "checkpoint_every": 32,
+        "ema_images": 32,
+    },
 }
 """Overrides of the defaults by name."""

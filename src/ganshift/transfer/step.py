@@ -54,7 +54,7 @@ def critic_step(
         fake.repeat(copies, 1, 1, 1),
         mix,
     )
-    if real_logits is not None:
+    if real_logits is not None and labels is not None:
         terms["critic/classes"] = config.acgan_scale * F.cross_entropy(real_logits, labels)
     return descend(state.critic_optimizer, terms)
 
@@ -64,6 +64,6 @@ def generator_step(state: TransferState, latents: Latents, labels: Labels | None
     with frozen(state.critic):
         scores, logits = state.critic(state.generator(latents, labels), labels)
         terms = {"generator/adversarial": losses.wasserstein_generator_loss(scores)}
-        if logits is not None:
+        if logits is not None and labels is not None:
             terms["generator/classes"] = config.acgan_scale_generator * F.cross_entropy(logits, labels)
         return descend(state.generator_optimizer, terms)

@@ -1,29 +1,28 @@
 """A transfer run: from settings to networks, data and optimisers, handed to the loop."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ..data.bundled import open_bundled_or_path
 from ..data.datasets import ImageSet
+from ..data.named import open_named_images
 from ..data.sampling import Batch, batches
 from ..errors import UserError
-from ..runtime.checkpoint import write_atomically
 from ..runtime.device import choose_device
 from ..runtime.ema import Ema
+from ..runtime.log import opening_progress
 from ..runtime.loop import Job, Outcome, fit
 from ..runtime.run_folder import MODEL, versions
-from ..runtime.weights import copy_weights
+from ..runtime.weights import copy_weights, save_weights
 from ..tensors import Terms, dequantize, from_uint8, sheet
 from .config import TransferConfig
 from .networks import LATENT_DIM, ResNetCritic, ResNetGenerator
-from .step import TransferState, critic_step, generator_step
 from .source import CRITIC, GENERATOR_PREFIX, Source, open_source
+from .step import TransferState, critic_step, generator_step
 
 SHEET_COLUMNS = 8
 """Samples per row and rows of a sample sheet."""
@@ -33,7 +32,8 @@ def train(config: TransferConfig) -> Outcome:
     """Run, or resume, one transfer."""
     source = open_source(config.source) if config.source else None
     size, channels = _image_shape(config, source)
-    data = open_bundled_or_path(config.data, size, channels, config.memory_budget * 1e9)
+    with opening_progress() as progress:
+        data = open_named_images(config.data, size, channels, config.memory_budget * 1e9, progress)
     generator_arguments, critic_arguments = _architecture(config, source, data)
     device = choose_device(config.device)
 
@@ -56,7 +56,7 @@ def train(config: TransferConfig) -> Outcome:
     num_classes = generator_arguments["num_classes"] or critic_arguments["num_classes"]
     sheet_latents, sheet_labels = _sheet_inputs(config.seed, num_classes, device)
 
-    def batches_from(seen: int) -> Iterator[dict[str, Batch]]:
+    def batches_from(seen: int) -> Generator[dict[str, Batch], None, None]:
         return batches(
             {"real": data},
             batch=config.images_per_iteration,
@@ -72,7 +72,7 @@ def train(config: TransferConfig) -> Outcome:
         real, labels = batch["real"].images, batch["real"].labels
         for index in range(config.critic_steps):
             part = slice(index * config.batch, (index + 1) * config.batch)
-            part_labels = labels[part].to(device) if num_classes else None
+            part_labels = labels[part].to(device) if num_classes and labels is not None else None
             terms = _update_critic(state, real[part].to(device), part_labels, num_classes, config)
         if seen > 0:  # as published, the critic has the first iteration to itself
             latents = torch.randn(config.batch * config.generator_batch_multiple, LATENT_DIM, device=device)
@@ -85,10 +85,8 @@ def train(config: TransferConfig) -> Outcome:
             return {"samples": sheet(ema.average(sheet_latents, sheet_labels), SHEET_COLUMNS)}
 
     def export(out: Path) -> None:
-        average = {GENERATOR_PREFIX + name: value.cpu() for name, value in ema.average.state_dict().items()}
-        write_atomically(out / MODEL, lambda beside: save_file(average, beside))
-        weights = {name: value.cpu() for name, value in critic.state_dict().items()}
-        write_atomically(out / CRITIC, lambda beside: save_file(weights, beside))
+        save_weights(out / MODEL, ema.average, GENERATOR_PREFIX)
+        save_weights(out / CRITIC, critic)
 
     job = Job(
         description={

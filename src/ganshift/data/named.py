@@ -1,0 +1,74 @@
+"""What --data names: files of the user's, or one of the bundled sets as `bundled:NAME`."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from ..errors import UserError
+from . import bundled
+from .datasets import ImageSet, open_images
+from .decoding import Progress
+from .domains import Domains, open_domains
+
+Made = TypeVar("Made")
+
+PREFIX = "bundled:"
+IMAGES: Mapping[str, Callable[[int], ImageSet]] = {
+    "digits": bundled.digits,
+    "digits-0-4": partial(bundled.digits, classes=range(5)),
+    "digits-5-9": partial(bundled.digits, classes=range(5, 10), num_images=100),
+    "faces": bundled.faces,
+}
+"""Bundled image sets by name, each made from the size of its images."""
+DOMAINS: Mapping[str, Callable[[int], Domains]] = {"photo-sketch": bundled.photo_sketch}
+"""Bundled pairs of domains."""
+
+
+def open_named_images(
+    data: Path, size: int, channels: int | None, memory_budget_bytes: float, progress: Progress | None = None
+) -> ImageSet:
+    """Open a bundled set, or a folder, zip or CIFAR batches."""
+    if name := _bundled_name(data):
+        images = _choose(IMAGES, name)(size)
+        if channels not in (None, images.channels):
+            raise UserError(f"{data} has {images.channels} channels, {channels} are asked for; leave channels out")
+        return images
+    return open_images(data, size, channels=channels, memory_budget_bytes=memory_budget_bytes, progress=progress)
+
+
+def open_named_domains(
+    data: Path | None,
+    a: Path | None,
+    b: Path | None,
+    size: int,
+    *,
+    channels_a: int | None,
+    channels_b: int | None,
+    memory_budget_bytes: float,
+    progress: Progress | None = None,
+) -> Domains:
+    """Open a bundled pair of domains, one folder or zip with both, or two folders."""
+    if data and (name := _bundled_name(data)):
+        return _choose(DOMAINS, name)(size)
+    return open_domains(
+        data,
+        a,
+        b,
+        size,
+        channels_a=channels_a,
+        channels_b=channels_b,
+        memory_budget_bytes=memory_budget_bytes,
+        progress=progress,
+    )
+
+
+def _bundled_name(data: Path) -> str | None:
+    return str(data).removeprefix(PREFIX) if str(data).startswith(PREFIX) else None
+
+
+def _choose(table: Mapping[str, Callable[[int], Made]], name: str) -> Callable[[int], Made]:
+    if name not in table:
+        choices = ", ".join(PREFIX + known for known in table)
+        raise UserError(f"there is no {PREFIX}{name}; bundled are {choices}")
+    return table[name]

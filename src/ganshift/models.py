@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import torch
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
@@ -106,7 +107,7 @@ class Translator(nn.Module):
         return _load(cls(config["gen_ab"], config["gen_ba"]), Path(run), device)
 
     @torch.no_grad()
-    def translate(self, images: Images, to: Domain = "b") -> Images:
+    def translate(self, images: Images, to: Domain = "b") -> Float[Tensor, "n c2 h w"]:
         """Map images in [-1, 1] to the other domain, at the same height and width."""
         return self._towards(to)(images)
 

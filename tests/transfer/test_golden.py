@@ -77,7 +77,7 @@ class Golden:
     def config(self):
         settings = {"acgan_scale_generator": 0.1 if self.size == 32 else 1.0}
         return TransferConfig(
-            data="x", out=Path("x"), images=1, size=self.size, critic_norm=self.size == 64, **settings
+            data=Path("x"), out=Path("x"), images=1, size=self.size, critic_norm=self.size == 64, **settings
         )
 
     def state(self):

@@ -21,9 +21,13 @@ log = logging.getLogger("ganshift")
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make the file beside its place, then move it there once it is safely on disk."""
     beside = path.with_name(f".{path.name}.part")
-    write(beside)
-    _sync(beside)
-    beside.replace(path)
+    try:
+        write(beside)
+        _sync(beside)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
     _sync(path.parent)
 
 

@@ -10,14 +10,11 @@ def choose_device(name: str = "auto") -> torch.device:
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if name == "auto":
         return accelerator or torch.device("cpu")
-    available = ["cpu"]
+    available = {"cpu": torch.device("cpu")}
     if accelerator:
-        available += [f"{accelerator.type}:{index}" for index in range(torch.accelerator.device_count())]
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    known = device is not None and (device.type in {entry.partition(":")[0] for entry in available})
-    if device is None or not known or (device.index or 0) >= max(1, len(available) - 1):
+        available[accelerator.type] = accelerator
+        for index in range(torch.accelerator.device_count()):
+            available[f"{accelerator.type}:{index}"] = torch.device(accelerator.type, index)
+    if name not in available:
         raise UserError(f"device {name!r} is not here; available: auto, {', '.join(available)}")
-    return device
+    return available[name]

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 PLAIN_SECONDS = 10.0
@@ -27,11 +26,14 @@ def say(message: str) -> None:
 
 def show_warnings() -> None:
     """Send what the package logs to the terminal. Called by the command line; a program sets up its own."""
-    handler = RichHandler(console=console, show_time=False, show_path=False, markup=False)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger("ganshift")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
+    logging.getLogger("ganshift").handlers = [_Teller()]
+
+
+class _Teller(logging.Handler):
+    """Says each warning as one status line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 class RunLog:

@@ -1,0 +1,142 @@
+"""What a run folder tells: its sheets over time, its loss curves, its settings and how long it took."""
+
+import io
+import math
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import Any, Self, final
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure as Plot
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from ..errors import UserError
+from ..runtime import run_folder
+
+NOT_LEARNED = frozenset({"out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "workers"})
+"""Settings that say nothing about what a run learns."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito: colour-blind readers can tell them apart
+DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1, 1, 1)))
+INK = "#595959"  # in the SVG it becomes a colour that follows the reader's light or dark mode
+INK_STYLE = "<style>svg{color:#595959}@media(prefers-color-scheme:dark){svg{color:#b4b4b4}}</style>"
+FEW_POINTS = 12
+"""Curves of at most this many points show them, so that a log of one line is not an empty plot."""
+
+Curve = Sequence[tuple[int, float]]
+"""Real images shown, and the value of a term."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A run as its config.json and log.jsonl tell it."""
+
+    settings: Mapping[str, Any]
+    config: Mapping[str, Any]
+    log: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, run: Path) -> Self:
+        """Read both files; a log without lines is fine, a folder without a log is no run."""
+        config = run_folder.read_config(run)
+        path = run / run_folder.LOG
+        if not path.is_file():
+            raise UserError(f"{run} has no {run_folder.LOG}: a report needs the folder of a training run")
+        return cls(settings=config["training"], config=config, log=run_folder.read_log(path))
+
+    @property
+    def images(self) -> int:
+        """Real images shown, as of the last line of the log."""
+        return self.log[-1]["images"] if self.log else 0
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training, likewise."""
+        return self.log[-1]["seconds"] if self.log else 0.0
+
+    @property
+    def iterations(self) -> int:
+        """Iterations done, likewise."""
+        return self.log[-1]["iteration"] if self.log else 0
+
+
+def evolution(run: Path, name: str) -> list[tuple[int, bytes]]:
+    """Images seen and PNG bytes of the run's sample sheets called `name`, from first to last."""
+    folder = run / run_folder.SAMPLES
+    pattern = re.compile(rf"{re.escape(name)}-(\d+)\.png")
+    matches = (pattern.fullmatch(path.name) for path in folder.glob("*.png"))
+    found = sorted((int(match[1]), match[0]) for match in matches if match)
+    if not found:
+        raise UserError(f"{run} has no {folder.name}/{name}-*.png: a report needs the sample sheets of a run")
+    return [(seen, (folder / file).read_bytes()) for seen, file in found]
+
+
+def loss_curves(runs: Mapping[str, Path]) -> dict[str, str]:
+    """One small SVG per loss term with a curve per run, by label; one each, so that a phone can stack them.
+
+    A run whose log lacks a term has no curve for it. The plots are transparent and follow light and dark mode.
+    """
+    looks = dict(zip(runs, zip(cycle(COLOURS), cycle(DASHES), strict=False), strict=False))  # the same in every plot
+    last = max((Summary.of(run).images for run in runs.values()), default=0)
+    return {name: _plot(curves, looks, last) for name, curves in terms(runs).items()}
+
+
+def terms(runs: Mapping[str, Path]) -> dict[str, dict[str, Curve]]:
+    """The logged terms by name, and in each the curves by run label."""
+    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for label, run in runs.items():
+        for line in Summary.of(run).log:
+            for name, value in line["terms"].items():
+                if math.isfinite(value):
+                    found.setdefault(name, {}).setdefault(label, []).append((line["images"], value))
+    return {name: dict(curves) for name, curves in found.items()}
+
+
+def environment(*runs: Path) -> dict[str, str]:
+    """Versions that the runs were made with, and the machine this is called on."""
+    found: dict[str, str] = {}
+    for run in runs:
+        for name, version in run_folder.read_config(run)["versions"].items():
+            known = found.setdefault(name, version)
+            if version not in known.split(", "):
+                found[name] = f"{known}, {version}"
+    return found | {"platform": platform.platform(terse=True), "processor cores": str(os.cpu_count())}
+
+
+def _plot(curves: Mapping[str, Curve], looks: Mapping[str, tuple[str, Any]], last: int) -> str:
+    """Draw without pyplot, whose state is global."""
+    plot = Plot(figsize=(3.9, 2.1), layout="constrained")
+    axes = plot.subplots()
+    for label, curve in curves.items():
+        colour, dashes = looks[label]
+        axes.plot(
+            *zip(*curve, strict=True),
+            label=label,
+            color=colour,
+            linestyle=dashes,
+            linewidth=1.4,
+            marker="o" if len(curve) <= FEW_POINTS else "",
+            markersize=3,
+        )
+    axes.set_xlim(0, max(last, 1) * 1.02)
+    axes.set_xlabel("real images shown", color=INK, fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.grid(color=INK, alpha=0.2, linewidth=0.6)
+    for side, spine in axes.spines.items():
+        spine.set_color(INK)
+        spine.set_visible(side in ("left", "bottom"))
+    if len(curves) > 1:
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+    buffer = io.StringIO()
+    with rc_context({"svg.hashsalt": "ganshift"}):  # equal runs, equal pages
+        plot.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    start = svg.index(">", svg.index("<svg ")) + 1
+    return svg[:start] + INK_STYLE + svg[start:].replace(INK, "currentColor")

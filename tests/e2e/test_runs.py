@@ -1,0 +1,186 @@
+"""Whole runs of both methods from the command line: train, interrupt, resume, use; bit for bit and file by file."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from ganshift.cli import main
+from ganshift.runtime.run_folder import read_log
+
+COMMANDS = {
+    "transfer": ["transfer", "--preset", "tiny", "--data", "bundled:digits", "--images", "320"],
+    "dual": ["dual", "--preset", "tiny", "--data", "bundled:photo-sketch", "--images", "24"],
+}
+FILES = {
+    "transfer": {"config.json", "critic.safetensors", "log.jsonl", "model.safetensors"},
+    "dual": {"config.json", "log.jsonl", "model.safetensors"},
+}
+SHEETS = {"transfer": ["samples"], "dual": ["a-b-a", "b-a-b"]}
+SAMPLED_AT = {"transfer": (0, 48, 96, 144, 192, 240, 288, 320), "dual": (0, 4, 8, 12, 16, 20, 24)}
+CHECKPOINTS = {"transfer": (288, 320), "dual": (20, 24)}
+
+
+@pytest.fixture(scope="module", params=sorted(COMMANDS))
+def straight(request, tmp_path_factory):
+    """A run from start to end in one go."""
+    out = tmp_path_factory.mktemp(request.param) / "straight"
+    assert main([*COMMANDS[request.param], "--out", str(out)]) == 0
+    return request.param, out
+
+
+def start(method, out):
+    arguments = [sys.executable, "-m", "ganshift", *COMMANDS[method], "--out", str(out)]
+    return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_lines(process, log, count):
+    """Until the log has so many lines; the run must still be going on then."""
+    while not log.exists() or len(read_log(log)) < count:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+
+
+def assert_equal_states(one, other):
+    """Nested states are equal to the last bit."""
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_equal_states(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for left, right in zip(one, other, strict=True):
+            assert_equal_states(left, right)
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    else:
+        assert one == other
+
+
+def without_times(lines):
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def test_output_tree(straight):
+    method, out = straight
+    assert {path.name for path in out.iterdir() if path.is_file()} == FILES[method]
+    assert {path.name for path in out.iterdir() if path.is_dir()} == {"checkpoints", "samples", "tensorboard"}
+    sheets = {f"{name}-{images:012d}.png" for name in SHEETS[method] for images in SAMPLED_AT[method]}
+    assert {path.name for path in (out / "samples").iterdir()} == sheets
+    assert {path.name for path in (out / "checkpoints").iterdir()} == {f"{n:012d}.pt" for n in CHECKPOINTS[method]}
+    assert json.loads((out / "config.json").read_text())["method"] == method
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_interrupted_run_equals_straight_run(straight, tmp_path, stop, code):
+    method, expected = straight
+    out = tmp_path / "resumed"
+    process = start(method, out)
+    wait_for_lines(process, out / "log.jsonl", 3)
+    process.send_signal(stop)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == code, messages
+    if stop != signal.SIGKILL:
+        assert f"stopped by {stop.name}" in messages
+        assert "The same command goes on from here" in messages
+    assert main([*COMMANDS[method], "--out", str(out)]) == 0
+
+    last = f"checkpoints/{CHECKPOINTS[method][-1]:012d}.pt"
+    ours, theirs = (torch.load(folder / last, weights_only=True) for folder in (out, expected))
+    assert_equal_states(ours["state"], theirs["state"])
+    for name in ("model.safetensors", "critic.safetensors"):
+        if (expected / name).exists():
+            assert_equal_states(load_file(out / name), load_file(expected / name))
+    assert without_times(read_log(out / "log.jsonl")) == without_times(read_log(expected / "log.jsonl"))
+    for path in (expected / "samples").iterdir():
+        assert (out / "samples" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_finished_run_has_nothing_to_do(straight, capsys):
+    method, out = straight
+    before = {path: path.stat().st_mtime_ns for path in (out / "checkpoints").iterdir()}
+    assert main([*COMMANDS[method], "--out", str(out)]) == 0
+    assert "nothing to do" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in (out / "checkpoints").iterdir()} == before
+
+
+def test_other_settings_are_refused_and_listed(straight, capsys):
+    method, out = straight
+    rate = "--learning-rate" if method == "dual" else "--critic-learning-rate"
+    assert main([*COMMANDS[method], "--out", str(out), "--batch", "3", rate, "0.5"]) == 2
+    message = capsys.readouterr().err
+    assert "batch was" in message
+    assert "is 3" in message
+    assert "learning_rate was" in message
+    assert "seed" not in message
+
+
+def test_generate(tmp_path, straight):
+    method, run = straight
+    if method == "dual":
+        assert main(["generate", str(run), "-o", str(tmp_path / "x.png")]) == 2
+        return
+    sheet, folder = tmp_path / "sheet.png", tmp_path / "many"
+    assert main(["generate", str(run), "-n", "9", "-o", str(sheet)]) == 0
+    assert Image.open(sheet).size == (3 * 34 + 2, 3 * 34 + 2)
+    assert main(["generate", str(run), "-n", "3", "--seed", "5", "-o", str(folder)]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["00000.png", "00001.png", "00002.png"]
+    assert Image.open(folder / "00000.png").mode == "L"
+
+
+def test_translate(tmp_path, straight):
+    method, run = straight
+    photo = tmp_path / "in" / "photo.jpg"
+    photo.parent.mkdir()
+    Image.effect_noise((50, 37), 80).convert("RGB").save(photo)
+    (photo.parent / "broken.png").write_bytes(b"no picture")
+    arguments = ["translate", str(run), str(photo.parent), "--to", "b", "-o", str(tmp_path / "out")]
+    if method == "transfer":
+        assert main(arguments) == 2
+        return
+    assert main(arguments) == 0
+    (translated,) = (tmp_path / "out").iterdir()
+    assert translated.name == "photo.png"
+    with Image.open(translated) as picture:
+        assert (picture.size, picture.mode) == ((50, 37), "L")
+
+
+def test_a_run_is_a_source(tmp_path, straight, capsys):
+    method, run = straight
+    arguments = ["transfer", "--preset", "tiny", "--data", "bundled:faces", "--out", str(tmp_path / "new")]
+    if method == "dual":
+        assert main([*arguments, "--source", str(run)]) == 2
+        assert "must be a transfer run" in capsys.readouterr().err
+        return
+    assert main([*arguments, "--source", str(run), "--images", "8"]) == 0
+    assert main([*arguments, "--source", str(run), "--generator-width", "8", "--images", "16"]) == 2
+    assert "another configuration" in capsys.readouterr().err
+    wider = [*arguments[:-1], str(tmp_path / "wider"), "--source", str(run), "--generator-width", "8"]
+    assert main(wider) == 2
+    assert "does not fit" in capsys.readouterr().err
+
+
+def test_damaged_checkpoint_falls_back(tmp_path, straight, caplog):
+    method, expected = straight
+    out = tmp_path / "run"
+    process = start(method, out)
+    wait_for_lines(process, out / "log.jsonl", 7)
+    process.kill()
+    process.communicate(timeout=60)
+    newest = max((out / "checkpoints").glob("*.pt"))
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 255
+    newest.write_bytes(content)
+    assert main([*COMMANDS[method], "--out", str(out)]) == 0
+    assert "is damaged" in caplog.text
+    assert "falling back" in caplog.text
+    last = f"checkpoints/{CHECKPOINTS[method][-1]:012d}.pt"
+    ours, theirs = (torch.load(folder / last, weights_only=True)["state"] for folder in (out, expected))
+    assert_equal_states(ours, theirs)

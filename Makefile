@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test lint format bench clean
 
 help:
 	@echo "make setup   make $(VENV) and install ganshift with its development tools"
@@ -11,6 +11,7 @@ help:
 	@echo "make test    run the whole test suite"
 	@echo "make lint    check formatting, style and types"
 	@echo "make format  put the code in the shape that lint wants"
+	@echo "make bench   time a training iteration of both methods"
 	@echo "make clean   remove $(VENV) and the tools' caches, not your runs"
 
 setup: $(VENV)/.installed
@@ -35,6 +36,9 @@ lint: setup
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: setup
+	$(BIN)/python benchmarks/training_step.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -71,7 +71,7 @@ def transfer(arguments: Sequence[str]) -> int:
     """Parse and run `ganshift transfer`."""
     from .transfer.config import PRESETS, TransferConfig
 
-    config, dry_run = parse_run(TransferConfig, PRESETS, "cifar10", arguments)
+    config, dry_run = parse_run(TransferConfig, PRESETS, "few-shot", arguments)
     if dry_run:
         return _show(config)
     from .transfer.train import train
@@ -151,12 +151,13 @@ def translate(arguments: Sequence[str]) -> int:
 
 
 def demo(arguments: Sequence[str]) -> int:
-    """Run the demo."""
+    """Train both methods on bundled images and write a report."""
     import tyro
 
     from .demo import DemoConfig, run_demo
 
-    return run_demo(tyro.cli(DemoConfig, prog="ganshift demo", args=arguments))
+    options = tyro.cli(DemoConfig, prog="ganshift demo", args=arguments)
+    return _finish(run_demo(options), f"open {options.out}/report.html in a browser")
 
 
 def parse_run(
@@ -188,14 +189,14 @@ def parse_run(
 
         preset: Literal[tuple(presets)] = chosen  # type: ignore[valid-type]
         """Settings to start from; the other options change them."""
-        dry_run: bool = False
+        dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
         """Print the resolved settings and stop."""
 
     def parse(
-        choices: tyro.conf.OmitArgPrefixes[Choices],
-        settings: tyro.conf.OmitArgPrefixes[settings],  # type: ignore[valid-type]
+        start: tyro.conf.OmitArgPrefixes[Choices],
+        run: tyro.conf.OmitArgPrefixes[settings],  # type: ignore[valid-type]
     ) -> tuple[Any, bool]:
-        return settings, choices.dry_run
+        return run, start.dry_run
 
     command = config_class.__name__.removesuffix("Config").lower()
     parsed, dry_run = tyro.cli(parse, prog=f"ganshift {command}", description=config_class.__doc__, args=arguments)
@@ -225,7 +226,7 @@ def _finish(outcome: "Outcome", next_step: str) -> int:
 
     if outcome.stopped_by:
         return 128 + outcome.stopped_by
-    say(f"done: {outcome.images:,} images in {outcome.seconds / 60:.1f} min. Next: {next_step}")
+    say(f"done in {outcome.seconds / 60:.1f} min. Next: {next_step}")
     return 0
 
 

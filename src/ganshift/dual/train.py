@@ -30,6 +30,11 @@ SHEET_ROWS = 6
 
 def train(config: DualConfig) -> Outcome:
     """Run, or resume, one translation between two domains."""
+    return fit(config, new_job(config))
+
+
+def new_job(config: DualConfig) -> Job:
+    """Open the data and build everything that the loop needs; writes nothing."""
     with opening_progress() as progress:
         domains = open_named_domains(
             config.data,
@@ -83,7 +88,7 @@ def train(config: DualConfig) -> Outcome:
     def export(out: Path) -> None:
         save_weights(out / MODEL, ema.average)
 
-    job = Job(
+    return Job(
         description={
             "method": "dual",
             "gen_ab": gen_ab_arguments,
@@ -110,7 +115,6 @@ def train(config: DualConfig) -> Outcome:
         sheets=sheets,
         export=export,
     )
-    return fit(config, job)
 
 
 def _shown(domains: Domains) -> tuple[ImageSet, ImageSet]:

@@ -13,16 +13,20 @@ from ..data.images import to_pixels, with_channels
 from ..models import Generator, Translator
 from ..tensors import from_uint8, sheet
 from .page import Chapter, Figure, Panels, Slider, duration, to_png
-from .runs import NOT_LEARNED, Summary, evolution, loss_curves, terms
+from .runs import NOT_LEARNED, evolution, loss_curves, summarize, terms
 
 MOST_STEPS = 12
 """Sheets of a run on a slider; of more, evenly spaced ones are shown, so that the page stays small."""
+PUBLISHED_IMAGES = 32_000_000
+"""Real images shown in a run of the published 32-pixel code: 100,000 iterations of 5 batches of 64."""
+PUBLISHED_PASSES = 100
+"""Passes over the smaller folder in the longest published runs of DualGAN."""
 
 TRANSFER_TERMS = {
     "critic/distance": "The critic's mean score of generated images minus that of real ones. Below zero it tells them "
-    "apart, and the further below, the more easily. It falls while the critic learns, and should then creep back "
-    "towards zero as the pictures get better. Each critic has a scale of its own, so compare a curve with its own "
-    "past rather than with another run.",
+    "apart, and the further below, the more easily. Early on the curve swings, while the critic learns what to look "
+    "for; after that, creeping towards zero is a good sign. Each critic has a scale of its own, so compare a curve "
+    "with its own past rather than with another run.",
     "critic/penalty": "What keeps the critic's slope near 1 (the gradient penalty). It should fall early and stay low. "
     "A penalty that grows says that training is getting unstable.",
     "generator/adversarial": "Minus the critic's mean score of generated images. Only differences of scores mean "
@@ -53,25 +57,28 @@ def transfer_chapter(
     `source` says in words what the run started from, and `real` is a sheet of its training images, made by
     `tensors.sheet`; 64 in 8 columns match the run's own sheets.
     """
-    runs = {"pretrained": run, "from scratch": scratch} if scratch else {run.name: run}
-    summary = Summary.of(run)
+    runs = {"pretrained": run, "from scratch": scratch} if scratch else {run.resolve().name: run}
+    summary = summarize(run)
     start = source or summary.settings["source"]
     sheets = {label: evolution(path, "samples") for label, path in runs.items()}
     num_weights = _count(Generator.from_pretrained(run, "cpu"))
     introduction = (
         f"A generator turns random numbers into pictures. This one started from {start or 'random weights'}, and was "
-        f"then shown {summary.config['data']['images']:,} images, again and again: {summary.settings['data']}."
+        f"then shown the {summary.config['data']['images']:,} images of {summary.settings['data']}, again and again."
     )
     if scratch:
         introduction += (
             " A second generator of the same method started from random weights and was shown the same images. What "
-            "differs between the two is what it is worth to have learned something before."
+            "differs between the two is what it is worth to have learned something before; this is one run of each, so "
+            "a small difference may be chance."
         )
     introduction += (
         f"\n\nThe generator has {num_weights:,} weights and trained for {duration(summary.seconds)}, in which it was "
-        f"shown {summary.images:,} images (repeats count). The published runs at 32 pixels show 32,000,000 to a larger "
-        "network. Expect pictures that are on their way, not finished ones."
+        f"shown {summary.images:,} images, repeats counted. The published runs at 32 pixels show "
+        f"{PUBLISHED_IMAGES:,}, to generators of width 128 (here {summary.config['generator']['width']})."
     )
+    if summary.images < PUBLISHED_IMAGES / 10:
+        introduction += " Expect pictures that are on their way, not finished ones."
     figures: list[Figure | Panels | Slider] = []
     if real is not None:
         figures.append(_beside(real, *sheets[next(iter(runs))][-1]))
@@ -81,9 +88,9 @@ def transfer_chapter(
     )
     if scratch:
         caption += (
-            " At 0 the pretrained generator still draws what it learned before, and the other one nothing yet. Compare "
-            "the early steps: if the pretraining helps, the pretrained sheet looks like the real images sooner. Later "
-            "the two may well meet."
+            " At 0 the pretrained generator still draws what it learned before, and the other has learned nothing. "
+            "Compare the early steps: if the pretraining helps, the pretrained sheet looks like the real images "
+            "sooner. Later the two may well meet."
         )
     title = "Pretrained and from scratch, step by step" if scratch else "Step by step"
     figures.append(_slider(title, sheets, caption, "Sheet of 64 generated images"))
@@ -94,7 +101,7 @@ def transfer_chapter(
             "Losses say whether training is healthy. Whether the pictures are any good, only the pictures say.",
         )
     )
-    origins = {label: start if path == run else Summary.of(path).settings["source"] for label, path in runs.items()}
+    origins = {label: start if path == run else summarize(path).settings["source"] for label, path in runs.items()}
     images = ("Images", f"{summary.settings['data']}: {summary.config['data']['images']:,}")
     more = {label: [images, ("Started from", origin or "random weights")] for label, origin in origins.items()}
     return Chapter(
@@ -120,7 +127,7 @@ def dual_chapter(
     their caption, to say where they come from.
     """
     a, b = names
-    summary = Summary.of(run)
+    summary = summarize(run)
     num_a, num_b = (f"{summary.config['data'][domain]['images']:,} images" for domain in ("a", "b"))
     kind_a, kind_b = ("" if name == domain else f" ({name})" for name, domain in zip(names, "AB", strict=True))
     labels = {f"{a} to {b} and back": "a-b-a", f"{b} to {a} and back": "b-a-b"}
@@ -133,9 +140,11 @@ def dual_chapter(
         "says which image of A belongs to which of B. One critic per folder judges whether a translation looks like "
         "that folder, and the way there and back must end where it started."
         f"\n\nBoth generators together have {num_weights:,} weights and trained for {duration(summary.seconds)}: "
-        f"{passes:,.1f} passes over the images, at {summary.config['size']} pixels. The published runs make up to a "
-        "hundred, at 256 pixels, with larger networks. Expect the right kind of picture, with blur and wrong colours."
+        f"{passes:,.1f} passes over the images, at {summary.config['size']} pixels. The published runs make up to "
+        f"{PUBLISHED_PASSES}, at 256 pixels, with generators of width 64 (here {summary.config['gen_ab']['width']})."
     )
+    if passes < PUBLISHED_PASSES / 10:
+        introduction += " Expect the right kind of picture, with blur and wrong colours."
     figures: list[Figure | Panels | Slider] = [
         _slider(
             "There and back, step by step",
@@ -235,14 +244,14 @@ def _curves(runs: Mapping[str, Path], explanations: Mapping[str, str], caption: 
         panels.append(
             Figure(title=name, image=image, caption=explanations.get(name, ""), alt=f"Curves of {name}: {ends}.")
         )
-    return Panels(title="Loss curves", panels=panels, caption=caption)
+    return Panels(title="Loss curves", panels=panels, caption=caption if panels else "Nothing has been logged yet.")
 
 
 def _facts(runs: Mapping[str, Path], more: Mapping[str, Sequence[tuple[str, str]]]) -> list[tuple[str, str]]:
     """What ran; a fact that is the same in all runs is told once."""
     told: dict[str, dict[str, str]] = {}
     for label, run in runs.items():
-        summary = Summary.of(run)
+        summary = summarize(run)
         versions = ", ".join(f"{name} {version}" for name, version in summary.config["versions"].items())
         for name, value in (
             *more[label],
@@ -266,7 +275,7 @@ def _differences(runs: Mapping[str, Path]) -> list[tuple[str, str]]:
     """Settings in which the runs differ, so that the reader knows what a comparison compares."""
     if len(runs) < 2:
         return []
-    settings = [Summary.of(run).settings for run in runs.values()]
+    settings = [summarize(run).settings for run in runs.values()]
     names = [name for name in settings[0] if name not in NOT_LEARNED]
     differing = [name for name in names if any(other.get(name) != settings[0][name] for other in settings)]
     return [("Settings that differ", ", ".join(differing) or "none")]

@@ -14,8 +14,8 @@ from PIL import Image
 
 from ..runtime.checkpoint import write_atomically
 
-LARGEST_PNG = 200_000
-"""Pictures of more bytes are stored in the page as WebP of quality 90."""
+LARGEST_EXACT = 200_000
+"""Pictures that take more bytes without loss are stored in the page as WebP of quality 90."""
 TEMPLATE = "report.html.j2"
 
 
@@ -26,7 +26,7 @@ class Figure:
 
     kind: ClassVar[str] = "figure"
     title: str
-    image: bytes | str
+    image: bytes | str = field(repr=False)
     caption: str
     alt: str
     columns: Sequence[str] = ()
@@ -51,7 +51,7 @@ class Slider:
 
     kind: ClassVar[str] = "slider"
     title: str
-    tracks: Mapping[str, Sequence[tuple[int, bytes]]]
+    tracks: Mapping[str, Sequence[tuple[int, bytes]]] = field(repr=False)
     """By label, the images seen and the PNG bytes of each sheet, as `evolution` returns them."""
     caption: str
     alt: str
@@ -116,10 +116,11 @@ def data_uri(image: bytes | str) -> str:
     picture: Image.Image = Image.open(io.BytesIO(image))
     if picture.mode == "RGB" and _is_gray(np.asarray(picture)):
         picture = picture.convert("L")
-    png = _encode(picture, "png", optimize=True)
-    if len(png) <= LARGEST_PNG:
-        return _address("png", png)
-    return _address("webp", _encode(picture, "webp", quality=90))
+    exact = {"png": _encode(picture, "png", optimize=True), "webp": _encode(picture, "webp", lossless=True)}
+    kind, content = min(exact.items(), key=lambda item: len(item[1]))
+    if len(content) > LARGEST_EXACT:
+        kind, content = "webp", _encode(picture, "webp", quality=90)
+    return _address(kind, content)
 
 
 def to_png(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Self, final
+from typing import Any, final
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure as Plot
@@ -20,10 +20,11 @@ from ..runtime import run_folder
 
 NOT_LEARNED = frozenset({"out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "workers"})
 """Settings that say nothing about what a run learns."""
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # Okabe and Ito: colour-blind readers can tell them apart
+INK = ("#595959", "#b4b4b4")
+"""Of text and axes, in light and in dark mode."""
+COLOURS = (("#0072b2", "#56b4e9"), ("#d55e00", "#e69f00"), ("#009e73", "#2fd0a5"), ("#a8578a", "#cc79a7"))
+"""Of curves, likewise; after Okabe and Ito, so that colour-blind readers can tell them apart."""
 DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1, 1, 1)))
-INK = "#595959"  # in the SVG it becomes a colour that follows the reader's light or dark mode
-INK_STYLE = "<style>svg{color:#595959}@media(prefers-color-scheme:dark){svg{color:#b4b4b4}}</style>"
 FEW_POINTS = 12
 """Curves of at most this many points show them, so that a log of one line is not an empty plot."""
 
@@ -40,15 +41,6 @@ class Summary:
     config: Mapping[str, Any]
     log: Sequence[Mapping[str, Any]]
 
-    @classmethod
-    def of(cls, run: Path) -> Self:
-        """Read both files; a log without lines is fine, a folder without a log is no run."""
-        config = run_folder.read_config(run)
-        path = run / run_folder.LOG
-        if not path.is_file():
-            raise UserError(f"{run} has no {run_folder.LOG}: a report needs the folder of a training run")
-        return cls(settings=config["training"], config=config, log=run_folder.read_log(path))
-
     @property
     def images(self) -> int:
         """Real images shown, as of the last line of the log."""
@@ -63,6 +55,15 @@ class Summary:
     def iterations(self) -> int:
         """Iterations done, likewise."""
         return self.log[-1]["iteration"] if self.log else 0
+
+
+def summarize(run: Path) -> Summary:
+    """Read both files; a log without lines is fine, a folder without a log is no run."""
+    config = run_folder.read_config(run)
+    path = run / run_folder.LOG
+    if not path.is_file():
+        raise UserError(f"{run} has no {run_folder.LOG}: a report needs the folder of a training run")
+    return Summary(settings=config["training"], config=config, log=run_folder.read_log(path))
 
 
 def evolution(run: Path, name: str) -> list[tuple[int, bytes]]:
@@ -81,8 +82,10 @@ def loss_curves(runs: Mapping[str, Path]) -> dict[str, str]:
 
     A run whose log lacks a term has no curve for it. The plots are transparent and follow light and dark mode.
     """
-    looks = dict(zip(runs, zip(cycle(COLOURS), cycle(DASHES), strict=False), strict=False))  # the same in every plot
-    last = max((Summary.of(run).images for run in runs.values()), default=0)
+    looks = dict(
+        zip(runs, zip(cycle(light for light, _ in COLOURS), cycle(DASHES), strict=False), strict=False)
+    )  # the same in every plot
+    last = max((summarize(run).images for run in runs.values()), default=0)
     return {name: _plot(curves, looks, last) for name, curves in terms(runs).items()}
 
 
@@ -90,7 +93,7 @@ def terms(runs: Mapping[str, Path]) -> dict[str, dict[str, Curve]]:
     """The logged terms by name, and in each the curves by run label."""
     found: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for label, run in runs.items():
-        for line in Summary.of(run).log:
+        for line in summarize(run).log:
             for name, value in line["terms"].items():
                 if math.isfinite(value):
                     found.setdefault(name, {}).setdefault(label, []).append((line["images"], value))
@@ -124,19 +127,31 @@ def _plot(curves: Mapping[str, Curve], looks: Mapping[str, tuple[str, Any]], las
             markersize=3,
         )
     axes.set_xlim(0, max(last, 1) * 1.02)
-    axes.set_xlabel("real images shown", color=INK, fontsize=9)
+    axes.set_xlabel("real images shown", color=INK[0], fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.tick_params(colors=INK, labelsize=9)
-    axes.grid(color=INK, alpha=0.2, linewidth=0.6)
+    axes.tick_params(colors=INK[0], labelsize=9)
+    axes.grid(color=INK[0], alpha=0.2, linewidth=0.6)
     for side, spine in axes.spines.items():
-        spine.set_color(INK)
+        spine.set_color(INK[0])
         spine.set_visible(side in ("left", "bottom"))
     if len(curves) > 1:
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK)
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK[0])
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": "ganshift"}):  # equal runs, equal pages
-        plot.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
+        plot.savefig(
+            buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+    return _follow_mode(buffer.getvalue())
+
+
+def _follow_mode(svg: str) -> str:
+    """Replace the colours of light mode by variables, which dark mode sets to others."""
+    light, dark = "", ""
+    for index, (by_day, by_night) in enumerate((INK, *COLOURS)):
+        svg = svg.replace(by_day, f"var(--c{index})")
+        light += f"--c{index}:{by_day};"
+        dark += f"--c{index}:{by_night};"
     start = svg.index(">", svg.index("<svg ")) + 1
-    return svg[:start] + INK_STYLE + svg[start:].replace(INK, "currentColor")
+    style = f"<style>svg{{{light}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
+    return svg[:start] + style + svg[start:]

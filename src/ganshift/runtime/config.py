@@ -10,7 +10,11 @@ from ..errors import UserError
 BUDGET_FIELDS = ("images", "iterations", "epochs")
 """Ways to say how long to train; exactly one is set."""
 FREE_TO_CHANGE = frozenset(
-    {*BUDGET_FIELDS, "out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "device", "workers"}
+    {
+        *BUDGET_FIELDS,
+        *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "device", "workers"),
+        *("data", "a", "b"),  # where the images lie; a hash of what they are is compared instead
+    }
 )
 """Fields that may differ when a run is resumed: they change how long it runs and what it leaves, not what it learns."""
 

@@ -64,9 +64,13 @@ class TransferConfig(RunConfig):
     flip: bool = True
     """Mirror half of the images, at random."""
     log_every: int = 6_400
+    """Write a line to log.jsonl every so many images; its terms are means since the line before."""
     sample_every: int = 32_000
+    """Write a sample sheet every so many images."""
     checkpoint_every: int = 64_000
+    """Write a checkpoint, and the model that inference loads, every so many images."""
     ema_images: int = 10_000
+    """Half-life, in images, of the averaged generator weights that sampling uses; 0, as published, samples the raw."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,7 +91,19 @@ class TransferConfig(RunConfig):
         return self.batch * self.critic_steps
 
 
+_SMALL: dict[str, Any] = {
+    "generator_width": 32,
+    "critic_width": 32,
+    "batch": 32,
+    "generator_batch_multiple": 1,
+    "critic_steps": 2,
+    "generator_learning_rate": 1e-3,
+    "critic_learning_rate": 1e-3,
+}
 PRESETS: dict[str, dict[str, Any]] = {
+    # The published fine-tuning budget, without classes, for any folder of images.
+    "few-shot": {"iterations": 1_000},
+    # The published runs from scratch.
     "cifar10": {"iterations": 100_000, "conditioning": "acgan"},
     "authors64": {
         "iterations": 25_000,
@@ -101,21 +117,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "linear_decay": False,
         "dequantize": False,
     },
+    # For two CPU cores. The pace is quicker than published: see docs/log.md.
+    "small": {**_SMALL, "images": 100_000, "sample_every": 5_000, "checkpoint_every": 10_000, "ema_images": 4_000},
     "demo": {
+        **_SMALL,
         "images": 16_000,
-        "generator_width": 32,
-        "critic_width": 32,
-        "batch": 32,
-        "generator_batch_multiple": 1,
-        "critic_steps": 2,
-        "generator_learning_rate": 1e-3,
-        "critic_learning_rate": 1e-3,
         "flip": False,
         "log_every": 320,
         "sample_every": 1_600,
         "checkpoint_every": 3_200,
         "ema_images": 1_000,
     },
+    # For tests.
     "tiny": {
         "images": 96,
         "generator_width": 4,
@@ -128,4 +141,4 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ema_images": 32,
     },
 }
-"""Overrides of the defaults by name."""
+"""Overrides of the defaults by name; each sets a budget. The command starts from few-shot unless told otherwise."""

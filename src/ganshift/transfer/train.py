@@ -30,6 +30,11 @@ SHEET_COLUMNS = 8
 
 def train(config: TransferConfig) -> Outcome:
     """Run, or resume, one transfer."""
+    return fit(config, new_job(config))
+
+
+def new_job(config: TransferConfig) -> Job:
+    """Open the data and build everything that the loop needs; writes nothing."""
     source = open_source(config.source) if config.source else None
     size, channels = _image_shape(config, source)
     with opening_progress() as progress:
@@ -88,7 +93,7 @@ def train(config: TransferConfig) -> Outcome:
         save_weights(out / MODEL, ema.average, GENERATOR_PREFIX)
         save_weights(out / CRITIC, critic)
 
-    job = Job(
+    return Job(
         description={
             "method": "transfer",
             "generator": generator_arguments,
@@ -112,7 +117,6 @@ def train(config: TransferConfig) -> Outcome:
         sheets=sheets,
         export=export,
     )
-    return fit(config, job)
 
 
 def _image_shape(config: TransferConfig, source: Source | None) -> tuple[int, int | None]:

@@ -24,7 +24,7 @@ def commands():
             yield pytest.param(line.strip(), id=f"overview: {line[:60]}")
 
 
-@pytest.mark.parametrize("line", commands())
+@pytest.mark.parametrize("line", list(commands()))
 def test_commands_can_be_typed(line, capsys):
     """Settings of training commands resolve; the other commands get as far as the run folder, which is not here."""
     _, command, *rest = shlex.split(line)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from .data.images import UnreadableImage, bombs_are_errors, load_picture
 from .data.layouts import is_image
-from .data.sources import locate
+from .data.places import locate
 from .errors import UserError
 from .models import Domain, Translator
 from .runtime.log import ProgressLine
@@ -75,12 +75,12 @@ def _find(images: Sequence[Path]) -> Iterator[tuple[str, str, Callable[[], bytes
         if path.is_file() and path.suffix.lower() != ".zip":
             yield str(path), path.name, path.read_bytes
             continue
-        source = locate(path)
-        names = [name for name in source.names if is_image(name)]
+        place = locate(path)
+        names = [name for name in place.names if is_image(name)]
         if not names:
             raise UserError(f"there are no images in {path}")
         for name in names:
-            yield f"{path}/{name}", name, partial(source.read, name)
+            yield f"{path}/{name}", name, partial(place.read, name)
 
 
 def _write(picture: Image.Image, path: Path) -> None:

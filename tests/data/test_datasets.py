@@ -9,7 +9,7 @@ import pytest
 import torch
 from builders import levels, many, png, write
 
-from ganshift.data import sources
+from ganshift.data import places
 from ganshift.data.datasets import open_array, open_images
 from ganshift.errors import UserError
 
@@ -120,7 +120,7 @@ def test_gaps_of_bad_files_do_not_shift_images(tmp_path):
 
 
 def test_a_bomb_in_a_zip_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_FILE_BYTES", 10_000)
+    monkeypatch.setattr(places, "MAX_FILE_BYTES", 10_000)
     with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.png", bytes(1_000_000))
         archive.writestr("good.png", png(3))

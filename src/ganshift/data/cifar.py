@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from ..errors import UserError
-from .sources import Source
+from .places import Place
 
 Split = Literal["train", "test"]
 
@@ -32,26 +32,24 @@ class CifarImages:
     names: tuple[str, ...]
 
 
-def is_cifar(source: Source) -> bool:
+def is_cifar(place: Place) -> bool:
     """Whether the place holds CIFAR batches: data_batch_1 and so on, or train or test beside meta."""
-    tops = {name for name in source.names if "/" not in name}
+    tops = {name for name in place.names if "/" not in name}
     return any(re.fullmatch(r"data_batch_\d+|test_batch", name) for name in tops) or (
         "meta" in tops and bool(tops & {"train", "test"})
     )
 
 
-def read_cifar(source: Source, split: Split) -> CifarImages:
+def read_cifar(place: Place, split: Split) -> CifarImages:
     """All images of a split; fine labels for CIFAR-100."""
-    files = [name for name in source.names if _FILES[split].fullmatch(name)]
+    files = [name for name in place.names if _FILES[split].fullmatch(name)]
     if not files:
-        raise UserError(
-            f"{source.where} has no CIFAR batch of the {split} split; put its files there or give the other"
-        )
+        raise UserError(f"{place.where} has no CIFAR batch of the {split} split; put its files there or give the other")
     images: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     names: list[str] = []
     for file in files:
-        batch = _unpickle(source, file)
+        batch = _unpickle(place, file)
         try:
             pixels = batch["data"].to_numpy()
             given = batch["fine_labels"] if "fine_labels" in batch else batch["labels"]
@@ -60,19 +58,19 @@ def read_cifar(source: Source, split: Split) -> CifarImages:
                 raise ValueError("data and labels do not fit each other")
             images.append(pixels.reshape(-1, 3, 32, 32))
         except (KeyError, AttributeError, TypeError, ValueError, OverflowError) as error:
-            raise UserError(f"{source.where}/{file} is no CIFAR batch ({error!s}); download it again") from error
+            raise UserError(f"{place.where}/{file} is no CIFAR batch ({error!s}); download it again") from error
         labels.append(numbers)
         names.extend(f"{file}/{index:05d}" for index in range(len(numbers)))
     all_labels = np.concatenate(labels)
     num_classes = int(all_labels.max(initial=0)) + 1
-    return CifarImages(np.concatenate(images), all_labels, _class_names(source, num_classes), tuple(names))
+    return CifarImages(np.concatenate(images), all_labels, _class_names(place, num_classes), tuple(names))
 
 
-def _class_names(source: Source, num_classes: int) -> tuple[str, ...]:
+def _class_names(place: Place, num_classes: int) -> tuple[str, ...]:
     """Names from the meta file; numbers as text where there is none."""
     for file in _NAMES:
-        if file in source.names:
-            meta = _unpickle(source, file)
+        if file in place.names:
+            meta = _unpickle(place, file)
             names = meta.get("fine_label_names") or meta.get("label_names")
             if isinstance(names, list) and len(names) >= num_classes:
                 return tuple(map(_text, names))
@@ -119,14 +117,14 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"asks for {module}.{name}, which is not allowed")
 
 
-def _unpickle(source: Source, file: str) -> dict[str, Any]:
+def _unpickle(place: Place, file: str) -> dict[str, Any]:
     """The dictionary in a file, with text keys whatever Python wrote it."""
     try:
-        found = _Unpickler(io.BytesIO(source.read(file)), encoding="bytes").load()
+        found = _Unpickler(io.BytesIO(place.read(file)), encoding="bytes").load()
         return {_text(key): value for key, value in found.items()}
     except Exception as error:  # hostile or damaged bytes make an unpickler raise anything
         reason = " ".join(str(error).split())[:80]
-        raise UserError(f"{source.where}/{file} is no CIFAR file ({reason}); remove or replace it") from error
+        raise UserError(f"{place.where}/{file} is no CIFAR file ({reason}); remove or replace it") from error
 
 
 def _text(value: Any) -> str:

@@ -16,7 +16,7 @@ from .cifar import Split, is_cifar, read_cifar
 from .decoding import Progress, decode_all, probe_all, sample_channels
 from .images import UnreadableImage, bombs_are_errors, fit_picture, load_picture, to_picture
 from .layouts import enter_split, is_image, label_by_folder, nothing_found
-from .sources import Source, locate
+from .places import Place, locate
 
 logger = logging.getLogger("ganshift")
 
@@ -28,7 +28,7 @@ MEMORY_BUDGET_BYTES = 2e9
 class ImageSet:
     """Images of one size and channel count, in a fixed order, with or without classes.
 
-    Either all pixels are in memory, or a source of files is, and reading decodes them. It can be pickled, so that
+    Either all pixels are in memory, or a place of files is, and reading decodes them. It can be pickled, so that
     worker processes can read.
     """
 
@@ -42,9 +42,9 @@ class ImageSet:
         content_hash: str,
         quarantined: Sequence[tuple[str, str]] = (),
         pixels: Bytes | None = None,
-        source: Source | None = None,
+        place: Place | None = None,
     ):
-        assert (pixels is None) != (source is None), "pixels or a source"
+        assert (pixels is None) != (place is None), "pixels or a place"
         assert labels is None or len(labels) == len(names), "one label per image"
         self.names = names
         self.labels = labels
@@ -56,7 +56,7 @@ class ImageSet:
         self.quarantined = list(quarantined)
         """Files set aside, as (name, reason)."""
         self._pixels = pixels
-        self._source = source
+        self._place = place
         self._broken: set[str] = set()
 
     def __len__(self) -> int:
@@ -65,7 +65,7 @@ class ImageSet:
     @property
     def streams(self) -> bool:
         """Whether images are decoded when they are read."""
-        return self._source is not None
+        return self._place is not None
 
     def read(self, indices: Sequence[int] | Int[np.ndarray, " k"]) -> Bytes:
         """The images of these numbers, as a tensor of its own."""
@@ -87,7 +87,7 @@ class ImageSet:
 
     def _decode(self, index: int) -> UInt8[np.ndarray, "c h w"]:
         """The image, or the next readable one of its class, so that order and labels do not depend on the past."""
-        assert self._source is not None
+        assert self._place is not None
         for offset in range(len(self)):
             other = (index + offset) % len(self)
             if self.labels is not None and self.labels[other] != self.labels[index]:
@@ -96,11 +96,11 @@ class ImageSet:
             if name in self._broken:
                 continue
             try:
-                return fit_picture(load_picture(self._source.read(name), for_size=self.size), self.size, self.channels)
+                return fit_picture(load_picture(self._place.read(name), for_size=self.size), self.size, self.channels)
             except UnreadableImage as error:
                 self.set_aside(name, str(error))
         raise UserError(
-            f"{self._source.where}: no readable image is left to stand in for {self.names[index]}; restore it"
+            f"{self._place.where}: no readable image is left to stand in for {self.names[index]}; restore it"
         )
 
 
@@ -119,12 +119,12 @@ def open_images(
     with every readable image below one of them. Unreadable files are set aside with one warning. `channels` is the
     most frequent natural channel count unless given. `progress` is called with (images done, images in all).
     """
-    source = enter_split(locate(path), split)
-    if is_cifar(source):
-        found = read_cifar(source, split)
-        source.close()
+    place = enter_split(locate(path), split)
+    if is_cifar(place):
+        found = read_cifar(place, split)
+        place.close()
         return open_array(found.images, found.labels, found.classes, found.names, size, channels)
-    return open_source(source, size, channels, memory_budget_bytes, progress, classes_from_folders=True)
+    return open_place(place, size, channels, memory_budget_bytes, progress, classes_from_folders=True)
 
 
 def open_array(
@@ -155,8 +155,8 @@ def open_array(
     )
 
 
-def open_source(
-    source: Source,
+def open_place(
+    place: Place,
     size: int,
     channels: int | None,
     memory_budget_bytes: int | float,
@@ -164,27 +164,27 @@ def open_source(
     *,
     classes_from_folders: bool,
 ) -> ImageSet:
-    """An image set of all image files of a source."""
-    files = [name for name in source.names if is_image(name)]
+    """An image set of all image files of a place."""
+    files = [name for name in place.names if is_image(name)]
     if not files:
-        raise UserError(nothing_found(source))
-    wanted = sample_channels(source, files) if channels is None else channels
+        raise UserError(nothing_found(place))
+    wanted = sample_channels(place, files) if channels is None else channels
     in_memory = len(files) * wanted * size * size <= memory_budget_bytes
     read = decode_all if in_memory else probe_all
     with bombs_are_errors():
-        found = read(source, files, size, wanted, progress)
+        found = read(place, files, size, wanted, progress)
         if channels is None and (usual := found.usual_channels) not in (None, wanted):
             wanted = usual
-            found = read(source, files, size, wanted, progress)
-    source.close()
+            found = read(place, files, size, wanted, progress)
+    place.close()
     quarantined = [(name, reason) for name, reason in zip(files, found.reasons, strict=True) if reason is not None]
     good = [index for index, reason in enumerate(found.reasons) if reason is None]
     if not good:
         (name, reason) = quarantined[0]
         raise UserError(
-            f"{source.where}: none of {len(files)} image files can be read (the first: {name}, {reason}); replace them"
+            f"{place.where}: none of {len(files)} image files can be read (the first: {name}, {reason}); replace them"
         )
-    _warn_of_quarantine(source.where, quarantined, len(files))
+    _warn_of_quarantine(place.where, quarantined, len(files))
     names = tuple(files[index] for index in good)
     labels, classes = label_by_folder(names) if classes_from_folders else (None, ())
     digests = [found.digests[index] for index in good]
@@ -197,7 +197,7 @@ def open_source(
         content_hash=_content_hash(names, labels, classes, digests, size, wanted),
         quarantined=quarantined,
         pixels=found.pixels,
-        source=None if in_memory else source,
+        place=None if in_memory else place,
     )
 
 

@@ -12,7 +12,7 @@ import torch
 
 from ..tensors import Bytes
 from .images import UnreadableImage, fit_picture, load_picture, natural_channels, probe_channels
-from .sources import Source
+from .places import Place
 
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all), from the calling thread."""
@@ -43,19 +43,19 @@ class Found:
         return max(counts, key=lambda count: (counts[count], count)) if counts else None
 
 
-def sample_channels(source: Source, files: Sequence[str]) -> int:
+def sample_channels(place: Place, files: Sequence[str]) -> int:
     """A guess at the usual channel count from a few files spread over the set; 3 if none of them can be read."""
     spread = np.linspace(0, len(files) - 1, min(len(files), _SAMPLE)).astype(int)
-    found = probe_all(source, [files[index] for index in spread], size=1, channels=0, progress=None)
+    found = probe_all(place, [files[index] for index in spread], size=1, channels=0, progress=None)
     return found.usual_channels or 3
 
 
-def decode_all(source: Source, files: Sequence[str], size: int, channels: int, progress: Progress | None) -> Found:
+def decode_all(place: Place, files: Sequence[str], size: int, channels: int, progress: Progress | None) -> Found:
     """Decode every file to `channels` channels."""
     images = np.empty((len(files), channels, size, size), dtype=np.uint8)
 
     def decode(index: int) -> tuple[int, str]:
-        data = source.read(files[index])
+        data = place.read(files[index])
         picture = load_picture(data, for_size=size)
         images[index] = fit_picture(picture, size, channels)
         return natural_channels(picture), fingerprint(len(data), data)
@@ -68,17 +68,17 @@ def decode_all(source: Source, files: Sequence[str], size: int, channels: int, p
     return Found(reasons, natural, digests, torch.from_numpy(images[: len(good)]))
 
 
-def probe_all(source: Source, files: Sequence[str], size: int, channels: int, progress: Progress | None) -> Found:
+def probe_all(place: Place, files: Sequence[str], size: int, channels: int, progress: Progress | None) -> Found:
     """Check the head of every file. Size and channels change nothing; they are there to match `decode_all`."""
 
     def probe(index: int) -> tuple[int, str]:
         name = files[index]
-        head = source.read(name, HEAD_BYTES)
+        head = place.read(name, HEAD_BYTES)
         try:
             natural = probe_channels(head)
         except UnreadableImage:  # the head may be longer than usual, or the file may need all of its bytes
-            natural = probe_channels(source.read(name))
-        return natural, fingerprint(source.num_bytes(name), head)
+            natural = probe_channels(place.read(name))
+        return natural, fingerprint(place.num_bytes(name), head)
 
     return Found(*_go_through(probe, len(files), progress), pixels=None)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import final
 
 from ..errors import UserError
-from .datasets import MEMORY_BUDGET_BYTES, ImageSet, open_source
+from .datasets import MEMORY_BUDGET_BYTES, ImageSet, open_place
 from .decoding import Progress
 from .layouts import enter_split, find_domains
-from .sources import Source, locate
+from .places import Place, locate
 
 
 @final
@@ -38,7 +38,7 @@ def open_domains(
     In `data`: {train,val}/{A,B}, or A and B, or CycleGAN's trainA, trainB, testA and testB. Channels are found out per
     domain unless given, and hold for its train and val. All sets together stay within the memory budget.
     """
-    places: tuple[Source, Source, Source | None, Source | None]
+    places: tuple[Place, Place, Place | None, Place | None]
     if data is not None and a is None and b is None:
         places = find_domains(locate(data))
     elif data is None and a is not None and b is not None:
@@ -48,11 +48,11 @@ def open_domains(
         raise UserError(f"give either --data, or both --a and --b; got {' and '.join(given) or 'none of them'}")
     left = memory_budget_bytes
 
-    def open_one(place: Source | None, channels: int | None) -> ImageSet | None:
+    def open_one(place: Place | None, channels: int | None) -> ImageSet | None:
         nonlocal left
         if place is None:
             return None
-        images = open_source(place, size, channels, left, progress, classes_from_folders=False)
+        images = open_place(place, size, channels, left, progress, classes_from_folders=False)
         if not images.streams:
             left -= len(images) * images.channels * size * size
         return images

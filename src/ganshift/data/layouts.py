@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from ..errors import UserError
 from .cifar import Split, is_cifar
 from .images import SUFFIXES
-from .sources import Source
+from .places import Place
 
 _SPLITS: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 _SPLIT_WORDS = frozenset(word for words in _SPLITS.values() for word in words)
@@ -23,12 +23,12 @@ def is_image(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
-def enter_split(source: Source, split: Split) -> Source:
+def enter_split(place: Place, split: Split) -> Place:
     """The part of a place that holds the images, or the CIFAR batches, of one split.
 
     Goes down through folders that are alone at their level. Without folders for splits, everything is train.
     """
-    place = source
+    place = place
     while not is_cifar(place):
         tops = _tops(place)
         if tops and all(top.lower() in _SPLIT_WORDS for top in tops):
@@ -46,7 +46,7 @@ def enter_split(source: Source, split: Split) -> Source:
             break
         place = place.below(only)
     if split == "test" and not is_cifar(place):
-        raise UserError(f"{source.where} has no test split; add a folder named test or val beside one named train")
+        raise UserError(f"{place.where} has no test split; add a folder named test or val beside one named train")
     return place
 
 
@@ -62,12 +62,12 @@ def label_by_folder(names: Sequence[str]) -> tuple[Int64[np.ndarray, " n"] | Non
     return np.array([numbers[folder] for folder in folders], dtype=np.int64), classes
 
 
-def find_domains(source: Source) -> tuple[Source, Source, Source | None, Source | None]:
+def find_domains(place: Place) -> tuple[Place, Place, Place | None, Place | None]:
     """The places of train A, train B, and of val A and val B where there are any.
 
     Known layouts, in any case: {train,val}/{A,B}, A and B alone, {train,test}{A,B}; also below single top folders.
     """
-    place = source
+    place = place
     while True:
         train = _pair(place, _TRAIN_DOMAINS)
         if train[0] is not None and train[1] is not None:
@@ -81,8 +81,8 @@ def find_domains(source: Source) -> tuple[Source, Source, Source | None, Source 
         if only is None:
             break
         place = place.below(only)
-    if not any(map(is_image, source.names)):
-        raise UserError(nothing_found(source))
+    if not any(map(is_image, place.names)):
+        raise UserError(nothing_found(place))
     there_are = ", ".join(_tops(place)[:8]) or "images without folders"
     raise UserError(
         f"{place.where} has no two domains, it holds {there_are}; "
@@ -90,30 +90,30 @@ def find_domains(source: Source) -> tuple[Source, Source, Source | None, Source 
     )
 
 
-def nothing_found(source: Source) -> str:
+def nothing_found(place: Place) -> str:
     """The message for a place without a single image file."""
     known = " ".join(sorted(SUFFIXES))
-    if not source.names:
-        return f"{source.where} is empty; put images there ({known})"
-    return f"{source.where} holds no images, only {len(source.names)} other files; put images there ({known})"
+    if not place.names:
+        return f"{place.where} is empty; put images there ({known})"
+    return f"{place.where} holds no images, only {len(place.names)} other files; put images there ({known})"
 
 
-def _tops(source: Source) -> list[str]:
+def _tops(place: Place) -> list[str]:
     """First-level folders that hold images; other files and folders are of no interest."""
-    return sorted({name.split("/", 1)[0] for name in source.names if "/" in name and is_image(name)})
+    return sorted({name.split("/", 1)[0] for name in place.names if "/" in name and is_image(name)})
 
 
-def _only_folder(source: Source) -> str | None:
+def _only_folder(place: Place) -> str | None:
     """The one folder, with its slash, below which everything of interest lies."""
-    interesting = [name for name in source.names if is_image(name)] or source.names
+    interesting = [name for name in place.names if is_image(name)] or place.names
     tops = {name.split("/", 1)[0] if "/" in name else "" for name in interesting}
     return f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else None
 
 
-def _pair(source: Source, patterns: tuple[str, ...]) -> tuple[Source | None, Source | None]:
+def _pair(place: Place, patterns: tuple[str, ...]) -> tuple[Place | None, Place | None]:
     """The places of A and B in the first pattern of which one holds images."""
     prefixes: dict[str, str] = {}
-    for name in source.names:
+    for name in place.names:
         if is_image(name):
             parts = name.split("/")[:-1]
             for depth in (1, 2):
@@ -122,5 +122,5 @@ def _pair(source: Source, patterns: tuple[str, ...]) -> tuple[Source | None, Sou
     for pattern in patterns:
         a, b = (prefixes.get(pattern.format(domain)) for domain in "ab")
         if a or b:
-            return (source.below(f"{a}/") if a else None, source.below(f"{b}/") if b else None)
+            return (place.below(f"{a}/") if a else None, place.below(f"{b}/") if b else None)
     return None, None

@@ -14,7 +14,7 @@ MAX_FILE_BYTES = 256 * 1024 * 1024
 """Larger files are refused unread; a zip member can claim to unpack to any size."""
 
 
-class Source(ABC):
+class Place(ABC):
     """Files below one place, under sorted relative names with forward slashes; it can be pickled."""
 
     where: str
@@ -23,7 +23,7 @@ class Source(ABC):
     """All files below, except hidden ones."""
 
     @abstractmethod
-    def below(self, prefix: str) -> "Source":
+    def below(self, prefix: str) -> "Place":
         """The part whose names begin with the prefix, which ends in a slash and is cut off them."""
 
     @abstractmethod
@@ -57,7 +57,7 @@ class Source(ABC):
         return any("/" not in name for name in self.names)
 
 
-class Folder(Source):
+class Folder(Place):
     """Files of a folder and of all folders below it, following links but never in circles."""
 
     def __init__(self, path: Path, names: tuple[str, ...] | None = None):
@@ -66,15 +66,15 @@ class Folder(Source):
         self.names = _walk(path) if names is None else names
 
     def below(self, prefix: str) -> "Folder":
-        """See `Source`."""
+        """See `Place`."""
         return Folder(self.path / prefix, _cut(self.names, prefix))
 
     def num_bytes(self, name: str) -> int:
-        """See `Source`."""
+        """See `Place`."""
         return (self.path / name).stat().st_size
 
     def read_bytes(self, name: str, limit: int) -> bytes:
-        """See `Source`."""
+        """See `Place`."""
         with (self.path / name).open("rb") as file:
             return file.read(limit)
 
@@ -82,7 +82,7 @@ class Folder(Source):
         """Nothing stays open."""
 
 
-class Archive(Source):
+class Archive(Place):
     """Members of a zip below a prefix. Nothing is ever extracted to disk."""
 
     def __init__(self, path: Path, prefix: str = "", names: tuple[str, ...] | None = None):
@@ -93,7 +93,7 @@ class Archive(Source):
         self.names = self._members() if names is None else names
 
     def below(self, prefix: str) -> "Archive":
-        """See `Source`. The open zip is shared."""
+        """See `Place`. The open zip is shared."""
         part = Archive(self.path, self.prefix + prefix, _cut(self.names, prefix))
         part._opened = self._opened
         return part
@@ -103,12 +103,12 @@ class Archive(Source):
         return self._zip().getinfo(self.prefix + name).file_size
 
     def read_bytes(self, name: str, limit: int) -> bytes:
-        """See `Source`."""
+        """See `Place`."""
         with self._zip().open(self.prefix + name) as member:
             return member.read(limit)
 
     def close(self) -> None:
-        """See `Source`."""
+        """See `Place`."""
         if self._opened is not None:
             self._opened[1].close()
             self._opened = None
@@ -130,7 +130,7 @@ class Archive(Source):
         return tuple(sorted(name for name in members if not any(map(_is_hidden, name.split("/")))))
 
 
-def locate(path: Path) -> Source:
+def locate(path: Path) -> Place:
     """The folder, the zip, or the folder inside a zip (such as data.zip/train) that a path names."""
     if path.is_dir():
         return Folder(path)
@@ -144,7 +144,7 @@ def locate(path: Path) -> Source:
     raise UserError(f"{path} does not exist; give a folder of images, a zip of one, or a folder inside a zip")
 
 
-def _inside(archive: Archive, inner: str) -> Source:
+def _inside(archive: Archive, inner: str) -> Place:
     """The folder of an archive, also when the whole archive lies below one top folder."""
     tops = archive.folders()
     for prefix in (f"{inner}/", *(f"{top}/{inner}/" for top in tops[:1] if len(tops) == 1)):

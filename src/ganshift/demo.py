@@ -30,8 +30,8 @@ SOURCE = "digits32"
 TARGET = "bundled:digits-5-9"
 DOMAINS = "bundled:photo-sketch"
 QUICK: dict[str, dict[str, Any]] = {
-    "transfer": {"images": 3_200, "sample_every": 640},
-    "dual": {"images": 200, "sample_every": 50},
+    "transfer": {"images": 1_920, "sample_every": 640},
+    "dual": {"images": 120, "sample_every": 40},
 }
 """What --quick changes: enough to see that everything works, too little to learn much."""
 

@@ -129,10 +129,12 @@ def test_generate(tmp_path, straight):
         return
     sheet, folder = tmp_path / "sheet.png", tmp_path / "many"
     assert main(["generate", str(run), "-n", "9", "-o", str(sheet)]) == 0
-    assert Image.open(sheet).size == (3 * 34 + 2, 3 * 34 + 2)
+    with Image.open(sheet) as picture:
+        assert picture.size == (3 * 34 + 2, 3 * 34 + 2)
     assert main(["generate", str(run), "-n", "3", "--seed", "5", "-o", str(folder)]) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["00000.png", "00001.png", "00002.png"]
-    assert Image.open(folder / "00000.png").mode == "L"
+    with Image.open(folder / "00000.png") as picture:
+        assert (picture.size, picture.mode) == ((32, 32), "L")
 
 
 def test_translate(tmp_path, straight):
@@ -160,8 +162,6 @@ def test_a_run_is_a_source(tmp_path, straight, capsys):
         assert "must be a transfer run" in capsys.readouterr().err
         return
     assert main([*arguments, "--source", str(run), "--images", "8"]) == 0
-    assert main([*arguments, "--source", str(run), "--generator-width", "8", "--images", "16"]) == 2
-    assert "another configuration" in capsys.readouterr().err
     wider = [*arguments[:-1], str(tmp_path / "wider"), "--source", str(run), "--generator-width", "8"]
     assert main(wider) == 2
     assert "does not fit" in capsys.readouterr().err

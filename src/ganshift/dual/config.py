@@ -166,7 +166,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight_a": 100.0,
         "weight_b": 100.0,
         "learning_rate": 3e-4,
-        "images": 1_600,
+        "images": 2_000,
         "log_every": 20,
         "sample_every": 200,
         "checkpoint_every": 400,

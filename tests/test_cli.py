@@ -96,6 +96,14 @@ def test_unknown_command_and_option(capsys):
     assert "--preset" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["transfer", "dual", "generate", "translate"])
+def test_nothing_given(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command])
+    assert stop.value.code == 2
+    assert "--out" in capsys.readouterr().err
+
+
 def test_bad_places(capsys, tmp_path, photos):
     tiny = ("transfer", "--preset", "tiny", "--out", tmp_path / "out")
     assert "none/here" in refused(capsys, *tiny, "--data", "none/here")
@@ -116,6 +124,11 @@ def test_bad_settings(capsys, tmp_path, photos):
     assert "images must be more than 0, got -4" in refused(capsys, *tiny, "--images", "-4")
     assert "'gpu9' is not here; available: auto, cpu" in refused(capsys, *tiny, "--device", "gpu9")
     assert "needs classes" in refused(capsys, *tiny, "--conditioning", "acgan")
+    assert "epochs must be finite, got inf" in refused(capsys, *tiny, "--epochs", "inf")
+    assert "seed must be from 0 to 2^63 - 1" in refused(capsys, *tiny, "--seed", str(10**30))
+    assert "critic_learning_rate must be finite" in refused(capsys, *tiny, "--critic-learning-rate", "inf")
+    wider = refused(capsys, *tiny, "--source", "digits32")
+    assert "source digits32 has generator_width 32, but this run (by option or preset) 4" in wider
     dual = ("dual", "--preset", "tiny", "--out", tmp_path / "out")
     assert "--data" in refused(capsys, *dual)
     assert "--data" in refused(capsys, *dual, "--a", photos)
@@ -155,7 +168,10 @@ def test_conditional_run_generates_by_class_name(tmp_path, photos, capsys):
     assert main([*arguments, "--conditioning", "acgan"]) == 0
     assert main(["generate", str(run), "--label", "rose", "-n", "2", "-o", str(tmp_path / "roses")]) == 0
     assert len(list((tmp_path / "roses").iterdir())) == 2
+    (photos / "rose").rename(photos / "tulip")
     capsys.readouterr()
+    other = (*arguments[:-4], "--conditioning", "acgan", "--source", run, "--out", tmp_path / "other")
+    assert "classes cat, rose, this run (conditioning=acgan) the classes cat, tulip" in refused(capsys, *other)
     assert "cat, rose" in refused(capsys, "generate", run, "--label", "dog", "-o", tmp_path / "x.png")
 
 

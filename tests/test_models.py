@@ -124,6 +124,19 @@ def test_what_is_no_run_is_an_error(tmp_path):
         Translator.from_pretrained(run)
 
 
+@pytest.mark.parametrize("generator", [None, [], {}, {**NETWORK, "width": 10**9}, {**NETWORK, "width": -1}, {"x": 1}])
+def test_hostile_descriptions_are_errors(tmp_path, generator):
+    """Nothing is allocated before the description is known to fit the file."""
+    run = write_run(tmp_path / "run", new_generator(), method="transfer", generator=generator, classes=[])
+    with pytest.raises(UserError, match="does not"):
+        Generator.from_pretrained(run)
+
+
+def test_missing_picture_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"no\.jpg: cannot be read"):
+        new_translator()[0](tmp_path / "no.jpg")
+
+
 def test_weights_of_another_network_are_refused(tmp_path):
     run = write_run(tmp_path / "run", new_generator(), method="transfer", generator={**NETWORK, "width": 8}, classes=[])
     with pytest.raises(UserError, match=r"its generator\.blocks\.0\.conv1\.bias is \(4,\), needed is \(8,\)"):

@@ -1,6 +1,7 @@
 """The command line: one function a command, each importing what it needs when it runs."""
 
 import difflib
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, make_dataclass
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"error: {error}")
         return USER_ERROR
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # impatience while leaving must not end in a traceback
         say("stopped")
         return 130
 
@@ -99,7 +101,7 @@ def generate(arguments: Sequence[str]) -> int:
     class Generate:
         """Draw images from a transfer run."""
 
-        run: tyro.conf.Positional[Path]
+        run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
         """Run folder of ganshift transfer."""
         num_images: Annotated[int, tyro.conf.arg(name="num-images", aliases=["-n"])] = 64
         """How many images."""
@@ -120,7 +122,7 @@ def generate(arguments: Sequence[str]) -> int:
 
     model = Generator.from_pretrained(options.run, options.device)
     pictures = model.sample(options.num_images, options.label, options.seed, batch_statistics=options.batch_statistics)
-    return _say_written(write_pictures(pictures, options.out))
+    return _say_written(write_pictures(pictures, options.out), options.out)
 
 
 def translate(arguments: Sequence[str]) -> int:
@@ -131,10 +133,10 @@ def translate(arguments: Sequence[str]) -> int:
     class Translate:
         """Translate images with a dual run, each at its own size."""
 
-        run: tyro.conf.Positional[Path]
+        run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
         """Run folder of ganshift dual."""
-        images: tyro.conf.Positional[tuple[Path, ...]]
-        """Images, or folders of images."""
+        images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGES...")]
+        """Images, and folders and zips of images."""
         to: Literal["a", "b"] = "b"
         """Domain to translate to."""
         out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
@@ -147,17 +149,31 @@ def translate(arguments: Sequence[str]) -> int:
     from .output import translate_files
 
     model = Translator.from_pretrained(options.run, options.device)
-    return _say_written(translate_files(model, options.images, options.to, options.out))
+    return _say_written(translate_files(model, options.images, options.to, options.out), options.out)
 
 
 def demo(arguments: Sequence[str]) -> int:
     """Train both methods on bundled images and write a report."""
     import tyro
 
-    from .demo import DemoConfig, run_demo
+    @dataclass(frozen=True, kw_only=True)
+    class Demo:
+        """Train both methods on bundled images in minutes, and write one page that shows what they learned.
 
-    options = tyro.cli(DemoConfig, prog="ganshift demo", args=arguments)
-    return _finish(run_demo(options), f"open {options.out}/report.html in a browser")
+        The same command run again goes on where it was interrupted.
+        """
+
+        out: Path = Path("runs/demo")
+        """Folder for three runs and report.html."""
+        quick: bool = False
+        """A minute or so instead of several: everything is shown, little is learned."""
+        seed: int = 0
+        """Seed of all runs."""
+
+    options = tyro.cli(Demo, prog="ganshift demo", args=arguments)
+    from .demo import run_demo
+
+    return _finish(run_demo(options.out, options.quick, options.seed), f"open {options.out}/report.html in a browser")
 
 
 def parse_run(
@@ -206,7 +222,7 @@ def parse_run(
 def _scan(arguments: Sequence[str], default_preset: str, presets: dict[str, Any]) -> tuple[str, bool]:
     """The preset asked for, and whether a budget is among the options; both must be known before parsing."""
     preset, budget_given = default_preset, False
-    for name, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for name, value in zip(arguments, [*arguments[1:], ""], strict=False):
         name, equals, attached = name.partition("=")
         if name == "--preset":
             preset = attached if equals else value
@@ -230,10 +246,10 @@ def _finish(outcome: "Outcome", next_step: str) -> int:
     return 0
 
 
-def _say_written(paths: Sequence[Path]) -> int:
+def _say_written(paths: Sequence[Path], out: Path) -> int:
     from .runtime.log import say
 
-    say(f"wrote {paths[0]}" if len(paths) == 1 else f"wrote {len(paths)} images to {paths[0].parent}")
+    say(f"wrote {paths[0]}" if len(paths) == 1 else f"wrote {len(paths)} images to {out}")
     return 0
 
 
@@ -244,7 +260,3 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "generate": generate,
     "translate": translate,
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

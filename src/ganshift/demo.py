@@ -5,7 +5,6 @@ same length. Dual: photographs and pencil sketches, of which no two show the sam
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,26 +35,11 @@ QUICK: dict[str, dict[str, Any]] = {
 """What --quick changes: enough to see that everything works, too little to learn much."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DemoConfig:
-    """Train both methods on bundled images in minutes, and write one page that shows what they learned.
-
-    The same command run again goes on where it was interrupted.
-    """
-
-    out: Path = Path("runs/demo")
-    """Folder for three runs and report.html."""
-    quick: bool = False
-    """A minute or so instead of several: everything is shown, little is learned."""
-    seed: int = 0
-    """Seed of all runs."""
-
-
-def run_demo(config: DemoConfig) -> Outcome:
+def run_demo(out: Path, quick: bool = False, seed: int = 0) -> Outcome:
     """Run, or go on with, the demo; the outcome is that of the last run and counts the time of all."""
-    transfer = _settings(TRANSFER_PRESETS, "transfer", config)
-    dual = _settings(DUAL_PRESETS, "dual", config)
-    pretrained, scratch, translation = (config.out / name for name in ("transfer", "scratch", "dual"))
+    transfer = TRANSFER_PRESETS["demo"] | (QUICK["transfer"] if quick else {}) | {"seed": seed}
+    dual = DUAL_PRESETS["demo"] | (QUICK["dual"] if quick else {}) | {"seed": seed}
+    pretrained, scratch, translation = (out / name for name in ("transfer", "scratch", "dual"))
     steps: list[tuple[str, Callable[[], Outcome]]] = [
         (
             "transfer: digits 5 to 9 from a hundred images, starting from a model of 0 to 4",
@@ -77,20 +61,20 @@ def run_demo(config: DemoConfig) -> Outcome:
         seconds += outcome.seconds
         if outcome.stopped_by:
             return outcome
-    write_report(config, seconds)
+    write_report(out, seconds, f"ganshift demo --out {out} --seed {seed}{' --quick' if quick else ''}")
     return Outcome(outcome.images, seconds)
 
 
-def write_report(config: DemoConfig, seconds: float) -> None:
-    """Write report.html from the three finished runs, which took `seconds` together."""
-    pretrained, scratch, translation = (config.out / name for name in ("transfer", "scratch", "dual"))
+def write_report(out: Path, seconds: float, command: str) -> None:
+    """Write report.html from the three finished runs, which `command` made in `seconds`."""
+    pretrained, scratch, translation = (out / name for name in ("transfer", "scratch", "dual"))
     real = open_named_images(Path(TARGET), size=32, channels=None, memory_budget_bytes=1e9)
     indices = torch.linspace(0, len(real) - 1, SHEET_COLUMNS**2).round().int().tolist()
     pairs = photo_sketch(size=DUAL_PRESETS["demo"]["size"])
     assert pairs.val_a is not None
     assert pairs.val_b is not None
     every = list(range(len(pairs.val_a)))
-    page = config.out / "report.html"
+    page = out / "report.html"
     render(
         page,
         title="ganshift: the demo",
@@ -130,11 +114,6 @@ def write_report(config: DemoConfig, seconds: float) -> None:
         ],
         environment=environment(pretrained, scratch, translation),
         seconds=seconds,
-        commands=[f"ganshift demo --out {config.out} --seed {config.seed}{' --quick' if config.quick else ''}"],
+        commands=[command],
     )
     say(f"report: {page}")
-
-
-def _settings(presets: dict[str, dict[str, Any]], method: str, config: DemoConfig) -> dict[str, Any]:
-    """The demo preset, made short if the demo is to be quick."""
-    return {**presets["demo"], **(QUICK[method] if config.quick else {}), "seed": config.seed}

@@ -1,6 +1,6 @@
 """Generator and Translator: the only door to trained models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -9,11 +9,12 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from .data.images import load_picture, to_picture, to_pixels, with_channels
+from .data.images import UnreadableImage, load_picture, to_picture, to_pixels, with_channels
 from .dual.networks import UNet
 from .errors import UserError
 from .layers import batch_statistics as using_batch_statistics
 from .runtime import run_folder
+from .runtime.config import check_seed
 from .runtime.device import choose_device
 from .runtime.weights import copy_weights, load_weights
 from .tensors import Images, Labels, Latents, from_uint8, to_uint8
@@ -37,9 +38,7 @@ class Generator(nn.Module):
     @classmethod
     def from_pretrained(cls, run: str | Path, device: str = "auto") -> "Generator":
         """Load the averaged weights of a run folder."""
-        config = _read_config(Path(run), "transfer")
-        model = cls(config["generator"], config["classes"])
-        return _load(model, Path(run), device)
+        return _load(lambda config: cls(config["generator"], config["classes"]), Path(run), "transfer", device)
 
     @torch.no_grad()
     def generate(self, latents: Latents, labels: Labels | None = None, batch_statistics: bool = False) -> Images:
@@ -88,7 +87,8 @@ class Generator(nn.Module):
             return torch.arange(count) % len(self.classes)
         names = [*self.classes, *map(str, range(len(self.classes)))]
         if str(label) not in names:
-            raise UserError(f"there is no class {label!r}; this generator has {', '.join(self.classes)}")
+            numbers = f"or their numbers from 0 to {len(self.classes) - 1}"
+            raise UserError(f"there is no class {label!r}; this generator has {', '.join(self.classes)}, {numbers}")
         return torch.full((count,), names.index(str(label)) % len(self.classes))
 
 
@@ -103,8 +103,7 @@ class Translator(nn.Module):
     @classmethod
     def from_pretrained(cls, run: str | Path, device: str = "auto") -> "Translator":
         """Load the averaged weights of a run folder."""
-        config = _read_config(Path(run), "dual")
-        return _load(cls(config["gen_ab"], config["gen_ba"]), Path(run), device)
+        return _load(lambda config: cls(config["gen_ab"], config["gen_ba"]), Path(run), "dual", device)
 
     @torch.no_grad()
     def translate(self, images: Images, to: Domain = "b") -> Float[Tensor, "n c2 h w"]:
@@ -115,7 +114,7 @@ class Translator(nn.Module):
         """Translate one picture, at its own size."""
         network = self._towards(to)
         if not isinstance(picture, Image.Image):
-            picture = load_picture(Path(picture))
+            picture = _open_picture(Path(picture))
         stored = torch.from_numpy(to_pixels(with_channels(picture, network.in_channels)))[None]
         images = self.translate(from_uint8(stored.to(next(self.parameters()).device)), to)
         return to_picture(to_uint8(images)[0].cpu().numpy())
@@ -126,22 +125,33 @@ class Translator(nn.Module):
         return self.gen_ab if to == "b" else self.gen_ba
 
 
+def _open_picture(path: Path) -> Image.Image:
+    try:
+        return load_picture(path)
+    except UnreadableImage as error:
+        raise UserError(f"{path}: {error}") from None
+
+
 def draw_latents(count: int, seed: int) -> Latents:
     """Standard normal latents [count, 128]; a larger count starts with the same ones."""
     if count < 1:
         raise UserError(f"the number of images must be at least 1, got {count}")
+    check_seed(seed)
     return torch.randn(count, LATENT_DIM, generator=torch.Generator().manual_seed(seed))
 
 
-def _read_config(run: Path, method: str) -> dict[str, Any]:
+def _load(make: Callable[[dict[str, Any]], Model], run: Path, method: str, device: str) -> Model:
+    """Build the model that the run's config.json describes, without memory, and put the file's weights in its place."""
     if not run.is_dir():
         raise UserError(f"there is no run folder {run}")
     config = run_folder.read_config(run)
     if config.get("method") != method:
         raise UserError(f"{run} holds a {config.get('method')} run, not a {method} run")
-    return config
-
-
-def _load(model: Model, run: Path, device: str) -> Model:
-    copy_weights(model, load_weights(run / run_folder.MODEL), str(run), "config.json and model are of different runs")
+    try:
+        with torch.device("meta"):
+            model = make(config)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{run / run_folder.CONFIG} does not describe a {method} model: {error}") from None
+    weights = load_weights(run / run_folder.MODEL)
+    copy_weights(model, weights, str(run), "config.json and model are of different runs", assign=True)
     return model.to(choose_device(device)).eval().requires_grad_(False)

@@ -23,6 +23,8 @@ def write_pictures(pictures: Sequence[Image.Image], out: Path) -> list[Path]:
     if out.suffix.lower() == ".png":
         _write(contact_sheet(pictures), out)
         return [out]
+    if out.is_file():
+        raise UserError(f"--out {out} is a file: name a folder, or a name that ends in .png")
     if out.suffix:
         raise UserError(f"--out {out} must end in .png for one sheet, or be a folder")
     paths = [out / f"{index:05d}.png" for index in range(len(pictures))]
@@ -50,7 +52,9 @@ def translate_files(model: Translator, images: Sequence[Path], to: Domain, out: 
     What cannot be read is left out with a warning; if nothing can, a `UserError` says so.
     """
     files = list(_find(images))
-    written: list[Path] = []
+    if not files:
+        raise UserError("name at least one image, or a folder or zip of images")
+    written: dict[Path, None] = {}
     with bombs_are_errors(), ProgressLine("translate", len(files)) as progress:
         for index, (where, name, content) in enumerate(files):
             try:
@@ -62,18 +66,18 @@ def translate_files(model: Translator, images: Sequence[Path], to: Domain, out: 
                 if path in written:
                     raise UserError(f"{where} would overwrite {path}: translate folders of equal names into two --out")
                 _write(model(picture, to), path)
-                written.append(path)
+                written[path] = None
             progress.update(index + 1)
     if not written:
         raise UserError(f"none of the {len(files)} images could be read: nothing was translated")
-    return written
+    return list(written)
 
 
-def _find(images: Sequence[Path]) -> Iterator[tuple[str, str, Callable[[], bytes]]]:
+def _find(images: Sequence[Path]) -> Iterator[tuple[str, str, Callable[[], bytes | Path]]]:
     """Where each image is, its relative name, and how to read it."""
     for path in images:
         if path.is_file() and path.suffix.lower() != ".zip":
-            yield str(path), path.name, path.read_bytes
+            yield str(path), path.name, partial(Path, path)
             continue
         place = locate(path)
         names = [name for name in place.names if is_image(name)]

@@ -1,6 +1,7 @@
 """Opening image sets: layouts, channels, quarantine, streaming, CIFAR batches, and messages when nothing is there."""
 
 import logging
+import os
 import pickle
 import zipfile
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from builders import levels, many, png, write
+from PIL import Image
 
 from ganshift.data import places
 from ganshift.data.datasets import open_array, open_images
@@ -164,6 +166,19 @@ def test_links_in_a_circle(tmp_path):
     images = open_images(tmp_path / "set", 8)
     assert images.names == ("x/000.png", "x/001.png")
     assert images.quarantined[0][0] == "gone.png"
+
+
+def test_pipes_and_devices_are_not_opened(tmp_path):
+    """Opening a pipe that nobody writes to would wait for ever."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    images = open_images(tmp_path, 8)
+    assert images.names == ("good.png",)
+    reasons = dict(images.quarantined)
+    assert reasons["pipe.png"] == reasons["zero.png"] == "not a regular file"
+    assert "cannot be read" in reasons["gone.png"]
 
 
 def test_progress_counts_files(place):

@@ -1,6 +1,7 @@
 """Whole runs of both methods from the command line: train, interrupt, resume, use; bit for bit and file by file."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -35,9 +36,10 @@ def straight(request, tmp_path_factory):
     return request.param, out
 
 
-def start(method, out):
-    arguments = [sys.executable, "-m", "ganshift", *COMMANDS[method], "--out", str(out)]
-    return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+def start(command, out):
+    """Run a command in a process group of its own."""
+    arguments = [sys.executable, "-m", "ganshift", *command, "--out", str(out)]
+    return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def wait_for_lines(process, log, count):
@@ -68,6 +70,18 @@ def without_times(lines):
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
 
 
+def assert_equal_runs(out, expected):
+    """States, models, logs and sheets are equal; only times may differ."""
+    last = max((expected / "checkpoints").iterdir()).name
+    ours, theirs = (torch.load(folder / "checkpoints" / last, weights_only=True) for folder in (out, expected))
+    assert_equal_states(ours["state"], theirs["state"])
+    for path in expected.glob("*.safetensors"):
+        assert_equal_states(load_file(out / path.name), load_file(path))
+    assert without_times(read_log(out / "log.jsonl")) == without_times(read_log(expected / "log.jsonl"))
+    for path in (expected / "samples").iterdir():
+        assert (out / "samples" / path.name).read_bytes() == path.read_bytes()
+
+
 def test_output_tree(straight):
     method, out = straight
     assert {path.name for path in out.iterdir() if path.is_file()} == FILES[method]
@@ -82,7 +96,7 @@ def test_output_tree(straight):
 def test_interrupted_run_equals_straight_run(straight, tmp_path, stop, code):
     method, expected = straight
     out = tmp_path / "resumed"
-    process = start(method, out)
+    process = start(COMMANDS[method], out)
     wait_for_lines(process, out / "log.jsonl", 3)
     process.send_signal(stop)
     _, messages = process.communicate(timeout=60)
@@ -92,15 +106,45 @@ def test_interrupted_run_equals_straight_run(straight, tmp_path, stop, code):
         assert "The same command goes on from here" in messages
     assert main([*COMMANDS[method], "--out", str(out)]) == 0
 
-    last = f"checkpoints/{CHECKPOINTS[method][-1]:012d}.pt"
-    ours, theirs = (torch.load(folder / last, weights_only=True) for folder in (out, expected))
-    assert_equal_states(ours["state"], theirs["state"])
-    for name in ("model.safetensors", "critic.safetensors"):
-        if (expected / name).exists():
-            assert_equal_states(load_file(out / name), load_file(expected / name))
-    assert without_times(read_log(out / "log.jsonl")) == without_times(read_log(expected / "log.jsonl"))
-    for path in (expected / "samples").iterdir():
-        assert (out / "samples" / path.name).read_bytes() == path.read_bytes()
+    assert_equal_runs(out, expected)
+
+
+OTHER_SETTINGS = {
+    "classes": ["transfer", "--data", "bundled:digits-5-9", "--images", "192", "--conditioning", "acgan"],
+    "classes by norm": [
+        *("transfer", "--data", "bundled:digits-5-9", "--images", "192", "--conditioning", "norm"),
+        *("--critic-norm", "True", "--fake-labels", "uniform", "--double-penalty"),
+    ],
+    "streaming": ["transfer", "--data", "FOLDER", "--images", "192", "--memory-budget", "1e-9", "--workers", "2"],
+    "classic": [
+        *("dual", "--data", "bundled:photo-sketch", "--images", "16", "--loss", "classic", "--critic", "patch"),
+        *("--dropout", "0.5", "--optimizer", "adam"),
+    ],
+    "clipped": [
+        *("dual", "--data", "bundled:photo-sketch", "--images", "24", "--loss", "wgan", "--critic-steps", "2"),
+        *("--batch", "2", "--reconstruction", "l2"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", OTHER_SETTINGS)
+def test_other_settings_resume_exactly_too(name, tmp_path):
+    """Stopped by SIGTERM to the whole group of processes, as a service manager or a job queue does it."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for index in range(7):
+        Image.effect_noise((40, 36), 40 + 10 * index).save(folder / f"{index}.png")
+    command = [str(folder) if word == "FOLDER" else word for word in [*OTHER_SETTINGS[name], "--preset", "tiny"]]
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    assert main([*command, "--out", str(straight)]) == 0
+    process = start(command, resumed)
+    wait_for_lines(process, resumed / "log.jsonl", 2)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 143, messages
+    assert messages.count("stopping after this iteration") == 1
+    assert main([*command, "--out", str(resumed)]) == 0
+    assert_equal_runs(resumed, straight)
 
 
 def test_finished_run_has_nothing_to_do(straight, capsys):
@@ -164,13 +208,13 @@ def test_a_run_is_a_source(tmp_path, straight, capsys):
     assert main([*arguments, "--source", str(run), "--images", "8"]) == 0
     wider = [*arguments[:-1], str(tmp_path / "wider"), "--source", str(run), "--generator-width", "8"]
     assert main(wider) == 2
-    assert "does not fit" in capsys.readouterr().err
+    assert "has generator_width 4, but this run (by option or preset) 8" in capsys.readouterr().err
 
 
 def test_damaged_checkpoint_falls_back(tmp_path, straight, caplog):
     method, expected = straight
     out = tmp_path / "run"
-    process = start(method, out)
+    process = start(COMMANDS[method], out)
     wait_for_lines(process, out / "log.jsonl", 7)
     process.kill()
     process.communicate(timeout=60)
@@ -181,6 +225,4 @@ def test_damaged_checkpoint_falls_back(tmp_path, straight, caplog):
     assert main([*COMMANDS[method], "--out", str(out)]) == 0
     assert "is damaged" in caplog.text
     assert "falling back" in caplog.text
-    last = f"checkpoints/{CHECKPOINTS[method][-1]:012d}.pt"
-    ours, theirs = (torch.load(folder / last, weights_only=True)["state"] for folder in (out, expected))
-    assert_equal_states(ours, theirs)
+    assert_equal_runs(out, expected)

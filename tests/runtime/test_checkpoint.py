@@ -48,6 +48,30 @@ def test_damaged_newest_falls_back(tmp_path, how, caplog):
     assert "000000000002.pt is damaged" in caplog.text
 
 
+def test_damaged_ones_are_not_kept_in_place_of_good_ones(tmp_path):
+    for images in (1, 2, 9):
+        checkpoint.save(tmp_path, images, {}, keep=3)
+    damage(tmp_path / "000000000009.pt", "cut")
+    assert checkpoint.load_latest(tmp_path)["images"] == 2
+    checkpoint.save(tmp_path, 3, {}, keep=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000000003.pt", "000000000009.damaged"]
+    assert checkpoint.load_latest(tmp_path)["images"] == 3
+
+
+def test_what_a_killed_run_left_is_cleared(tmp_path):
+    tmp_path.joinpath(".000000000007.pt.part").write_bytes(b"half")
+    checkpoint.save(tmp_path, 8, {}, keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["000000000008.pt"]
+
+
+@pytest.mark.parametrize("content", [[1], torch.ones(2), {"format": 1}])
+def test_other_contents_are_damaged_checkpoints(tmp_path, content, caplog):
+    torch.save(content, tmp_path / "000000000005.pt")
+    checkpoint.save(tmp_path, 1, {}, keep=9)
+    assert checkpoint.load_latest(tmp_path)["images"] == 1
+    assert "is damaged" in caplog.text
+
+
 def test_all_damaged_is_an_error(tmp_path):
     checkpoint.save(tmp_path, 1, {}, keep=2)
     damage(tmp_path / "000000000001.pt", "cut")

@@ -1,7 +1,10 @@
 """The loop without any GAN: budgets, cadences, signals, what a run folder holds."""
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +64,8 @@ def job_of(walk, config, fail_at=None, per_iteration=4):
         iterate=iterate,
         state={"walk": walk},
         sheets=lambda: {"place": np.full((2, 2, 3), 7, dtype=np.uint8)},
-        export=lambda out: (out / "model.txt").write_text(str(walk.place)) and None,
+        export=lambda out: (out / "model.safetensors").write_text(str(walk.place)) and None,
+        device=torch.device("cpu"),
     )
 
 
@@ -79,7 +83,9 @@ def test_budget_in_images_iterations_and_epochs(tmp_path):
         assert walk.batches == list(range(0, expected, 4))
 
 
-@pytest.mark.parametrize("budget", [{}, {"images": 1, "epochs": 1.0}, {"images": 0}, {"epochs": -1.0}])
+@pytest.mark.parametrize(
+    "budget", [{}, {"images": 1, "epochs": 1.0}, {"images": 0}, {"epochs": -1.0}, {"epochs": inf}, {"epochs": nan}]
+)
 def test_budget_must_be_one_and_positive(tmp_path, budget):
     with pytest.raises(UserError):
         Config(out=tmp_path, **budget)
@@ -151,6 +157,51 @@ def test_log_is_rewound_to_the_checkpoint(tmp_path):
     lines = run_folder.read_log(out / "log.jsonl")
     assert [line["images"] for line in lines] == [8, 16, 24, 32]
     assert 99.0 not in [line["terms"]["place"] for line in lines]
+
+
+def test_finished_run_without_its_model_gets_it_back(tmp_path):
+    """As after a kill between the two writes of a save."""
+    out = tmp_path / "run"
+    run(out, 8)
+    model = (out / "model.safetensors").read_text()
+    (out / "model.safetensors").unlink()
+    run(out, 8)
+    assert (out / "model.safetensors").read_text() == model
+
+
+def test_changed_budget_is_told_where_a_schedule_follows_it(tmp_path, caplog):
+    for images, expected in ((8, 0), (16, 1), (16, 1)):
+        walk, config = Walk(), Config(out=tmp_path / "run", images=images)
+        fit(config, Job(**{**job_of(walk, config).__dict__, "follows_budget": True}))
+        assert caplog.text.count("the budget was 8 images and is 16") == expected
+    run(tmp_path / "other", 8)
+    caplog.clear()
+    run(tmp_path / "other", 16)
+    assert caplog.text == ""
+
+
+def test_left_out_files_are_listed(tmp_path):
+    walk, config = Walk(), Config(out=tmp_path / "run", images=8)
+    fit(config, Job(**{**job_of(walk, config).__dict__, "left_out": [("a\nb.png", "empty file")]}))
+    assert (tmp_path / "run" / "left-out.txt").read_text() == "'a\\nb.png': empty file\n"
+
+
+def test_full_disk_is_an_error_that_keeps_what_was_saved(tmp_path):
+    """A limit on the size of files stands for the full disk."""
+    code = f"""
+import resource, signal, sys
+from ganshift.cli import main
+arguments = ["transfer", "--preset", "tiny", "--data", "bundled:faces", "--out", {str(tmp_path / "run")!r}]
+assert main([*arguments, "--images", "32"]) == 0
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+sys.exit(main([*arguments, "--images", "64"]))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 2, result.stderr
+    assert "cannot write to" in result.stderr.splitlines()[-1]
+    assert checkpoint.load_latest(tmp_path / "run" / "checkpoints")["images"] == 32
+    assert not list((tmp_path / "run").rglob("*.part"))
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "nonsense"])

@@ -28,7 +28,6 @@ def enter_split(place: Place, split: Split) -> Place:
 
     Goes down through folders that are alone at their level. Without folders for splits, everything is train.
     """
-    place = place
     while not is_cifar(place):
         tops = _tops(place)
         if tops and all(top.lower() in _SPLIT_WORDS for top in tops):
@@ -67,7 +66,6 @@ def find_domains(place: Place) -> tuple[Place, Place, Place | None, Place | None
 
     Known layouts, in any case: {train,val}/{A,B}, A and B alone, {train,test}{A,B}; also below single top folders.
     """
-    place = place
     while True:
         train = _pair(place, _TRAIN_DOMAINS)
         if train[0] is not None and train[1] is not None:

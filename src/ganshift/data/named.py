@@ -31,8 +31,7 @@ def open_named_images(
     """Open a bundled set, or a folder, zip or CIFAR batches."""
     if name := _bundled_name(data):
         images = _choose(IMAGES, name)(size)
-        if channels not in (None, images.channels):
-            raise UserError(f"{data} has {images.channels} channels, {channels} are asked for; leave channels out")
+        _check_channels(data, images, channels)
         return images
     return open_images(data, size, channels=channels, memory_budget_bytes=memory_budget_bytes, progress=progress)
 
@@ -50,7 +49,10 @@ def open_named_domains(
 ) -> Domains:
     """Open a bundled pair of domains, one folder or zip with both, or two folders."""
     if data and (name := _bundled_name(data)):
-        return _choose(DOMAINS, name)(size)
+        domains = _choose(DOMAINS, name)(size)
+        _check_channels(data, domains.train_a, channels_a)
+        _check_channels(data, domains.train_b, channels_b)
+        return domains
     return open_domains(
         data,
         a,
@@ -61,6 +63,11 @@ def open_named_domains(
         memory_budget_bytes=memory_budget_bytes,
         progress=progress,
     )
+
+
+def _check_channels(data: Path, images: ImageSet, channels: int | None) -> None:
+    if channels not in (None, images.channels):
+        raise UserError(f"{data} has {images.channels} channels, {channels} are asked for; leave channels out")
 
 
 def _bundled_name(data: Path) -> str | None:

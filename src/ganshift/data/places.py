@@ -1,6 +1,7 @@
 """Where files come from: a folder, or a zip that is read in place; both are a list of names and a way to read one."""
 
 import os
+import stat
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -70,8 +71,11 @@ class Folder(Place):
         return Folder(self.path / prefix, _cut(self.names, prefix))
 
     def num_bytes(self, name: str) -> int:
-        """See `Place`."""
-        return (self.path / name).stat().st_size
+        """See `Place`; what is no regular file is refused, since opening a pipe or a device may wait for ever."""
+        found = (self.path / name).stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise UnreadableImage("not a regular file")
+        return found.st_size
 
     def read_bytes(self, name: str, limit: int) -> bytes:
         """See `Place`."""

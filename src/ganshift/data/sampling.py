@@ -5,6 +5,7 @@ generator of NumPy's: their streams may change between versions, and then a resu
 """
 
 import logging
+import signal
 import zlib
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def batches(
         batch_sampler=_Positions(batch, start),  # type: ignore[arg-type]
         num_workers=workers,
         collate_fn=_as_it_is,
-        worker_init_fn=_quieten,
+        worker_init_fn=_leave_to_parent,
         generator=torch.Generator(),  # or else starting it would draw from the global one, which training uses
     )
     for found, set_aside in loader:
@@ -133,8 +134,10 @@ def _as_it_is(found: Any) -> Any:
     return found
 
 
-def _quieten(worker: int) -> None:
-    """The parent says what workers find; a worker that writes to the same log would say it twice."""
+def _leave_to_parent(worker: int) -> None:
+    """The parent says what workers find, and ends them: a signal may reach the whole group of processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     logging.getLogger("ganshift").setLevel(logging.ERROR)
 
 

@@ -12,7 +12,7 @@ PUBLISHED_LEVELS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class DualConfig(RunConfig):
-    """One run of unpaired translation between the domains a and b. Defaults follow the published code."""
+    """Learn to translate between two unpaired folders (DualGAN, Yi et al. 2017). Defaults follow the published code."""
 
     data: Path | None = None
     """Folder or zip with train/A and train/B (and val/A, val/B); instead of --a and --b."""
@@ -61,9 +61,8 @@ class DualConfig(RunConfig):
     flip: bool = True
     """Mirror every other training image at random."""
     as_published: bool = False
-    """Restore what the published code does and we repaired: a norm at the 1x1 bottleneck (so that nothing passes it),
-    biases in front of norms, 8 levels whatever the size (which must be a power of two), no flips, and `dropout` above
-    0 taken as the probability of keeping. Left repaired: gray images, all test images, resume, precision, RGB order."""
+    """Do as the published code where we repaired it: norm at the 1x1 bottleneck, so that nothing passes; biases in
+    front of norms; 8 levels at any size; no flips; and a dropout other than 0 is the probability of keeping."""
     log_every: int = 100
     """Write a line to log.jsonl every so many images; its terms are means since the line before."""
     sample_every: int = 2000

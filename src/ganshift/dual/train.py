@@ -50,7 +50,7 @@ def new_job(config: DualConfig) -> Job:
     channels_a, channels_b = domains.train_a.channels, domains.train_b.channels
     gen_ab_arguments = unet_arguments(config, channels_a, channels_b)
     gen_ba_arguments = unet_arguments(config, channels_b, channels_a)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
         torch.manual_seed(config.seed)
         state = new_state(config, channels_a, channels_b)
     generators = nn.ModuleDict({"gen_ab": state.gen_ab, "gen_ba": state.gen_ba}).to(device)
@@ -114,6 +114,12 @@ def new_job(config: DualConfig) -> Job:
         },
         sheets=sheets,
         export=export,
+        device=device,
+        summary=(
+            f"{len(domains.train_a):,} images of a in {channels_a} channel{'s' * (channels_a > 1)}, "
+            f"{len(domains.train_b):,} of b in {channels_b}, at {config.size} x {config.size}, on {device}"
+        ),
+        left_out=[*domains.train_a.quarantined, *domains.train_b.quarantined],
     )
 
 

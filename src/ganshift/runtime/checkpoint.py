@@ -1,5 +1,6 @@
 """Complete training states on disk: written whole or not at all, checked when read, never unpickled freely."""
 
+import errno
 import logging
 import os
 import pickle
@@ -15,7 +16,7 @@ from ..errors import UserError
 FORMAT = 1
 """Version of the checkpoint's layout; raised when an older reader would misread a newer file."""
 
-log = logging.getLogger("ganshift")
+logger = logging.getLogger("ganshift")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -36,8 +37,8 @@ def save(folder: Path, images: int, state: dict[str, Any], keep: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{images:012d}.pt"
     content = {"format": FORMAT, "images": images, **state}
-    write_atomically(path, lambda beside: torch.save(content, beside))
-    for old in _newest_first(folder)[keep:]:
+    write_atomically(path, lambda beside: _write(beside, content))
+    for old in [*_newest_first(folder)[keep:], *folder.glob(".*.part")]:  # a part is what a killed run left
         old.unlink()
     return path
 
@@ -45,16 +46,30 @@ def save(folder: Path, images: int, state: dict[str, Any], keep: int) -> Path:
 def load_latest(folder: Path) -> dict[str, Any] | None:
     """Read the newest checkpoint that is whole, warning of damaged ones; None when there are no checkpoints at all."""
     paths = _newest_first(folder)
+    damaged: list[Path] = []
     for path in paths:
         try:
-            return _load(path)
+            content = _load(path)
+            for bad in damaged:  # out of the way, or it would count as the newest when old ones are deleted
+                bad.replace(bad.with_suffix(".damaged"))
+            return content
         except UserError:
             raise
         except (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as e:
-            log.warning("checkpoint %s is damaged (%s): falling back to the one before", path, _first_line(e))
+            logger.warning("checkpoint %s is damaged (%s): falling back to the one before", path, _first_line(e))
+            damaged.append(path)
     if paths:
         raise UserError(f"all {len(paths)} checkpoints in {folder} are damaged: delete that folder to start again")
     return None
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    try:
+        torch.save(content, path)
+    except RuntimeError as error:  # torch's zip writer loses the system's own error, such as a full disk
+        if "inline_container" in str(error) or "PytorchStreamWriter" in str(error):
+            raise OSError(errno.EIO, "a checkpoint could not be written whole (is the disk full?)") from error
+        raise
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -62,7 +77,9 @@ def _load(path: Path) -> dict[str, Any]:
         broken = archive.testzip()  # torch.load would read flipped bits without complaint
     if broken:
         raise ValueError(f"wrong checksum of {broken}")
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, dict) or not {"format", "images"} <= content.keys():
+        raise ValueError("it holds something else")
     if content["format"] != FORMAT:
         raise UserError(f"{path} has checkpoint format {content['format']}, this version reads {FORMAT}")
     return content

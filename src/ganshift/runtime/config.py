@@ -2,6 +2,7 @@
 
 from abc import ABC
 from dataclasses import dataclass, fields
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,26 @@ BUDGET_FIELDS = ("images", "iterations", "epochs")
 FREE_TO_CHANGE = frozenset(
     {
         *BUDGET_FIELDS,
-        *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "device", "workers"),
+        *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "device"),
+        *("workers", "memory_budget"),
         *("data", "a", "b"),  # where the images lie; a hash of what they are is compared instead
     }
 )
-"""Fields that may differ when a run is resumed: they change how long it runs and what it leaves, not what it learns."""
+"""Fields that may differ when a run is resumed: how long it runs, where, and what it leaves.
+
+A changed budget changes what is learned only where a schedule, such as linear decay, follows it; the loop then warns.
+"""
 
 
 def require(condition: bool, message: str) -> None:
     """Raise a `UserError` with the message unless the condition holds."""
     if not condition:
         raise UserError(message)
+
+
+def check_seed(seed: int) -> None:
+    """Raise unless the random generators can take the seed."""
+    require(0 <= seed < 2**63, f"seed must be from 0 to 2^63 - 1, got {seed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +71,11 @@ class RunConfig(ABC):
         require(len(given) == 1, f"give one budget of --images, --iterations and --epochs, got {given or 'none'}")
         for name in (*given, "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "memory_budget"):
             require(getattr(self, name) > 0, f"{name} must be more than 0, got {getattr(self, name)}")
-        for name in ("workers", "ema_images", "seed"):
+        for name in ("workers", "ema_images"):
             require(getattr(self, name) >= 0, f"{name} must be at least 0, got {getattr(self, name)}")
+        check_seed(self.seed)
+        for name, value in ((field.name, getattr(self, field.name)) for field in fields(self)):
+            require(not isinstance(value, float) or isfinite(value), f"{name} must be finite, got {value}")
 
     def budget(self, images_per_iteration: int, images_per_epoch: int) -> int:
         """The budget in images, rounded up to whole iterations."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 PLAIN_SECONDS = 10.0
 """How often a progress line is written where the output is not a terminal."""
@@ -36,6 +37,10 @@ class _Teller(logging.Handler):
         say(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
+def _fixed(text: str) -> TextColumn:
+    return TextColumn(text, table_column=Column(no_wrap=True, min_width=1))
+
+
 class RunLog:
     """log.jsonl and TensorBoard events of one run, appended to from `images` on."""
 
@@ -46,7 +51,7 @@ class RunLog:
 
         rewind_log(out / LOG, images)
         self._file = (out / LOG).open("a", encoding="utf-8")
-        self._events = SummaryWriter(str(out / "tensorboard"), purge_step=images + 1 if images else None)
+        self._events = SummaryWriter(str(out / "tensorboard"), purge_step=images + 1 if images else 0)
 
     def write(self, images: int, terms: Mapping[str, float], **more: Any) -> None:
         """Append one line: the images shown so far, further facts, and the named terms."""
@@ -70,7 +75,7 @@ class ProgressLine:
     """A live bar on a terminal, and a plain line now and then elsewhere: what is done, how fast, how much is left."""
 
     def __init__(self, description: str, total: int, done: int = 0, unit: str = "images"):
-        self._description, self._total, self._unit = description, total, unit
+        self._description, self.total, self._unit = description, total, unit
         self._start_done = self._done = done
         self._started = self._last_line = time.monotonic()
         self._note = ""
@@ -80,16 +85,17 @@ class ProgressLine:
     def __enter__(self) -> "ProgressLine":
         if console.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-                TextColumn("{task.fields[speed]}"),
+                _fixed("{task.description}"),
+                BarColumn(bar_width=16),
+                _fixed("{task.completed:,.0f}/{task.total:,.0f}"),
+                _fixed("{task.fields[speed]}"),
                 TimeRemainingColumn(compact=True),
-                TextColumn("{task.fields[note]}", style="dim"),
+                TextColumn("{task.fields[note]}", style="dim", table_column=Column(ratio=1, no_wrap=True)),
                 console=console,
+                expand=True,  # the note takes what is left of the width, and is cut off before anything else is
             )
             self._task = self._bar.add_task(
-                self._description, total=self._total, completed=self._done, speed="", note=""
+                self._description, total=self.total, completed=self._done, speed="", note=""
             )
             self._bar.start()
         return self
@@ -103,9 +109,9 @@ class ProgressLine:
             self._bar.update(self._task, completed=done, speed=f"{speed:,.0f} {self._unit}/s", note=self._note)
         elif now - self._last_line >= PLAIN_SECONDS:
             self._last_line = now
-            left = (self._total - done) / max(speed, 1e-9)
+            left = (self.total - done) / max(speed, 1e-9)
             say(
-                f"{self._description} {done:,}/{self._total:,} {self._unit}, {speed:,.0f}/s, "
+                f"{self._description} {done:,}/{self.total:,} {self._unit}, {speed:,.0f}/s, "
                 f"{left / 60:.1f} min left  {self._note}"
             )
 
@@ -124,7 +130,9 @@ def opening_progress() -> Iterator[Callable[[int, int], None]]:
 
         def update(done: int, total: int) -> None:
             nonlocal line
-            line = line or stack.enter_context(ProgressLine("opening images", total))
+            if line is None or line.total != total:  # another set, or another pass over it
+                stack.close()
+                line = stack.enter_context(ProgressLine("opening images", total))
             line.update(done)
 
         yield update

@@ -4,10 +4,12 @@ Every random draw of an iteration follows from (seed, images seen), so that runn
 exactly where the last checkpoint stood, and nothing has to be replayed.
 """
 
+import errno
+import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +27,10 @@ from . import checkpoint, run_folder
 from .config import RunConfig
 from .log import ProgressLine, RunLog, say
 from .optim import NonFiniteLoss
+
+WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+"""What the system says when a disk is full, read-only, not ours, or failing."""
+logger = logging.getLogger("ganshift")
 
 SHOWN_TERMS = 4
 """How many loss terms fit on the progress line."""
@@ -61,6 +67,14 @@ class Job:
     """Sample sheets by name, as uint8 pixels (h, w, c)."""
     export: Callable[[Path], None]
     """Write the files that inference loads into a folder."""
+    device: torch.device
+    """Where it computes."""
+    follows_budget: bool = False
+    """Whether a schedule depends on the budget."""
+    summary: str = ""
+    """What is trained on what, to be said at the start."""
+    left_out: Sequence[tuple[str, str]] = ()
+    """Names and reasons of the files that could not be used."""
 
 
 @dataclass(frozen=True)
@@ -87,36 +101,56 @@ class Means:
             total, count = self.sums.get(name, (0.0, 0.0))
             self.sums[name] = [total + value.item(), count + 1]
 
+    def read(self) -> dict[str, float]:
+        """The means so far."""
+        return {name: total / count for name, (total, count) in self.sums.items()}
+
     def take(self) -> dict[str, float]:
         """Return the means and start over."""
-        means = {name: total / count for name, (total, count) in self.sums.items()}
+        means = self.read()
         self.sums = {}
         return means
 
 
 def fit(config: RunConfig, job: Job) -> Outcome:
     """Train until the budget is spent or a signal asks to stop; resume if the run folder holds a checkpoint."""
+    try:
+        return _fit(config, job)
+    except OSError as error:
+        if error.errno not in WRITE_ERRORS:
+            raise
+        raise UserError(
+            f"cannot write to {config.out}: {error.strerror}; what was saved before is kept. "
+            "Make room and give the same command again"
+        ) from None
+
+
+def _fit(config: RunConfig, job: Job) -> Outcome:
     budget = config.budget(job.images_per_iteration, job.images_per_epoch)
     run_folder.claim(config.out, job.description)
-    seen, seconds, means = _resume(config.out, job)
+    if job.left_out:
+        run_folder.write_left_out(config.out, job.left_out)
+    seen, seconds, means = _resume(config.out, job, budget)
+    saved_at = seen
     if seen >= budget:
+        if not (config.out / run_folder.MODEL).exists():
+            job.export(config.out)
         say(f"{config.out} already has {seen:,} of {budget:,} images: nothing to do. A larger budget trains on.")
         return Outcome(seen, seconds)
 
-    def save() -> None:
+    def save() -> int:
         state = {name: part.state_dict() for name, part in job.state.items()}
-        checkpoint.save(
-            config.out / run_folder.CHECKPOINTS,
-            seen,
-            {"seconds": seconds, "means": means.sums, "state": state},
-            config.keep_checkpoints,
-        )
-        job.export(config.out)
+        content = {"budget": budget, "seconds": seconds, "means": means.sums, "state": state}
+        job.export(config.out)  # first, so that a checkpoint never stands beside an older model
+        checkpoint.save(config.out / run_folder.CHECKPOINTS, seen, content, config.keep_checkpoints)
+        return seen
 
+    if job.summary:
+        say(f"{job.summary}: {budget:,} images to show, {seen:,} done")
     with (
         closing(RunLog(config.out, seen)) as log,
         closing(job.batches(seen)) as batches,
-        torch.random.fork_rng(),
+        _own_randomness(job.device),
         _stop_signals() as stop,
         ProgressLine(config.out.name, budget, seen) as progress,
     ):
@@ -134,19 +168,27 @@ def fit(config: RunConfig, job: Job) -> Outcome:
             before, seen = seen, seen + job.images_per_iteration
             last = seen >= budget
             means.add(terms)
-            note = ""
+            note = _shown(means.read()) if before == 0 else ""
             if last or _crossed(config.log_every, before, seen):
                 line = means.take()
                 log.write(seen, line, iteration=seen // job.images_per_iteration, seconds=round(seconds, 3))
-                note = "  ".join(f"{name} {value:.3g}" for name, value in list(line.items())[:SHOWN_TERMS])
+                note = _shown(line)
             progress.update(seen, note)
             if last or _crossed(config.sample_every, before, seen):
                 _write_sheets(config.out, job, log, seen)
-            if last or stop or _crossed(config.checkpoint_every, before, seen):
-                save()
-    if stop:
-        say(f"stopped by {stop[0].name} at {seen:,} of {budget:,} images; saved. The same command goes on from here.")
-    return Outcome(seen, seconds, stop[0] if stop else None)
+            if last or _crossed(config.checkpoint_every, before, seen):
+                saved_at = save()
+        if saved_at < seen:
+            save()
+    if seen < budget:
+        kept = "saved" if seen else "nothing to save yet"
+        say(f"stopped by {stop[0].name} at {seen:,} of {budget:,} images; {kept}. The same command goes on from here.")
+        return Outcome(seen, seconds, stop[0])
+    return Outcome(seen, seconds)
+
+
+def _shown(terms: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.3g}" for name, value in list(terms.items())[:SHOWN_TERMS])
 
 
 def _crossed(every: int, before: int, seen: int) -> bool:
@@ -154,14 +196,30 @@ def _crossed(every: int, before: int, seen: int) -> bool:
     return seen // every > before // every
 
 
-def _resume(out: Path, job: Job) -> tuple[int, float, Means]:
+def _resume(out: Path, job: Job, budget: int) -> tuple[int, float, Means]:
     content = checkpoint.load_latest(out / run_folder.CHECKPOINTS)
     if content is None:
         return 0, 0.0, Means()
     for name, part in job.state.items():
         part.load_state_dict(content["state"][name])
-    say(f"resuming {out} at {content['images']:,} images")
-    return content["images"], content["seconds"], Means(content["means"])
+    seen = content["images"]
+    say(f"resuming {out} at {seen:,} images")
+    if job.follows_budget and budget != content["budget"] and seen < budget:
+        logger.warning(
+            "the budget was %s images and is %s: the learning rate's decay now ends there, so that this run "
+            "will not equal one that had this budget from the start",
+            f"{content['budget']:,}",
+            f"{budget:,}",
+        )
+    return seen, content["seconds"], Means(content["means"])
+
+
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """Leave the caller's random generators as they were, on the CPU and on the device that is used."""
+    devices = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
+        yield
 
 
 def _write_sheets(out: Path, job: Job, log: RunLog, seen: int) -> None:
@@ -180,8 +238,9 @@ def _seed_of(seed: int, seen: int) -> int:
 
 
 def _what_is_saved(out: Path) -> str:
-    saved = (out / run_folder.CHECKPOINTS).is_dir()
-    return "The checkpoint before it is kept" if saved else "No checkpoint was due yet"
+    saved = any((out / run_folder.CHECKPOINTS).glob("*.pt"))
+    kept = "The checkpoint before it is kept" if saved else "No checkpoint was due yet"
+    return f"{kept}; try smaller learning rates in a new --out"
 
 
 @contextmanager

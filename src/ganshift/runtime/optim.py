@@ -68,10 +68,8 @@ def descend(optimizer: torch.optim.Optimizer, terms: Terms) -> Terms:
     # Reading the total waits for the device: the price, once per step, of never stepping along NaN.
     if not torch.isfinite(total):
         bad = [f"{name} is {term.item()}" for name, term in terms.items() if not torch.isfinite(term)]
-        raise NonFiniteLoss(
-            f"the loss must be finite, but {', '.join(bad) or f'the sum of {list(terms)} overflows'}; "
-            "no update was made: lower the learning rate, or resume from an earlier checkpoint"
-        )
+        what = ", ".join(bad) or f"the sum of {', '.join(terms)} overflows"
+        raise NonFiniteLoss(f"the loss must be finite, but {what}; nothing was updated")
     total.backward()
     optimizer.step()
     return {name: term.detach() for name, term in terms.items()}

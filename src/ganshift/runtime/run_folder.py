@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from .config import FREE_TO_CHANGE
 CONFIG = "config.json"
 MODEL = "model.safetensors"
 LOG = "log.jsonl"
+LEFT_OUT = "left-out.txt"
 SAMPLES = "samples"
 CHECKPOINTS = "checkpoints"
 
@@ -64,6 +65,12 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, lambda beside: _write_text(beside, text))
 
 
+def write_left_out(out: Path, left_out: Sequence[tuple[str, str]]) -> None:
+    """List the files that could not be used, one a line, with the reason."""
+    text = "".join(f"{name!r}: {reason}\n" for name, reason in left_out)
+    write_atomically(out / LEFT_OUT, lambda beside: _write_text(beside, text))
+
+
 def versions() -> dict[str, str]:
     """What a run was made with."""
     import numpy
@@ -105,6 +112,11 @@ def _write_text(path: Path, text: str) -> None:
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
     found = []
+    if "content" in old and "content" in new:
+        if old != new:
+            then, now = (f"{data.get('images')} {data['content'][:8]}" for data in (old, new))
+            found.append(f"the images of {prefix.removesuffix('.')} were others ({then} then, {now} now)")
+        return found
     for name in sorted({*old, *new} - (FREE_TO_CHANGE if prefix == "training." else {"versions"})):
         before, after = old.get(name), new.get(name)
         if isinstance(before, Mapping) and isinstance(after, Mapping):

@@ -12,7 +12,7 @@ from .checkpoint import write_atomically
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file; half precision, which bundled sources use, becomes float32."""
+    """The tensors of a file; half precision becomes float32."""
     try:
         weights = load_file(path)
     except FileNotFoundError:
@@ -28,12 +28,17 @@ def save_weights(path: Path, network: nn.Module, prefix: str = "") -> None:
     write_atomically(path, lambda beside: beside.write_bytes(content))
 
 
-def copy_weights(network: nn.Module, weights: Mapping[str, Tensor], where: str, hint: str) -> None:
-    """Copy all weights into the network; a `UserError` names the first tensor whose shapes differ."""
+def copy_weights(
+    network: nn.Module, weights: Mapping[str, Tensor], where: str, hint: str, assign: bool = False
+) -> None:
+    """Copy all weights into the network; a `UserError` names the first tensor whose shapes differ.
+
+    `assign` makes the tensors themselves the weights, for a network that was built without memory.
+    """
     own = network.state_dict()
     for name in sorted({*own, *weights}):
         ours = tuple(own[name].shape) if name in own else "absent"
         theirs = tuple(weights[name].shape) if name in weights else "absent"
         if ours != theirs:
             raise UserError(f"{where} does not fit: its {name} is {theirs}, needed is {ours}; {hint}")
-    network.load_state_dict(dict(weights))
+    network.load_state_dict(dict(weights), assign=assign)

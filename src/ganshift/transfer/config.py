@@ -104,7 +104,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The published fine-tuning budget, without classes, for any folder of images.
     "few-shot": {"iterations": 1_000},
     # The published runs from scratch.
-    "cifar10": {"iterations": 100_000, "conditioning": "acgan"},
+    "cifar10": {"iterations": 100_000, "conditioning": "acgan", "flip": False, "ema_images": 0},
     "authors64": {
         "iterations": 25_000,
         "size": 64,
@@ -116,6 +116,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "critic_learning_rate": 1e-5,
         "linear_decay": False,
         "dequantize": False,
+        "flip": False,
+        "ema_images": 0,
     },
     # For two CPU cores. The pace is quicker than published: see docs/log.md.
     "small": {**_SMALL, "images": 100_000, "sample_every": 5_000, "checkpoint_every": 10_000, "ema_images": 4_000},

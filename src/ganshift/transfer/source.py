@@ -51,11 +51,14 @@ def open_source(name: str) -> Source:
     if config.get("method") != "transfer":
         raise UserError(f"{folder} holds a {config.get('method')} run; a source must be a transfer run")
     weights = load_weights(folder / run_folder.MODEL)
+    generator, critic, classes = (config.get(name) for name in ("generator", "critic", "classes"))
+    if not (isinstance(generator, dict) and isinstance(critic, dict) and isinstance(classes, list)):
+        raise UserError(f"{folder / run_folder.CONFIG} does not describe a transfer model")
     return Source(
         where=name,
-        generator_arguments=config["generator"],
-        critic_arguments=config["critic"],
-        classes=tuple(config["classes"]),
+        generator_arguments=generator,
+        critic_arguments=critic,
+        classes=tuple(classes),
         generator={name.removeprefix(GENERATOR_PREFIX): value for name, value in weights.items()},
         critic=load_weights(folder / CRITIC),
     )

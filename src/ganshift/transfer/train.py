@@ -1,6 +1,6 @@
 """A transfer run: from settings to networks, data and optimisers, handed to the loop."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def new_job(config: TransferConfig) -> Job:
     generator_arguments, critic_arguments = _architecture(config, source, data)
     device = choose_device(config.device)
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
         torch.manual_seed(config.seed)
         generator, critic = ResNetGenerator(**generator_arguments), ResNetCritic(**critic_arguments)
     if source:
@@ -116,47 +116,72 @@ def new_job(config: TransferConfig) -> Job:
         },
         sheets=sheets,
         export=export,
+        device=device,
+        follows_budget=config.linear_decay,
+        summary=(
+            f"{len(data):,} images of {size} x {size} in {data.channels} channel{'s' * (data.channels > 1)}"
+            f"{f', {num_classes} classes' if num_classes else ''}, from {config.source or 'scratch'}, on {device}"
+        ),
+        left_out=data.quarantined,
     )
+
+
+def _choose(config: TransferConfig, setting: str, arguments: Mapping[str, Any], name: str, default: Any) -> Any:
+    """What is set, else what the source has, else the default; a `UserError` if the first two differ."""
+    wanted = getattr(config, setting)
+    if wanted is None:
+        return arguments.get(name, default)
+    if wanted != arguments.get(name, wanted):
+        theirs, option = arguments[name], setting.replace("_", "-")
+        raise UserError(
+            f"source {config.source} has {setting} {theirs}, but this run (by option or preset) {wanted}: "
+            f"give --{option} {theirs}, or another source"
+        )
+    return wanted
 
 
 def _image_shape(config: TransferConfig, source: Source | None) -> tuple[int, int | None]:
     """Size and channels that the images are brought to; None leaves the channels to the images."""
     given = source.generator_arguments if source else {}
-    size = config.size or given.get("size", 32)
-    return size, config.channels or given.get("channels")
+    return _choose(config, "size", given, "size", 32), _choose(config, "channels", given, "channels", None)
 
 
 def _architecture(
     config: TransferConfig, source: Source | None, data: ImageSet
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Constructor arguments of both networks: what is set, else the source's, else the published variant's."""
-
-    def choose(value: Any, arguments: dict[str, Any], name: str, default: Any) -> Any:
-        return value if value is not None else arguments.get(name, default)
-
-    from_generator = dict(source.generator_arguments) if source else {}
-    from_critic = dict(source.critic_arguments) if source else {}
+    from_generator = source.generator_arguments if source else {}
+    from_critic = source.critic_arguments if source else {}
     width = 128 if data.size == 32 else 64
     if config.conditioning != "none" and not data.classes:
         raise UserError(
             f"conditioning={config.conditioning} needs classes: put the images of {config.data} into one folder a class"
         )
     num_classes = len(data.classes) if config.conditioning != "none" else 0
+    if source and (source.classes or num_classes) and source.classes != data.classes[:num_classes]:
+        raise UserError(
+            f"source {config.source} draws {_listed(source.classes)}, this run (conditioning={config.conditioning}) "
+            f"{_listed(data.classes[:num_classes])}: they must be the same, in the same order"
+        )
     shape = {"size": data.size, "channels": data.channels, "num_classes": num_classes}
     return (
         shape
         | {
-            "width": choose(config.generator_width, from_generator, "width", width),
-            "norm": choose(config.generator_norm, from_generator, "norm", True),
+            "width": _choose(config, "generator_width", from_generator, "width", width),
+            "norm": _choose(config, "generator_norm", from_generator, "norm", True),
         },
         shape
         | {
-            "width": choose(config.critic_width, from_critic, "width", width),
-            "norm": choose(config.critic_norm, from_critic, "norm", data.size != 32),
+            "width": _choose(config, "critic_width", from_critic, "width", width),
+            "norm": _choose(config, "critic_norm", from_critic, "norm", data.size != 32),
             "conditional_norm": config.conditioning == "norm",
             "class_head": config.conditioning == "acgan",
         },
     )
+
+
+def _listed(classes: Sequence[str]) -> str:
+    return f"the classes {', '.join(classes)}" if classes else "no classes"
 
 
 def _update_critic(

@@ -123,7 +123,7 @@ def test_a_step_that_is_not_finite_changes_nothing(step):
     state, (a, b) = fresh(config), batch()
     before = weights(state)
     a[0, 0, 0, 0] = float("nan")
-    with pytest.raises(NonFiniteLoss, match="no update was made"):
+    with pytest.raises(NonFiniteLoss, match="nothing was updated"):
         step(state, a, b, config)
     assert not changed(before, weights(state))
     assert all(p.requires_grad for p in state.critic_a.parameters())

@@ -113,7 +113,15 @@ OTHER_SETTINGS = {
     "classes": ["transfer", "--data", "bundled:digits-5-9", "--images", "192", "--conditioning", "acgan"],
     "classes by norm": [
         *("transfer", "--data", "bundled:digits-5-9", "--images", "192", "--conditioning", "norm"),
-        *("--critic-norm", "True", "--fake-labels", "uniform", "--double-penalty"),
+        *(
+            "--critic-norm",
+            "True",
+            "--fake-labels",
+            "uniform",
+            "--as-published",
+            "--augment",
+            "color,translation,cutout",
+        ),
     ],
     "streaming": ["transfer", "--data", "FOLDER", "--images", "192", "--memory-budget", "1e-9", "--workers", "2"],
     "classic": [

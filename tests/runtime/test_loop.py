@@ -182,8 +182,10 @@ def test_changed_budget_is_told_where_a_schedule_follows_it(tmp_path, caplog):
 
 def test_left_out_files_are_listed(tmp_path):
     walk, config = Walk(), Config(out=tmp_path / "run", images=8)
-    fit(config, Job(**{**job_of(walk, config).__dict__, "left_out": [("a\nb.png", "empty file")]}))
+    documents = {"left-out.txt": run_folder.left_out_text([("a\nb.png", "empty file")]), "none.txt": ""}
+    fit(config, Job(**{**job_of(walk, config).__dict__, "documents": documents}))
     assert (tmp_path / "run" / "left-out.txt").read_text() == "'a\\nb.png': empty file\n"
+    assert not (tmp_path / "run" / "none.txt").exists()
 
 
 def test_full_disk_is_an_error_that_keeps_what_was_saved(tmp_path):

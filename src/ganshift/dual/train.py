@@ -17,7 +17,7 @@ from ..runtime.ema import Ema
 from ..runtime.log import opening_progress
 from ..runtime.loop import Job, Outcome, fit
 from ..runtime.optim import TensorFlowRMSprop
-from ..runtime.run_folder import MODEL, versions
+from ..runtime.run_folder import LEFT_OUT, MODEL, left_out_text, versions
 from ..runtime.weights import save_weights
 from ..tensors import Terms, from_uint8, sheet, to_colour
 from .config import DualConfig
@@ -119,7 +119,7 @@ def new_job(config: DualConfig) -> Job:
             f"{len(domains.train_a):,} images of a in {channels_a} channel{'s' * (channels_a > 1)}, "
             f"{len(domains.train_b):,} of b in {channels_b}, at {config.size} x {config.size}, on {device}"
         ),
-        left_out=[*domains.train_a.quarantined, *domains.train_b.quarantined],
+        documents={LEFT_OUT: left_out_text([*domains.train_a.quarantined, *domains.train_b.quarantined])},
     )
 
 

@@ -9,7 +9,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -73,8 +73,8 @@ class Job:
     """Whether a schedule depends on the budget."""
     summary: str = ""
     """What is trained on what, to be said at the start."""
-    left_out: Sequence[tuple[str, str]] = ()
-    """Names and reasons of the files that could not be used."""
+    documents: Mapping[str, str] = field(default_factory=dict)
+    """Texts to keep in the run folder, by file name; empty ones are left out."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,9 @@ def fit(config: RunConfig, job: Job) -> Outcome:
 def _fit(config: RunConfig, job: Job) -> Outcome:
     budget = config.budget(job.images_per_iteration, job.images_per_epoch)
     run_folder.claim(config.out, job.description)
-    if job.left_out:
-        run_folder.write_left_out(config.out, job.left_out)
+    for name, text in job.documents.items():
+        if text:
+            run_folder.write_text(config.out / name, text)
     seen, seconds, means = _resume(config.out, job, budget)
     saved_at = seen
     if seen >= budget:

@@ -61,14 +61,17 @@ def read_config(run: Path) -> dict[str, Any]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON for people and programs, whole or not at all."""
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, whole or not at all."""
     write_atomically(path, lambda beside: _write_text(beside, text))
 
 
-def write_left_out(out: Path, left_out: Sequence[tuple[str, str]]) -> None:
-    """List the files that could not be used, one a line, with the reason."""
-    text = "".join(f"{name!r}: {reason}\n" for name, reason in left_out)
-    write_atomically(out / LEFT_OUT, lambda beside: _write_text(beside, text))
+def left_out_text(left_out: Sequence[tuple[str, str]]) -> str:
+    """A list of the files that could not be used, one a line, with the reason."""
+    return "".join(f"{name!r}: {reason}\n" for name, reason in left_out)
 
 
 def versions() -> dict[str, str]:
@@ -88,8 +91,7 @@ def rewind_log(path: Path, images: int) -> None:
     """Drop the lines past a checkpoint, so that a resumed run repeats none."""
     if path.exists():
         kept = [line for line in read_log(path) if line["images"] <= images]
-        text = "".join(json.dumps(line) + "\n" for line in kept)
-        write_atomically(path, lambda beside: _write_text(beside, text))
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from ..runtime.config import RunConfig, require
 
 SIZES = (32, 64, 128)
+AUGMENTATIONS = ("color", "translation", "cutout")
 
 
 def check_size(size: int) -> None:
@@ -35,8 +36,15 @@ class TransferConfig(RunConfig):
     """Batch norm in the generator. The source's, else on."""
     critic_norm: bool | None = None
     """Layer norm in the critic. The source's, else off at size 32 and on above."""
-    conditioning: Literal["none", "acgan", "norm"] = "none"
-    """How class labels enter: not at all; an auxiliary classifier in the critic (ACGAN); conditional norms in both."""
+    conditioning: Literal["none", "acgan", "norm"] | None = None
+    """How class labels enter: not at all; a classifier in the critic (acgan); class-conditional norms in both (norm).
+    The source's, where the images have classes; else none."""
+    load: Literal["both", "generator", "critic", "none"] = "both"
+    """Which of the source's networks are kept; the others start fresh, of the same size."""
+    freeze_critic: int = 0
+    """Keep the first so many blocks of the critic as they are; its input layer counts as the first."""
+    augment: str = ""
+    """Change what the critic sees, real and fake alike: any of color,translation,cutout, joined by commas."""
     batch: int = 64
     """Real images per critic update."""
     generator_batch_multiple: int = 2
@@ -45,8 +53,6 @@ class TransferConfig(RunConfig):
     """Critic updates per generator update."""
     penalty: float = 10.0
     """Weight of the gradient penalty."""
-    double_penalty: bool = False
-    """Penalise two mixtures of every real and fake pair, as the published 32-pixel port does."""
     acgan_scale: float = 1.0
     """Weight of the class cross-entropy of real images in the critic's loss."""
     acgan_scale_generator: float = 0.1
@@ -57,12 +63,17 @@ class TransferConfig(RunConfig):
     """Adam's step size for the generator."""
     critic_learning_rate: float = 2e-4
     """Adam's step size for the critic."""
+    warmup_images: int = 0
+    """Let both step sizes rise linearly from 0 over the first so many images."""
     linear_decay: bool = True
     """Let both step sizes fall linearly to 0 over the budget."""
     dequantize: bool = True
     """Add uniform noise within each of the 256 levels of the real images."""
     flip: bool = True
     """Mirror half of the images, at random."""
+    as_published: bool = False
+    """Do as the published code where we repaired it: two penalties for every pair at size 32, and sample sheets
+    normalised by their own statistics."""
     log_every: int = 6_400
     """Write a line to log.jsonl every so many images; its terms are means since the line before."""
     sample_every: int = 32_000
@@ -80,7 +91,13 @@ class TransferConfig(RunConfig):
         for name in ("generator_width", "critic_width", "batch", "generator_batch_multiple", "critic_steps"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
-        for name in ("penalty", "acgan_scale", "acgan_scale_generator"):
+        unknown = set(self.augment.split(",")) - {"", *AUGMENTATIONS}
+        require(not unknown, f"augment takes any of {', '.join(AUGMENTATIONS)}, got {', '.join(sorted(unknown))}")
+        require(
+            self.source is not None or self.load == "both",
+            f"load={self.load} needs a source to load from: give --source, or leave load out",
+        )
+        for name in ("penalty", "acgan_scale", "acgan_scale_generator", "freeze_critic", "warmup_images"):
             require(getattr(self, name) >= 0, f"{name} must be at least 0, got {getattr(self, name)}")
         for name in ("generator_learning_rate", "critic_learning_rate"):
             require(getattr(self, name) > 0, f"{name} must be more than 0, got {getattr(self, name)}")
@@ -101,8 +118,9 @@ _SMALL: dict[str, Any] = {
     "critic_learning_rate": 1e-3,
 }
 PRESETS: dict[str, dict[str, Any]] = {
-    # The published fine-tuning budget, without classes, for any folder of images.
-    "few-shot": {"iterations": 1_000},
+    # For 50 to 500 images of any kind: the published fine-tuning budget, and augmentation so that the critic does not
+    # learn them by heart (Zhao et al. 2020). A first setting, not yet tuned by a study.
+    "few-shot": {"iterations": 1_000, "augment": "color,translation,cutout"},
     # The published runs from scratch.
     "cifar10": {"iterations": 100_000, "conditioning": "acgan", "flip": False, "ema_images": 0},
     "authors64": {

@@ -1,7 +1,7 @@
 """One update of the critic and one of the generator of WGAN-GP with ACGAN (Gulrajani et al. 2017, algorithm 1).
 
-Everything random comes in as draws, so that a step is a function of its arguments alone (but for batch norm's running
-statistics).
+Latents, labels and mixtures come in as draws, so that without augmentation a step is a function of its arguments alone
+(but for batch norm's running statistics).
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .. import losses
+from ..data.augment import augment
 from ..runtime.optim import descend, frozen
 from ..tensors import Images, Labels, Latents, Terms
 from .config import TransferConfig
@@ -39,10 +40,12 @@ def critic_step(
 ) -> Terms:
     """Move the critic once; generator parameters stay put.
 
-    `mix` in [0, 1] holds one number per pair of images, or two when `double_penalty` counts every pair twice.
+    `mix` in [0, 1] holds one number per pair of images, or more where every pair is penalised at several mixtures.
+    Augmentation, if any, comes before everything that the critic sees, the mixtures included.
     """
     with torch.no_grad():
-        fake = state.generator(latents, fake_labels)
+        fake = augment(state.generator(latents, fake_labels), config.augment)
+        real = augment(real, config.augment)
     real_scores, real_logits = state.critic(real, labels)
     fake_scores, _ = state.critic(fake, fake_labels)
     terms = {"critic/distance": losses.wasserstein_critic_loss(real_scores, fake_scores)}
@@ -62,7 +65,7 @@ def critic_step(
 def generator_step(state: TransferState, latents: Latents, labels: Labels | None, config: TransferConfig) -> Terms:
     """Move the generator once, towards images that the critic scores higher and sorts into their class."""
     with frozen(state.critic):
-        scores, logits = state.critic(state.generator(latents, labels), labels)
+        scores, logits = state.critic(augment(state.generator(latents, labels), config.augment), labels)
         terms = {"generator/adversarial": losses.wasserstein_generator_loss(scores)}
         if logits is not None and labels is not None:
             terms["generator/classes"] = config.acgan_scale_generator * F.cross_entropy(logits, labels)

@@ -1,6 +1,8 @@
 """A transfer run: from settings to networks, data and optimisers, handed to the loop."""
 
+import logging
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +14,24 @@ from ..data.datasets import ImageSet
 from ..data.named import open_named_images
 from ..data.sampling import Batch, batches
 from ..errors import UserError
+from ..layers import batch_statistics
 from ..runtime.device import choose_device
 from ..runtime.ema import Ema
-from ..runtime.log import opening_progress
+from ..runtime.log import opening_progress, say
 from ..runtime.loop import Job, Outcome, fit
-from ..runtime.run_folder import MODEL, versions
-from ..runtime.weights import copy_weights, save_weights
+from ..runtime.run_folder import LEFT_OUT, MODEL, left_out_text, versions
+from ..runtime.weights import save_weights
 from ..tensors import Terms, dequantize, from_uint8, sheet
 from .config import TransferConfig
 from .networks import LATENT_DIM, ResNetCritic, ResNetGenerator
 from .source import CRITIC, GENERATOR_PREFIX, Source, open_source
 from .step import TransferState, critic_step, generator_step
+from .surgery import Fitted, as_table, initialised, transplant
 
+logger = logging.getLogger("ganshift")
+
+SURGERY = "surgery.txt"
+"""What became of every layer of the source."""
 SHEET_COLUMNS = 8
 """Samples per row and rows of a sample sheet."""
 
@@ -45,20 +53,23 @@ def new_job(config: TransferConfig) -> Job:
     with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
         torch.manual_seed(config.seed)
         generator, critic = ResNetGenerator(**generator_arguments), ResNetCritic(**critic_arguments)
-    if source:
-        hint = "leave size, channels, widths, norms and conditioning to the source"
-        copy_weights(generator, source.generator, f"source {source.where}", hint)
-        copy_weights(critic, source.critic, f"source {source.where}", hint)
+    table = _start_from(source, config, generator, critic, data.classes) if source else ""
+    _freeze(critic, config.freeze_critic)
     generator, critic = generator.to(device), critic.to(device)
     betas = (0.0, 0.9)  # Gulrajani et al. 2017, algorithm 1
     state = TransferState(
         generator,
         critic,
         torch.optim.Adam(generator.parameters(), config.generator_learning_rate, betas),
-        torch.optim.Adam(critic.parameters(), config.critic_learning_rate, betas),
+        torch.optim.Adam(
+            (parameter for parameter in critic.parameters() if parameter.requires_grad),
+            config.critic_learning_rate,
+            betas,
+        ),
     )
     ema = Ema(generator, config.ema_images)
     num_classes = generator_arguments["num_classes"] or critic_arguments["num_classes"]
+    mixtures = 2 if config.as_published and size == 32 else 1  # the 32-pixel port counts every pair twice
     sheet_latents, sheet_labels = _sheet_inputs(config.seed, num_classes, device)
 
     def batches_from(seen: int) -> Generator[dict[str, Batch], None, None]:
@@ -72,13 +83,13 @@ def new_job(config: TransferConfig) -> Job:
         )
 
     def iterate(batch: dict[str, Batch], seen: int, budget: int) -> Terms:
-        _set_learning_rates(state, config, seen / budget)
+        _set_learning_rates(state, config, seen, budget)
         terms = {}
         real, labels = batch["real"].images, batch["real"].labels
         for index in range(config.critic_steps):
             part = slice(index * config.batch, (index + 1) * config.batch)
             part_labels = labels[part].to(device) if num_classes and labels is not None else None
-            terms = _update_critic(state, real[part].to(device), part_labels, num_classes, config)
+            terms = _update_critic(state, real[part].to(device), part_labels, num_classes, mixtures, config)
         if seen > 0:  # as published, the critic has the first iteration to itself
             latents = torch.randn(config.batch * config.generator_batch_multiple, LATENT_DIM, device=device)
             terms |= generator_step(state, latents, _random_labels(len(latents), num_classes, device), config)
@@ -86,7 +97,8 @@ def new_job(config: TransferConfig) -> Job:
         return terms
 
     def sheets() -> dict[str, np.ndarray]:
-        with torch.no_grad():
+        normalise = batch_statistics(ema.average) if config.as_published else nullcontext()
+        with torch.no_grad(), normalise:
             return {"samples": sheet(ema.average(sheet_latents, sheet_labels), SHEET_COLUMNS)}
 
     def export(out: Path) -> None:
@@ -122,7 +134,7 @@ def new_job(config: TransferConfig) -> Job:
             f"{len(data):,} images of {size} x {size} in {data.channels} channel{'s' * (data.channels > 1)}"
             f"{f', {num_classes} classes' if num_classes else ''}, from {config.source or 'scratch'}, on {device}"
         ),
-        left_out=data.quarantined,
+        documents={LEFT_OUT: left_out_text(data.quarantined), SURGERY: table},
     )
 
 
@@ -153,16 +165,12 @@ def _architecture(
     from_generator = source.generator_arguments if source else {}
     from_critic = source.critic_arguments if source else {}
     width = 128 if data.size == 32 else 64
-    if config.conditioning != "none" and not data.classes:
+    conditioning = config.conditioning or (_conditioning_of(from_generator, from_critic) if data.classes else "none")
+    if conditioning != "none" and not data.classes:
         raise UserError(
-            f"conditioning={config.conditioning} needs classes: put the images of {config.data} into one folder a class"
+            f"conditioning={conditioning} needs classes: put the images of {config.data} into one folder a class"
         )
-    num_classes = len(data.classes) if config.conditioning != "none" else 0
-    if source and (source.classes or num_classes) and source.classes != data.classes[:num_classes]:
-        raise UserError(
-            f"source {config.source} draws {_listed(source.classes)}, this run (conditioning={config.conditioning}) "
-            f"{_listed(data.classes[:num_classes])}: they must be the same, in the same order"
-        )
+    num_classes = len(data.classes) if conditioning != "none" else 0
     shape = {"size": data.size, "channels": data.channels, "num_classes": num_classes}
     return (
         shape
@@ -174,25 +182,33 @@ def _architecture(
         | {
             "width": _choose(config, "critic_width", from_critic, "width", width),
             "norm": _choose(config, "critic_norm", from_critic, "norm", data.size != 32),
-            "conditional_norm": config.conditioning == "norm",
-            "class_head": config.conditioning == "acgan",
+            "conditional_norm": conditioning == "norm",
+            "class_head": conditioning == "acgan",
         },
     )
 
 
-def _listed(classes: Sequence[str]) -> str:
-    return f"the classes {', '.join(classes)}" if classes else "no classes"
+def _conditioning_of(generator: Mapping[str, Any], critic: Mapping[str, Any]) -> str:
+    """How class labels enter these networks."""
+    if not generator.get("num_classes"):
+        return "none"
+    return "acgan" if critic.get("class_head") else "norm"
 
 
 def _update_critic(
-    state: TransferState, stored: Tensor, labels: Tensor | None, num_classes: int, config: TransferConfig
+    state: TransferState,
+    stored: Tensor,
+    labels: Tensor | None,
+    num_classes: int,
+    mixtures: int,
+    config: TransferConfig,
 ) -> Terms:
     """One critic step with its random draws."""
     device, count = stored.device, len(stored)
     real = dequantize(stored, torch.rand(stored.shape, device=device)) if config.dequantize else from_uint8(stored)
     latents = torch.randn(count, LATENT_DIM, device=device)
     fake_labels = labels if config.fake_labels == "real" else _random_labels(count, num_classes, device)
-    mix = torch.rand(count * (2 if config.double_penalty else 1), device=device)
+    mix = torch.rand(count * mixtures, device=device)
     return critic_step(state, real, labels, latents, fake_labels, mix, config)
 
 
@@ -200,10 +216,54 @@ def _random_labels(count: int, num_classes: int, device: torch.device) -> Tensor
     return torch.randint(num_classes, (count,), device=device) if num_classes else None
 
 
-def _set_learning_rates(state: TransferState, config: TransferConfig, progress: float) -> None:
-    scale = 1 - progress if config.linear_decay else 1.0
+def _set_learning_rates(state: TransferState, config: TransferConfig, seen: int, budget: int) -> None:
+    """Warm-up counts the iteration to come, so that the first one moves; decay is that of the published code."""
+    scale = 1 - seen / budget if config.linear_decay else 1.0
+    if seen < config.warmup_images:
+        scale *= min(1.0, (seen + config.images_per_iteration) / config.warmup_images)
     state.generator_optimizer.param_groups[0]["lr"] = config.generator_learning_rate * scale
     state.critic_optimizer.param_groups[0]["lr"] = config.critic_learning_rate * scale
+
+
+def _start_from(
+    source: Source,
+    config: TransferConfig,
+    generator: ResNetGenerator,
+    critic: ResNetCritic,
+    classes: Sequence[str],
+) -> str:
+    """Load what is to be loaded; returns the table of what became of every layer."""
+    rows: list[Fitted] = []
+    if config.load == "generator":
+        logger.warning(
+            "only the generator is loaded: Wang et al. 2018 (table 1) found that worse than starting from scratch "
+            "(FID 56.2 against 32.9; both networks: 24.4), since a fresh critic leads a trained generator astray"
+        )
+    for label, network, weights in (("generator", generator, source.generator), ("critic", critic, source.critic)):
+        if config.load in ("both", label):
+            rows += transplant(
+                network,
+                weights,
+                label=label,
+                where=source.where,
+                classes=classes,
+                source_classes=source.classes,
+            )
+        else:
+            rows += initialised(network, label)
+    table = as_table(rows)
+    if not (config.out / SURGERY).exists():  # said once, not at every resume
+        say(table.rstrip())
+    return table
+
+
+def _freeze(critic: ResNetCritic, num_blocks: int) -> None:
+    """Keep the first blocks of the critic from moving, counted from the image (Mo et al. 2020, arXiv 2002.10964)."""
+    blocks = [critic.start, *critic.blocks]
+    if num_blocks > len(blocks):
+        raise UserError(f"freeze_critic must be at most {len(blocks)}, the blocks of this critic, got {num_blocks}")
+    for block in blocks[:num_blocks]:
+        block.requires_grad_(False)
 
 
 def _sheet_inputs(seed: int, num_classes: int, device: torch.device) -> tuple[Tensor, Tensor | None]:

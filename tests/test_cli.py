@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
+import ganshift
+from ganshift import Generator
 from ganshift.cli import COMMANDS, OVERVIEW, main
 from ganshift.dual.config import PRESETS as DUAL_PRESETS
 from ganshift.dual.config import DualConfig
@@ -170,9 +173,90 @@ def test_conditional_run_generates_by_class_name(tmp_path, photos, capsys):
     assert len(list((tmp_path / "roses").iterdir())) == 2
     (photos / "rose").rename(photos / "tulip")
     capsys.readouterr()
-    other = (*arguments[:-4], "--conditioning", "acgan", "--source", run, "--out", tmp_path / "other")
-    assert "classes cat, rose, this run (conditioning=acgan) the classes cat, tulip" in refused(capsys, *other)
+    other = [*arguments[:-4], "--source", str(run), "--out", str(tmp_path / "other"), "--images", "8"]
+    assert main(other) == 0
+    assert "mapped by name for 1 of 2 classes, the mean for the other 1" in capsys.readouterr().err
     assert "cat, rose" in refused(capsys, "generate", run, "--label", "dog", "-o", tmp_path / "x.png")
+
+
+@pytest.fixture
+def conditional_run(tmp_path):
+    """A run folder of an untrained generator of 32 pixels with three classes."""
+    run = tmp_path / "run"
+    run.mkdir()
+    network = {"size": 32, "width": 4, "channels": 3, "num_classes": 3, "norm": True}
+    classes = ["cat", "dog", "rose"]
+    config = {"method": "transfer", "generator": network, "classes": classes}
+    (run / "config.json").write_text(json.dumps(config))
+    save_file(Generator(network, classes).state_dict(), run / "model.safetensors")
+    return run
+
+
+@pytest.mark.parametrize(
+    ("options", "columns", "rows"),
+    [
+        ("", 8, 8),
+        ("-n 5", 3, 2),
+        ("-n 5 --truncation 1.5 --label dog", 3, 2),
+        ("--interpolate 5", 5, 8),
+        ("--interpolate 3 -n 2 --label rose --truncation 1", 3, 2),
+        ("--class-grid", 8, 3),
+        ("--class-grid -n 4 --truncation 0.5 --batch-statistics", 4, 3),
+        ("--published-sheet --seed 2", 10, 10),
+    ],
+)
+def test_sheets(options, columns, rows, conditional_run, tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+    assert main(["generate", str(conditional_run), "-o", str(sheet), *options.split()]) == 0
+    assert f"wrote {sheet}" in capsys.readouterr().err
+    with Image.open(sheet) as picture:
+        assert picture.size == (columns * 34 + 2, rows * 34 + 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "number", "size"),
+    [
+        ("-n 5 --truncation 1.5", 5, (32, 32)),
+        ("--interpolate 5 -n 3", 3, (5 * 34 + 2, 36)),
+        ("--class-grid -n 2", 6, (32, 32)),
+        ("--published-sheet", 100, (32, 32)),
+    ],
+)
+def test_folders_of_pictures_and_strips(options, number, size, conditional_run, tmp_path):
+    folder = tmp_path / "many"
+    assert main(["generate", str(conditional_run), "-o", str(folder), *options.split()]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == [f"{index:05d}.png" for index in range(number)]
+    for path in folder.iterdir():
+        with Image.open(path) as picture:
+            assert picture.size == size
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--class-grid --interpolate 4", "--interpolate and --class-grid are different sheets: choose one"),
+        ("--published-sheet --interpolate 4", "--interpolate and --published-sheet are different sheets"),
+        ("--class-grid --label cat", "--class-grid draws every class: leave out --label"),
+        ("--published-sheet -n 10 --label cat", "fixed but for --seed: leave out --num-images and --label"),
+        ("--published-sheet --truncation 2", "leave out --truncation"),
+        ("--truncation 0", "truncation must be more than 0 standard deviations, got 0.0"),
+        ("--interpolate 1", "at least 2 steps, its two ends; got 1"),
+        ("--interpolate 4 -n 0", "the number of strips must be at least 1, got 0"),
+        ("--class-grid -n 0", "at least 1, got 0"),
+        ("-n 0", "the number of images must be at least 1, got 0"),
+        ("--interpolate 4 --label bird", "there is no class 'bird'"),
+    ],
+)
+def test_what_cannot_be_drawn(options, message, conditional_run, tmp_path, capsys):
+    assert message in refused(capsys, "generate", conditional_run, "-o", tmp_path / "x.png", *options.split())
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_class_grid_without_classes(tmp_path, capsys):
+    digits32 = Path(ganshift.__file__).parent / "sources" / "digits32"
+    line = refused(capsys, "generate", digits32, "--class-grid", "-o", tmp_path / "x.png")
+    assert "needs a generator with classes" in line
+    assert "leave out --class-grid" in line
 
 
 @pytest.mark.parametrize("config", [TransferConfig, DualConfig])

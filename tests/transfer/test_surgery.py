@@ -93,7 +93,11 @@ def test_class_head_may_go_and_come():
 @pytest.mark.parametrize(
     ("network", "source", "message"),
     [
-        (new_generator(0, width=4), new_generator(0, width=8), r"start\.weight is \(128, 128\) there and \(64, 128\) in this run"),
+        (
+            new_generator(0, width=4),
+            new_generator(0, width=8),
+            r"start\.weight is \(128, 128\) there and \(64, 128\) in this run",
+        ),
         (new_generator(0, size=64), new_generator(0, size=32), "there and"),
         (new_generator(0, size=32), new_generator(0, size=64), "there and"),
         (new_critic(0, norm=True), new_critic(0), r"norm1\.gain is absent there and \(4,\)"),

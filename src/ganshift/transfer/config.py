@@ -23,7 +23,7 @@ class TransferConfig(RunConfig):
     data: Path
     """Images to learn: a folder, class subfolders, a zip of either, CIFAR batches, or bundled:digits, bundled:faces."""
     source: str | None = None
-    """Where to start from: a run folder, a bundled source by name, or nothing for from scratch."""
+    """Where to start from: a run folder, a bundled source by name, a hub id (owner/model); nothing is from scratch."""
     size: int | None = None
     """Side of the square images, in pixels: 32, 64 or 128; others are resized and cropped. The source's, else 32."""
     channels: int | None = None

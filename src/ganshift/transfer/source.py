@@ -1,5 +1,6 @@
 """Opening the source that a run starts from (Wang et al. 2018, section 3)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -37,16 +38,8 @@ def bundled_sources() -> dict[str, Path]:
 
 
 def open_source(name: str) -> Source:
-    """Read a bundled source by name, a run folder, or the model file in one."""
-    bundled = bundled_sources()
-    folder = bundled.get(name) or Path(name)
-    if folder.name == run_folder.MODEL:
-        folder = folder.parent
-    if not folder.is_dir():
-        raise UserError(
-            f"there is no source {name!r}: give a run folder of ganshift transfer, "
-            f"or one of the bundled sources ({', '.join(bundled) or 'none'})"
-        )
+    """Read a bundled source by name, a run folder or the model file in one, or a model of the Hugging Face hub."""
+    folder = _find(name)
     config = run_folder.read_config(folder)
     if config.get("method") != "transfer":
         raise UserError(f"{folder} holds a {config.get('method')} run; a source must be a transfer run")
@@ -62,3 +55,37 @@ def open_source(name: str) -> Source:
         generator={name.removeprefix(GENERATOR_PREFIX): value for name, value in weights.items()},
         critic=load_weights(folder / CRITIC),
     )
+
+
+def _find(name: str) -> Path:
+    """The folder that a source's name stands for."""
+    bundled = bundled_sources()
+    if name in bundled:
+        return bundled[name]
+    path = Path(name)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        if path.name == run_folder.MODEL:
+            return path.parent
+        raise UserError(f"--source {name} is no model: give a run folder, or the {run_folder.MODEL} in one")
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return _download(name)
+    raise UserError(
+        f"there is no source {name!r}: give a run folder of ganshift transfer, an owner/model of the Hugging Face hub, "
+        f"or one of the bundled sources ({', '.join(bundled) or 'none'})"
+    )
+
+
+def _download(name: str) -> Path:
+    """The files of a hub model, from the hub or from its cache on this machine."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=[run_folder.CONFIG, run_folder.MODEL, CRITIC]))
+    except (OSError, HfHubHTTPError) as error:
+        raise UserError(
+            f"source {name!r} is no folder here, and the Hugging Face hub did not give a model of that name "
+            f"({str(error).splitlines()[0]}): check the name and the network, or give a run folder"
+        ) from None

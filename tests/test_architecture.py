@@ -14,10 +14,10 @@ ROOT = Path(ganshift.__file__).parent
 LAYERS = [
     {"errors"},
     {"tensors"},
-    {"losses", "layers", "data", "runtime"},
+    {"losses", "layers", "latents", "data", "runtime"},
     {"transfer", "dual"},
     {"models"},
-    {"output", "report", "demo"},
+    {"output", "report", "demo", "import_tf"},
     {"cli"},
     {"__main__"},
 ]

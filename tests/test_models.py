@@ -9,6 +9,9 @@ from safetensors.torch import save_file
 from torch.testing import assert_close
 
 from ganshift import Generator, Translator, UserError
+from ganshift.data.images import to_picture
+from ganshift.models import draw_latents
+from ganshift.tensors import to_uint8
 
 NETWORK = {"size": 32, "width": 4, "channels": 3, "num_classes": 0, "norm": True}
 
@@ -73,8 +76,82 @@ def test_batch_statistics_make_neighbours_matter():
 
 @pytest.mark.parametrize("count", [0, -1])
 def test_number_of_samples(count):
-    with pytest.raises(UserError, match=f"at least 1, got {count}"):
-        new_generator().sample(count)
+    conditional = new_generator(("cat", "rose"))
+    for draw in (conditional.sample, lambda count: conditional.interpolate(3, count), conditional.class_grid):
+        with pytest.raises(UserError, match=f"at least 1, got {count}"):
+            draw(count)
+
+
+def as_bytes(pictures):
+    return [picture.tobytes() for picture in pictures]
+
+
+def test_truncation_of_samples():
+    model = new_generator()
+    free, wide, narrow = (as_bytes(model.sample(3, seed=4, truncation=at)) for at in (None, 1e9, 0.5))
+    assert free == wide == as_bytes(model.sample(3, seed=4))
+    assert narrow != free
+    assert narrow == as_bytes(model.sample(70, seed=4, truncation=0.5))[:3]
+    given = model.sample(draw_latents(3, seed=4), seed=4, truncation=0.5)
+    assert as_bytes(given) == narrow
+    for wrong in (0.0, -1.0, float("nan")):
+        with pytest.raises(UserError, match="truncation must be more than 0"):
+            model.sample(1, truncation=wrong)
+    with pytest.raises(UserError, match="seed must be from 0"):
+        model.sample(torch.zeros(1, 128), seed=-1, truncation=1.0)
+
+
+@pytest.mark.parametrize("truncation", [None, 0.7])
+@pytest.mark.parametrize("classes", [(), ("cat", "dog", "rose")])
+def test_strips_start_and_end_with_samples(classes, truncation):
+    model = new_generator(classes)
+    label = "dog" if classes else None
+    strips = model.interpolate(4, 3, label, seed=1, truncation=truncation)
+    assert [len(strip) for strip in strips] == [4, 4, 4]
+    samples = as_bytes(model.sample(4, label, seed=1, truncation=truncation))
+    assert as_bytes(strip[0] for strip in strips) == samples[:-1]
+    assert as_bytes(strip[-1] for strip in strips) == samples[1:]
+    for strip in strips:
+        assert len(set(as_bytes(strip))) == 4
+    longer = model.interpolate(4, 20, label, seed=1, truncation=truncation)  # more than one batch of pictures
+    assert [as_bytes(strip) for strip in longer[:3]] == [as_bytes(strip) for strip in strips]
+
+
+def test_strips_stay_in_one_class():
+    model = new_generator(("cat", "dog", "rose"))
+    strips = model.interpolate(2, 4, seed=1)
+    assert as_bytes(strip[0] for strip in strips) == as_bytes(model.sample(4, seed=1))
+    for number, strip in enumerate(strips):
+        assert as_bytes(strip) == as_bytes(model.sample(number + 2, number % 3, seed=1)[number:])
+    with pytest.raises(UserError, match="at least 2 steps, its two ends; got 1"):
+        model.interpolate(1)
+    with pytest.raises(UserError, match="no class 'bird'"):
+        model.interpolate(2, label="bird")
+
+
+def test_class_grid_has_a_row_for_each_class():
+    model = new_generator(("cat", "dog", "rose"))
+    grid = model.class_grid(4, seed=2)
+    assert [len(row) for row in grid] == [4, 4, 4]
+    for number, row in enumerate(grid):
+        assert as_bytes(row) == as_bytes(model.sample(4, number, seed=2))
+    assert len(set(as_bytes(row[0] for row in grid))) == 3
+    assert as_bytes(model.class_grid(2, truncation=0.5)[1]) == as_bytes(model.sample(2, 1, truncation=0.5))
+    with pytest.raises(UserError, match=r"needs a generator with classes.*leave out --class-grid"):
+        new_generator().class_grid()
+
+
+@pytest.mark.parametrize("classes", [(), tuple("0123456789"), ("cat", "dog", "rose")])
+def test_published_sheet_is_one_batch_of_a_hundred(classes):
+    model = new_generator(classes)
+    rows = model.published_sheet(seed=3)
+    assert [len(row) for row in rows] == [10] * 10
+    labels = torch.arange(100) % len(classes) if classes else None
+    images = model.generate(draw_latents(100, 3), labels, batch_statistics=True)
+    expected = [to_picture(pixels.numpy()) for pixels in to_uint8(images)]
+    assert as_bytes(picture for row in rows for picture in row) == as_bytes(expected)
+    split = as_bytes(model.sample(100, seed=3, batch_statistics=True))  # batches of 64 and 36
+    assert split != as_bytes(expected)
 
 
 def new_translator(channels_a=3, channels_b=1):

@@ -30,11 +30,13 @@ ganshift moves GANs and images between domains.
   dual        learn to translate between two unpaired folders of images
   generate    draw images from a transfer run
   translate   translate images with a dual run
+  import-tf   turn a published TensorFlow checkpoint into a run
 
   ganshift transfer --data my-images/ --source digits32 --out runs/mine
   ganshift generate runs/mine -n 64 -o sheet.png
   ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings
   ganshift translate runs/drawings holiday.jpg --to b -o drawn/
+  ganshift import-tf published/wgan-gp.model --out runs/published
 """
 
 
@@ -103,26 +105,68 @@ def generate(arguments: Sequence[str]) -> int:
 
         run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
         """Run folder of ganshift transfer."""
-        num_images: Annotated[int, tyro.conf.arg(name="num-images", aliases=["-n"])] = 64
-        """How many images."""
+        num_images: Annotated[int | None, tyro.conf.arg(name="num-images", aliases=["-n"])] = None
+        """How many images (64 if left out), strips with --interpolate (8), images a class with --class-grid (8)."""
         label: str | None = None
         """Class to draw, by name or number; all in turn if left out."""
         seed: int = 0
         """The same seed gives the same images."""
+        truncation: float | None = None
+        """Redraw latent numbers that are further from 0, in standard deviations, for more typical and more similar
+        images: 2 changes little, 0.5 much. Nothing is redrawn if left out."""
+        interpolate: Annotated[int | None, tyro.conf.arg(metavar="STEPS")] = None
+        """Draw strips of STEPS images instead, each changing from one image of the seed into the next: smooth strips
+        speak against a generator that only repeats images it was shown."""
+        class_grid: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Draw one row a class instead, from the same latents: a column shows what the class alone changes."""
+        published_sheet: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Draw the 10 x 10 sheet of the published codes instead: classes in turn, normalised by the batch of 100."""
         batch_statistics: bool = False
-        """Normalise by the batch, as the published codes do, instead of by running statistics."""
+        """Normalise by the batch, as the published codes do, instead of by running statistics. An image then depends
+        on up to 63 others drawn with it, so -n changes it too."""
         out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-        """A name that ends in .png for one sheet; else a folder for one file an image."""
+        """A name that ends in .png for one sheet; else a folder for one file an image, or a strip."""
         device: str = "auto"
         """Where to compute."""
 
     options = tyro.cli(Generate, prog="ganshift generate", args=arguments)
+    _refuse_conflicts(options)
     from .models import Generator
-    from .output import write_pictures
+    from .output import write_pictures, write_rows, write_strips
 
     model = Generator.from_pretrained(options.run, options.device)
-    pictures = model.sample(options.num_images, options.label, options.seed, batch_statistics=options.batch_statistics)
-    return _say_written(write_pictures(pictures, options.out), options.out)
+    seed, label, out, number = options.seed, options.label, options.out, options.num_images
+    few, many = (8, 64) if number is None else (number, number)
+    how: dict[str, Any] = {"batch_statistics": options.batch_statistics, "truncation": options.truncation}
+    if options.interpolate is not None:
+        paths = write_strips(model.interpolate(options.interpolate, few, label, seed, **how), out)
+    elif options.class_grid:
+        paths = write_rows(model.class_grid(few, seed, **how), out)
+    elif options.published_sheet:
+        paths = write_rows(model.published_sheet(seed), out)
+    else:
+        paths = write_pictures(model.sample(many, label, seed, **how), out)
+    return _say_written(paths, out)
+
+
+def _refuse_conflicts(options: Any) -> None:
+    """Raise if options of `generate` ask for different things, before anything slow."""
+    sheets = {
+        "--interpolate": options.interpolate is not None,
+        "--class-grid": options.class_grid,
+        "--published-sheet": options.published_sheet,
+    }
+    chosen = [name for name, given in sheets.items() if given]
+    if len(chosen) > 1:
+        raise UserError(f"{' and '.join(chosen)} are different sheets: choose one, or run the command once for each")
+    if options.class_grid and options.label is not None:
+        raise UserError(
+            "--class-grid draws every class: leave out --label, or leave out --class-grid to draw one class"
+        )
+    fixed = {"--num-images": options.num_images, "--label": options.label, "--truncation": options.truncation}
+    given = [name for name, value in fixed.items() if value is not None]
+    if options.published_sheet and given:
+        raise UserError(f"--published-sheet is fixed but for --seed: leave out {' and '.join(given)}")
 
 
 def translate(arguments: Sequence[str]) -> int:
@@ -174,6 +218,37 @@ def demo(arguments: Sequence[str]) -> int:
     from .demo import run_demo
 
     return _finish(run_demo(options.out, options.quick, options.seed), f"open {options.out}/report.html in a browser")
+
+
+def import_tf(arguments: Sequence[str]) -> int:
+    """Turn a published TensorFlow checkpoint into a run."""
+    import tyro
+
+    @dataclass(frozen=True, kw_only=True)
+    class ImportTf:
+        """Turn a published TensorFlow checkpoint of either method into a run.
+
+        What it holds is read off its variables. Needs pip install 'ganshift[tensorflow]'.
+        """
+
+        checkpoint: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CKPT")]
+        """Name of the checkpoint without the endings of its files, or its .index file, or its folder."""
+        out: Path
+        """Run folder to write, for ganshift generate, translate and transfer --source."""
+        classes: str | None = None
+        """Names of the classes in the order of their labels, with commas between; numbers if left out."""
+        keep_channel_order: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Leave a DualGAN with blue first, as published, instead of making it take and give RGB."""
+
+    options = tyro.cli(ImportTf, prog="ganshift import-tf", args=arguments)
+    from .import_tf import import_tf as import_checkpoint
+    from .runtime.log import say
+
+    classes = None if options.classes is None else [name.strip() for name in options.classes.split(",")]
+    for line in import_checkpoint(options.checkpoint, options.out, classes, options.keep_channel_order):
+        say(line)
+    say(f"wrote {options.out}")
+    return 0
 
 
 def parse_run(
@@ -259,4 +334,5 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "dual": dual,
     "generate": generate,
     "translate": translate,
+    "import-tf": import_tf,
 }

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from .data.images import UnreadableImage, load_picture, to_picture, to_pixels, with_channels
 from .dual.networks import UNet
 from .errors import UserError
+from .latents import slerp, truncate
 from .layers import batch_statistics as using_batch_statistics
 from .runtime import run_folder
-from .runtime.config import check_seed
+from .runtime.config import check_seed, require
 from .runtime.device import choose_device
 from .runtime.weights import copy_weights, load_weights
 from .tensors import Images, Labels, Latents, from_uint8, to_uint8
@@ -22,8 +23,13 @@ from .transfer.networks import LATENT_DIM, ResNetGenerator
 
 Model = TypeVar("Model", bound=nn.Module)
 Domain = Literal["a", "b"]
+Rows = list[list[Image.Image]]
+"""Pictures as they lie on a sheet."""
 SAMPLING_BATCH = 64
-"""Images generated at once; without batch statistics it changes speed and memory only."""
+"""Images generated at once. Without batch statistics it changes speed and memory only; with them it says whose
+statistics are used: those of images 0 to 63, then of 64 to 127, and of what is left in the end."""
+PUBLISHED_SHEET = (10, 10)
+"""Rows and columns of the fixed sheet that both published codes draw, from one batch."""
 
 
 class Generator(nn.Module):
@@ -61,18 +67,71 @@ class Generator(nn.Module):
         label: str | int | None = None,
         seed: int = 0,
         batch_statistics: bool = False,
+        truncation: float | None = None,
     ) -> list[Image.Image]:
         """Generate pictures: as many as said, or one per latent.
 
-        `label` is a class name or number; without one, a conditional generator takes its classes in turn. The same
-        seed gives the same pictures, and the first ones of a larger number.
+        `label` is a class name or number; without one, a conditional generator takes its classes in turn. `truncation`
+        redraws numbers of the latents that are more standard deviations from 0 than it says: 2.0 changes little, 0.5
+        gives more typical pictures that differ less. The same seed gives the same pictures, and the first ones of a
+        larger number; under `batch_statistics` only whole batches of `SAMPLING_BATCH` stay the same.
         """
+        latents = _within(what, truncation, seed) if isinstance(what, Tensor) else draw_latents(what, seed, truncation)
+        return self._pictures(latents, self._labels(len(latents), label), batch_statistics)
+
+    def interpolate(
+        self,
+        steps: int = 8,
+        count: int = 8,
+        label: str | int | None = None,
+        seed: int = 0,
+        batch_statistics: bool = False,
+        truncation: float | None = None,
+    ) -> Rows:
+        """Generate strips of pictures that change step by step, `count` strips of `steps` pictures.
+
+        Strip i goes along the arc (`latents.slerp`) from latent i of the seed to latent i + 1, and stays in one class:
+        that of `label`, or class i in turn. So strips start with the pictures of `sample`, and where all are of one
+        class, each ends with what the next starts with. Truncation is done to the ends.
+        """
+        require(count >= 1, f"the number of strips must be at least 1, got {count}")
+        labels = self._labels(count, label)
+        ends = draw_latents(count + 1, seed, truncation)
+        latents = slerp(ends[:-1], ends[1:], steps).flatten(0, 1)  # count steps z -> count*steps z
+        labels = labels.repeat_interleave(steps) if labels is not None else None
+        return _in_rows(self._pictures(latents, labels, batch_statistics), steps)
+
+    def class_grid(
+        self, count: int = 8, seed: int = 0, batch_statistics: bool = False, truncation: float | None = None
+    ) -> Rows:
+        """Generate one row a class from the same `count` latents: a column shows what the class alone changes."""
+        if not self.classes:
+            raise UserError(
+                "a class grid needs a generator with classes, and this one was trained without: draw with sample "
+                "(leave out --class-grid), or train one with --conditioning acgan on one folder a class"
+            )
+        num_classes = len(self.classes)
+        latents = draw_latents(count, seed, truncation).repeat(num_classes, 1)
+        labels = torch.arange(num_classes).repeat_interleave(count)
+        return _in_rows(self._pictures(latents, labels, batch_statistics), count)
+
+    def published_sheet(self, seed: int = 0) -> Rows:
+        """Generate the fixed sheet of both published codes: 10 rows of 10, normalised by the batch of all hundred.
+
+        Picture i is of class i modulo the number of classes, so with ten classes each has a column. The latents are
+        those of `sample(100, seed=seed)`.
+        """
+        rows, columns = PUBLISHED_SHEET
+        latents, labels = draw_latents(rows * columns, seed), self._labels(rows * columns, None)
+        return _in_rows(self._pictures(latents, labels, batch_statistics=True, at_once=rows * columns), columns)
+
+    def _pictures(
+        self, latents: Latents, labels: Labels | None, batch_statistics: bool, at_once: int = SAMPLING_BATCH
+    ) -> list[Image.Image]:
         device = next(self.parameters()).device
-        latents = what if isinstance(what, Tensor) else draw_latents(what, seed)
-        labels = self._labels(len(latents), label)
         pictures = []
-        for start in range(0, len(latents), SAMPLING_BATCH):
-            part = slice(start, start + SAMPLING_BATCH)
+        for start in range(0, len(latents), at_once):
+            part = slice(start, start + at_once)
             part_labels = labels[part].to(device) if labels is not None else None
             images = self.generate(latents[part].to(device), part_labels, batch_statistics)
             pictures += [to_picture(pixels.numpy()) for pixels in to_uint8(images).cpu()]
@@ -132,12 +191,23 @@ def _open_picture(path: Path) -> Image.Image:
         raise UserError(f"{path}: {error}") from None
 
 
-def draw_latents(count: int, seed: int) -> Latents:
-    """Standard normal latents [count, 128]; a larger count starts with the same ones."""
+def draw_latents(count: int, seed: int, truncation: float | None = None) -> Latents:
+    """Standard normal latents [count, 128], truncated if said; a larger count starts with the same ones."""
     if count < 1:
         raise UserError(f"the number of images must be at least 1, got {count}")
     check_seed(seed)
-    return torch.randn(count, LATENT_DIM, generator=torch.Generator().manual_seed(seed))
+    return _within(torch.randn(count, LATENT_DIM, generator=torch.Generator().manual_seed(seed)), truncation, seed)
+
+
+def _within(latents: Latents, truncation: float | None, seed: int) -> Latents:
+    if truncation is None:
+        return latents
+    check_seed(seed)
+    return truncate(latents, truncation, seed)
+
+
+def _in_rows(pictures: list[Image.Image], columns: int) -> Rows:
+    return [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
 
 
 def _load(make: Callable[[dict[str, Any]], Model], run: Path, method: str, device: str) -> Model:

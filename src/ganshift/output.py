@@ -12,16 +12,16 @@ from .data.images import UnreadableImage, bombs_are_errors, load_picture
 from .data.layouts import is_image
 from .data.places import locate
 from .errors import UserError
-from .models import Domain, Translator
+from .models import Domain, Rows, Translator
 from .runtime.log import ProgressLine
 
 logger = logging.getLogger("ganshift")
 
 
-def write_pictures(pictures: Sequence[Image.Image], out: Path) -> list[Path]:
+def write_pictures(pictures: Sequence[Image.Image], out: Path, columns: int | None = None) -> list[Path]:
     """Write one sheet if `out` ends in .png, else one numbered file a picture into the folder `out`."""
-    if out.suffix.lower() == ".png":
-        _write(contact_sheet(pictures), out)
+    if _is_sheet(out):
+        _write(contact_sheet(pictures, columns), out)
         return [out]
     if out.is_file():
         raise UserError(f"--out {out} is a file: name a folder, or a name that ends in .png")
@@ -33,10 +33,22 @@ def write_pictures(pictures: Sequence[Image.Image], out: Path) -> list[Path]:
     return paths
 
 
-def contact_sheet(pictures: Sequence[Image.Image], margin: int = 2) -> Image.Image:
-    """Pictures of one size side by side on white, in about as many rows as columns."""
+def write_rows(rows: Rows, out: Path) -> list[Path]:
+    """Write one sheet of these rows if `out` ends in .png, else one numbered file a picture, row by row, into `out`."""
+    return write_pictures([picture for row in rows for picture in row], out, columns=len(rows[0]))
+
+
+def write_strips(strips: Rows, out: Path) -> list[Path]:
+    """Write one sheet with a strip in each row if `out` ends in .png, else one numbered file a strip into `out`."""
+    if _is_sheet(out):
+        return write_rows(strips, out)
+    return write_pictures([contact_sheet(strip, columns=len(strip)) for strip in strips], out)
+
+
+def contact_sheet(pictures: Sequence[Image.Image], columns: int | None = None, margin: int = 2) -> Image.Image:
+    """Pictures of one size side by side on white; without `columns` in about as many rows as columns."""
     width, height = pictures[0].size
-    columns = math.ceil(math.sqrt(len(pictures)))
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
     rows = math.ceil(len(pictures) / columns)
     page = Image.new("RGB", (columns * (width + margin) + margin, rows * (height + margin) + margin), "white")
     for index, picture in enumerate(pictures):
@@ -85,6 +97,10 @@ def _find(images: Sequence[Path]) -> Iterator[tuple[str, str, Callable[[], bytes
             raise UserError(f"there are no images in {path}")
         for name in names:
             yield f"{path}/{name}", name, partial(place.read, name)
+
+
+def _is_sheet(out: Path) -> bool:
+    return out.suffix.lower() == ".png"
 
 
 def _write(picture: Image.Image, path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import sys
 import time
+import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -45,6 +47,9 @@ class RunLog:
     """log.jsonl and TensorBoard events of one run, appended to from `images` on."""
 
     def __init__(self, out: Path, images: int):
+        # Where TensorFlow is installed, tensorboard would import all of it, which takes longer than a small run; this
+        # is its own switch for the stand-in that it brings along.
+        sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
         from torch.utils.tensorboard import SummaryWriter
 
         from .run_folder import LOG, rewind_log

@@ -32,7 +32,7 @@ ganshift moves GANs and images between domains.
   translate   translate images with a dual run
   import-tf   turn a published TensorFlow checkpoint into a run
 
-  ganshift transfer --data my-images/ --source digits32 --out runs/mine
+  ganshift transfer --data my-images/ --preset small --out runs/mine
   ganshift generate runs/mine -n 64 -o sheet.png
   ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings
   ganshift translate runs/drawings holiday.jpg --to b -o drawn/

@@ -1,4 +1,4 @@
-"""The one error that is the user's to solve."""
+"""The one error that is the user's to solve, and how to quote others in it."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,8 @@ class UserError(ValueError):
 
     The command line prints the message alone and exits with code 2; every other exception is a defect of ours.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, cut to one line; its name if it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -20,7 +20,7 @@ from torch import nn
 
 from .dual import tensorflow as dual_names
 from .dual.networks import Critic
-from .errors import UserError
+from .errors import UserError, first_line
 from .layers import BatchNorm
 from .models import Translator
 from .runtime import run_folder
@@ -69,7 +69,7 @@ def read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
         names = sorted(name for name in reader.get_variable_to_shape_map() if not OPTIMIZER_STATE.search(name))
         return {name: np.asarray(reader.get_tensor(name)) for name in names}
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError, OSError) as error:
-        raise UserError(f"checkpoint {prefix} is damaged or cut short: {_one_line(error)}") from None
+        raise UserError(f"checkpoint {prefix} is damaged or cut short: {first_line(error)}") from None
 
 
 def find_checkpoint(checkpoint: Path) -> Path:
@@ -267,7 +267,7 @@ def _mapped(prefix: Path, build: Callable[[], Result]) -> Result:
         raise UserError(f"checkpoint {prefix}: {error}") from None
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, ZeroDivisionError) as error:
         raise UserError(
-            f"checkpoint {prefix} has variables of shapes that no published network has: {_one_line(error)}"
+            f"checkpoint {prefix} has variables of shapes that no published network has: {first_line(error)}"
         ) from None
 
 
@@ -312,7 +312,3 @@ def _hash(prefix: Path) -> str:
     for path in _data_files(prefix):
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _one_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from .data.images import UnreadableImage, bombs_are_errors, load_picture
+from .data.images import UnreadableImage, bombs_are_errors, load_picture, with_channels
 from .data.layouts import is_image
 from .data.places import locate
 from .errors import UserError
@@ -54,7 +54,7 @@ def contact_sheet(pictures: Sequence[Image.Image], columns: int | None = None, m
     for index, picture in enumerate(pictures):
         row, column = divmod(index, columns)
         place = (column * (width + margin) + margin, row * (height + margin) + margin)
-        page.paste(picture, place, picture if picture.mode == "RGBA" else None)
+        page.paste(with_channels(picture, 3), place)
     return page
 
 

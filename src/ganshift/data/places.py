@@ -53,10 +53,6 @@ class Place(ABC):
         """Names of the folders directly in this place that hold files at any depth."""
         return sorted({name.split("/", 1)[0] for name in self.names if "/" in name})
 
-    def has_files_at_top(self) -> bool:
-        """Whether some file lies directly in this place."""
-        return any("/" not in name for name in self.names)
-
 
 class Folder(Place):
     """Files of a folder and of all folders below it, following links but never in circles."""

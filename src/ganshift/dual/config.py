@@ -63,12 +63,10 @@ class DualConfig(RunConfig):
     as_published: bool = False
     """Do as the published code where we repaired it: norm at the 1x1 bottleneck, so that nothing passes; biases in
     front of norms; 8 levels at any size; no flips; and a dropout other than 0 is the probability of keeping."""
+    # What the cadences mean is said once, in RunConfig.
     log_every: int = 100
-    """Write a line to log.jsonl every so many images; its terms are means since the line before."""
     sample_every: int = 2000
-    """Write a sample sheet every so many images."""
     checkpoint_every: int = 5000
-    """Write a checkpoint, and the model that inference loads, every so many images."""
     ema_images: int = 500
     """Half-life, in images, of the averaged generator weights that sampling uses; 0, as published, samples the raw."""
 

@@ -48,8 +48,6 @@ def new_job(config: DualConfig) -> Job:
         )
     device = choose_device(config.device)
     channels_a, channels_b = domains.train_a.channels, domains.train_b.channels
-    gen_ab_arguments = unet_arguments(config, channels_a, channels_b)
-    gen_ba_arguments = unet_arguments(config, channels_b, channels_a)
     with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
         torch.manual_seed(config.seed)
         state = new_state(config, channels_a, channels_b)
@@ -91,8 +89,8 @@ def new_job(config: DualConfig) -> Job:
     return Job(
         description={
             "method": "dual",
-            "gen_ab": gen_ab_arguments,
-            "gen_ba": gen_ba_arguments,
+            "gen_ab": unet_arguments(config, channels_a, channels_b),
+            "gen_ba": unet_arguments(config, channels_b, channels_a),
             "size": config.size,
             "data": {
                 name: {"images": len(images), "content": images.content_hash}

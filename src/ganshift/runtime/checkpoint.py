@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 
 FORMAT = 1
 """Version of the checkpoint's layout; raised when an older reader would misread a newer file."""
@@ -56,7 +56,7 @@ def load_latest(folder: Path) -> dict[str, Any] | None:
         except UserError:
             raise
         except (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as e:
-            logger.warning("checkpoint %s is damaged (%s): falling back to the one before", path, _first_line(e))
+            logger.warning("checkpoint %s is damaged (%s): falling back to the one before", path, first_line(e))
             damaged.append(path)
     if paths:
         raise UserError(f"all {len(paths)} checkpoints in {folder} are damaged: delete that folder to start again")
@@ -95,7 +95,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -86,10 +86,5 @@ class RunConfig(ABC):
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    return list(map(_plain, value)) if isinstance(value, tuple) else value
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from .. import __version__
 from ..errors import UserError
 from .checkpoint import write_atomically
@@ -30,7 +33,7 @@ def claim(out: Path, config: Mapping[str, Any]) -> None:
         raise UserError(f"--out {out} is a file: name a folder")
     path = out / CONFIG
     if path.exists():
-        differences = list(_differences(read_config(out), config))
+        differences = _differences(read_config(out), config)
         if differences:
             raise UserError(
                 f"{out} holds a run of another configuration: {'; '.join(differences)}. "
@@ -76,13 +79,10 @@ def left_out_text(left_out: Sequence[tuple[str, str]]) -> str:
 
 def versions() -> dict[str, str]:
     """What a run was made with."""
-    import numpy
-    import torch
-
     return {
         "ganshift": __version__,
         "torch": torch.__version__,
-        "numpy": numpy.__version__,
+        "numpy": np.__version__,
         "python": platform.python_version(),
     }
 

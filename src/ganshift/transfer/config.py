@@ -74,12 +74,10 @@ class TransferConfig(RunConfig):
     as_published: bool = False
     """Do as the published code where we repaired it: two penalties for every pair at size 32, and sample sheets
     normalised by their own statistics."""
+    # What the cadences mean is said once, in RunConfig.
     log_every: int = 6_400
-    """Write a line to log.jsonl every so many images; its terms are means since the line before."""
     sample_every: int = 32_000
-    """Write a sample sheet every so many images."""
     checkpoint_every: int = 64_000
-    """Write a checkpoint, and the model that inference loads, every so many images."""
     ema_images: int = 10_000
     """Half-life, in images, of the averaged generator weights that sampling uses; 0, as published, samples the raw."""
 

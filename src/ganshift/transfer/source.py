@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..runtime import run_folder
 from ..runtime.weights import load_weights
 
@@ -87,5 +87,5 @@ def _download(name: str) -> Path:
     except (OSError, HfHubHTTPError) as error:
         raise UserError(
             f"source {name!r} is no folder here, and the Hugging Face hub did not give a model of that name "
-            f"({str(error).splitlines()[0]}): check the name and the network, or give a run folder"
+            f"({first_line(error)}): check the name and the network, or give a run folder"
         ) from None

@@ -17,7 +17,7 @@ LAYERS = [
     {"losses", "layers", "latents", "data", "runtime"},
     {"transfer", "dual"},
     {"models"},
-    {"output", "report", "demo", "import_tf"},
+    {"output", "translation", "report", "demo", "import_tf"},
     {"cli"},
     {"__main__"},
 ]

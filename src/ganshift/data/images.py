@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
@@ -45,14 +45,14 @@ def load_picture(source: Path | bytes | io.IOBase, for_size: int | None = None) 
     so are float values, unless none is above 1: then the file is taken to hold 0..1. With `for_size`, a JPEG may come
     back smaller, but at least twice that size: decoding large photographs this way is several times faster.
     """
-    picture = _open(source)
+    picture = open_picture(source)
     try:
         if for_size is not None:
             picture.draft(None, (2 * for_size, 2 * for_size))  # None keeps the mode
         picture.load()
-        return _plain(_upright(picture))
+        return _plain(upright(picture))
     except Exception as error:
-        raise _refusal(error) from error
+        raise refusal(error) from error
 
 
 def natural_channels(picture: Image.Image) -> int:
@@ -62,14 +62,14 @@ def natural_channels(picture: Image.Image) -> int:
 
 def probe_channels(source: Path | bytes | io.IOBase) -> int:
     """The same number from the head of a file alone; only a picture that may be transparent is decoded in full."""
-    picture = _open(source)
-    if _may_be_transparent(picture):
+    picture = open_picture(source)
+    if may_be_transparent(picture):
         try:
             picture.load()
             return natural_channels(_plain(picture))
         except Exception as error:
-            raise _refusal(error) from error
-    return 1 if picture.mode in ("1", "L") or picture.mode.startswith(_DEEP) else 3
+            raise refusal(error) from error
+    return 1 if picture.mode in ("1", "L") or is_deep(picture) else 3
 
 
 def with_channels(picture: Image.Image, channels: int) -> Image.Image:
@@ -106,7 +106,7 @@ def to_picture(pixels: UInt8[np.ndarray, "c h w"]) -> Image.Image:
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
-def _open(source: Path | bytes | io.IOBase) -> Image.Image:
+def open_picture(source: Path | bytes | io.IOBase) -> Image.Image:
     """Look at the head of the file; pixels are decoded later."""
     try:
         data: Any = (
@@ -119,14 +119,14 @@ def _open(source: Path | bytes | io.IOBase) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception as error:
-        raise _refusal(error) from error
+        raise refusal(error) from error
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"too large: {width} x {height} is more than {MAX_PIXELS:,} pixels")
     return picture
 
 
-def _refusal(error: Exception) -> UnreadableImage | MemoryError:
+def refusal(error: Exception) -> UnreadableImage | MemoryError:
     """What to raise in place of what a decoder raised: damaged bytes make decoders raise almost anything."""
     if isinstance(error, MemoryError):  # the machine is at fault, not the file
         return error
@@ -140,7 +140,20 @@ def _refusal(error: Exception) -> UnreadableImage | MemoryError:
     return UnreadableImage(f"damaged file ({reason[:80]})")
 
 
-def _upright(picture: Image.Image) -> Image.Image:
+def is_deep(picture: Image.Image) -> bool:
+    """Whether it has one channel of more than 8 bits; Pillow knows no deep colour."""
+    return picture.mode.startswith(_DEEP)
+
+
+def deep_levels(picture: Image.Image) -> Float64[np.ndarray, "h w"]:
+    """The values of a deep picture in 0..65535; floats count as 0..1 if none is above 1."""
+    values = np.nan_to_num(np.asarray(picture).astype(np.float64))
+    if picture.mode == "F" and values.max() <= 1:
+        values *= 65535
+    return values.clip(0, 65535)
+
+
+def upright(picture: Image.Image) -> Image.Image:
     """Apply the orientation that a camera noted."""
     try:
         return ImageOps.exif_transpose(picture)
@@ -148,15 +161,16 @@ def _upright(picture: Image.Image) -> Image.Image:
         return picture
 
 
-def _may_be_transparent(picture: Image.Image) -> bool:
+def may_be_transparent(picture: Image.Image) -> bool:
+    """Whether its mode or its palette has transparency; no pixel need be transparent."""
     return picture.mode in _ALPHA or "transparency" in picture.info
 
 
 def _plain(picture: Image.Image) -> Image.Image:
     """Bring any of Pillow's modes to L, RGB or RGBA."""
-    if picture.mode.startswith(_DEEP):
-        return _from_deep(picture)
-    if not _may_be_transparent(picture):
+    if is_deep(picture):
+        return Image.fromarray((deep_levels(picture) * (255 / 65535)).round().astype(np.uint8))
+    if not may_be_transparent(picture):
         if picture.mode in ("L", "RGB"):
             return picture
         return picture.convert("L" if picture.mode == "1" else "RGB")
@@ -167,10 +181,3 @@ def _plain(picture: Image.Image) -> Image.Image:
     if picture.getchannel("A").getextrema() == (255, 255):  # an alpha channel that hides nothing
         return picture.convert("L" if is_gray else "RGB")
     return picture
-
-
-def _from_deep(picture: Image.Image) -> Image.Image:
-    values = np.nan_to_num(np.asarray(picture).astype(np.float64))
-    is_unit_range = picture.mode == "F" and values.max() <= 1
-    levels = values * 255 if is_unit_range else values * (255 / 65535)
-    return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .data.images import UnreadableImage, load_picture, to_picture, to_pixels, with_channels
+from .dual.config import with_tuples
 from .dual.networks import UNet
 from .errors import UserError
 from .latents import slerp, truncate
@@ -156,7 +157,7 @@ class Translator(nn.Module):
 
     def __init__(self, gen_ab: Mapping[str, Any], gen_ba: Mapping[str, Any]):
         super().__init__()
-        self.gen_ab, self.gen_ba = UNet(**gen_ab), UNet(**gen_ba)
+        self.gen_ab, self.gen_ba = UNet(**with_tuples(gen_ab)), UNet(**with_tuples(gen_ba))
         self.eval()
 
     @classmethod

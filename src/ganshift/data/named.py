@@ -10,6 +10,7 @@ from . import bundled
 from .datasets import ImageSet, open_images
 from .decoding import Progress
 from .domains import Domains, open_domains
+from .images import Side
 
 Made = TypeVar("Made")
 
@@ -20,9 +21,9 @@ IMAGES: Mapping[str, Callable[[int], ImageSet]] = {
     "digits-5-9": partial(bundled.digits, classes=range(5, 10), num_images=100),
     "faces": bundled.faces,
 }
-"""Bundled image sets by name, each made from the size of its images."""
-DOMAINS: Mapping[str, Callable[[int], Domains]] = {"photo-sketch": bundled.photo_sketch}
-"""Bundled pairs of domains."""
+"""Bundled image sets by name, each made from the side of its square images."""
+DOMAINS: Mapping[str, Callable[[Side], Domains]] = {"photo-sketch": bundled.photo_sketch}
+"""Bundled pairs of domains, each made from the size of its images."""
 
 
 def open_named_images(
@@ -40,7 +41,7 @@ def open_named_domains(
     data: Path | None,
     a: Path | None,
     b: Path | None,
-    size: int,
+    size: Side,
     *,
     channels_a: int | None,
     channels_b: int | None,
@@ -74,7 +75,7 @@ def _bundled_name(data: Path) -> str | None:
     return str(data).removeprefix(PREFIX) if str(data).startswith(PREFIX) else None
 
 
-def _choose(table: Mapping[str, Callable[[int], Made]], name: str) -> Callable[[int], Made]:
+def _choose(table: Mapping[str, Made], name: str) -> Made:
     if name not in table:
         choices = ", ".join(PREFIX + known for known in table)
         raise UserError(f"there is no {PREFIX}{name}; bundled are {choices}")

@@ -1,5 +1,6 @@
-"""What --data names: files of the user's, or one of the bundled sets as `bundled:NAME`."""
+"""What --data names: files of the user's, one of the bundled sets as `bundled:NAME`, or a published data set."""
 
+import difflib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from .datasets import ImageSet, open_images
 from .decoding import Progress
 from .domains import Domains, open_domains
 from .images import Side
+from .published import HOST, PLACES, PUBLISHED
 
 Made = TypeVar("Made")
 
@@ -48,14 +50,14 @@ def open_named_domains(
     memory_budget_bytes: float,
     progress: Progress | None = None,
 ) -> Domains:
-    """Open a bundled pair of domains, one folder or zip with both, or two folders."""
+    """Open a bundled pair of domains, a copy of a published one, one folder or zip with both, or two folders."""
     if data and (name := _bundled_name(data)):
         domains = _choose(DOMAINS, name)(size)
         _check_channels(data, domains.train_a, channels_a)
         _check_channels(data, domains.train_b, channels_b)
         return domains
     return open_domains(
-        data,
+        _find_published(data) if data else None,
         a,
         b,
         size,
@@ -69,6 +71,27 @@ def open_named_domains(
 def _check_channels(data: Path, images: ImageSet, channels: int | None) -> None:
     if channels not in (None, images.channels):
         raise UserError(f"{data} has {images.channels} channels, {channels} are asked for; leave channels out")
+
+
+def _find_published(data: Path) -> Path:
+    """The same path, unless nothing is there and it is the name of a published set: then where that set lies."""
+    name = str(data)
+    if data.exists():
+        return data
+    if name not in PUBLISHED:
+        if close := difflib.get_close_matches(name, PUBLISHED, n=1, cutoff=0.7):
+            raise UserError(f"{data} does not exist; did you mean the published data set {close[0]}?")
+        return data
+    places = [place.format(name) for place in PLACES]
+    for place in map(Path, places):
+        if place.exists():
+            return place
+    known = PUBLISHED[name]
+    raise UserError(
+        f"{name} is a published data set: {known.what}. {known.origin}. None of {', '.join(places)} is here, and the "
+        f"published download from {HOST} is gone. "
+        f"Lay a copy out as {name}/{{train,val}}/{{A,B}}/* and give it as --data path/to/{name}"
+    )
 
 
 def _bundled_name(data: Path) -> str | None:

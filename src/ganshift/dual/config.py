@@ -17,7 +17,7 @@ class DualConfig(RunConfig):
     """Learn to translate between two unpaired folders (DualGAN, Yi et al. 2017). Defaults follow the published code."""
 
     data: Path | None = None
-    """Folder or zip with train/A and train/B (and val/A, val/B); instead of --a and --b."""
+    """Folder or zip with train/A and train/B (and val/A, val/B), or a published set's name; instead of --a and --b."""
     a: Path | None = None
     """Folder or zip of the images of domain a; goes with --b."""
     b: Path | None = None

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .data.images import UnreadableImage, to_picture
 from .data.originals import Original, from_pillow, load_original
 from .dual.bands import translate_in_bands
+from .dual.config import with_tuples
 from .dual.networks import Side, UNet
 from .errors import UserError
 from .latents import slerp, truncate
@@ -162,6 +163,7 @@ class Translator(nn.Module):
 
     def __init__(self, gen_ab: Mapping[str, Any], gen_ba: Mapping[str, Any]):
         super().__init__()
+        gen_ab, gen_ba = with_tuples(gen_ab), with_tuples(gen_ba)
         self.gen_ab, self.gen_ba = UNet(**gen_ab), UNet(**gen_ba)
         self.channels = {"a": int(gen_ab["in_channels"]), "b": int(gen_ba["in_channels"])}
         self.size: Side = gen_ab.get("size", PUBLISHED_SIZE)

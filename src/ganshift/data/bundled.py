@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from .datasets import ImageSet, open_array
 from .domains import Domains
-from .images import fit_picture
+from .images import Side, fit_picture
 
 _NUM_FACES = 100  # of the 200 pictures in scikit-image's LFW subset, the first half are faces
 _SMALLEST_CROP = 0.5  # of the side of the largest square: still shows what the picture is of
@@ -65,7 +65,7 @@ def sketch(picture: Image.Image) -> Image.Image:
     return Image.fromarray((strokes * 255).round().astype(np.uint8))
 
 
-def photo_sketch(size: int = 64, num_per_domain: int = 210, seed: int = 0, num_val: int = 14) -> Domains:
+def photo_sketch(size: Side = 64, num_per_domain: int = 210, seed: int = 0, num_val: int = 14) -> Domains:
     """Crops of photographs (A, colour) and pencil sketches of other crops (B, gray), with some true pairs as val.
 
     Every photograph is cut in two: A has crops of one half and B of the other, so no pixel is in both. The val pairs

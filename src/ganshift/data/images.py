@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+
+Side = int | tuple[int, int]
+"""The side of a square image in pixels, or the height and width of any."""
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 """Files with these endings, in either case, are taken for images; all others are passed over."""
@@ -21,6 +25,7 @@ MAX_PIXELS = 80_000_000
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _DEEP = ("I", "F")  # how the names of modes with more than 8 bits begin: I, I;16, I;16B, F
 _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+_LYING = range(5, 9)  # the camera's notes of a picture whose stored width is its height
 
 
 class UnreadableImage(Exception):  # noqa: N818 - it names a thing that is set aside, not a failure of the run
@@ -38,17 +43,23 @@ def bombs_are_errors() -> Iterator[None]:
         yield
 
 
-def load_picture(source: Path | bytes | io.IOBase, for_size: int | None = None) -> Image.Image:
+def height_and_width(size: Side) -> tuple[int, int]:
+    """Both sides in pixels."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def load_picture(source: Path | bytes | io.IOBase, for_size: Side | None = None) -> Image.Image:
     """Decode the first frame, turn it upright and give it in mode L, RGB or RGBA.
 
     RGBA comes back only when some pixel is really transparent. 16-bit values are scaled from 0..65535 to 0..255, and
     so are float values, unless none is above 1: then the file is taken to hold 0..1. With `for_size`, a JPEG may come
-    back smaller, but at least twice that size: decoding large photographs this way is several times faster.
+    back smaller, but at least twice as high and as wide as that: decoding large photographs this way is several times
+    faster.
     """
     picture = open_picture(source)
     try:
         if for_size is not None:
-            picture.draft(None, (2 * for_size, 2 * for_size))  # None keeps the mode
+            _draft(picture, for_size)
         picture.load()
         return _plain(upright(picture))
     except Exception as error:
@@ -80,19 +91,25 @@ def with_channels(picture: Image.Image, channels: int) -> Image.Image:
     return picture if picture.mode == _MODES[channels] else picture.convert(_MODES[channels])
 
 
-def fit_picture(picture: Image.Image, size: int, channels: int) -> UInt8[np.ndarray, "c h w"]:
-    """Cut out the largest centred square and resize it, antialiased, to `size`; transparency goes over white.
+def fit_picture(picture: Image.Image, size: Side, channels: int) -> UInt8[np.ndarray, "c h w"]:
+    """Cut out the largest centred box of the shape of `size` and resize it, antialiased; transparency goes over white.
 
-    It equals resizing the shorter side to `size` and cropping the centre, without the work on what is cropped away.
+    It equals resizing the picture until it just covers `size` and cropping the centre, without the work on what is
+    cropped away. A box of exactly `size` is cut out and not resampled.
     """
-    assert size >= 1
+    height, width = height_and_width(size)
+    assert height >= 1
+    assert width >= 1
     picture = with_channels(picture, channels)
-    side = min(picture.size)
+    # One side of the box is the picture's; the other follows from the shape, and may end between two pixels.
+    box_width = min(float(picture.width), picture.height * width / height)
+    box_height = min(float(picture.height), picture.width * height / width)
     # Whole-pixel offsets: a picture that already has the right height must not be blurred by half a pixel.
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    box = (left, top, left + side, top + side)
-    square = picture.crop(box) if side == size else picture.resize((size, size), Image.Resampling.BICUBIC, box)
-    return to_pixels(square)
+    left, top = int(picture.width - box_width) // 2, int(picture.height - box_height) // 2
+    if (box_height, box_width) == (height, width):
+        return to_pixels(picture.crop((left, top, left + width, top + height)))
+    box = (left, top, left + box_width, top + box_height)
+    return to_pixels(picture.resize((width, height), Image.Resampling.BICUBIC, box))
 
 
 def to_pixels(picture: Image.Image) -> UInt8[np.ndarray, "c h w"]:
@@ -151,6 +168,24 @@ def deep_levels(picture: Image.Image) -> Float64[np.ndarray, "h w"]:
     if picture.mode == "F" and values.max() <= 1:
         values *= 65535
     return values.clip(0, 65535)
+
+
+def _draft(picture: Image.Image, size: Side) -> None:
+    """Let a JPEG be decoded at the smallest scale that leaves at least twice this height and width, once upright."""
+    if not isinstance(picture, JpegImageFile):
+        return
+    height, width = height_and_width(size)
+    if _is_lying(picture):
+        height, width = width, height
+    picture.draft(None, (2 * width, 2 * height))  # None keeps the mode
+
+
+def _is_lying(picture: Image.Image) -> bool:
+    """Whether `upright` will turn the picture by a quarter."""
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation) in _LYING
+    except Exception:  # broken notes: `upright` ignores them too
+        return False
 
 
 def upright(picture: Image.Image) -> Image.Image:

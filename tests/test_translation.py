@@ -151,8 +151,18 @@ def test_videos_frame_by_frame(tmp_path, size):
     assert video.shape == frames.shape
     assert iio.immeta(out / "clip.mp4", plugin="pyav")["fps"] == 12
     given = iio.imread(tmp_path / "clip.mkv", plugin="pyav")
-    expected = np.stack([np.asarray(model(Image.fromarray(frame))) for frame in given]).astype(float)
-    assert np.abs(video - expected).mean() < 0.3 * np.abs(video - expected.mean()).mean()  # H.264 rounds much of noise
+    expected = np.stack([np.asarray(model(Image.fromarray(frame))) for frame in given])
+    # H.264 rounds single pixels of noise a lot, but not what they are on average
+    distances = [[np.abs(theirs - ours).max() for ours in blocks(expected)] for theirs in blocks(video)]
+    assert max(np.diag(distances)) < 12
+    assert min(distance for row, line in enumerate(distances) for distance in line[:row] + line[row + 1 :]) > 24
+
+
+def blocks(video):
+    """Means of 8 x 8 pixels, by frame."""
+    frames, height, width, _ = video.shape
+    whole = video[:, : height // 8 * 8, : width // 8 * 8].astype(float)
+    return list(whole.reshape(frames, height // 8, 8, width // 8, 8, 3).mean((2, 4)))
 
 
 def test_round_trips_write_three_of_each(tmp_path, capsys):
@@ -170,7 +180,7 @@ def test_round_trips_write_three_of_each(tmp_path, capsys):
         distances.append((back - start).abs().mean().item())
         kept = load_original(tmp_path / "out" / "A2B2A" / f"{index}.png").for_network(3)
         torch.testing.assert_close(kept, back, rtol=0, atol=1.01 / 255)
-        assert Image.open(tmp_path / "out" / "A2B" / f"{index}.png").mode == "L"
+        assert load_original(tmp_path / "out" / "A2B" / f"{index}.png").to_pillow().mode == "L"
     assert f"{np.mean(distances):.4f} over 3 images" in capsys.readouterr().err
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageSequence
@@ -131,7 +132,9 @@ def _translate_picture(model: Translator, source: Source, to: Domain, out: Path,
             durations.append(frame.info.get("duration", 100))  # milliseconds; what browsers take where none is given
     except (OSError, ValueError, SyntaxError) as error:
         raise UnreadableImage(f"frame {len(frames) + 1} is damaged ({first_line(error)})") from error
-    more = {"loop": picture.info["loop"]} if "loop" in picture.info else {}
+    more: dict[str, Any] = {"loop": picture.info["loop"]} if "loop" in picture.info else {}
+    if picture.format == "WEBP":
+        more["lossless"] = True  # like all that is written here
     if picture.format == "GIF" and any("A" in frame.mode for frame in frames):
         more["disposal"] = 2  # or the frames before would show through
     path = _in(out, name, ANIMATED_FORMATS[picture.format])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 HOST = "www.cs.mun.ca"
-"""Where the published script got all of these sets; its users report since April 2025 that nothing comes."""
+"""Where the published script got all of these sets; in April 2025 a user found it gone (issue 1 there)."""
 PLACES = ("datasets/{}", "datasets/{}.zip", "{}.zip")
 """Where a set of a name may lie, seen from the current folder; the published code reads the first."""
 
@@ -44,4 +44,4 @@ PUBLISHED: Mapping[str, Published] = {
     "leather-fabric": Published("photographs of things made of leather and of fabric", _MATERIALS),
     "plastic-wood": Published("photographs of things made of plastic and of wood", _MATERIALS),
 }
-"""By name. Which domain is A is said where it could be found out."""
+"""By name. Which domain is A is said for the one set of which results elsewhere (github.com/moono/GANs) show it."""

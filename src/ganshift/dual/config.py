@@ -143,10 +143,10 @@ class DualConfig(RunConfig):
 
     @property
     def num_levels(self) -> int:
-        """Halvings of the generators: so many that the deepest map of either shape has the whole image in one pixel.
+        """Halvings of the generators: by default until the longer side is one pixel, but at most the published 8.
 
-        Counted by the shorter side instead, the deepest map of an oblong image would be a row of pixels, none of which
-        knows the other end of the image. A side that is down to one pixel stays there when halved again.
+        Counted by the shorter side, the deepest map of an oblong image would be a row of pixels, of which none stands
+        for the whole image as it does in a square. A side that is down to one pixel stays there when halved again.
         """
         if self.as_published:
             return PUBLISHED_LEVELS

@@ -1,33 +1,33 @@
 """Translate files: pictures, animations and videos, by name, in folders, in zips or by a glob; and round trips."""
 
-import io
 import itertools
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
-from typing import Any
+from types import TracebackType
+from typing import Any, TypeVar
 
-import numpy as np
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from .data.images import UnreadableImage, bombs_are_errors, fit_picture, load_picture, open_picture, to_picture
 from .data.layouts import find_domains, is_image
 from .data.originals import Original, from_pillow, load_original
 from .data.places import Place, locate
-from .errors import UserError, first_line
+from .errors import UserError
 from .models import Domain, Translator, other_domain
+from .moving import VIDEO_SUFFIXES, is_animation, translate_animation, translate_video
 from .runtime.log import ProgressLine, say
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 logger = logging.getLogger("ganshift")
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm"})
-"""Files with these endings are read by imageio, frame by frame, and written as .mp4."""
-ANIMATED_FORMATS = {"GIF": ".gif", "WEBP": ".webp", "PNG": ".png"}
-"""Formats in which an animation stays an animation."""
+THREADS = 2
+"""They read and write files; so many pictures, and twice as many results, wait in memory."""
 KINDS: dict[Domain, tuple[str, str, str]] = {"a": ("A", "A2B", "A2B2A"), "b": ("B", "B2A", "B2A2B")}
 """Folders for images of a domain, their translations and the way back, as the published test phase names them."""
 
@@ -95,19 +95,30 @@ def translate_domains(
 def _translate(
     model: Translator, sources: Sequence[Source], to: Domain, out: Path, roundtrip: bool, training_size: bool
 ) -> list[Path]:
+    names = _output_names(sources)
     written: list[Path] = []
     trips = RoundTrips()
-    with bombs_are_errors(), ProgressLine("translate", len(sources)) as progress:
-        for number, (source, name) in enumerate(zip(sources, _output_names(sources), strict=True)):
+    load = partial(_load, as_trained=partial(_as_trained, model, to) if training_size else None, stills=roundtrip)
+    with bombs_are_errors(), ProgressLine("translate", len(sources)) as progress, Background() as background:
+        for number, loaded in enumerate(background.ahead(load, sources)):
+            source, name = sources[number], names[number]
             try:
-                if roundtrip or training_size:
-                    original = _as_trained(model, source, to) if training_size else load_original(source.read())
-                    write = partial(_write_round_trip, trips=trips) if roundtrip else _write_translation
-                    written += write(model, original, to, out, name)
-                elif PurePosixPath(source.name).suffix.lower() in VIDEO_SUFFIXES:
-                    written.append(_translate_video(model, source, to, _in(out, name, ".mp4"), progress, number))
+                content = loaded.result()
+                if isinstance(content, Original):
+                    results = _round_trip(model, content, to, trips) if roundtrip else _there(model, content, to)
+                    for kind, result in results.items():
+                        path = _in(out / kind, name, ".png")
+                        background.later(partial(_write_png, result, path))
+                        written.append(path)
+                elif isinstance(content, Image.Image):
+                    data, suffix = translate_animation(content, partial(model.translate_original, to=to))
+                    written.append(_write(data, _in(out, name, suffix)))
                 else:
-                    written += _translate_picture(model, source, to, out, name)
+                    path = _in(out, name, ".mp4")
+                    _make_folder(path.parent)
+                    note = partial(_note_frame, progress, number, source.name)
+                    translate_video(source.read(), path, partial(model.translate_original, to=to), note)
+                    written.append(path)
             except UnreadableImage as error:
                 logger.warning("left out %s: %s", source.where, error)
             progress.update(number + 1, source.name)
@@ -119,89 +130,79 @@ def _translate(
     return written
 
 
-def _translate_picture(model: Translator, source: Source, to: Domain, out: Path, name: str) -> list[Path]:
-    """Translate a picture, or an animation frame by frame."""
+def _note_frame(progress: ProgressLine, number: int, name: str, frame: int) -> None:
+    progress.update(number, f"{name}, frame {frame:,}")
+
+
+class Background:
+    """Two threads that read ahead and write behind, so that the networks need not wait for files."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS)
+        self._unfinished: deque[Future[Any]] = deque()
+
+    def ahead(self, function: Callable[[Item], Result], items: Sequence[Item]) -> "Iterator[Future[Result]]":
+        """Call the function for each item, a few items before its result is asked for."""
+        pending: deque[Future[Result]] = deque()
+        for item in items:
+            pending.append(self._pool.submit(function, item))
+            if len(pending) > THREADS:
+                yield pending.popleft()
+        yield from pending
+
+    def later(self, function: Callable[[], Any]) -> None:
+        """Call the function; what it raises is raised by a later call, or when everything is done."""
+        self._unfinished.append(self._pool.submit(function))
+        if len(self._unfinished) > 2 * THREADS:
+            self._unfinished.popleft().result()
+
+    def __enter__(self) -> "Background":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=kind is not None)
+        if kind is None:
+            for future in self._unfinished:
+                future.result()
+
+
+def _load(
+    source: Source, as_trained: Callable[[bytes | Path], Original] | None, stills: bool
+) -> Original | Image.Image | None:
+    """A still picture, an open animation, or None for a video; only first frames `as_trained`, or if `stills`."""
+    if as_trained is not None:
+        return as_trained(source.read())
+    if stills:
+        return load_original(source.read())
+    if PurePosixPath(source.name).suffix.lower() in VIDEO_SUFFIXES:
+        return None
     data = source.read()
     picture = open_picture(data)
-    if getattr(picture, "n_frames", 1) == 1 or picture.format not in ANIMATED_FORMATS:
-        return _write_translation(model, load_original(data), to, out, name)
-    frames, durations = [], []
-    try:
-        for frame in ImageSequence.Iterator(picture):
-            frames.append(model.translate_original(from_pillow(frame.copy()), to).to_pillow())
-            durations.append(frame.info.get("duration", 100))  # milliseconds; what browsers take where none is given
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UnreadableImage(f"frame {len(frames) + 1} is damaged ({first_line(error)})") from error
-    more: dict[str, Any] = {"loop": picture.info["loop"]} if "loop" in picture.info else {}
-    if picture.format == "WEBP":
-        more["lossless"] = True  # like all that is written here
-    if picture.format == "GIF" and any("A" in frame.mode for frame in frames):
-        more["disposal"] = 2  # or the frames before would show through
-    path = _in(out, name, ANIMATED_FORMATS[picture.format])
-    buffer = io.BytesIO()
-    frames[0].save(buffer, picture.format, save_all=True, append_images=frames[1:], duration=durations, **more)
-    return [_write(buffer.getvalue(), path)]
+    return picture if is_animation(picture) else load_original(data)
 
 
-def _translate_video(
-    model: Translator, source: Source, to: Domain, path: Path, progress: ProgressLine, number: int
-) -> Path:
-    """Translate a video frame by frame, without its sound, into H.264."""
-    import imageio.v3 as iio
-
-    try:
-        video = iio.imopen(source.read(), "r", plugin="pyav")
-        frames: Iterator[np.ndarray] = iter(video.iter())
-        first = next(frames)
-        rate = float(video.metadata()["fps"])
-    except ImportError:
-        raise UnreadableImage("videos need pip install 'ganshift[video]'") from None
-    except Exception as error:  # every decoder has errors of its own
-        raise UnreadableImage(f"no video that can be read ({first_line(error)})") from error
-
-    def translate(pixels: np.ndarray) -> np.ndarray:
-        picture = model.translate_original(from_pillow(Image.fromarray(pixels)), to).to_pillow()
-        return np.asarray(picture.convert("RGB"))
-
-    height, width = first.shape[:2]
-    halves_colour = height % 2 == width % 2 == 0  # what all players can show, but for even sizes only
-    _make_folder(path.parent)
-    with video, TemporaryDirectory(prefix=".", dir=path.parent) as folder:  # an interrupt leaves no half of a video
-        part = Path(folder) / path.name
-        with iio.imopen(part, "w", plugin="pyav") as written:
-            written.init_video_stream("libx264", fps=rate, pixel_format="yuv420p" if halves_colour else "yuv444p")
-            written.write_frame(translate(first))
-            for index, frame in enumerate(frames, start=2):
-                written.write_frame(translate(frame))
-                progress.update(number, f"{source.name}, frame {index:,}")
-        part.replace(path)
-    return path
-
-
-def _as_trained(model: Translator, source: Source, to: Domain) -> Original:
+def _as_trained(model: Translator, to: Domain, data: bytes | Path) -> Original:
     """The picture cropped and scaled to the size of training, in the channels of its domain."""
     channels = model.channels[other_domain(to)]
-    return from_pillow(to_picture(fit_picture(load_picture(source.read()), model.size, channels)))
+    return from_pillow(to_picture(fit_picture(load_picture(data, for_size=model.size), model.size, channels)))
 
 
-def _write_translation(model: Translator, original: Original, to: Domain, out: Path, name: str) -> list[Path]:
-    return [_write(model.translate_original(original, to).to_png(), _in(out, name, ".png"))]
+def _there(model: Translator, original: Original, to: Domain) -> dict[str, Original]:
+    """The translation, for the folder itself."""
+    return {"": model.translate_original(original, to)}
 
 
-def _write_round_trip(
-    model: Translator, original: Original, to: Domain, out: Path, name: str, trips: RoundTrips
-) -> list[Path]:
-    """Write a picture, its translation and the way back, and note the distance."""
+def _round_trip(model: Translator, original: Original, to: Domain, trips: RoundTrips) -> dict[str, Original]:
+    """The picture, its translation and the way back, by folder; the distance is noted."""
     start = other_domain(to)
     images = original.for_network(model.channels[start])
     there = model.translate(images, to)
     back = model.translate(there, start)  # not rounded in between
     trips.distances.append((back - images).abs().mean().item())
     results = (original, original.given_back(there, model.keeps_mode), original.given_back(back, keep_mode=True))
-    return [
-        _write(result.to_png(), _in(out / kind, name, ".png"))
-        for kind, result in zip(KINDS[start], results, strict=True)
-    ]
+    return dict(zip(KINDS[start], results, strict=True))
 
 
 def _find(images: Sequence[Path]) -> Iterator[Source]:
@@ -256,6 +257,10 @@ def _output_names(sources: Sequence[Source]) -> list[str]:
 
 def _in(folder: Path, name: str, suffix: str) -> Path:
     return folder / (name if name.endswith(suffix) else name + suffix)
+
+
+def _write_png(original: Original, path: Path) -> Path:
+    return _write(original.to_png(), path)
 
 
 def _write(data: bytes, path: Path) -> Path:

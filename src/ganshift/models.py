@@ -13,7 +13,7 @@ from .data.images import UnreadableImage, to_picture
 from .data.originals import Original, from_pillow, load_original
 from .dual.bands import translate_in_bands
 from .dual.config import with_tuples
-from .dual.networks import Side, UNet
+from .dual.networks import UNet
 from .errors import UserError
 from .latents import slerp, truncate
 from .layers import batch_statistics as using_batch_statistics
@@ -21,7 +21,7 @@ from .runtime import run_folder
 from .runtime.config import check_seed, require
 from .runtime.device import choose_device
 from .runtime.weights import copy_weights, load_weights
-from .tensors import Images, Labels, Latents, to_uint8
+from .tensors import Images, Labels, Latents, Side, to_uint8
 from .transfer.networks import LATENT_DIM, ResNetGenerator
 
 Model = TypeVar("Model", bound=nn.Module)

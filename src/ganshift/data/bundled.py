@@ -6,9 +6,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageFilter, ImageOps
 
+from ..tensors import Side
 from .datasets import ImageSet, open_array
 from .domains import Domains
-from .images import Side, fit_picture
+from .images import fit_picture
 
 _NUM_FACES = 100  # of the 200 pictures in scikit-image's LFW subset, the first half are faces
 _SMALLEST_CROP = 0.5  # of the side of the largest square: still shows what the picture is of

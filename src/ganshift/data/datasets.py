@@ -11,18 +11,10 @@ import torch
 from jaxtyping import Int, Int64, UInt8
 
 from ..errors import UserError
-from ..tensors import Bytes
+from ..tensors import Bytes, Side, height_and_width
 from .cifar import Split, is_cifar, read_cifar
 from .decoding import Progress, decode_all, probe_all, sample_channels
-from .images import (
-    Side,
-    UnreadableImage,
-    bombs_are_errors,
-    fit_picture,
-    height_and_width,
-    load_picture,
-    to_picture,
-)
+from .images import UnreadableImage, bombs_are_errors, fit_picture, load_picture, to_picture
 from .layouts import enter_split, is_image, label_by_folder, nothing_found
 from .places import Place, locate
 

@@ -10,16 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..tensors import Bytes
-from .images import (
-    Side,
-    UnreadableImage,
-    fit_picture,
-    height_and_width,
-    load_picture,
-    natural_channels,
-    probe_channels,
-)
+from ..tensors import Bytes, Side, height_and_width
+from .images import UnreadableImage, fit_picture, load_picture, natural_channels, probe_channels
 from .places import Place
 
 Progress = Callable[[int, int], None]

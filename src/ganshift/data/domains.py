@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import final
 
 from ..errors import UserError
+from ..tensors import Side, height_and_width
 from .datasets import MEMORY_BUDGET_BYTES, ImageSet, open_place
 from .decoding import Progress
-from .images import Side, height_and_width
 from .layouts import enter_split, find_domains
 from .places import Place, locate
 

@@ -12,8 +12,7 @@ from jaxtyping import Float64, UInt8
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-Side = int | tuple[int, int]
-"""The side of a square image in pixels, or the height and width of any."""
+from ..tensors import Side, height_and_width
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 """Files with these endings, in either case, are taken for images; all others are passed over."""
@@ -41,11 +40,6 @@ def bombs_are_errors() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
-
-
-def height_and_width(size: Side) -> tuple[int, int]:
-    """Both sides in pixels."""
-    return (size, size) if isinstance(size, int) else size
 
 
 def load_picture(source: Path | bytes | io.IOBase, for_size: Side | None = None) -> Image.Image:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import UserError
+from ..tensors import Side
 from . import bundled
 from .datasets import ImageSet, open_images
 from .decoding import Progress
 from .domains import Domains, open_domains
-from .images import Side
 from .published import HOST, PLACES, PUBLISHED
 
 Made = TypeVar("Made")

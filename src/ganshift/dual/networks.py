@@ -21,12 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
+from ..tensors import Side, height_and_width
 
 Maps = Float[Tensor, "n c h w"]
 Resized = Float[Tensor, "n d i j"]
 """Maps of another number of channels and another size."""
-Side = int | tuple[int, int]
-"""An image's side in pixels, or its height and width."""
 LEAK = 0.2
 NORM_EPSILON = 1e-6
 CRITIC_STAGES = 5
@@ -244,7 +243,7 @@ def _widening(width: int, levels: int) -> Sequence[int]:
 
 def _pixels(size: Side, levels: int) -> list[int]:
     """Pixels of the map after 0, 1, ... `levels` halvings."""
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = height_and_width(size)
     pixels = [height * width]
     for _ in range(levels):
         height, width = halved(height), halved(width)

@@ -92,7 +92,9 @@ class UpConv(nn.Module):
         top, left = same_padding(height, kernel)[0], same_padding(width, kernel)[0]
         if maps.device.type == "cpu" and (pixels.numel() <= FEW_PIXELS or num_channels <= FEW_CHANNELS):
             patches = _images(product(_rows(maps.flatten(2)), self.weight.flatten(1)), len(maps))  # n c*k*k h*w
-            full = [2 * (count - 1) + kernel - 2 * before for count, before in zip(pixels, (top, left), strict=True)]
+            full = tuple(
+                2 * (count - 1) + kernel - 2 * before for count, before in zip(pixels, (top, left), strict=True)
+            )
             maps = F.fold(patches, full, kernel, padding=(top, left), stride=2)
             maps = maps if self.bias is None else maps + self.bias[:, None, None]
         else:

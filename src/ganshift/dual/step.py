@@ -94,9 +94,7 @@ def critic_step(
     return terms
 
 
-def generator_step(
-    state: DualState, a: ImagesA, b: ImagesB, config: DualConfig, fakes: Fakes | None = None
-) -> Terms:
+def generator_step(state: DualState, a: ImagesA, b: ImagesB, config: DualConfig, fakes: Fakes | None = None) -> Terms:
     """Move both generators once: fool the critic of the target domain and come back to the source image.
 
     `fakes` are the translations of this batch, with their graphs, if the generators have not moved since.

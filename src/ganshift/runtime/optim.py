@@ -52,7 +52,8 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
             if not self.state[parameter]:
                 self.state[parameter]["mean_square"] = torch.ones_like(parameter)
         slots = [self.state[parameter]["mean_square"] for parameter in moving]
-        for parameters, gradients, mean_squares in _passes([moving, [p.grad for p in moving], slots]):
+        all_gradients: list[Tensor] = [parameter.grad for parameter in moving]  # type: ignore[misc]
+        for parameters, gradients, mean_squares in _passes([moving, all_gradients, slots]):
             torch._foreach_mul_(mean_squares, decay)
             torch._foreach_addcmul_(mean_squares, gradients, gradients, 1 - decay)
             # This is the only temporary. On the CPU the reciprocal root is faster than a root and a division.
@@ -79,7 +80,7 @@ def _passes(columns: list[list[Tensor]]) -> Iterator[list[list[Tensor]]]:
 
 
 def descend(optimizer: torch.optim.Optimizer, terms: Terms) -> Terms:
-    """Take one step down the sum of the terms and return them detached.
+    """Take one step down the sum of the terms and return them detached; gradients are dropped before and after.
 
     Raises `NonFiniteLoss`, naming the terms at fault, before any parameter or optimiser state has changed.
     """
@@ -92,6 +93,7 @@ def descend(optimizer: torch.optim.Optimizer, terms: Terms) -> Terms:
         raise NonFiniteLoss(f"the loss must be finite, but {what}; nothing was updated")
     total.backward()
     optimizer.step()
+    optimizer.zero_grad(set_to_none=True)  # so that they take no memory while something else is trained
     return {name: term.detach() for name, term in terms.items()}
 
 

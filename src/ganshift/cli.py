@@ -35,7 +35,7 @@ ganshift moves GANs and images between domains.
   ganshift transfer --data my-images/ --preset small --out runs/mine
   ganshift generate runs/mine -n 64 -o sheet.png
   ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings
-  ganshift translate runs/drawings holiday.jpg --to b -o drawn/
+  ganshift translate runs/drawings holiday.jpg clip.mp4 'more/*.png' --to b -o drawn/
   ganshift import-tf published/wgan-gp.model --out runs/published
 """
 
@@ -175,25 +175,37 @@ def translate(arguments: Sequence[str]) -> int:
 
     @dataclass(frozen=True, kw_only=True)
     class Translate:
-        """Translate images with a dual run, each at its own size."""
+        """Translate images with a dual run, each at its own size, with its own transparency and bit depth."""
 
         run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
         """Run folder of ganshift dual."""
         images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGES...")]
-        """Images, and folders and zips of images."""
-        to: Literal["a", "b"] = "b"
-        """Domain to translate to."""
+        """Images, animations, videos, and folders, zips and globs of them."""
+        to: Literal["a", "b", "both"] = "b"
+        """Domain to translate to. With both, IMAGES is one folder or zip with two domains, as for training: its
+        validation images, or else all, go both ways."""
+        roundtrip: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Write each image, its translation and the way back, in folders A, A2B, A2B2A and B, B2A, B2A2B."""
+        training_size: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Crop and scale images as in training first: a model trained on small images knows no large ones."""
         out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
         """Folder for the translations, which keep the names of their images."""
         device: str = "auto"
         """Where to compute."""
 
     options = tyro.cli(Translate, prog="ganshift translate", args=arguments)
+    if options.to == "both" and len(options.images) != 1:
+        raise UserError(f"--to both takes one folder or zip with two domains, got {len(options.images)} names")
     from .models import Translator
-    from .output import translate_files
+    from .translation import translate_domains, translate_files
 
     model = Translator.from_pretrained(options.run, options.device)
-    return _say_written(translate_files(model, options.images, options.to, options.out), options.out)
+    how = {"roundtrip": options.roundtrip, "training_size": options.training_size}
+    if options.to == "both":
+        paths = translate_domains(model, options.images[0], options.out, **how)
+    else:
+        paths = translate_files(model, options.images, options.to, options.out, **how)
+    return _say_written(paths, options.out)
 
 
 def demo(arguments: Sequence[str]) -> int:

@@ -9,7 +9,10 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from .data.images import UnreadableImage, load_picture, to_picture, to_pixels, with_channels
+from .data.images import UnreadableImage, to_picture
+from .data.originals import Original, from_pillow, load_original
+from .dual.bands import translate_in_bands
+from .dual.config import with_tuples
 from .dual.networks import UNet
 from .errors import UserError
 from .latents import slerp, truncate
@@ -18,7 +21,7 @@ from .runtime import run_folder
 from .runtime.config import check_seed, require
 from .runtime.device import choose_device
 from .runtime.weights import copy_weights, load_weights
-from .tensors import Images, Labels, Latents, from_uint8, to_uint8
+from .tensors import Images, Labels, Latents, Side, to_uint8
 from .transfer.networks import LATENT_DIM, ResNetGenerator
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -28,6 +31,10 @@ Rows = list[list[Image.Image]]
 SAMPLING_BATCH = 64
 """Images generated at once. Without batch statistics it changes speed and memory only; with them it says whose
 statistics are used: those of images 0 to 63, then of 64 to 127, and of what is left in the end."""
+PUBLISHED_SIZE = 256
+"""Side of the images that DualGAN was published for."""
+AT_ONCE_PIXELS = 2**20
+"""Larger images are translated in bands."""
 PUBLISHED_SHEET = (10, 10)
 """Rows and columns of the fixed sheet that both published codes draw, from one batch."""
 
@@ -156,7 +163,11 @@ class Translator(nn.Module):
 
     def __init__(self, gen_ab: Mapping[str, Any], gen_ba: Mapping[str, Any]):
         super().__init__()
+        gen_ab, gen_ba = with_tuples(gen_ab), with_tuples(gen_ba)
         self.gen_ab, self.gen_ba = UNet(**gen_ab), UNet(**gen_ba)
+        self.channels = {"a": int(gen_ab["in_channels"]), "b": int(gen_ba["in_channels"])}
+        self.size: Side = gen_ab.get("size", PUBLISHED_SIZE)
+        """Side, or height and width, of the images trained on."""
         self.eval()
 
     @classmethod
@@ -166,27 +177,48 @@ class Translator(nn.Module):
 
     @torch.no_grad()
     def translate(self, images: Images, to: Domain = "b") -> Float[Tensor, "n c2 h w"]:
-        """Map images in [-1, 1] to the other domain, at the same height and width."""
-        return self._towards(to)(images)
+        """Map images in [-1, 1] to the other domain, at the same height and width, and back to their device.
+
+        Images of more than `AT_ONCE_PIXELS` are computed in bands (`dual.bands`): the same result in less memory.
+        """
+        network = self.gen_ab if other_domain(to) == "a" else self.gen_ba
+        if images.shape[2] * images.shape[3] > AT_ONCE_PIXELS:
+            return torch.cat([translate_in_bands(network, image) for image in images.split(1)])
+        return network(images.to(next(self.parameters()).device)).to(images.device)
+
+    def translate_original(self, original: Original, to: Domain = "b") -> Original:
+        """Translate one picture and keep what it is: its size, its bits and its opacity.
+
+        Gray stays gray and colour stays colour where both domains have the same channels; elsewhere the picture
+        becomes what the other domain has.
+        """
+        translated = self.translate(original.for_network(self.channels[other_domain(to)]), to)
+        return original.given_back(translated, keep_mode=self.keeps_mode)
+
+    @property
+    def keeps_mode(self) -> bool:
+        """Whether both domains have the same number of channels."""
+        return self.channels["a"] == self.channels["b"]
 
     def __call__(self, picture: str | Path | Image.Image, to: Domain = "b") -> Image.Image:
-        """Translate one picture, at its own size."""
-        network = self._towards(to)
-        if not isinstance(picture, Image.Image):
-            picture = _open_picture(Path(picture))
-        stored = torch.from_numpy(to_pixels(with_channels(picture, network.in_channels)))[None]
-        images = self.translate(from_uint8(stored.to(next(self.parameters()).device)), to)
-        return to_picture(to_uint8(images)[0].cpu().numpy())
+        """Translate one picture, at its own size and in its own mode.
 
-    def _towards(self, to: Domain) -> UNet:
-        if to not in get_args(Domain):
-            raise UserError(f"to must be a or b, got {to!r}")
-        return self.gen_ab if to == "b" else self.gen_ba
+        Deep colour comes back in 8 bits, since Pillow has no other; `translate_original` keeps it.
+        """
+        original = from_pillow(picture) if isinstance(picture, Image.Image) else _open_original(Path(picture))
+        return self.translate_original(original, to).to_pillow()
 
 
-def _open_picture(path: Path) -> Image.Image:
+def other_domain(domain: Domain) -> Domain:
+    """The one that translations to this domain start from."""
+    if domain not in get_args(Domain):
+        raise UserError(f"to must be a or b, got {domain!r}")
+    return "a" if domain == "b" else "b"
+
+
+def _open_original(path: Path) -> Original:
     try:
-        return load_picture(path)
+        return load_original(path)
     except UnreadableImage as error:
         raise UserError(f"{path}: {error}") from None
 

@@ -2,18 +2,14 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image
 
-from .data.images import UnreadableImage, bombs_are_errors, load_picture, with_channels
-from .data.layouts import is_image
-from .data.places import locate
+from .data.images import with_channels
 from .errors import UserError
-from .models import Domain, Rows, Translator
-from .runtime.log import ProgressLine
+from .models import Rows
 
 logger = logging.getLogger("ganshift")
 
@@ -56,47 +52,6 @@ def contact_sheet(pictures: Sequence[Image.Image], columns: int | None = None, m
         place = (column * (width + margin) + margin, row * (height + margin) + margin)
         page.paste(with_channels(picture, 3), place)
     return page
-
-
-def translate_files(model: Translator, images: Sequence[Path], to: Domain, out: Path) -> list[Path]:
-    """Translate files, and all images in folders and zips, into PNG files of the same relative names below `out`.
-
-    What cannot be read is left out with a warning; if nothing can, a `UserError` says so.
-    """
-    files = list(_find(images))
-    if not files:
-        raise UserError("name at least one image, or a folder or zip of images")
-    written: dict[Path, None] = {}
-    with bombs_are_errors(), ProgressLine("translate", len(files)) as progress:
-        for index, (where, name, content) in enumerate(files):
-            try:
-                picture = load_picture(content())
-            except UnreadableImage as error:
-                logger.warning("left out %s: %s", where, error)
-            else:
-                path = out / PurePosixPath(name).with_suffix(".png")
-                if path in written:
-                    raise UserError(f"{where} would overwrite {path}: translate folders of equal names into two --out")
-                _write(model(picture, to), path)
-                written[path] = None
-            progress.update(index + 1)
-    if not written:
-        raise UserError(f"none of the {len(files)} images could be read: nothing was translated")
-    return list(written)
-
-
-def _find(images: Sequence[Path]) -> Iterator[tuple[str, str, Callable[[], bytes | Path]]]:
-    """Where each image is, its relative name, and how to read it."""
-    for path in images:
-        if path.is_file() and path.suffix.lower() != ".zip":
-            yield str(path), path.name, partial(Path, path)
-            continue
-        place = locate(path)
-        names = [name for name in place.names if is_image(name)]
-        if not names:
-            raise UserError(f"there are no images in {path}")
-        for name in names:
-            yield f"{path}/{name}", name, partial(place.read, name)
 
 
 def _is_sheet(out: Path) -> bool:

@@ -21,6 +21,14 @@ Scalar = Float[Tensor, ""]
 Terms = dict[str, Tensor]
 """Named scalar terms of a loss, already weighted; their sum is what is minimised."""
 
+Side = int | tuple[int, int]
+"""The side of a square image in pixels, or the height and width of any."""
+
+
+def height_and_width(size: Side) -> tuple[int, int]:
+    """Both sides in pixels."""
+    return (size, size) if isinstance(size, int) else size
+
 
 def from_uint8(stored: Bytes) -> Images:
     """Map 0 to -1 and 255 to 1, linearly (x/127.5 - 1, as both published codes scale)."""

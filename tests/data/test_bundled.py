@@ -61,6 +61,12 @@ def test_photo_sketch_sizes(domains):
     assert (domains.train_a.channels, domains.train_b.channels) == (3, 1)
 
 
+def test_photo_sketch_in_any_shape():
+    oblong = photo_sketch((16, 24), num_per_domain=7, num_val=7)
+    assert oblong.train_a.read([0]).shape == (1, 3, 16, 24)
+    assert oblong.val_b.read([0]).shape == (1, 1, 16, 24)
+
+
 def test_no_photograph_of_a_is_drawn_in_b(domains):
     drawn = {image.tobytes() for image in domains.train_b.read(range(28)).numpy()}
     drawn |= {image.tobytes() for image in domains.val_b.read(range(14)).numpy()}

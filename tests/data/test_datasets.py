@@ -225,6 +225,34 @@ def test_open_array_keeps_or_resizes():
     assert open_array(pixels, size=8, channels=1).read([0]).shape == (1, 1, 8, 8)
 
 
+def test_open_array_keeps_any_shape():
+    pixels = np.arange(2 * 4 * 6, dtype=np.uint8).reshape(2, 1, 4, 6)
+    images = open_array(pixels)
+    assert images.size == (4, 6)
+    np.testing.assert_array_equal(images.read([0, 1]), pixels)
+    assert open_array(pixels, size=(3, 2)).read([0]).shape == (1, 1, 3, 2)
+
+
+def test_the_hash_of_square_images_stays_what_it_was():
+    """Runs begun before images could be oblong compare it when they resume."""
+    pixels = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 1, 4, 4)
+    known = "d4efecbac699bda0a1c50493e7c49bb86583037669153cc67060728297a51dad"
+    assert open_array(pixels).content_hash == known
+    assert open_array(pixels, size=4).content_hash == open_array(pixels, size=(4, 4)).content_hash == known
+    assert open_array(pixels, size=(4, 3)).content_hash != open_array(pixels, size=(3, 4)).content_hash != known
+
+
+@pytest.mark.parametrize("size", [(6, 9), (9, 6), 7])
+def test_oblong_images_are_the_same_from_memory_and_from_files(size, tmp_path):
+    for index in range(3):
+        (tmp_path / f"{index}.png").write_bytes(png(50 * index, size=20 + index))
+    in_memory, streaming = (open_images(tmp_path, size, memory_budget_bytes=budget) for budget in (1e6, 1))
+    assert (in_memory.streams, streaming.streams) == (False, True)
+    assert in_memory.size == streaming.size == size
+    assert in_memory.read([0]).shape[2:] == ((size, size) if isinstance(size, int) else size)
+    np.testing.assert_array_equal(in_memory.read([2, 0]), streaming.read([2, 0]))
+
+
 def cifar_batch(num: int, first: int, label_key: bytes = b"labels") -> bytes:
     pixels = np.repeat(np.arange(first, first + num, dtype=np.uint8)[:, None], 3072, axis=1)
     batch = {b"data": pixels, label_key: [index % 2 for index in range(num)], b"filenames": [b"x"] * num}

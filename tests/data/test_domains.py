@@ -58,6 +58,11 @@ def test_the_memory_budget_is_for_all_sets_together(tmp_path):
     one_set = 2 * 3 * 8 * 8
     domains = open_domains(tmp_path / "set", None, None, 8, memory_budget_bytes=1.5 * one_set)
     assert (domains.train_a.streams, domains.train_b.streams) == (False, True)
+    domains = open_domains(tmp_path / "set", None, None, (4, 16), memory_budget_bytes=2 * one_set)
+    assert (domains.train_a.streams, domains.train_b.streams) == (False, False)
+    domains = open_domains(tmp_path / "set", None, None, (8, 9), memory_budget_bytes=2 * one_set)
+    assert (domains.train_a.streams, domains.train_b.streams) == (False, True)
+    assert domains.train_a.read([0]).shape == domains.train_b.read([0]).shape == (1, 3, 8, 9)
 
 
 @pytest.mark.parametrize(

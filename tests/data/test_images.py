@@ -126,6 +126,33 @@ def test_centre_crop_of_a_wide_picture():
     assert fit_picture(wide.transpose(Image.Transpose.ROTATE_270), 3, 1)[0, :, 0].tolist() == [3, 4, 5]
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_what_covers_the_size_exactly_is_cut_and_not_resampled(mode):
+    noise = np.random.default_rng(0).integers(0, 256, (32, 50) + (3,) * (mode == "RGB"), dtype=np.uint8)
+    for turned in (False, True):
+        pixels = noise.swapaxes(0, 1) if turned else noise
+        size = (40, 32) if turned else (32, 40)
+        cut = pixels[5:45] if turned else pixels[:, 5:45]
+        fitted = fit_picture(Image.fromarray(pixels), size, len(mode))
+        np.testing.assert_array_equal(fitted, np.atleast_3d(cut).transpose(2, 0, 1))
+        np.testing.assert_array_equal(fit_picture(Image.fromarray(cut), size, len(mode)), fitted)
+
+
+@pytest.mark.parametrize(("width", "height"), [(100, 37), (37, 100), (200, 133), (24, 16), (12, 8)])
+def test_oblong_boxes_are_largest_centred_and_not_distorted(width, height):
+    """Slopes keep their steepness in both directions, up to the scale at which the picture just covers 24 x 16."""
+    scale = min(width / 24, height / 16)
+    for axis, (inside, outside) in enumerate(((16, height), (24, width))):
+        slope = np.arange(outside, dtype=np.uint8)
+        picture = np.broadcast_to(slope[:, None] if axis == 0 else slope, (height, width))
+        (fitted,) = fit_picture(Image.fromarray(picture), (16, 24), 1)
+        assert fitted.shape == (16, 24)
+        start = int(outside - scale * inside) // 2
+        expected = np.clip(start + scale * (np.arange(inside) + 0.5) - 0.5, 0, outside - 1)
+        along = fitted[:, 12] if axis == 0 else fitted[8]
+        np.testing.assert_allclose(along[1:-1], expected[1:-1], atol=1)  # the picture's edge bends the ends
+
+
 def test_shrinking_averages():
     """A checkerboard becomes gray; picking pixels would leave it black or white."""
     board = Image.fromarray((np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8))
@@ -172,6 +199,23 @@ def test_a_large_jpeg_is_reduced_while_decoding():
     expected = fit_picture(load_picture(data), 16, 1).astype(float)
     np.testing.assert_allclose(fit_picture(small, 16, 1), expected, atol=2)
     assert load_picture(data, for_size=200).size == (256, 320)
+
+
+@pytest.mark.parametrize(
+    ("stored", "orientation", "upright"),
+    [
+        ((960, 640), 1, (240, 160)),  # quartered: 160 x 80 are needed
+        ((960, 320), 1, (240, 80)),
+        ((640, 960), 3, (160, 240)),
+        ((960, 320), 6, (160, 480)),  # halved: a quarter of its width, 80, would be too narrow once it is upright
+        ((320, 960), 8, (240, 80)),
+    ],
+)
+def test_a_reduced_jpeg_is_twice_as_high_and_as_wide_as_needed_once_upright(stored, orientation, upright):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.new("L", stored), "JPEG", exif=exif)
+    assert load_picture(data, for_size=(40, 80)).size == upright
 
 
 def test_nothing_global_is_changed():

@@ -1,12 +1,14 @@
-"""Bundled sets by name, and everything else by path."""
+"""Bundled and published sets by name, and everything else by path."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import many, png, write
 from PIL import Image
 
 from ganshift.data.named import DOMAINS, PREFIX, open_named_domains, open_named_images
+from ganshift.data.published import HOST, PLACES, PUBLISHED
 from ganshift.errors import UserError
 
 
@@ -48,3 +50,48 @@ def test_a_path_is_a_path(tmp_path):
     Image.new("RGB", (40, 40)).save(tmp_path / "x.png")
     images = open_named_images(tmp_path, 32, 1, 1e9)
     assert (len(images), images.channels) == (1, 1)
+
+
+def published_set(place: Path, level: int) -> None:
+    """One image a domain, of a gray level of its own; in a zip below a folder of the set's name, as published."""
+    top = f"{place.stem}/" if place.suffix else ""
+    place.parent.mkdir(exist_ok=True)
+    write(place, {f"{top}{split}/{domain}/0.png": png(level) for split in ("train", "val") for domain in "AB"})
+
+
+def test_published_names_are_found_where_the_published_code_has_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    by_precedence = ["{}", *PLACES]
+    for level, place in reversed(list(enumerate(by_precedence))):
+        published_set(Path(place.format("oil-chinese")), level)
+        domains = open_domains(Path("oil-chinese"))
+        assert [images.read([0])[0, 0, 16, 16] for images in (domains.train_a, domains.val_b)] == [level, level]
+
+
+def test_published_names_are_the_ones_of_the_published_script():
+    assert set(PUBLISHED) == {
+        *("sketch-photo", "facades", "day-night", "oil-chinese"),
+        *("plastic-metal", "metal-stone", "leather-fabric", "plastic-wood"),
+    }
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_what_is_said_of_a_published_set_that_is_not_here(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        open_domains(Path(name))
+    message = str(error.value)
+    for part in (PUBLISHED[name].what, PUBLISHED[name].origin, f"datasets/{name}.zip", HOST, f"--data path/to/{name}"):
+        assert part in message
+    assert f"{name}/{{train,val}}/{{A,B}}/*" in message
+    assert "\n" not in message
+
+
+def test_misspelled_names_get_a_hint_and_other_paths_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="facade does not exist; did you mean the published data set facades"):
+        open_domains(Path("facade"))
+    with pytest.raises(UserError, match="photos does not exist; give a folder"):
+        open_domains(Path("photos"))
+    write(tmp_path / "facade", {**many(1, "A/"), **many(1, "B/")})
+    assert len(open_domains(Path("facade")).train_a) == 1

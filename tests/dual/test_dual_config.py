@@ -51,6 +51,12 @@ def test_published_presets():
         ({"levels": 9}, "levels must be from 1 to 8"),
         ({"levels": 6, "as_published": True}, "levels must be 8"),
         ({"size": 96, "as_published": True}, "power of two"),
+        ({"aspect": "2:1", "as_published": True}, "aspect must be 1:1 with as_published, got 2:1"),
+        ({"aspect": "3x2"}, "aspect must be width to height, such as 3:2 or 1.5, .* got '3x2'"),
+        ({"aspect": "384"}, "neither more than 16 times the other, got '384'"),
+        ({"aspect": "1:17"}, "neither more than 16 times"),
+        *(({"aspect": bad}, "aspect must be width to height") for bad in ("wide", "0:1", "1:0", "0", "", "3:", ":2")),
+        *(({"aspect": bad}, "aspect must be width to height") for bad in ("-3:2", "3:2:1", "1e3", "nan", "inf", "٣:٢")),
     ],
 )
 def test_refusals(given, message):
@@ -83,6 +89,35 @@ def test_ignored_settings_warn(given, ignored, caplog):
 @pytest.mark.parametrize(("size", "levels"), [(32, 5), (64, 6), (65, 7), (100, 7), (256, 8), (1024, 8)])
 def test_levels_bring_the_size_to_one_pixel(size, levels):
     assert config_with(size=size).num_levels == levels
+
+
+@pytest.mark.parametrize(
+    ("size", "aspect", "height_and_width"),
+    [
+        (64, "1:1", (64, 64)),
+        (64, "3:2", (64, 96)),
+        (64, "2:3", (96, 64)),
+        (256, "16:9", (256, 455)),
+        (256, "9:16", (455, 256)),
+        (64, "1.5", (64, 96)),
+        (64, "0.5", (128, 64)),
+        (100, "2.35:1", (100, 235)),
+        (64, " 4:4 ", (64, 64)),
+        (64, "1.001", (64, 64)),
+    ],
+)
+def test_size_is_the_shorter_side(size, aspect, height_and_width):
+    config = config_with(size=size, aspect=aspect)
+    assert config.image_size == height_and_width
+    assert config.is_square == (height_and_width[0] == height_and_width[1])
+
+
+@pytest.mark.parametrize(
+    ("size", "aspect", "levels"), [(64, "3:2", 7), (64, "1:4", 8), (32, "2:1", 6), (256, "3:2", 8)]
+)
+def test_levels_bring_the_longer_side_to_one_pixel(size, aspect, levels):
+    assert config_with(size=size, aspect=aspect).num_levels == levels
+    assert config_with(size=size, aspect=aspect, levels=3).num_levels == 3
 
 
 def test_as_published():

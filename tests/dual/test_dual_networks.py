@@ -230,3 +230,16 @@ def test_refusals():
         UNet(3, 3, levels=0)
     with pytest.raises(UserError, match="global or patch"):
         Critic(3, head="pixel")
+
+
+def test_maps_of_two_pixels_have_no_norm():
+    """Of two values a norm leaves signs only; squares have none such, so that their networks are as before."""
+    oblong, square = UNet(3, 3, 4, 8, (256, 384)), UNet(3, 3, 4, 8, 256)
+    assert not isinstance(oblong.down[7].norm, InstanceNorm)  # 1 x 2
+    assert isinstance(oblong.down[6].norm, InstanceNorm)  # 2 x 3
+    assert [type(stage.norm) for stage in oblong.down] == [type(stage.norm) for stage in square.down]
+    critic = Critic(3, 4, (32, 48))
+    assert not isinstance(critic.stages[-1].norm, InstanceNorm)  # 1 x 2
+    assert isinstance(critic.stages[-2].norm, InstanceNorm)
+    published = UNet(3, 3, 4, 8, (256, 384), as_published=True)
+    assert isinstance(published.down[7].norm, InstanceNorm)

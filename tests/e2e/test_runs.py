@@ -132,6 +132,19 @@ OTHER_SETTINGS = {
         *("dual", "--data", "bundled:photo-sketch", "--images", "24", "--loss", "wgan", "--critic-steps", "2"),
         *("--batch", "2", "--reconstruction", "l2"),
     ],
+    "oblong": [
+        "dual",
+        "--a",
+        "FOLDER",
+        "--b",
+        "FOLDER",
+        "--images",
+        "24",
+        "--aspect",
+        "3:2",
+        "--memory-budget",
+        "1e-9",
+    ],
 }
 
 
@@ -153,6 +166,10 @@ def test_other_settings_resume_exactly_too(name, tmp_path):
     assert messages.count("stopping after this iteration") == 1
     assert main([*command, "--out", str(resumed)]) == 0
     assert_equal_runs(resumed, straight)
+    if command[0] == "dual":
+        assert main(["translate", str(resumed), str(folder / "0.png"), "-o", str(tmp_path / "translated")]) == 0
+        with Image.open(tmp_path / "translated" / "0.png") as picture:
+            assert picture.size == (40, 36)
 
 
 def test_finished_run_has_nothing_to_do(straight, capsys):

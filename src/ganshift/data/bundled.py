@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageFilter, ImageOps
 
+from ..tensors import Side
 from .datasets import ImageSet, open_array
 from .domains import Domains
 from .images import fit_picture
@@ -65,7 +66,7 @@ def sketch(picture: Image.Image) -> Image.Image:
     return Image.fromarray((strokes * 255).round().astype(np.uint8))
 
 
-def photo_sketch(size: int = 64, num_per_domain: int = 210, seed: int = 0, num_val: int = 14) -> Domains:
+def photo_sketch(size: Side = 64, num_per_domain: int = 210, seed: int = 0, num_val: int = 14) -> Domains:
     """Crops of photographs (A, colour) and pencil sketches of other crops (B, gray), with some true pairs as val.
 
     Every photograph is cut in two: A has crops of one half and B of the other, so no pixel is in both. The val pairs

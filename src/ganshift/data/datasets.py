@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int, Int64, UInt8
 
 from ..errors import UserError
-from ..tensors import Bytes
+from ..tensors import Bytes, Side, height_and_width
 from .cifar import Split, is_cifar, read_cifar
 from .decoding import Progress, decode_all, probe_all, sample_channels
 from .images import UnreadableImage, bombs_are_errors, fit_picture, load_picture, to_picture
@@ -38,7 +38,7 @@ class ImageSet:
         labels: Int64[np.ndarray, " n"] | None,
         classes: tuple[str, ...],
         channels: int,
-        size: int,
+        size: Side,
         content_hash: str,
         quarantined: Sequence[tuple[str, str]] = (),
         pixels: Bytes | None = None,
@@ -51,6 +51,7 @@ class ImageSet:
         self.classes = classes
         self.channels = channels
         self.size = size
+        """The side of square images, or height and width."""
         self.content_hash = content_hash
         """Changes with names, classes, contents, size or channels; the same on every machine."""
         self.quarantined = list(quarantined)
@@ -72,7 +73,7 @@ class ImageSet:
         if self._pixels is not None:
             # NumPy copies in this thread; torch would wake its thread pool, which costs milliseconds on a busy machine.
             return torch.from_numpy(self._pixels.numpy()[np.asarray(indices, dtype=np.int64)])
-        images = np.empty((len(indices), self.channels, self.size, self.size), dtype=np.uint8)
+        images = np.empty((len(indices), self.channels, *height_and_width(self.size)), dtype=np.uint8)
         with bombs_are_errors():
             for row, index in enumerate(indices):
                 images[row] = self._decode(int(index))
@@ -106,7 +107,7 @@ class ImageSet:
 
 def open_images(
     path: Path,
-    size: int,
+    size: Side,
     *,
     channels: int | None = None,
     memory_budget_bytes: int | float = MEMORY_BUDGET_BYTES,
@@ -132,14 +133,15 @@ def open_array(
     labels: Int[np.ndarray, " n"] | None = None,
     classes: tuple[str, ...] = (),
     names: Sequence[str] | None = None,
-    size: int | None = None,
+    size: Side | None = None,
     channels: int | None = None,
 ) -> ImageSet:
-    """An image set from memory, resized to `size` (or else to its height); `channels` converts, as for files."""
+    """An image set from memory, resized to `size` unless that is left out; `channels` converts, as for files."""
     assert len(images) > 0, "at least one image"
-    size = images.shape[2] if size is None else size
+    height, width = images.shape[2:] if size is None else height_and_width(size)
+    size = _as_side(height, width)
     channels = images.shape[1] if channels is None else channels
-    if images.shape[1:] != (channels, size, size):
+    if images.shape[1:] != (channels, height, width):
         images = np.stack([fit_picture(to_picture(image), size, channels) for image in images])
     names = [f"{index:05d}" for index in range(len(images))] if names is None else names
     labels = None if labels is None else labels.astype(np.int64)
@@ -157,7 +159,7 @@ def open_array(
 
 def open_place(
     place: Place,
-    size: int,
+    size: Side,
     channels: int | None,
     memory_budget_bytes: int | float,
     progress: Progress | None,
@@ -165,11 +167,13 @@ def open_place(
     classes_from_folders: bool,
 ) -> ImageSet:
     """An image set of all image files of a place."""
+    height, width = height_and_width(size)
+    size = _as_side(height, width)
     files = [name for name in place.names if is_image(name)]
     if not files:
         raise UserError(nothing_found(place))
     wanted = sample_channels(place, files) if channels is None else channels
-    in_memory = len(files) * wanted * size * size <= memory_budget_bytes
+    in_memory = len(files) * wanted * height * width <= memory_budget_bytes
     read = decode_all if in_memory else probe_all
     with bombs_are_errors():
         found = read(place, files, size, wanted, progress)
@@ -201,6 +205,11 @@ def open_place(
     )
 
 
+def _as_side(height: int, width: int) -> Side:
+    """One number for squares: their sets have the same content hash however the size was given."""
+    return height if height == width else (height, width)
+
+
 def _warn_of_quarantine(where: str, quarantined: Sequence[tuple[str, str]], num_files: int) -> None:
     if quarantined:
         first = "; ".join(f"{name}: {reason}" for name, reason in quarantined[:3])
@@ -213,7 +222,7 @@ def _content_hash(
     labels: Int64[np.ndarray, " n"] | None,
     classes: tuple[str, ...],
     digests: Sequence[str],
-    size: int,
+    size: Side,
     channels: int,
 ) -> str:
     content = (size, channels, tuple(classes), tuple(names), None if labels is None else labels.tolist(), list(digests))

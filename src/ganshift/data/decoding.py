@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..tensors import Bytes
+from ..tensors import Bytes, Side, height_and_width
 from .images import UnreadableImage, fit_picture, load_picture, natural_channels, probe_channels
 from .places import Place
 
@@ -50,9 +50,9 @@ def sample_channels(place: Place, files: Sequence[str]) -> int:
     return found.usual_channels or 3
 
 
-def decode_all(place: Place, files: Sequence[str], size: int, channels: int, progress: Progress | None) -> Found:
+def decode_all(place: Place, files: Sequence[str], size: Side, channels: int, progress: Progress | None) -> Found:
     """Decode every file to `channels` channels."""
-    images = np.empty((len(files), channels, size, size), dtype=np.uint8)
+    images = np.empty((len(files), channels, *height_and_width(size)), dtype=np.uint8)
 
     def decode(index: int) -> tuple[int, str]:
         data = place.read(files[index])
@@ -68,7 +68,7 @@ def decode_all(place: Place, files: Sequence[str], size: int, channels: int, pro
     return Found(reasons, natural, digests, torch.from_numpy(images[: len(good)]))
 
 
-def probe_all(place: Place, files: Sequence[str], size: int, channels: int, progress: Progress | None) -> Found:
+def probe_all(place: Place, files: Sequence[str], size: Side, channels: int, progress: Progress | None) -> Found:
     """Check the head of every file. Size and channels change nothing; they are there to match `decode_all`."""
 
     def probe(index: int) -> tuple[int, str]:

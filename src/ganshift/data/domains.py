@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import final
 
 from ..errors import UserError
+from ..tensors import Side, height_and_width
 from .datasets import MEMORY_BUDGET_BYTES, ImageSet, open_place
 from .decoding import Progress
 from .layouts import enter_split, find_domains
@@ -26,7 +27,7 @@ def open_domains(
     data: Path | None,
     a: Path | None,
     b: Path | None,
-    size: int,
+    size: Side,
     *,
     channels_a: int | None = None,
     channels_b: int | None = None,
@@ -46,6 +47,7 @@ def open_domains(
     else:
         given = [name for name, path in (("--data", data), ("--a", a), ("--b", b)) if path is not None]
         raise UserError(f"give either --data, or both --a and --b; got {' and '.join(given) or 'none of them'}")
+    height, width = height_and_width(size)
     left = memory_budget_bytes
 
     def open_one(place: Place | None, channels: int | None) -> ImageSet | None:
@@ -54,7 +56,7 @@ def open_domains(
             return None
         images = open_place(place, size, channels, left, progress, classes_from_folders=False)
         if not images.streams:
-            left -= len(images) * images.channels * size * size
+            left -= len(images) * images.channels * height * width
         return images
 
     train_a, train_b = open_one(places[0], channels_a), open_one(places[1], channels_b)

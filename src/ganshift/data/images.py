@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Float64, UInt8
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+
+from ..tensors import Side, height_and_width
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 """Files with these endings, in either case, are taken for images; all others are passed over."""
@@ -21,6 +24,7 @@ MAX_PIXELS = 80_000_000
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _DEEP = ("I", "F")  # how the names of modes with more than 8 bits begin: I, I;16, I;16B, F
 _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
+_LYING = range(5, 9)  # the camera's notes of a picture whose stored width is its height
 
 
 class UnreadableImage(Exception):  # noqa: N818 - it names a thing that is set aside, not a failure of the run
@@ -38,21 +42,22 @@ def bombs_are_errors() -> Iterator[None]:
         yield
 
 
-def load_picture(source: Path | bytes | io.IOBase, for_size: int | None = None) -> Image.Image:
+def load_picture(source: Path | bytes | io.IOBase, for_size: Side | None = None) -> Image.Image:
     """Decode the first frame, turn it upright and give it in mode L, RGB or RGBA.
 
     RGBA comes back only when some pixel is really transparent. 16-bit values are scaled from 0..65535 to 0..255, and
     so are float values, unless none is above 1: then the file is taken to hold 0..1. With `for_size`, a JPEG may come
-    back smaller, but at least twice that size: decoding large photographs this way is several times faster.
+    back smaller, but at least twice as high and as wide as that: decoding large photographs this way is several times
+    faster.
     """
-    picture = _open(source)
+    picture = open_picture(source)
     try:
         if for_size is not None:
-            picture.draft(None, (2 * for_size, 2 * for_size))  # None keeps the mode
+            _draft(picture, for_size)
         picture.load()
-        return _plain(_upright(picture))
+        return _plain(upright(picture))
     except Exception as error:
-        raise _refusal(error) from error
+        raise refusal(error) from error
 
 
 def natural_channels(picture: Image.Image) -> int:
@@ -62,14 +67,14 @@ def natural_channels(picture: Image.Image) -> int:
 
 def probe_channels(source: Path | bytes | io.IOBase) -> int:
     """The same number from the head of a file alone; only a picture that may be transparent is decoded in full."""
-    picture = _open(source)
-    if _may_be_transparent(picture):
+    picture = open_picture(source)
+    if may_be_transparent(picture):
         try:
             picture.load()
             return natural_channels(_plain(picture))
         except Exception as error:
-            raise _refusal(error) from error
-    return 1 if picture.mode in ("1", "L") or picture.mode.startswith(_DEEP) else 3
+            raise refusal(error) from error
+    return 1 if picture.mode in ("1", "L") or is_deep(picture) else 3
 
 
 def with_channels(picture: Image.Image, channels: int) -> Image.Image:
@@ -80,19 +85,25 @@ def with_channels(picture: Image.Image, channels: int) -> Image.Image:
     return picture if picture.mode == _MODES[channels] else picture.convert(_MODES[channels])
 
 
-def fit_picture(picture: Image.Image, size: int, channels: int) -> UInt8[np.ndarray, "c h w"]:
-    """Cut out the largest centred square and resize it, antialiased, to `size`; transparency goes over white.
+def fit_picture(picture: Image.Image, size: Side, channels: int) -> UInt8[np.ndarray, "c h w"]:
+    """Cut out the largest centred box of the shape of `size` and resize it, antialiased; transparency goes over white.
 
-    It equals resizing the shorter side to `size` and cropping the centre, without the work on what is cropped away.
+    It equals resizing the picture until it just covers `size` and cropping the centre, without the work on what is
+    cropped away. A box of exactly `size` is cut out and not resampled.
     """
-    assert size >= 1
+    height, width = height_and_width(size)
+    assert height >= 1
+    assert width >= 1
     picture = with_channels(picture, channels)
-    side = min(picture.size)
+    # One side of the box is the picture's; the other follows from the shape, and may end between two pixels.
+    box_width = min(float(picture.width), picture.height * width / height)
+    box_height = min(float(picture.height), picture.width * height / width)
     # Whole-pixel offsets: a picture that already has the right height must not be blurred by half a pixel.
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    box = (left, top, left + side, top + side)
-    square = picture.crop(box) if side == size else picture.resize((size, size), Image.Resampling.BICUBIC, box)
-    return to_pixels(square)
+    left, top = int(picture.width - box_width) // 2, int(picture.height - box_height) // 2
+    if (box_height, box_width) == (height, width):
+        return to_pixels(picture.crop((left, top, left + width, top + height)))
+    box = (left, top, left + box_width, top + box_height)
+    return to_pixels(picture.resize((width, height), Image.Resampling.BICUBIC, box))
 
 
 def to_pixels(picture: Image.Image) -> UInt8[np.ndarray, "c h w"]:
@@ -106,7 +117,7 @@ def to_picture(pixels: UInt8[np.ndarray, "c h w"]) -> Image.Image:
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
-def _open(source: Path | bytes | io.IOBase) -> Image.Image:
+def open_picture(source: Path | bytes | io.IOBase) -> Image.Image:
     """Look at the head of the file; pixels are decoded later."""
     try:
         data: Any = (
@@ -119,14 +130,14 @@ def _open(source: Path | bytes | io.IOBase) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Exception as error:
-        raise _refusal(error) from error
+        raise refusal(error) from error
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"too large: {width} x {height} is more than {MAX_PIXELS:,} pixels")
     return picture
 
 
-def _refusal(error: Exception) -> UnreadableImage | MemoryError:
+def refusal(error: Exception) -> UnreadableImage | MemoryError:
     """What to raise in place of what a decoder raised: damaged bytes make decoders raise almost anything."""
     if isinstance(error, MemoryError):  # the machine is at fault, not the file
         return error
@@ -140,7 +151,38 @@ def _refusal(error: Exception) -> UnreadableImage | MemoryError:
     return UnreadableImage(f"damaged file ({reason[:80]})")
 
 
-def _upright(picture: Image.Image) -> Image.Image:
+def is_deep(picture: Image.Image) -> bool:
+    """Whether it has one channel of more than 8 bits; Pillow knows no deep colour."""
+    return picture.mode.startswith(_DEEP)
+
+
+def deep_levels(picture: Image.Image) -> Float64[np.ndarray, "h w"]:
+    """The values of a deep picture in 0..65535; floats count as 0..1 if none is above 1."""
+    values = np.nan_to_num(np.asarray(picture).astype(np.float64))
+    if picture.mode == "F" and values.max() <= 1:
+        values *= 65535
+    return values.clip(0, 65535)
+
+
+def _draft(picture: Image.Image, size: Side) -> None:
+    """Let a JPEG be decoded at the smallest scale that leaves at least twice this height and width, once upright."""
+    if not isinstance(picture, JpegImageFile):
+        return
+    height, width = height_and_width(size)
+    if _is_lying(picture):
+        height, width = width, height
+    picture.draft(None, (2 * width, 2 * height))  # None keeps the mode
+
+
+def _is_lying(picture: Image.Image) -> bool:
+    """Whether `upright` will turn the picture by a quarter."""
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation) in _LYING
+    except Exception:  # broken notes: `upright` ignores them too
+        return False
+
+
+def upright(picture: Image.Image) -> Image.Image:
     """Apply the orientation that a camera noted."""
     try:
         return ImageOps.exif_transpose(picture)
@@ -148,15 +190,16 @@ def _upright(picture: Image.Image) -> Image.Image:
         return picture
 
 
-def _may_be_transparent(picture: Image.Image) -> bool:
+def may_be_transparent(picture: Image.Image) -> bool:
+    """Whether its mode or its palette has transparency; no pixel need be transparent."""
     return picture.mode in _ALPHA or "transparency" in picture.info
 
 
 def _plain(picture: Image.Image) -> Image.Image:
     """Bring any of Pillow's modes to L, RGB or RGBA."""
-    if picture.mode.startswith(_DEEP):
-        return _from_deep(picture)
-    if not _may_be_transparent(picture):
+    if is_deep(picture):
+        return Image.fromarray((deep_levels(picture) * (255 / 65535)).round().astype(np.uint8))
+    if not may_be_transparent(picture):
         if picture.mode in ("L", "RGB"):
             return picture
         return picture.convert("L" if picture.mode == "1" else "RGB")
@@ -167,10 +210,3 @@ def _plain(picture: Image.Image) -> Image.Image:
     if picture.getchannel("A").getextrema() == (255, 255):  # an alpha channel that hides nothing
         return picture.convert("L" if is_gray else "RGB")
     return picture
-
-
-def _from_deep(picture: Image.Image) -> Image.Image:
-    values = np.nan_to_num(np.asarray(picture).astype(np.float64))
-    is_unit_range = picture.mode == "F" and values.max() <= 1
-    levels = values * 255 if is_unit_range else values * (255 / 65535)
-    return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))

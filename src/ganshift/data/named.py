@@ -1,15 +1,18 @@
-"""What --data names: files of the user's, or one of the bundled sets as `bundled:NAME`."""
+"""What --data names: files of the user's, one of the bundled sets as `bundled:NAME`, or a published data set."""
 
+import difflib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from ..errors import UserError
+from ..tensors import Side
 from . import bundled
 from .datasets import ImageSet, open_images
 from .decoding import Progress
 from .domains import Domains, open_domains
+from .published import HOST, PLACES, PUBLISHED
 
 Made = TypeVar("Made")
 
@@ -20,9 +23,9 @@ IMAGES: Mapping[str, Callable[[int], ImageSet]] = {
     "digits-5-9": partial(bundled.digits, classes=range(5, 10), num_images=100),
     "faces": bundled.faces,
 }
-"""Bundled image sets by name, each made from the size of its images."""
-DOMAINS: Mapping[str, Callable[[int], Domains]] = {"photo-sketch": bundled.photo_sketch}
-"""Bundled pairs of domains."""
+"""Bundled image sets by name, each made from the side of its square images."""
+DOMAINS: Mapping[str, Callable[[Side], Domains]] = {"photo-sketch": bundled.photo_sketch}
+"""Bundled pairs of domains, each made from the size of its images."""
 
 
 def open_named_images(
@@ -40,21 +43,21 @@ def open_named_domains(
     data: Path | None,
     a: Path | None,
     b: Path | None,
-    size: int,
+    size: Side,
     *,
     channels_a: int | None,
     channels_b: int | None,
     memory_budget_bytes: float,
     progress: Progress | None = None,
 ) -> Domains:
-    """Open a bundled pair of domains, one folder or zip with both, or two folders."""
+    """Open a bundled pair of domains, a copy of a published one, one folder or zip with both, or two folders."""
     if data and (name := _bundled_name(data)):
         domains = _choose(DOMAINS, name)(size)
         _check_channels(data, domains.train_a, channels_a)
         _check_channels(data, domains.train_b, channels_b)
         return domains
     return open_domains(
-        data,
+        _find_published(data) if data else None,
         a,
         b,
         size,
@@ -70,11 +73,32 @@ def _check_channels(data: Path, images: ImageSet, channels: int | None) -> None:
         raise UserError(f"{data} has {images.channels} channels, {channels} are asked for; leave channels out")
 
 
+def _find_published(data: Path) -> Path:
+    """The same path, unless nothing is there and it is the name of a published set: then where that set lies."""
+    name = str(data)
+    if data.exists():
+        return data
+    if name not in PUBLISHED:
+        if close := difflib.get_close_matches(name, PUBLISHED, n=1, cutoff=0.7):
+            raise UserError(f"{data} does not exist; did you mean the published data set {close[0]}?")
+        return data
+    places = [place.format(name) for place in PLACES]
+    for place in map(Path, places):
+        if place.exists():
+            return place
+    known = PUBLISHED[name]
+    raise UserError(
+        f"{name} is a published data set: {known.what}. {known.origin}. None of {', '.join(places)} is here, and the "
+        f"published download from {HOST} is gone. "
+        f"Lay a copy out as {name}/{{train,val}}/{{A,B}}/* and give it as --data path/to/{name}"
+    )
+
+
 def _bundled_name(data: Path) -> str | None:
     return str(data).removeprefix(PREFIX) if str(data).startswith(PREFIX) else None
 
 
-def _choose(table: Mapping[str, Callable[[int], Made]], name: str) -> Callable[[int], Made]:
+def _choose(table: Mapping[str, Made], name: str) -> Made:
     if name not in table:
         choices = ", ".join(PREFIX + known for known in table)
         raise UserError(f"there is no {PREFIX}{name}; bundled are {choices}")

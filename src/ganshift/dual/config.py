@@ -1,6 +1,8 @@
 """The settings of a DualGAN run (Yi et al. 2017, arXiv 1704.02510) and its presets; no torch here, for `--help`."""
 
 import logging
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -8,6 +10,8 @@ from typing import Any, Literal
 from ..runtime.config import RunConfig, require
 
 PUBLISHED_LEVELS = 8
+LONGEST = 16
+"""Largest ratio of the sides of an image; who asks for more means pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,13 +19,15 @@ class DualConfig(RunConfig):
     """Learn to translate between two unpaired folders (DualGAN, Yi et al. 2017). Defaults follow the published code."""
 
     data: Path | None = None
-    """Folder or zip with train/A and train/B (and val/A, val/B); instead of --a and --b."""
+    """Folder or zip with train/A and train/B (and val/A, val/B), or a published set's name; instead of --a and --b."""
     a: Path | None = None
     """Folder or zip of the images of domain a; goes with --b."""
     b: Path | None = None
     """Folder or zip of the images of domain b; goes with --a."""
     size: int = 256
-    """Side, in pixels, of the square images trained on: any number from 32 up, since the critic halves five times."""
+    """Shorter side, in pixels, of the images trained on: any number from 32 up, since the critic halves five times."""
+    aspect: str = "1:1"
+    """Width to height of the training images, such as 3:2, 9:16 or 1.5; the longer side follows from `size`."""
     channels_a: int | None = None
     """Channels of domain a: 1 (gray), 3 (RGB) or 4 (RGBA); by default what its images have."""
     channels_b: int | None = None
@@ -31,7 +37,7 @@ class DualConfig(RunConfig):
     critic_width: int = 64
     """Channels after the first layer of the critics; the deepest layers have eight times as many."""
     levels: int | None = None
-    """Halvings in the generators; by default as many as bring `size` to one pixel, at most the published 8."""
+    """Halvings in the generators; by default as many as bring the longer side to one pixel, at most the published 8."""
     loss: Literal["wgan-gp", "wgan", "classic"] = "wgan-gp"
     """Adversarial objective: Wasserstein with gradient penalty, Wasserstein with clipped weights, or cross-entropy."""
     critic: Literal["global", "patch"] = "global"
@@ -78,6 +84,7 @@ class DualConfig(RunConfig):
             f"give --data, or both --a and --b; got data={self.data}, a={self.a}, b={self.b}",
         )
         require(self.size >= 32, f"size must be at least 32 (the critic halves it five times), got {self.size}")
+        _width_to_height(self.aspect)
         for name in ("channels_a", "channels_b"):
             require(getattr(self, name) in (None, 1, 3, 4), f"{name} must be 1, 3 or 4, got {getattr(self, name)}")
         for name in ("generator_width", "critic_width", "critic_steps", "batch"):
@@ -105,6 +112,7 @@ class DualConfig(RunConfig):
         )
         if self.as_published:
             require(self.size & (self.size - 1) == 0, f"size must be a power of two with as_published, got {self.size}")
+            require(self.is_square, f"aspect must be 1:1 with as_published, got {self.aspect}; leave it out")
             require(
                 self.levels in (None, PUBLISHED_LEVELS),
                 f"levels must be {PUBLISHED_LEVELS} with as_published, got {self.levels}; leave it out",
@@ -124,11 +132,27 @@ class DualConfig(RunConfig):
                 )
 
     @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the training images in pixels; the longer is rounded."""
+        ratio = _width_to_height(self.aspect)
+        return (self.size, round(self.size * ratio)) if ratio >= 1 else (round(self.size / ratio), self.size)
+
+    @property
+    def is_square(self) -> bool:
+        """Whether the training images are as high as wide."""
+        height, width = self.image_size
+        return height == width
+
+    @property
     def num_levels(self) -> int:
-        """Halvings of the generators."""
+        """Halvings of the generators: by default until the longer side is one pixel, but at most the published 8.
+
+        Counted by the shorter side, the deepest map of an oblong image would be a row of pixels, of which none stands
+        for the whole image as it does in a square. A side that is down to one pixel stays there when halved again.
+        """
         if self.as_published:
             return PUBLISHED_LEVELS
-        return self.levels or min((self.size - 1).bit_length(), PUBLISHED_LEVELS)
+        return self.levels or min((max(self.image_size) - 1).bit_length(), PUBLISHED_LEVELS)
 
     @property
     def drop_probability(self) -> float:
@@ -146,23 +170,47 @@ class DualConfig(RunConfig):
         return 2 if self.loss == "classic" else 1
 
 
+def _width_to_height(aspect: str) -> float:
+    """The ratio that W:H or a decimal says; a `UserError` if it says none."""
+    found = re.fullmatch(r"(\d+\.?\d*)(?::(\d+\.?\d*))?", aspect.strip(), re.ASCII)
+    width, height = (float(side) for side in found.groups("1")) if found else (0.0, 0.0)
+    ratio = width / height if height else 0.0
+    require(
+        1 / LONGEST <= ratio <= LONGEST,
+        f"aspect must be width to height, such as 3:2 or 1.5, and neither more than {LONGEST} times the other, "
+        f"got {aspect!r}",
+    )
+    return ratio
+
+
+def with_tuples(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a network as its constructor takes them: config.json has lists where they have tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in arguments.items()}
+
+
 _PUBLISHED = {"size": 256, "weight_a": 1000.0, "weight_b": 1000.0, "epochs": 100.0}
+_QUICK = {"size": 64, "weight_a": 100.0, "weight_b": 100.0, "learning_rate": 3e-4}
 PRESETS: dict[str, dict[str, Any]] = {
-    # The published runs. Only sketch-photo's epochs are known; the paper gives 30 to 100 for its sets.
+    # The published runs. The paper gives 30 to 100 epochs for its sets, and 100 for sketch-photo.
     "sketch-photo": _PUBLISHED,
     "facades": _PUBLISHED,
     "day-night": _PUBLISHED,
-    # An hour or so on two CPU cores.
-    "small": {"size": 64, "generator_width": 32, "critic_width": 24, "images": 20_000},
-    # Minutes on two CPU cores. The rate is higher and the weights of the round trips lower than published: in so few
-    # steps the published ones mostly learn to come back, hiding the picture in faint dots.
+    # Half an hour on one CPU core for 12,000 images. The rate is higher and the weights of the round trips are lower
+    # than published: in so few steps the published ones mostly learn to come back, hiding the picture in faint dots.
+    "small": {
+        **_QUICK,
+        "generator_width": 32,
+        "critic_width": 24,
+        "images": 12_000,
+        "sample_every": 1_000,
+        "checkpoint_every": 1_000,
+        "ema_images": 200,
+    },
+    # Minutes on two CPU cores.
     "demo": {
-        "size": 64,
+        **_QUICK,
         "generator_width": 24,
         "critic_width": 24,
-        "weight_a": 100.0,
-        "weight_b": 100.0,
-        "learning_rate": 3e-4,
         "images": 2_000,
         "log_every": 20,
         "sample_every": 200,

@@ -6,7 +6,8 @@ by 180 degrees at import, is the same network only on images rotated by 180 degr
 have to turn images in and out, it breaks on odd sides, and our weights could no longer be compared with the published.
 
 Departures from the published code, undone by `as_published=True`: layers whose map is 1x1 at the training size have no
-norm, because the norm of a single value is always its bias, so that nothing would pass; and convolutions in front of a
+norm, because the norm of a single value is always its bias, so that nothing would pass (nor those of 1x2, which oblong
+images lead to: of two values only the sign of their difference would pass); and convolutions in front of a
 norm have no bias, because the norm takes it away again. Networks compute norms, images and scores in float32 under
 autocast, where low precision blurs the images.
 """
@@ -21,12 +22,11 @@ from torch.nn import functional as F
 
 from ..errors import UserError
 from .products import product
+from ..tensors import Side, height_and_width
 
 Maps = Float[Tensor, "n c h w"]
 Resized = Float[Tensor, "n d i j"]
 """Maps of another number of channels and another size."""
-Side = int | tuple[int, int]
-"""An image's side in pixels, or its height and width."""
 LEAK = 0.2
 NORM_EPSILON = 1e-6
 CRITIC_STAGES = 5
@@ -36,6 +36,8 @@ more than the maps there, and a product reads them where they lie, while a convo
 of its own, forward and in both directions back."""
 FEW_CHANNELS = 4
 """Doubling to at most so many channels is a product, too: the convolution's kernels count on multiples of 16."""
+LOST_PIXELS = 2
+"""Maps of no more pixels than this have no instance norm, which would leave nothing of them, or signs only."""
 MAX_WIDENING = 8
 """Channels double from level to level until they are this many times the width."""
 
@@ -165,8 +167,8 @@ class UpStage(nn.Module):
 class UNet(nn.Module):
     """Images to images of the same height and width, in [-1, 1]: `levels` halvings, as many doublings, skips between.
 
-    Works at any size, odd and oblong too. `size` is the one trained at; it decides which layers see maps of one pixel
-    and therefore have no norm. `dropout` is the probability of dropping a value after each of the first three
+    Works at any size, odd and oblong too. `size` is the one trained at; it decides which layers see maps of one or two
+    pixels and therefore have no norm. `dropout` is the probability of dropping a value after each of the first three
     doublings. `as_published` restores what this module's docstring lists; the published network has 8 levels.
     """
 
@@ -186,8 +188,8 @@ class UNet(nn.Module):
             raise UserError(f"a U-Net needs at least 1 level, got {levels}")
         channels = [in_channels, *_widening(width, levels)]
         can_norm = [
-            as_published or pixels > 1 for pixels in _pixels(size, levels)
-        ]  # of the maps halved 0, 1, ... times
+            as_published or pixels > LOST_PIXELS for pixels in _pixels(size, levels)
+        ]  # of maps halved 0, 1, ...
         self.down = nn.ModuleList(
             DownStage(before, after, 5 if level == 1 else 3, level > 1 and can_norm[level], as_published)
             for level, (before, after) in enumerate(pairwise(channels), start=1)
@@ -238,7 +240,11 @@ class Critic(nn.Module):
         pixels = _pixels(size, CRITIC_STAGES)
         self.stages = nn.ModuleList(
             DownStage(
-                before, after, 5 if level == 1 else 3, level > 1 and (as_published or pixels[level] > 1), as_published
+                before,
+                after,
+                5 if level == 1 else 3,
+                level > 1 and (as_published or pixels[level] > LOST_PIXELS),
+                as_published,
             )
             for level, (before, after) in enumerate(pairwise(widths), start=1)
         )
@@ -268,7 +274,7 @@ def _widening(width: int, levels: int) -> Sequence[int]:
 
 def _pixels(size: Side, levels: int) -> list[int]:
     """Pixels of the map after 0, 1, ... `levels` halvings."""
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = height_and_width(size)
     pixels = [height * width]
     for _ in range(levels):
         height, width = halved(height), halved(width)

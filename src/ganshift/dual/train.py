@@ -20,7 +20,7 @@ from ..runtime.optim import TensorFlowRMSprop
 from ..runtime.run_folder import LEFT_OUT, MODEL, left_out_text, versions
 from ..runtime.weights import save_weights
 from ..tensors import Terms, from_uint8, sheet, to_colour
-from .config import DualConfig
+from .config import DualConfig, with_tuples
 from .networks import Critic, UNet
 from .step import DualState, training_step
 
@@ -40,7 +40,7 @@ def new_job(config: DualConfig) -> Job:
             config.data,
             config.a,
             config.b,
-            config.size,
+            config.image_size,
             channels_a=config.channels_a,
             channels_b=config.channels_b,
             memory_budget_bytes=config.memory_budget * 1e9,
@@ -56,6 +56,7 @@ def new_job(config: DualConfig) -> Job:
     ema = Ema(generators, config.ema_images)
     sheet_a, sheet_b = (_sheet_inputs(images).to(device) for images in _shown(domains))
     images_per_iteration = config.batch * config.critic_steps
+    height, width = config.image_size
 
     def batches_from(seen: int) -> Generator[dict[str, Batch], None, None]:
         return batches(
@@ -85,12 +86,12 @@ def new_job(config: DualConfig) -> Job:
             "method": "dual",
             "gen_ab": unet_arguments(config, channels_a, channels_b),
             "gen_ba": unet_arguments(config, channels_b, channels_a),
-            "size": config.size,
+            "size": _size_in_json(config),
             "data": {
                 name: {"images": len(images), "content": images.content_hash}
                 for name, images in (("a", domains.train_a), ("b", domains.train_b))
             },
-            "training": config.to_json(),
+            "training": _settings(config),
             "versions": versions(),
         },
         images_per_iteration=images_per_iteration,
@@ -109,7 +110,7 @@ def new_job(config: DualConfig) -> Job:
         device=device,
         summary=(
             f"{len(domains.train_a):,} images of a in {channels_a} channel{'s' * (channels_a > 1)}, "
-            f"{len(domains.train_b):,} of b in {channels_b}, at {config.size} x {config.size}, on {device}"
+            f"{len(domains.train_b):,} of b in {channels_b}, at {width} x {height}, on {device}"
         ),
         documents={LEFT_OUT: left_out_text([*domains.train_a.quarantined, *domains.train_b.quarantined])},
     )
@@ -139,20 +140,30 @@ def unet_arguments(config: DualConfig, in_channels: int, out_channels: int) -> d
         "out_channels": out_channels,
         "width": config.generator_width,
         "levels": config.num_levels,
-        "size": config.size,
+        "size": _size_in_json(config),
         "dropout": config.drop_probability,
         "as_published": config.as_published,
     }
+
+
+def _size_in_json(config: DualConfig) -> int | list[int]:
+    """The side of squares; height and width of oblong images, as JSON gives them back."""
+    return config.size if config.is_square else list(config.image_size)
+
+
+def _settings(config: DualConfig) -> dict[str, Any]:
+    """The settings as config.json keeps them; without the aspect of squares, as runs begun before there was one."""
+    return {name: value for name, value in config.to_json().items() if name != "aspect" or not config.is_square}
 
 
 def new_state(config: DualConfig, channels_a: int, channels_b: int) -> DualState:
     """Fresh networks, drawn from the global random generator, and their optimizers."""
 
     def new_critic(channels: int) -> Critic:
-        return Critic(channels, config.critic_width, config.size, config.critic, config.as_published)
+        return Critic(channels, config.critic_width, config.image_size, config.critic, config.as_published)
 
-    gen_ab = UNet(**unet_arguments(config, channels_a, channels_b))
-    gen_ba = UNet(**unet_arguments(config, channels_b, channels_a))
+    gen_ab = UNet(**with_tuples(unet_arguments(config, channels_a, channels_b)))
+    gen_ba = UNet(**with_tuples(unet_arguments(config, channels_b, channels_a)))
     critic_a, critic_b = new_critic(channels_a), new_critic(channels_b)
     return DualState(
         gen_ab=gen_ab,

@@ -140,8 +140,9 @@ def dual_chapter(
         "says which image of A belongs to which of B. One critic per folder judges whether a translation looks like "
         "that folder, and the way there and back must end where it started."
         f"\n\nBoth generators together have {num_weights:,} weights and trained for {duration(summary.seconds)}: "
-        f"{passes:,.1f} passes over the images, at {summary.config['size']} pixels. The published runs make up to "
-        f"{PUBLISHED_PASSES}, at 256 pixels, with generators of width 64 (here {summary.config['gen_ab']['width']})."
+        f"{passes:,.1f} passes over the images, at {_in_pixels(summary.config['size'])} pixels. The published runs "
+        f"make up to {PUBLISHED_PASSES}, at 256 pixels, with generators of width 64 (here "
+        f"{summary.config['gen_ab']['width']})."
     )
     if passes < PUBLISHED_PASSES / 10:
         introduction += " Expect the right kind of picture, with blur and wrong colours."
@@ -232,6 +233,11 @@ def _true_pairs(
         alt=f"Rows of a true pair and its translations: {a}, {b} made from it, true {b}, {a} made from that.",
         columns=[a, f"made {b}", f"true {b}", f"made {a}"],
     )
+
+
+def _in_pixels(size: int | list[int]) -> str:
+    """The side of squares, or width by height."""
+    return str(size) if isinstance(size, int) else f"{size[1]} x {size[0]}"
 
 
 def _curves(runs: Mapping[str, Path], explanations: Mapping[str, str], caption: str) -> Panels:

@@ -1,0 +1,152 @@
+"""Pictures with what translation gives back: gray or colour, transparency, and 8 or 16 bits a value.
+
+Training needs none of this: there `images.load_picture` brings everything to 8 bits. Pillow has no deep colour, so
+that imagecodecs and tifffile read files of 16 bits, and imagecodecs writes what is given back.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt
+from PIL import Image
+from torch import Tensor
+
+from .images import deep_levels, is_deep, may_be_transparent, open_picture, refusal, to_picture, to_pixels, upright
+
+_MIN_IS_BLACK, _RGB = 1, 2  # how a TIFF says what its values mean
+_ORIENTATION = 0x0112
+_TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
+"""The camera's note, to whether to mirror left to right and how many quarter turns to make then, against the clock."""
+
+
+@final
+@dataclass(frozen=True)
+class Original:
+    """The values of one picture as its file holds them."""
+
+    colours: UInt[np.ndarray, "c h w"]
+    """One channel of gray or three of colour, as uint8 or uint16."""
+    alpha: UInt[np.ndarray, "h w"] | None = None
+    """Opacity of the same type, if the picture has any."""
+
+    def for_network(self, channels: int) -> Float[Tensor, "1 channels h w"]:
+        """In [-1, 1], as gray (1), colour (3) or colour with opacity (4).
+
+        Without a channel for it, opacity is left out and colours are as stored, so that edges do not pale when it is
+        put back. Only where nothing can be seen, and a file may hold anything, white is put.
+        """
+        colours = self.colours
+        if self.alpha is not None and channels < 4:
+            colours = np.where(self.alpha == 0, _top(colours), colours)
+        values = _gray(colours) if channels == 1 else _colour(colours)
+        if channels == 4:
+            alpha = np.full_like(values[:1], _top(values)) if self.alpha is None else self.alpha[None]
+            values = np.concatenate([values, alpha])
+        return torch.from_numpy(values.astype(np.float32))[None] / (_top(values) / 2) - 1
+
+    def given_back(self, images: Float[Tensor, "1 d h w"], keep_mode: bool) -> "Original":
+        """What a network made of this picture, in [-1, 1], with this picture's bits and, if its own, its opacity.
+
+        With `keep_mode`, gray stays gray, and opacity is there if it was before; else both are as the network says.
+        """
+        top = _top(self.colours)
+        levels = ((images[0].detach().float().cpu() + 1) * (top / 2)).round().clamp(0, top).numpy()
+        values = levels.astype(self.colours.dtype)
+        colours, alpha = values[:3], values[3] if len(values) == 4 else self.alpha
+        if keep_mode and self.alpha is None and alpha is not None:
+            seen = alpha / top
+            colours, alpha = (colours * seen + top * (1 - seen)).round().astype(values.dtype), None
+        if keep_mode:
+            colours = _gray(colours) if len(self.colours) == 1 else _colour(colours)
+        return Original(colours, alpha)
+
+    def to_pillow(self) -> Image.Image:
+        """A picture of mode L, LA, RGB or RGBA; of mode I;16 if it is deep and only gray, since Pillow has no other."""
+        if self.colours.dtype == np.uint16 and len(self.colours) == 1 and self.alpha is None:
+            return Image.fromarray(self.colours[0])
+        values = self._channels()
+        if values.dtype == np.uint16:
+            values = (values / 257).round().astype(np.uint8)
+        if len(values) == 2:
+            return Image.merge("LA", [Image.fromarray(value) for value in values])
+        return to_picture(values)
+
+    def to_png(self) -> bytes:
+        """A PNG file of exactly these values."""
+        from imagecodecs import png_encode
+
+        values = self._channels()
+        return bytes(png_encode(values[0] if len(values) == 1 else np.ascontiguousarray(values.transpose(1, 2, 0))))
+
+    def _channels(self) -> UInt[np.ndarray, "d h w"]:
+        return self.colours if self.alpha is None else np.concatenate([self.colours, self.alpha[None]])
+
+
+def load_original(source: Path | bytes) -> Original:
+    """Decode the first frame, upright; raises `images.UnreadableImage`."""
+    picture = open_picture(source)
+    try:
+        if picture.format in ("PNG", "TIFF") and ";16" in str(
+            getattr(picture, "tile", "")
+        ):  # how Pillow would unpack the values
+            return _load_deep(picture, source if isinstance(source, bytes) else source.read_bytes())
+        picture.load()
+        return from_pillow(upright(picture))
+    except Exception as error:
+        raise refusal(error) from error
+
+
+def from_pillow(picture: Image.Image) -> Original:
+    """The values of a picture of any of Pillow's modes."""
+    if is_deep(picture):
+        return Original(deep_levels(picture).round().astype(np.uint16)[None])
+    is_gray = picture.mode in ("1", "L", "LA", "La")
+    if not may_be_transparent(picture):
+        return Original(to_pixels(picture.convert("L" if is_gray else "RGB")))
+    if picture.mode == "La":  # premultiplied gray converts to nothing but LA
+        picture = picture.convert("LA")
+    values = to_pixels(picture.convert("RGBA"))
+    return Original(values[:1] if is_gray else values[:3], values[3])
+
+
+def _load_deep(picture: Image.Image, data: bytes) -> Original:
+    if picture.format == "PNG":
+        from imagecodecs import png_decode
+
+        values = png_decode(data)
+    else:
+        from tifffile import TiffFile
+
+        with TiffFile(io.BytesIO(data)) as file:
+            page: Any = file.pages[0]
+            values = page.asarray()
+            plain = page.photometric in (_MIN_IS_BLACK, _RGB) and page.axes in ("YX", "YXS")
+        if (
+            not plain or values.dtype != np.uint16
+        ):  # inverted, or a plane a channel: rare, and Pillow gives 8 bits of it
+            return from_pillow(upright(picture))
+    values = values[..., None] if values.ndim == 2 else values
+    mirrored, turns = _TURNS.get(picture.getexif().get(_ORIENTATION, 1), (False, 0))
+    values = np.rot90(values[:, ::-1] if mirrored else values, turns).transpose(2, 0, 1)
+    values = np.ascontiguousarray(values, dtype=np.uint16)
+    return Original(values, None) if len(values) in (1, 3) else Original(values[:-1], values[-1])
+
+
+def _top(values: UInt[np.ndarray, "..."]) -> int:
+    return int(np.iinfo(values.dtype).max)
+
+
+def _gray(colours: UInt[np.ndarray, "c h w"]) -> UInt[np.ndarray, "1 h w"]:
+    """ITU-R 601-2 luma in whole numbers, exactly as Pillow computes it for training."""
+    if len(colours) == 1:
+        return colours
+    red, green, blue = colours.astype(np.uint32)
+    return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(colours.dtype)[None]
+
+
+def _colour(colours: UInt[np.ndarray, "c h w"]) -> UInt[np.ndarray, "3 h w"]:
+    return np.repeat(colours, 3, axis=0) if len(colours) == 1 else colours

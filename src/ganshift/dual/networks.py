@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from .products import product
 from ..tensors import Side, height_and_width
+from .products import product
 
 Maps = Float[Tensor, "n c h w"]
 Resized = Float[Tensor, "n d i j"]

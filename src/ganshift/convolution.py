@@ -39,13 +39,13 @@ class Conv2d(nn.Conv2d):
         """Map n c h w to n c' h' w'."""
         x, weight, bias = _autocast(x), _autocast(self.weight), None if self.bias is None else _autocast(self.bias)
         if self.resample == "down":
-            return _Convolution.apply(_WindowMean.apply(x, 1), weight, bias, 2, 0)
+            return _convolution(_window_mean(x, 1), weight, bias, 2, 0)
         if self.resample == "up":
             size = [2 * side + 1 for side in x.shape[2:]]
             # A transposed convolution mirrors its kernel and swaps the channels. The mean over 4 windows keeps the bias.
             mirrored = 4 * weight.flip(2, 3).transpose(0, 1)
-            return _WindowMean.apply(_TransposedConvolution.apply(x, mirrored, bias, 2, 0, size), 0)
-        return _Convolution.apply(x, weight, bias, 1, self.kernel_size[0] // 2)
+            return _window_mean(_transposed_convolution(x, mirrored, bias, 2, 0, size), 0)
+        return _convolution(x, weight, bias, 1, self.kernel_size[0] // 2)
 
 
 @contextmanager
@@ -85,9 +85,9 @@ class _Convolution(Function):
         need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
         of_x = of_weight = of_bias = None
         if need_x:
-            of_x = _TransposedConvolution.apply(slope, weight, None, ctx.stride, ctx.padding, x.shape[2:])
+            of_x = _transposed_convolution(slope, weight, None, ctx.stride, ctx.padding, x.shape[2:])
         if need_weight and not _skip_weights:
-            of_weight = _KernelGradient.apply(x, slope, weight.shape, ctx.stride, ctx.padding)
+            of_weight = _kernel_gradient(x, slope, weight.shape, ctx.stride, ctx.padding)
         if need_bias and not _skip_weights:
             of_bias = slope.sum(dim=(0, 2, 3))
         return of_x, of_weight, of_bias, None, None
@@ -116,9 +116,9 @@ class _TransposedConvolution(Function):
         need_y, need_weight, need_bias = ctx.needs_input_grad[:3]
         of_y = of_weight = of_bias = None
         if need_y:
-            of_y = _Convolution.apply(slope, weight, None, ctx.stride, ctx.padding)
+            of_y = _convolution(slope, weight, None, ctx.stride, ctx.padding)
         if need_weight and not _skip_weights:
-            of_weight = _KernelGradient.apply(slope, y, weight.shape, ctx.stride, ctx.padding)
+            of_weight = _kernel_gradient(slope, y, weight.shape, ctx.stride, ctx.padding)
         if need_bias and not _skip_weights:
             of_bias = slope.sum(dim=(0, 2, 3))
         return of_y, of_weight, of_bias, None, None, None
@@ -139,9 +139,9 @@ class _KernelGradient(Function):
         need_x, need_y = ctx.needs_input_grad[:2]
         of_x = of_y = None
         if need_x:
-            of_x = _TransposedConvolution.apply(y, slope, None, ctx.stride, ctx.padding, x.shape[2:])
+            of_x = _transposed_convolution(y, slope, None, ctx.stride, ctx.padding, x.shape[2:])
         if need_y:
-            of_y = _Convolution.apply(x, slope, None, ctx.stride, ctx.padding)
+            of_y = _convolution(x, slope, None, ctx.stride, ctx.padding)
         return of_x, of_y, None, None, None
 
 
@@ -158,7 +158,28 @@ class _WindowMean(Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        return _WindowMean.apply(slope, 1 - ctx.padding), None
+        return _window_mean(slope, 1 - ctx.padding), None
+
+
+def _convolution(x: Tensor, *others: Any) -> Tensor:
+    return _Convolution.apply(_channels_last(x), *others)
+
+
+def _transposed_convolution(y: Tensor, *others: Any) -> Tensor:
+    return _TransposedConvolution.apply(_channels_last(y), *others)
+
+
+def _kernel_gradient(x: Tensor, y: Tensor, *others: Any) -> Tensor:
+    return _KernelGradient.apply(_channels_last(x), _channels_last(y), *others)
+
+
+def _window_mean(x: Tensor, padding: int) -> Tensor:
+    return _WindowMean.apply(_channels_last(x), padding)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """The layout in which pooling is vectorised and no convolution has to reorder its images."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _autocast(tensor: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ from itertools import pairwise
 from math import sqrt
 from typing import Literal, TypeVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..convolution import Conv2d
 from ..errors import UserError
@@ -103,7 +103,7 @@ class ResNetGenerator(nn.Module):
 
     def forward(self, latents: Latents, labels: Labels | None = None) -> Images:
         """Generate one image per latent; `labels` only for a conditional network."""
-        x = self.start(latents).unflatten(1, (-1, 4, 4)).contiguous(memory_format=torch.channels_last)
+        x = self.start(latents).unflatten(1, (-1, 4, 4))
         for block in self.blocks:
             x = block(x, labels)  # n c h w -> n c' 2h 2w
         return self.to_image(self.norm(x, labels).relu()).tanh()
@@ -157,11 +157,10 @@ class ResNetCritic(nn.Module):
 
     def forward(self, images: Images, labels: Labels | None = None) -> tuple[Scores, Float[Tensor, "n classes"] | None]:
         """Score images of its own size; the logits are None without a class head."""
-        images = images.contiguous(memory_format=torch.channels_last)
         x = self.start(images, labels) if self.size == 32 else self.start(images)
         for block in self.blocks:
             x = block(x, labels)
-        features = x.relu().mean(dim=(2, 3)) if self.size == 32 else x.flatten(1)
+        features = (F.avg_pool2d(x.relu(), 8) if self.size == 32 else x).flatten(1)
         return self.to_score(features).squeeze(1), self.to_classes(features) if self.to_classes else None
 
 

@@ -1,11 +1,11 @@
 """Convolutions for training with a gradient penalty: resampling folded in, and a second derivative that is fast.
 
-Write [s] for subsampling by 2, [s]' for its adjoint (put zeros between the pixels), B for the mean of every 2 x 2 window
-(stride 1) and K for the 3x3 convolution. Convolutions commute, so both resampled convolutions cost a quarter:
+Write S for keeping every second row and column, S' for its adjoint (zeros between the pixels), B for the mean of every
+2 x 2 window (stride 1) and K for the 3x3 convolution. B and K commute, so that a quarter of the products is enough:
 
-- mean pooling is [s]B, thus K, then pooling: [s]BK = ([s]K)B, the windows' means and a convolution of stride 2;
-- nearest upsampling is 4B[s]', thus upsampling, then K: 4KB[s]' = 4B(K[s]'), a transposed convolution of stride 2 and
-  the windows' sums.
+- mean pooling is S B; K, then pooling: S B K = (S K) B, the means and then a convolution of stride 2;
+- nearest upsampling is 4 B S'; upsampling, then K: 4 K B S' = B (4 K S'), a transposed convolution of stride 2 and then
+  the means.
 
 Both are exact but for rounding, and the weights stay those of the 3x3 convolution.
 """
@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_weight
 
 from .tensors import Images
 
@@ -42,7 +43,7 @@ class Conv2d(nn.Conv2d):
             return _convolution(_window_mean(x, 1), weight, bias, 2, 0)
         if self.resample == "up":
             size = [2 * side + 1 for side in x.shape[2:]]
-            # A transposed convolution mirrors its kernel and swaps the channels. The mean over 4 windows keeps the bias.
+            # As a transposed convolution K has its kernel mirrored and its channels swapped. B leaves the bias alone.
             mirrored = 4 * weight.flip(2, 3).transpose(0, 1)
             return _window_mean(_transposed_convolution(x, mirrored, bias, 2, 0, size), 0)
         return _convolution(x, weight, bias, 1, self.kernel_size[0] // 2)
@@ -55,7 +56,7 @@ def input_gradients_only() -> Iterator[None]:
     For `torch.autograd.grad` with respect to images. PyTorch prunes such a pass by itself, but does not tell custom
     functions (pytorch issue 174017). What is not asked for is lost: never call `backward` in the block.
     """
-    global _skip_weights  # noqa: PLW0603 - not thread local: the backward pass of a GPU runs in a thread of its own
+    global _skip_weights  # not thread local: the backward pass of a GPU runs in a thread of its own
     before, _skip_weights = _skip_weights, True
     try:
         yield
@@ -80,7 +81,7 @@ class _Convolution(Function):
         return F.conv2d(x, weight, bias, stride, padding)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
         of_x = of_weight = of_bias = None
@@ -105,13 +106,12 @@ class _TransposedConvolution(Function):
         # Several sizes of x give the same size of y: by how much is x larger than the smallest?
         kernel = weight.shape[2]
         larger = [
-            side - ((small - 1) * stride - 2 * padding + kernel)
-            for side, small in zip(size, y.shape[2:], strict=True)
+            side - ((small - 1) * stride - 2 * padding + kernel) for side, small in zip(size, y.shape[2:], strict=True)
         ]
         return F.conv_transpose2d(y, weight, bias, stride, padding, larger)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         y, weight = ctx.saved_tensors
         need_y, need_weight, need_bias = ctx.needs_input_grad[:3]
         of_y = of_weight = of_bias = None
@@ -131,10 +131,10 @@ class _KernelGradient(Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, shape: torch.Size, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(x, y)
         ctx.stride, ctx.padding = stride, padding
-        return torch.nn.grad.conv2d_weight(x, shape, y, stride, padding)
+        return conv2d_weight(x, shape, y, stride, padding)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         x, y = ctx.saved_tensors
         need_x, need_y = ctx.needs_input_grad[:2]
         of_x = of_y = None
@@ -157,7 +157,7 @@ class _WindowMean(Function):
         return F.avg_pool2d(x, 2, 1, padding)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         return _window_mean(slope, 1 - ctx.padding), None
 
 

@@ -1,0 +1,1 @@
+"""What everything costs on this machine: `ganshift bench`, and the method that benchmarks/compare.py shares."""

@@ -1,11 +1,10 @@
 """The training runs that are measured: the published ones, on pictures that packages ship."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import ImageOps
 
 from ..data.bundled import photographs
 from ..dual.config import PRESETS as DUAL_PRESETS
@@ -66,10 +65,8 @@ def write_pictures(folder: Path) -> None:
         place.mkdir(parents=True)
         for index in range(FILES_PER_FOLDER):
             picture = pictures[(number + index) % len(pictures)]
-            left, top = (min(37 * index, side - FILE_SIZE) for side in picture.size)
-            crop = picture.resize((FILE_SIZE, FILE_SIZE), Image.Resampling.LANCZOS) if left < 0 or top < 0 else (
-                picture.crop((left, top, left + FILE_SIZE, top + FILE_SIZE))
-            )
+            across = index / (FILES_PER_FOLDER - 1)
+            crop = ImageOps.fit(picture, (FILE_SIZE, FILE_SIZE), centering=(across, across))
             crop.save(place / f"{index}.jpg", quality=90)
 
 
@@ -84,9 +81,7 @@ def iteration(job: Job) -> Action:
     return lambda: job.iterate(batch, job.images_per_iteration, BUDGET)
 
 
-def variants(
-    config: TransferConfig | DualConfig, name: str, values: tuple[int, ...]
-) -> dict[str, Callable[[], TransferConfig | DualConfig]]:
-    """The run with one setting changed, by what it is changed to; a width is that of both networks."""
+def varied(config: TransferConfig | DualConfig, name: str, value: int) -> TransferConfig | DualConfig:
+    """The run with one setting changed; `width` is that of both networks."""
     names = ("generator_width", "critic_width") if name == "width" else (name,)
-    return {f"{name} {value}": (lambda value=value: replace(config, **dict.fromkeys(names, value))) for value in values}
+    return replace(config, **dict.fromkeys(names, value))

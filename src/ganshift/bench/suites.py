@@ -1,0 +1,223 @@
+"""What `ganshift bench` measures, one function a group; each gives rows of named figures."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from ..data.datasets import open_array
+from ..data.sampling import batches
+from ..models import SAMPLING_BATCH, Generator, Translator, draw_latents
+from ..output import translate_files
+from ..runtime.loop import Job, fit
+from ..transfer.config import TransferConfig
+from .cases import CASES, iteration, new_job, varied, write_pictures
+from .method import Row, measure, peak_megabytes, report_memory, spread, take_turns
+
+START_UP_TURNS = 3
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the pictures are, and how long to measure."""
+
+    folder: Path
+    quick: bool
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of what takes long."""
+        return 3
+
+    @property
+    def many_rounds(self) -> int:
+        """Rounds of what does not."""
+        return 5 if self.quick else 9
+
+    def job(self, name: str, **more: object) -> Job:
+        """A published run, or its quick version."""
+        return new_job(CASES[name].config(self.folder, self.quick, **more))
+
+
+def memory(bench: Bench) -> list[Row]:
+    """Peak memory of training, each case in its own process."""
+    quick = ["--quick"] if bench.quick else []
+    rows = []
+    for name in CASES:
+        megabytes = peak_megabytes(__package__ + ".memory", name, str(bench.folder), *quick)
+        if megabytes is not None:
+            rows.append({"what": f"{name}, training", "megabytes": megabytes})
+    return rows
+
+
+def start_up(bench: Bench) -> list[Row]:
+    """Whole commands, from the shell's point of view."""
+    data = str(bench.folder / "classes")
+    commands: dict[str, list[str]] = {
+        "ganshift --help": ["--help"],
+        "ganshift transfer --help": ["transfer", "--help"],
+        "ganshift transfer, tiny, one iteration": ["transfer", "--preset", "tiny", "--data", data],
+        "ganshift dual, tiny, one iteration": ["dual", "--preset", "tiny", "--a", data, "--b", data],
+    }
+    with TemporaryDirectory() as scratch:
+
+        def run(name: str) -> Callable[[], object]:
+            def once() -> None:
+                training = ["--iterations", "1", "--out", f"{scratch}/{time.monotonic_ns()}"]
+                arguments = commands[name] + (training if "--help" not in commands[name] else [])
+                subprocess.run([sys.executable, "-m", "ganshift", *arguments], check=True, capture_output=True)
+
+            return once
+
+        return measure({name: run(name) for name in commands}, START_UP_TURNS, with_peak=False)
+
+
+def step(bench: Bench) -> list[Row]:
+    """Training iterations of the published runs: five critic steps and one of the generator, or one of each."""
+    jobs = {f"{name}, iteration": bench.job(name) for name in CASES}
+    return measure({name: iteration(job) for name, job in jobs.items()}, bench.rounds)
+
+
+def sampling(bench: Bench) -> list[Row]:
+    """Images of a 32-pixel generator: the forward pass alone, and pictures in memory."""
+    model = Generator(bench.job("transfer32").description["generator"], [str(label) for label in range(10)])
+    latents, labels = draw_latents(SAMPLING_BATCH, seed=0), torch.arange(SAMPLING_BATCH) % 10
+    rows = measure(
+        {
+            "transfer32, forward pass": lambda: model.generate(latents, labels),
+            "transfer32, Generator.sample": lambda: model.sample(latents),
+        },
+        bench.many_rounds,
+    )
+    return [_with_rate(row, SAMPLING_BATCH) for row in rows]
+
+
+def translation(bench: Bench) -> list[Row]:
+    """Images of a 256-pixel translator: the forward pass alone, and a folder of files of that size to files."""
+    description = bench.job("dual256").description
+    model = Translator(description["gen_ab"], description["gen_ba"])
+    size = description["size"]
+    images = torch.rand(1, 3, size, size) * 2 - 1
+    with TemporaryDirectory() as scratch:
+        files = sorted((bench.folder / "domains" / "train" / "A").iterdir())
+        rows = measure(
+            {
+                "dual256, forward pass": lambda: [model.translate(images) for _ in files],
+                "dual256, a folder of files": lambda: translate_files(model, files, "b", Path(scratch)),
+            },
+            bench.rounds,
+        )
+    return [_with_rate(row, len(files)) for row in rows]
+
+
+def data(bench: Bench) -> list[Row]:
+    """The batch of one iteration, in memory and decoded from files in this process, beside the iteration it feeds."""
+    actions = {}
+    for name in CASES:
+        jobs = {"in memory": bench.job(name), "from files": bench.job(name, memory_budget=1e-6, workers=0)}
+        for where, job in jobs.items():
+            stream = job.batches(0)
+            actions[f"{name}, batch {where}"] = lambda stream=stream: next(stream)
+        actions[f"{name}, iteration"] = iteration(jobs["in memory"])
+    rows = measure(actions, bench.rounds, with_peak=False)
+    seconds = {row["what"]: row["seconds"] for row in rows}
+    for row in rows:
+        case, what = row["what"].split(", ")
+        if what != "iteration":
+            row["times faster than the iteration"] = seconds[f"{case}, iteration"] / row["seconds"]
+    return rows
+
+
+def growth(bench: Bench) -> list[Row]:
+    """How an iteration of one critic step and one of the generator grows with width, size and batch."""
+    small = {"quick": False, "generator_width": 16, "critic_width": 16}
+    starts = {
+        "transfer32": CASES["transfer32"].config(bench.folder, **small, batch=8, critic_steps=1),
+        "dual256": CASES["dual256"].config(bench.folder, **small),
+    }
+    doublings: dict[tuple[str, str], Sequence[int]] = {
+        ("transfer32", "width"): (16, 32, 64),
+        ("transfer32", "size"): (32, 64, 128),
+        ("transfer32", "batch"): (8, 16, 32),
+        ("dual256", "width"): (16, 32, 64),
+        ("dual256", "size"): (128, 256, 512),
+        ("dual256", "batch"): (1, 2, 4),
+    }
+    rows = []
+    for (case, setting), values in doublings.items():
+        values = values[:2] if bench.quick else values
+        configs = {f"{case}, {setting} {value}": varied(starts[case], setting, value) for value in values}
+        found = measure(
+            {name: iteration(new_job(config)) for name, config in configs.items()}, bench.rounds, with_peak=False
+        )
+        for before, row in zip([None, *found], found, strict=False):
+            if before:
+                row["times the time"] = row["seconds"] / before["seconds"]
+                row["times the FLOP"] = row["GFLOP"] / before["GFLOP"]
+        rows += found
+    return rows
+
+
+def length(bench: Bench) -> list[Row]:
+    """What could grow with the images of a set, or with the length of a run, and must not."""
+    rows = []
+    for count in (1_000, 10_000) if bench.quick else (1_000, 10_000, 100_000):
+        images = open_array(np.zeros((count, 1, 32, 32), dtype=np.uint8))
+        for start in (0, 1_000_000, 1_000_000_000):
+            stream = batches({"real": images}, batch=64, start=start, seed=0, flip=True, workers=0)
+            with closing(stream):
+                (first,) = take_turns({"first": lambda stream=stream: next(stream)}, 1)["first"]
+                later = spread(take_turns({"later": lambda stream=stream: next(stream)}, 10)["later"])
+            rows.append(
+                {
+                    "what": f"64 of {count:,} images, from position {start:,}",
+                    "seconds": later.median,
+                    "quartiles": list(later.quartiles),
+                    "rounds": later.rounds,
+                    "first batch, seconds": first,
+                }
+            )
+    return rows + [_loop(bench, iterations) for iterations in ((100, 1_000) if bench.quick else (500, 5_000))]
+
+
+def _loop(bench: Bench, iterations: int) -> Row:
+    """Seconds per iteration of the loop itself, with a line of the log each, around a run that computes nothing."""
+    with TemporaryDirectory() as scratch:
+        config = CASES["transfer32"].config(bench.folder, quick=True, generator_width=1, critic_width=1, batch=1)
+        assert isinstance(config, TransferConfig)
+        config = replace(config, out=Path(scratch) / "out", iterations=iterations, log_every=1, critic_steps=1)
+        config = replace(config, sample_every=iterations, checkpoint_every=iterations)
+        nothing = {"nothing": torch.zeros(())}
+        job = replace(new_job(config), iterate=lambda batch, seen, budget: nothing)
+        started = time.perf_counter()
+        fit(config, job)
+        return {
+            "what": f"the loop itself, a run of {iterations:,} iterations",
+            "seconds": (time.perf_counter() - started) / iterations,
+            "rounds": 1,
+        }
+
+
+def _with_rate(row: Row, images: int) -> Row:
+    kernel = row["what"].startswith(("matmul", "conv"))
+    return row if kernel else row | {"images/s": images / row["seconds"]}
+
+
+SUITES: dict[str, Callable[[Bench], list[Row]]] = {
+    "memory": memory,
+    "start-up": start_up,
+    "step": step,
+    "sampling": sampling,
+    "translation": translation,
+    "data": data,
+    "growth": growth,
+    "length": length,
+}
+"""Groups of `ganshift bench`, by name."""

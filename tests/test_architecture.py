@@ -18,6 +18,7 @@ LAYERS = [
     {"transfer", "dual"},
     {"models"},
     {"moving", "output", "translation", "report", "demo", "import_tf"},
+    {"bench"},
     {"cli"},
     {"__main__"},
 ]

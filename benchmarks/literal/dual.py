@@ -18,7 +18,9 @@ class InstanceNorm(nn.Module):
         """Map n c h w to the same."""
         mean = x.mean((2, 3), keepdim=True)
         variance = ((x - mean) ** 2).mean((2, 3), keepdim=True)
-        return self.weight[:, None, None] * ((x - mean) / torch.sqrt(variance + NORM_EPSILON)) + self.bias[:, None, None]
+        return (
+            self.weight[:, None, None] * ((x - mean) / torch.sqrt(variance + NORM_EPSILON)) + self.bias[:, None, None]
+        )
 
 
 class Down(nn.Module):

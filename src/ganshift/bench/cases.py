@@ -44,12 +44,12 @@ CASES = {
     "transfer32": Case(
         "transfer",
         TRANSFER_PRESETS["cifar10"] | {"as_published": True},
-        {**_NARROW, "batch": 16},
+        {**_NARROW, "batch": 8},
     ),
     "transfer64": Case(
         "transfer",
         TRANSFER_PRESETS["authors64"] | {"conditioning": "acgan", "as_published": True},
-        {**_NARROW, "batch": 4},
+        {**_NARROW, "batch": 2},
     ),
     "dual256": Case("dual", DUAL_PRESETS["sketch-photo"] | {"as_published": True}, _NARROW),
 }

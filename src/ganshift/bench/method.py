@@ -1,19 +1,15 @@
-"""How costs are measured: work counted, time taken in turns and summed up by medians, memory in a process of its own.
+"""How costs are measured: work is counted, times are taken in turns and summed up by medians.
 
 Actions that are to be compared take turns, round by round, so that whatever else the machine does falls on all alike;
 kernels that show what the machine can do take their turns among them. Only ratios within one such run mean anything.
 """
 
-import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,7 +23,6 @@ Action = Callable[[], object]
 """Something to be measured; what it returns is dropped."""
 Row = dict[str, Any]
 """Named figures of one thing that was measured, as JSON values; units are in the names."""
-STATUS = Path("/proc/self/status")
 
 
 class Work(TorchDispatchMode):
@@ -100,7 +95,7 @@ def peak_kernels() -> dict[str, Action]:
     square = torch.randn(2048, 2048)
     product = torch.empty_like(square)
     kernels: dict[str, Action] = {"matmul 2048": lambda: torch.mm(square, square, out=product)}
-    for images, channels, size in ((64, 128, 32), (16, 512, 16)):
+    for images, channels, size in ((32, 128, 32), (8, 512, 16)):
         for layout, memory in (("nchw", torch.contiguous_format), ("nhwc", torch.channels_last)):
             maps = torch.randn(images, channels, size, size).contiguous(memory_format=memory)
             weight = torch.randn(channels, channels, 3, 3).contiguous(memory_format=memory)
@@ -148,34 +143,3 @@ def machine() -> Row:
         "threads": torch.get_num_threads(),
         "versions": versions(),
     }
-
-
-def peak_megabytes(module: str, *arguments: str) -> float | None:
-    """Memory that an action needs: `python -m module arguments`, which calls `report_memory`; None where not known.
-
-    A process of its own, because the largest extent of a process never falls again.
-    """
-    if not STATUS.exists():
-        return None
-    command = [sys.executable, "-m", module, *arguments]
-    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return float(json.loads(found.splitlines()[-1]))
-
-
-def report_memory(prepare: Callable[[], Action]) -> None:
-    """Write how many megabytes (10^6 bytes) networks, optimisers and two runs of an action add to what was there.
-
-    `prepare` builds the networks and returns the action. The second run of it has the optimisers' states from the
-    start. The largest extent is Linux's VmHWM: unlike getrusage's, it does not count the process that started this one.
-    """
-    before = _status("VmRSS")
-    action = prepare()
-    action()
-    action()
-    sys.stdout.write(f"{(_status('VmHWM') - before) / 1e6}\n")
-
-
-def _status(name: str) -> int:
-    """A line of the process's status, in bytes."""
-    (line,) = (line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith(name))
-    return int(line.split()[1]) * 1024

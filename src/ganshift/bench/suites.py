@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,13 +16,14 @@ import torch
 from ..data.datasets import open_array
 from ..data.sampling import batches
 from ..models import SAMPLING_BATCH, Generator, Translator, draw_latents
-from ..output import translate_files
 from ..runtime.loop import Job, fit
 from ..transfer.config import TransferConfig
-from .cases import CASES, iteration, new_job, varied, write_pictures
-from .method import Row, measure, peak_megabytes, report_memory, spread, take_turns
-
-START_UP_TURNS = 3
+from ..translation import translate_files
+from . import Group
+from . import memory as memory_room
+from .cases import CASES, iteration, new_job, varied
+from .memory import peak_megabytes
+from .method import Action, Row, measure, spread, take_turns
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,8 @@ class Bench:
 
     @property
     def rounds(self) -> int:
-        """Rounds of what takes long."""
-        return 3
-
-    @property
-    def many_rounds(self) -> int:
-        """Rounds of what does not."""
-        return 5 if self.quick else 9
+        """Rounds of what takes seconds."""
+        return 2 if self.quick else 3
 
     def job(self, name: str, **more: object) -> Job:
         """A published run, or its quick version."""
@@ -49,12 +46,13 @@ class Bench:
 def memory(bench: Bench) -> list[Row]:
     """Peak memory of training, each case in its own process."""
     quick = ["--quick"] if bench.quick else []
-    rows = []
-    for name in CASES:
-        megabytes = peak_megabytes(__package__ + ".memory", name, str(bench.folder), *quick)
-        if megabytes is not None:
-            rows.append({"what": f"{name}, training", "megabytes": megabytes})
-    return rows
+    return [
+        {
+            "what": f"{name}, training",
+            "megabytes": peak_megabytes(memory_room.__name__, name, str(bench.folder), *quick),
+        }
+        for name in CASES
+    ]
 
 
 def start_up(bench: Bench) -> list[Row]:
@@ -76,13 +74,25 @@ def start_up(bench: Bench) -> list[Row]:
 
             return once
 
-        return measure({name: run(name) for name in commands}, START_UP_TURNS, with_peak=False)
+        return measure({name: run(name) for name in commands}, bench.rounds, with_peak=False)
 
 
-def step(bench: Bench) -> list[Row]:
-    """Training iterations of the published runs: five critic steps and one of the generator, or one of each."""
-    jobs = {f"{name}, iteration": bench.job(name) for name in CASES}
-    return measure({name: iteration(job) for name, job in jobs.items()}, bench.rounds)
+def training(bench: Bench) -> list[Row]:
+    """Iterations of the published runs, and the batches that feed them: in memory, and decoded in this process."""
+    iterations: dict[str, Action] = {}
+    feeding: dict[str, Action] = {}
+    for name in CASES:
+        jobs = {"in memory": bench.job(name), "from files": bench.job(name, memory_budget=1e-6, workers=0)}
+        iterations[f"{name}, iteration"] = iteration(jobs["in memory"])
+        for where, job in jobs.items():
+            feeding[f"{name}, batch {where}"] = partial(next, job.batches(0))
+    rows = measure(iterations | feeding, bench.rounds)
+    seconds = {row["what"]: row["seconds"] for row in rows}
+    for row in rows:
+        if row["what"] in feeding:
+            fed = row["what"].split(", ")[0] + ", iteration"
+            row["times faster than the iteration"] = seconds[fed] / row["seconds"]
+    return rows
 
 
 def sampling(bench: Bench) -> list[Row]:
@@ -94,7 +104,7 @@ def sampling(bench: Bench) -> list[Row]:
             "transfer32, forward pass": lambda: model.generate(latents, labels),
             "transfer32, Generator.sample": lambda: model.sample(latents),
         },
-        bench.many_rounds,
+        3 * bench.rounds,
     )
     return [_with_rate(row, SAMPLING_BATCH) for row in rows]
 
@@ -115,24 +125,6 @@ def translation(bench: Bench) -> list[Row]:
             bench.rounds,
         )
     return [_with_rate(row, len(files)) for row in rows]
-
-
-def data(bench: Bench) -> list[Row]:
-    """The batch of one iteration, in memory and decoded from files in this process, beside the iteration it feeds."""
-    actions = {}
-    for name in CASES:
-        jobs = {"in memory": bench.job(name), "from files": bench.job(name, memory_budget=1e-6, workers=0)}
-        for where, job in jobs.items():
-            stream = job.batches(0)
-            actions[f"{name}, batch {where}"] = lambda stream=stream: next(stream)
-        actions[f"{name}, iteration"] = iteration(jobs["in memory"])
-    rows = measure(actions, bench.rounds, with_peak=False)
-    seconds = {row["what"]: row["seconds"] for row in rows}
-    for row in rows:
-        case, what = row["what"].split(", ")
-        if what != "iteration":
-            row["times faster than the iteration"] = seconds[f"{case}, iteration"] / row["seconds"]
-    return rows
 
 
 def growth(bench: Bench) -> list[Row]:
@@ -173,8 +165,8 @@ def length(bench: Bench) -> list[Row]:
         for start in (0, 1_000_000, 1_000_000_000):
             stream = batches({"real": images}, batch=64, start=start, seed=0, flip=True, workers=0)
             with closing(stream):
-                (first,) = take_turns({"first": lambda stream=stream: next(stream)}, 1)["first"]
-                later = spread(take_turns({"later": lambda stream=stream: next(stream)}, 10)["later"])
+                (first,) = take_turns({"first": partial(next, stream)}, 1)["first"]
+                later = spread(take_turns({"later": partial(next, stream)}, 10)["later"])
             rows.append(
                 {
                     "what": f"64 of {count:,} images, from position {start:,}",
@@ -210,13 +202,12 @@ def _with_rate(row: Row, images: int) -> Row:
     return row if kernel else row | {"images/s": images / row["seconds"]}
 
 
-SUITES: dict[str, Callable[[Bench], list[Row]]] = {
+SUITES: dict[Group, Callable[[Bench], list[Row]]] = {
     "memory": memory,
     "start-up": start_up,
-    "step": step,
+    "training": training,
     "sampling": sampling,
     "translation": translation,
-    "data": data,
     "growth": growth,
     "length": length,
 }

@@ -12,7 +12,7 @@ class InstanceNorm(nn.Module):
 
     def __init__(self, channels):
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.empty(channels)), nn.Parameter(torch.empty(channels))
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
 
     def forward(self, x):
         """Map n c h w to the same."""
@@ -118,27 +118,29 @@ class RMSprop:
 
 
 class Training:
-    """Both generators and both critics, starting from the weights of ours, given as modules by their names."""
+    """Both generators and both critics, by their names, with RMSProp."""
 
-    def __init__(self, generators, critics, config, channels_a, channels_b):
-        dtype = next(generators.parameters()).dtype
+    def __init__(self, config, channels_a, channels_b):
         self.config = config
         self.generators = nn.ModuleDict(
             {
                 "gen_ab": UNet(channels_a, channels_b, config.generator_width),
                 "gen_ba": UNet(channels_b, channels_a, config.generator_width),
             }
-        ).to(dtype)
+        )
         self.critics = nn.ModuleDict(
             {
                 "critic_a": Critic(channels_a, config.critic_width, config.size),
                 "critic_b": Critic(channels_b, config.critic_width, config.size),
             }
-        ).to(dtype)
-        self.generators.load_state_dict(generators.state_dict())
-        self.critics.load_state_dict(critics.state_dict())
+        )
         self.generator_optimizer = RMSprop(self.generators.parameters(), config.learning_rate)
         self.critic_optimizer = RMSprop(self.critics.parameters(), config.learning_rate)
+
+    def load(self, generators, critics):
+        """Take the weights of ours."""
+        self.generators.load_state_dict(generators.state_dict())
+        self.critics.load_state_dict(critics.state_dict())
 
     def critic_step(self, a, b, mix_a, mix_b):
         """Move both critics."""

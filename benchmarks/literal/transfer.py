@@ -27,7 +27,7 @@ class Norm(nn.Module):
         super().__init__()
         shape = (num_classes, channels) if num_classes else (1, channels)
         self.dims, self.num_classes = dims, num_classes
-        self.gain, self.bias = (nn.Parameter(torch.empty(shape).squeeze(0)) for _ in range(2))
+        self.gain, self.bias = (nn.Parameter(fill(shape).squeeze(0)) for fill in (torch.ones, torch.zeros))
 
     def forward(self, x, labels):
         """Map n c h w to the same."""
@@ -147,16 +147,12 @@ class Critic(nn.Module):
 
 
 class Training:
-    """Both networks with Adam, one parameter at a time, starting from the weights of ours."""
+    """Both networks with Adam, one parameter at a time."""
 
-    def __init__(self, generator, critic, config, size, width, channels, num_classes):
-        weights = {name: value for name, value in generator.state_dict().items() if "running" not in name}
-        dtype = next(iter(weights.values())).dtype
+    def __init__(self, config, size, width, channels, num_classes):
         self.config, self.num_classes = config, num_classes
-        self.generator = Generator(size, width, channels, num_classes).to(dtype)
-        self.generator.load_state_dict(weights)
-        self.critic = Critic(size, width, channels, num_classes).to(dtype)
-        self.critic.load_state_dict(critic.state_dict())
+        self.generator = Generator(size, width, channels, num_classes)
+        self.critic = Critic(size, width, channels, num_classes)
         self.generator_optimizer, self.critic_optimizer = (
             torch.optim.Adam(network.parameters(), rate, betas=(0.0, 0.9), foreach=False)
             for network, rate in (
@@ -164,6 +160,12 @@ class Training:
                 (self.critic, config.critic_learning_rate),
             )
         )
+
+    def load(self, generator, critic):
+        """Take the weights of ours; running statistics are ours alone."""
+        weights = {name: value for name, value in generator.state_dict().items() if "running" not in name}
+        self.generator.load_state_dict(weights)
+        self.critic.load_state_dict(critic.state_dict())
 
     def critic_step(self, real, labels, latents, fake_labels, mix):
         """Move the critic; `mix` has a number for each pair of images, or two where pairs are counted twice."""

@@ -59,7 +59,10 @@ def test_transfer(size, num_classes):
         for network, rate in ((generator, config.generator_learning_rate), (critic, config.critic_learning_rate))
     ]
     ours = TransferState(generator, critic, *adams)
-    literal = literal_transfer.Training(generator, critic, config, **shape)
+    literal = literal_transfer.Training(config, **shape)
+    literal.generator.double()
+    literal.critic.double()
+    literal.load(generator, critic)
     before = copied(generator), copied(critic)
 
     real, latents = images(3, size), torch.randn(2, BATCH, 128, dtype=torch.float64)
@@ -82,7 +85,10 @@ def test_dual():
     critics = torch.nn.ModuleDict({"critic_a": ours.critic_a, "critic_b": ours.critic_b}).double()
     randomise(generators)
     randomise(critics)
-    literal = literal_dual.Training(generators, critics, config, 3, 1)
+    literal = literal_dual.Training(config, 3, 1)
+    literal.generators.double()
+    literal.critics.double()
+    literal.load(generators, critics)
     before = copied(generators), copied(critics)
 
     a, b = images(3, 256), images(1, 256)

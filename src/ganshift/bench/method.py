@@ -114,8 +114,9 @@ def measure(actions: Mapping[str, Action], rounds: int, with_peak: bool = True) 
     has the share of the best of them, median against median.
     """
     kernels = peak_kernels() if with_peak else {}
-    work = {name: work_of(action) for name, action in (actions | kernels).items()}
-    timings = {name: spread(values) for name, values in take_turns(actions | kernels, rounds).items()}
+    everything = {**actions, **kernels}
+    work = {name: work_of(action) for name, action in everything.items()}
+    timings = {name: spread(values) for name, values in take_turns(everything, rounds).items()}
     rates = {name: work[name].flops / timings[name].median for name in timings}
     peak = max((rates[name] for name in kernels), default=0.0)
     rows = []

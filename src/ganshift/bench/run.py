@@ -1,6 +1,7 @@
 """`ganshift bench`: measure some groups and show them, as tables or as JSON."""
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,9 @@ from . import Group
 from .cases import write_pictures
 from .method import Row, machine
 from .suites import SUITES, Bench
+
+TABLE_WIDTH = 150
+"""Columns of text that the widest table needs; where there are fewer, it is better wrapped by the terminal than cut."""
 
 
 def run_bench(only: Sequence[Group] = (), quick: bool = False, as_json: bool = False) -> None:
@@ -36,7 +40,7 @@ def show(results: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(results, indent=2) + "\n")
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=max(shutil.get_terminal_size().columns, TABLE_WIDTH))
     for group, rows in results["groups"].items():
         console.print(_table(group, rows))
     console.print({name: value for name, value in results.items() if name != "groups"})
@@ -47,7 +51,7 @@ def _table(title: str, rows: Sequence[Row]) -> Table:
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = Table(title=title, title_justify="left")
     for name in names:
-        table.add_column(name, justify="left" if name == "what" else "right")
+        table.add_column(name, justify="left" if name == "what" else "right", no_wrap=name == "what")
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in names))
     return table

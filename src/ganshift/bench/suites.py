@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from ..transfer.config import TransferConfig
 from ..translation import translate_files
 from . import Group
 from . import memory as memory_room
-from .cases import CASES, iteration, new_job, varied
+from .cases import CASES, FILE_SIZE, iteration, new_job
 from .memory import peak_megabytes
 from .method import Action, Row, measure, spread, take_turns
 
@@ -38,7 +39,7 @@ class Bench:
         """Rounds of what takes seconds."""
         return 2 if self.quick else 3
 
-    def job(self, name: str, **more: object) -> Job:
+    def job(self, name: str, **more: Any) -> Job:
         """A published run, or its quick version."""
         return new_job(CASES[name].config(self.folder, self.quick, **more))
 
@@ -110,16 +111,15 @@ def sampling(bench: Bench) -> list[Row]:
 
 
 def translation(bench: Bench) -> list[Row]:
-    """Images of a 256-pixel translator: the forward pass alone, and a folder of files of that size to files."""
+    """Files of 320 pixels by a 256-pixel translator: the forward passes alone, and the folder to files."""
     description = bench.job("dual256").description
     model = Translator(description["gen_ab"], description["gen_ba"])
-    size = description["size"]
-    images = torch.rand(1, 3, size, size) * 2 - 1
+    images = torch.rand(1, 3, FILE_SIZE, FILE_SIZE) * 2 - 1
     with TemporaryDirectory() as scratch:
         files = sorted((bench.folder / "domains" / "train" / "A").iterdir())
         rows = measure(
             {
-                "dual256, forward pass": lambda: [model.translate(images) for _ in files],
+                "dual256, forward passes": lambda: [model.translate(images) for _ in files],
                 "dual256, a folder of files": lambda: translate_files(model, files, "b", Path(scratch)),
             },
             bench.rounds,
@@ -129,11 +129,8 @@ def translation(bench: Bench) -> list[Row]:
 
 def growth(bench: Bench) -> list[Row]:
     """How an iteration of one critic step and one of the generator grows with width, size and batch."""
-    small = {"quick": False, "generator_width": 16, "critic_width": 16}
-    starts = {
-        "transfer32": CASES["transfer32"].config(bench.folder, **small, batch=8, critic_steps=1),
-        "dual256": CASES["dual256"].config(bench.folder, **small),
-    }
+    small = {"generator_width": 16, "critic_width": 16}
+    starts: dict[str, dict[str, int]] = {"transfer32": {**small, "batch": 8, "critic_steps": 1}, "dual256": small}
     doublings: dict[tuple[str, str], Sequence[int]] = {
         ("transfer32", "width"): (16, 32, 64),
         ("transfer32", "size"): (32, 64, 128),
@@ -145,10 +142,12 @@ def growth(bench: Bench) -> list[Row]:
     rows = []
     for (case, setting), values in doublings.items():
         values = values[:2] if bench.quick else values
-        configs = {f"{case}, {setting} {value}": varied(starts[case], setting, value) for value in values}
-        found = measure(
-            {name: iteration(new_job(config)) for name, config in configs.items()}, bench.rounds, with_peak=False
-        )
+        names = ("generator_width", "critic_width") if setting == "width" else (setting,)
+        jobs = {
+            f"{case}, {setting} {value}": bench.job(case, **starts[case] | dict.fromkeys(names, value))
+            for value in values
+        }
+        found = measure({name: iteration(job) for name, job in jobs.items()}, bench.rounds, with_peak=False)
         for before, row in zip([None, *found], found, strict=False):
             if before:
                 row["times the time"] = row["seconds"] / before["seconds"]

@@ -92,10 +92,10 @@ def take_turns(
 
 def peak_kernels() -> dict[str, Action]:
     """Large matrix products and convolutions, the best of which stands for what the machine can do."""
-    square = torch.randn(2048, 2048)
+    square = torch.randn(1536, 1536)
     product = torch.empty_like(square)
-    kernels: dict[str, Action] = {"matmul 2048": lambda: torch.mm(square, square, out=product)}
-    for images, channels, size in ((32, 128, 32), (8, 512, 16)):
+    kernels: dict[str, Action] = {"matmul 1536": lambda: torch.mm(square, square, out=product)}
+    for images, channels, size in ((16, 128, 32), (4, 512, 16)):
         for layout, memory in (("nchw", torch.contiguous_format), ("nhwc", torch.channels_last)):
             maps = torch.randn(images, channels, size, size).contiguous(memory_format=memory)
             weight = torch.randn(channels, channels, 3, 3).contiguous(memory_format=memory)

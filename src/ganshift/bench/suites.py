@@ -105,7 +105,7 @@ def sampling(bench: Bench) -> list[Row]:
             "transfer32, forward pass": lambda: model.generate(latents, labels),
             "transfer32, Generator.sample": lambda: model.sample(latents),
         },
-        3 * bench.rounds,
+        bench.rounds,
     )
     return [_with_rate(row, SAMPLING_BATCH) for row in rows]
 
@@ -129,14 +129,18 @@ def translation(bench: Bench) -> list[Row]:
 
 def growth(bench: Bench) -> list[Row]:
     """How an iteration of one critic step and one of the generator grows with width, size and batch."""
-    small = {"generator_width": 16, "critic_width": 16}
-    starts: dict[str, dict[str, int]] = {"transfer32": {**small, "batch": 8, "critic_steps": 1}, "dual256": small}
+    width, size = (8, 64) if bench.quick else (16, 128)
+    small = {"generator_width": width, "critic_width": width}
+    starts: dict[str, dict[str, int]] = {
+        "transfer32": {**small, "batch": 8, "critic_steps": 1},
+        "dual256": {**small, "size": size},
+    }
     doublings: dict[tuple[str, str], Sequence[int]] = {
-        ("transfer32", "width"): (16, 32, 64),
+        ("transfer32", "width"): (width, 2 * width, 4 * width),
         ("transfer32", "size"): (32, 64, 128),
         ("transfer32", "batch"): (8, 16, 32),
-        ("dual256", "width"): (16, 32, 64),
-        ("dual256", "size"): (128, 256, 512),
+        ("dual256", "width"): (width, 2 * width, 4 * width),
+        ("dual256", "size"): (size, 2 * size, 4 * size),
         ("dual256", "batch"): (1, 2, 4),
     }
     rows = []
@@ -144,7 +148,9 @@ def growth(bench: Bench) -> list[Row]:
         values = values[:2] if bench.quick else values
         names = ("generator_width", "critic_width") if setting == "width" else (setting,)
         jobs = {
-            f"{case}, {setting} {value}": bench.job(case, **starts[case] | dict.fromkeys(names, value))
+            f"{case.removesuffix('32').removesuffix('256')}, {setting} {value}": bench.job(
+                case, **starts[case] | dict.fromkeys(names, value)
+            )
             for value in values
         }
         found = measure({name: iteration(job) for name, job in jobs.items()}, bench.rounds, with_peak=False)

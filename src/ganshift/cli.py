@@ -280,7 +280,7 @@ def bench(arguments: Sequence[str]) -> int:
         only: tuple[Group, ...] = ()
         """Groups to measure; all if left out."""
         quick: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Small networks and few rounds: a minute instead of ten. Shares of the peak are lower in small networks."""
+        """Small networks and few rounds, in a fraction of the time; small networks reach less of the peak."""
         json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Write JSON instead of tables."""
 

@@ -33,7 +33,7 @@ class Case:
 
     def config(self, folder: Path, quick: bool, **more: Any) -> TransferConfig | DualConfig:
         """The run on the pictures that `write_pictures` puts below a folder."""
-        settings = self.settings | (self.quick if quick else {}) | more
+        settings = {**self.settings, **(self.quick if quick else {}), **more}
         if self.method == "transfer":
             return TransferConfig(**settings, data=folder / "classes", out=folder / "out", device="cpu")
         return DualConfig(**settings, data=folder / "domains", out=folder / "out", device="cpu")

@@ -68,6 +68,10 @@ class Spread:
     quartiles: tuple[float, float]
     rounds: int
 
+    def row(self, what: str) -> Row:
+        """The same as figures of what was timed."""
+        return {"what": what, "seconds": self.median, "quartiles": list(self.quartiles), "rounds": self.rounds}
+
 
 def spread(seconds: Sequence[float]) -> Spread:
     """Sum up the rounds of one action; a single one is its own median and quartiles."""
@@ -121,12 +125,7 @@ def measure(actions: Mapping[str, Action], rounds: int, with_peak: bool = True) 
     peak = max((rates[name] for name in kernels), default=0.0)
     rows = []
     for name, timing in timings.items():
-        row: Row = {
-            "what": name,
-            "seconds": timing.median,
-            "quartiles": list(timing.quartiles),
-            "rounds": timing.rounds,
-        }
+        row = timing.row(name)
         if flops := work[name].flops:
             row |= {"GFLOP": flops / 1e9, "kernel calls": work[name].kernel_calls, "GFLOP/s": rates[name] / 1e9}
         if flops and peak:

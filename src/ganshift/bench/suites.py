@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +19,7 @@ from ..data.datasets import open_array
 from ..data.sampling import batches
 from ..models import SAMPLING_BATCH, Generator, Translator, draw_latents
 from ..runtime.loop import Job, fit
-from ..transfer.config import TransferConfig
+from ..tensors import Terms
 from ..translation import translate_files
 from . import Group
 from . import memory as memory_room
@@ -172,34 +173,27 @@ def length(bench: Bench) -> list[Row]:
             with closing(stream):
                 (first,) = take_turns({"first": partial(next, stream)}, 1)["first"]
                 later = spread(take_turns({"later": partial(next, stream)}, 10)["later"])
-            rows.append(
-                {
-                    "what": f"64 of {count:,} images, from position {start:,}",
-                    "seconds": later.median,
-                    "quartiles": list(later.quartiles),
-                    "rounds": later.rounds,
-                    "first batch, seconds": first,
-                }
-            )
-    return rows + [_loop(bench, iterations) for iterations in ((100, 1_000) if bench.quick else (500, 5_000))]
+            row = later.row(f"64 of {count:,} images, from position {start:,}")
+            rows.append(row | {"first batch, seconds": first})
+    return rows + _loop(bench, 300 if bench.quick else 5_000)
 
 
-def _loop(bench: Bench, iterations: int) -> Row:
-    """Seconds per iteration of the loop itself, with a line of the log each, around a run that computes nothing."""
-    with TemporaryDirectory() as scratch:
-        config = CASES["transfer32"].config(bench.folder, quick=True, generator_width=1, critic_width=1, batch=1)
-        assert isinstance(config, TransferConfig)
-        config = replace(config, out=Path(scratch) / "out", iterations=iterations, log_every=1, critic_steps=1)
-        config = replace(config, sample_every=iterations, checkpoint_every=iterations)
-        nothing = {"nothing": torch.zeros(())}
-        job = replace(new_job(config), iterate=lambda batch, seen, budget: nothing)
-        started = time.perf_counter()
-        fit(config, job)
-        return {
-            "what": f"the loop itself, a run of {iterations:,} iterations",
-            "seconds": (time.perf_counter() - started) / iterations,
-            "rounds": 1,
-        }
+def _loop(bench: Bench, iterations: int) -> list[Row]:
+    """What the loop adds to an iteration, with a line of the log each, around a run that computes nothing."""
+    times: list[float] = []
+
+    def iterate(batch: Any, seen: int, budget: int) -> Terms:
+        times.append(time.perf_counter())
+        return {"nothing": torch.zeros(())}
+
+    rare = dict.fromkeys(("iterations", "sample_every", "checkpoint_every"), iterations)
+    config = CASES["transfer32"].config(bench.folder, quick=True, batch=1, critic_steps=1, log_every=1, **rare)
+    fit(config, replace(new_job(config), iterate=iterate))
+    seconds = [later - earlier for earlier, later in pairwise(times)]
+    return [
+        spread(seconds[:100]).row("the loop itself, the first 100 iterations"),
+        spread(seconds[-100:]).row(f"the loop itself, the last 100 of {iterations:,} iterations"),
+    ]
 
 
 def _with_rate(row: Row, images: int) -> Row:

@@ -11,7 +11,7 @@ help:
 	@echo "make test    run the whole test suite"
 	@echo "make lint    check formatting, style and types"
 	@echo "make format  put the code in the shape that lint wants"
-	@echo "make bench   time a training iteration of both methods"
+	@echo "make bench   time and weigh training iterations beside the literal baseline"
 	@echo "make clean   remove $(VENV) and the tools' caches, not your runs"
 
 setup: $(VENV)/.installed
@@ -38,7 +38,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 bench: setup
-	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python -m benchmarks.compare
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,6 +19,7 @@ LAYERS = [
     {"transfer", "dual"},
     {"models"},
     {"moving", "output", "translation", "report", "demo", "import_tf"},
+    {"bench"},
     {"cli"},
     {"__main__"},
 ]

@@ -31,6 +31,7 @@ ganshift moves GANs and images between domains.
   generate    draw images from a transfer run
   translate   translate images with a dual run
   import-tf   turn a published TensorFlow checkpoint into a run
+  bench       measure what everything costs on this machine
 
   ganshift transfer --data my-images/ --preset small --out runs/mine
   ganshift generate runs/mine -n 64 -o sheet.png
@@ -263,6 +264,33 @@ def import_tf(arguments: Sequence[str]) -> int:
     return 0
 
 
+def bench(arguments: Sequence[str]) -> int:
+    """Measure what everything costs on this machine."""
+    import tyro
+
+    from .bench import Group
+
+    @dataclass(frozen=True, kw_only=True)
+    class Bench:
+        """Measure what training, sampling, translation, data and start-up cost on this machine's CPU, against its peak.
+
+        What the figures mean is said in docs/performance.md.
+        """
+
+        only: tuple[Group, ...] = ()
+        """Groups to measure; all if left out."""
+        quick: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Small networks and few rounds, in a fraction of the time; small networks reach less of the peak."""
+        json: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Write JSON instead of tables."""
+
+    options = tyro.cli(Bench, prog="ganshift bench", args=arguments)
+    from .bench.run import run_bench
+
+    run_bench(options.only, options.quick, options.json)
+    return 0
+
+
 def parse_run(
     config_class: type[Config], presets: dict[str, dict[str, Any]], default_preset: str, arguments: Sequence[str]
 ) -> tuple[Config, bool]:
@@ -347,4 +375,5 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "generate": generate,
     "translate": translate,
     "import-tf": import_tf,
+    "bench": bench,
 }

@@ -1,0 +1,213 @@
+"""What `ganshift bench` measures, one function a group; each gives rows of named figures."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data.datasets import open_array
+from ..data.sampling import batches
+from ..models import SAMPLING_BATCH, Generator, Translator, draw_latents
+from ..runtime.loop import Job, fit
+from ..tensors import Terms
+from ..translation import translate_files
+from . import Group
+from . import memory as memory_room
+from .cases import CASES, FILE_SIZE, iteration, new_job
+from .memory import peak_megabytes
+from .method import Action, Row, measure, spread, take_turns
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the pictures are, and how long to measure."""
+
+    folder: Path
+    quick: bool
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of what takes seconds."""
+        return 2 if self.quick else 3
+
+    def job(self, name: str, **more: Any) -> Job:
+        """A published run, or its quick version."""
+        return new_job(CASES[name].config(self.folder, self.quick, **more))
+
+
+def memory(bench: Bench) -> list[Row]:
+    """Peak memory of training, each case in its own process."""
+    quick = ["--quick"] if bench.quick else []
+    return [
+        {
+            "what": f"{name}, training",
+            "megabytes": peak_megabytes(memory_room.__name__, name, str(bench.folder), *quick),
+        }
+        for name in CASES
+    ]
+
+
+def start_up(bench: Bench) -> list[Row]:
+    """Whole commands, from the shell's point of view."""
+    data = str(bench.folder / "classes")
+    commands: dict[str, list[str]] = {
+        "ganshift --help": ["--help"],
+        "ganshift transfer --help": ["transfer", "--help"],
+        "ganshift transfer, tiny, one iteration": ["transfer", "--preset", "tiny", "--data", data],
+        "ganshift dual, tiny, one iteration": ["dual", "--preset", "tiny", "--a", data, "--b", data],
+    }
+    with TemporaryDirectory() as scratch:
+
+        def run(name: str) -> Callable[[], object]:
+            def once() -> None:
+                training = ["--iterations", "1", "--out", f"{scratch}/{time.monotonic_ns()}"]
+                arguments = commands[name] + (training if "--help" not in commands[name] else [])
+                subprocess.run([sys.executable, "-m", "ganshift", *arguments], check=True, capture_output=True)
+
+            return once
+
+        return measure({name: run(name) for name in commands}, bench.rounds, with_peak=False)
+
+
+def training(bench: Bench) -> list[Row]:
+    """Iterations of the published runs, and the batches that feed them: in memory, and decoded in this process."""
+    iterations: dict[str, Action] = {}
+    feeding: dict[str, Action] = {}
+    for name in CASES:
+        jobs = {"in memory": bench.job(name), "from files": bench.job(name, memory_budget=1e-6, workers=0)}
+        iterations[f"{name}, iteration"] = iteration(jobs["in memory"])
+        for where, job in jobs.items():
+            feeding[f"{name}, batch {where}"] = partial(next, job.batches(0))
+    rows = measure(iterations | feeding, bench.rounds)
+    seconds = {row["what"]: row["seconds"] for row in rows}
+    for row in rows:
+        if row["what"] in feeding:
+            fed = row["what"].split(", ")[0] + ", iteration"
+            row["times faster than the iteration"] = seconds[fed] / row["seconds"]
+    return rows
+
+
+def sampling(bench: Bench) -> list[Row]:
+    """Images of a 32-pixel generator: the forward pass alone, and pictures in memory."""
+    model = Generator(bench.job("transfer32").description["generator"], [str(label) for label in range(10)])
+    latents, labels = draw_latents(SAMPLING_BATCH, seed=0), torch.arange(SAMPLING_BATCH) % 10
+    rows = measure(
+        {
+            "transfer32, forward pass": lambda: model.generate(latents, labels),
+            "transfer32, Generator.sample": lambda: model.sample(latents),
+        },
+        bench.rounds,
+    )
+    return [_with_rate(row, SAMPLING_BATCH) for row in rows]
+
+
+def translation(bench: Bench) -> list[Row]:
+    """Files of 320 pixels by a 256-pixel translator: the forward passes alone, and the folder to files."""
+    description = bench.job("dual256").description
+    model = Translator(description["gen_ab"], description["gen_ba"])
+    images = torch.rand(1, 3, FILE_SIZE, FILE_SIZE) * 2 - 1
+    with TemporaryDirectory() as scratch:
+        files = sorted((bench.folder / "domains" / "train" / "A").iterdir())
+        rows = measure(
+            {
+                "dual256, forward passes": lambda: [model.translate(images) for _ in files],
+                "dual256, a folder of files": lambda: translate_files(model, files, "b", Path(scratch)),
+            },
+            bench.rounds,
+        )
+    return [_with_rate(row, len(files)) for row in rows]
+
+
+def growth(bench: Bench) -> list[Row]:
+    """How an iteration of one critic step and one of the generator grows with width, size and batch."""
+    width, size = (8, 64) if bench.quick else (16, 128)
+    small = {"generator_width": width, "critic_width": width}
+    starts: dict[str, dict[str, int]] = {
+        "transfer32": {**small, "batch": 8, "critic_steps": 1},
+        "dual256": {**small, "size": size},
+    }
+    doublings: dict[tuple[str, str], Sequence[int]] = {
+        ("transfer32", "width"): (width, 2 * width, 4 * width),
+        ("transfer32", "size"): (32, 64, 128),
+        ("transfer32", "batch"): (8, 16, 32),
+        ("dual256", "width"): (width, 2 * width, 4 * width),
+        ("dual256", "size"): (size, 2 * size, 4 * size),
+        ("dual256", "batch"): (1, 2, 4),
+    }
+    rows = []
+    for (case, setting), values in doublings.items():
+        values = values[:2] if bench.quick else values
+        names = ("generator_width", "critic_width") if setting == "width" else (setting,)
+        jobs = {
+            f"{case.removesuffix('32').removesuffix('256')}, {setting} {value}": bench.job(
+                case, **starts[case] | dict.fromkeys(names, value)
+            )
+            for value in values
+        }
+        found = measure({name: iteration(job) for name, job in jobs.items()}, bench.rounds, with_peak=False)
+        for before, row in zip([None, *found], found, strict=False):
+            if before:
+                row["times the time"] = row["seconds"] / before["seconds"]
+                row["times the FLOP"] = row["GFLOP"] / before["GFLOP"]
+        rows += found
+    return rows
+
+
+def length(bench: Bench) -> list[Row]:
+    """What could grow with the images of a set, or with the length of a run, and must not."""
+    rows = []
+    for count in (1_000, 10_000) if bench.quick else (1_000, 10_000, 100_000):
+        images = open_array(np.zeros((count, 1, 32, 32), dtype=np.uint8))
+        for start in (0, 1_000_000, 1_000_000_000):
+            stream = batches({"real": images}, batch=64, start=start, seed=0, flip=True, workers=0)
+            with closing(stream):
+                (first,) = take_turns({"first": partial(next, stream)}, 1)["first"]
+                later = spread(take_turns({"later": partial(next, stream)}, 10)["later"])
+            row = later.row(f"64 of {count:,} images, from position {start:,}")
+            rows.append(row | {"first batch, seconds": first})
+    return rows + _loop(bench, 300 if bench.quick else 5_000)
+
+
+def _loop(bench: Bench, iterations: int) -> list[Row]:
+    """What the loop adds to an iteration, with a line of the log each, around a run that computes nothing."""
+    times: list[float] = []
+
+    def iterate(batch: Any, seen: int, budget: int) -> Terms:
+        times.append(time.perf_counter())
+        return {"nothing": torch.zeros(())}
+
+    rare = dict.fromkeys(("iterations", "sample_every", "checkpoint_every"), iterations)
+    config = CASES["transfer32"].config(bench.folder, quick=True, batch=1, critic_steps=1, log_every=1, **rare)
+    fit(config, replace(new_job(config), iterate=iterate))
+    seconds = [later - earlier for earlier, later in pairwise(times)]
+    return [
+        spread(seconds[:100]).row("the loop itself, the first 100 iterations"),
+        spread(seconds[-100:]).row(f"the loop itself, the last 100 of {iterations:,} iterations"),
+    ]
+
+
+def _with_rate(row: Row, images: int) -> Row:
+    kernel = row["what"].startswith(("matmul", "conv"))
+    return row if kernel else row | {"images/s": images / row["seconds"]}
+
+
+SUITES: dict[Group, Callable[[Bench], list[Row]]] = {
+    "memory": memory,
+    "start-up": start_up,
+    "training": training,
+    "sampling": sampling,
+    "translation": translation,
+    "growth": growth,
+    "length": length,
+}
+"""Groups of `ganshift bench`, by name."""

@@ -1,0 +1,117 @@
+"""A guard against slower steps that no clock is needed for: what a step computes, counted.
+
+Each count is exact for the torch it was taken with. A change that lowers one, or must raise it, puts the table that
+the failing test prints in the place of this one, and says in CHANGELOG.md or docs/performance.md what changed.
+"""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ganshift.bench.method import work_of
+from ganshift.dual import step as dual
+from ganshift.dual.config import DualConfig
+from ganshift.dual.train import new_state
+from ganshift.transfer import step as transfer
+from ganshift.transfer.config import TransferConfig
+from ganshift.transfer.networks import ResNetCritic, ResNetGenerator
+
+BATCH, CLASSES = 2, 3
+COUNTS = {
+    "transfer 32, critic step": (66_065_152, 709),
+    "transfer 32, generator step": (31_731_968, 609),
+    "transfer 64, critic step": (1_412_399_104, 1_730),
+    "transfer 64, generator step": (546_996_224, 768),
+    "dual wgan-gp, critic step": (52_421_632, 1_217),
+    "dual wgan-gp, generator step": (73_304_064, 679),
+    "dual wgan, critic step": (30_201_856, 261),
+    "dual wgan, generator step": (73_304_064, 679),
+}
+"""FLOP and kernel calls of the second of two steps, when the optimisers have their states."""
+
+
+def transfer_steps(size):
+    """A conditional run of width 8, all pairs penalised at one mixture."""
+    config = TransferConfig(data=Path("x"), out=Path("x"), images=1)
+    generator = ResNetGenerator(size=size, width=8, num_classes=CLASSES)
+    critic = ResNetCritic(size=size, width=8, num_classes=CLASSES, norm=size == 64, class_head=True)
+    adams = [torch.optim.Adam(network.parameters(), 1e-3, (0.0, 0.9)) for network in (generator, critic)]
+    state = transfer.TransferState(generator, critic, *adams)
+    real, latents, labels = torch.rand(BATCH, 3, size, size), torch.randn(BATCH, 128), torch.arange(BATCH)
+    return {
+        "critic": lambda: transfer.critic_step(state, real, labels, latents, labels, torch.rand(BATCH), config),
+        "generator": lambda: transfer.generator_step(state, latents, labels, config),
+    }
+
+
+def dual_steps(loss):
+    """A run of width 4 at 64 pixels."""
+    config = DualConfig(data=Path("x"), out=Path("x"), images=1, size=64, generator_width=4, critic_width=4, loss=loss)
+    state = new_state(config, 3, 1)
+    a, b = torch.rand(BATCH, 3, 64, 64), torch.rand(BATCH, 1, 64, 64)
+    return {
+        "critic": lambda: dual.critic_step(state, a, b, config),
+        "generator": lambda: dual.generator_step(state, a, b, config),
+    }
+
+
+def counted():
+    torch.manual_seed(0)
+    runs = {
+        "transfer 32": transfer_steps(32),
+        "transfer 64": transfer_steps(64),
+        "dual wgan-gp": dual_steps("wgan-gp"),
+        "dual wgan": dual_steps("wgan"),
+    }
+    found = {}
+    for name, steps in runs.items():
+        for network, step in steps.items():
+            step()
+            work = work_of(step)
+            found[f"{name}, {network} step"] = (work.flops, work.kernel_calls)
+    return found
+
+
+def test_steps_compute_what_they_did():
+    found = counted()
+    table = "\n".join(f'    "{name}": ({flops:_}, {calls:_}),' for name, (flops, calls) in found.items())
+    assert found == COUNTS, f"the table is now\n{table}"
+
+
+def test_flops_of_a_convolution_and_its_derivatives():
+    """One unit is the forward pass: n h w c_out, times c_in k k multiplications and as many additions."""
+    images, weight = torch.randn(2, 3, 8, 8, requires_grad=True), torch.randn(5, 3, 3, 3, requires_grad=True)
+    unit = 2 * 8 * 8 * 5 * (3 * 3 * 3) * 2
+
+    def penalty():
+        (slopes,) = torch.autograd.grad(forward().square().sum(), images, create_graph=True)
+        slopes.square().sum().backward()
+
+    def forward():
+        return F.conv2d(images, weight, padding=1)
+
+    assert work_of(forward).flops == unit
+    assert work_of(lambda: forward().sum().backward()).flops == 3 * unit  # and towards images and weight
+    # The slope; its derivative towards what came down and towards the weight; of what came up, the two of before.
+    assert work_of(penalty).flops == (1 + 1 + 2 + 2) * unit
+
+
+def test_flops_of_other_layers():
+    """A transposed convolution spreads each of its input's pixels; without a gradient of the input, half is left."""
+    maps, weight = torch.randn(1, 3, 4, 4), torch.randn(3, 5, 3, 3, requires_grad=True)
+    unit = 4 * 4 * 3 * (5 * 3 * 3) * 2
+    assert work_of(lambda: F.conv_transpose2d(maps, weight, stride=2).sum().backward()).flops == 2 * unit
+    linear = nn.Linear(7, 5)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            work = work_of(lambda: linear(torch.ones(2, 7)).view(5, 2))
+        assert work.flops == 2 * 7 * 5 * 2
+        assert work.kernel_calls == 2  # ones and addmm; transposing and viewing compute nothing
+
+
+@pytest.mark.parametrize("out", [None, torch.empty(8, 7)])
+def test_flops_of_a_matrix_product(out):
+    assert work_of(lambda: torch.mm(torch.ones(8, 9), torch.ones(9, 7), out=out)).flops == 8 * 9 * 7 * 2

@@ -14,6 +14,7 @@ ROOT = Path(ganshift.__file__).parent
 LAYERS = [
     {"errors"},
     {"tensors"},
+    {"convolution"},
     {"losses", "layers", "latents", "data", "runtime"},
     {"transfer", "dual"},
     {"models"},

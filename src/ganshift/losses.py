@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from .convolution import input_gradients_only
 from .tensors import Images, Scalar
 
 
@@ -52,7 +53,9 @@ def gradient_penalty(
     if mix is None:
         mix = torch.rand(len(real), device=real.device, dtype=real.dtype)
     between = torch.lerp(real.detach(), fake.detach(), mix.view(-1, 1, 1, 1)).requires_grad_()
-    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    scores = critic(between)
+    with input_gradients_only():
+        (slope,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
     norm = (slope.flatten(1).square().sum(dim=1) + slope_epsilon).sqrt()
     return (norm - 1).square().mean()
 

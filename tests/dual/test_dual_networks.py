@@ -45,6 +45,54 @@ def test_up_conv_is_the_adjoint(size, kernel):
     torch.testing.assert_close((down(x) * y).sum(), (x * up(y, size)).sum())
 
 
+def _plain_down(conv, images):
+    """A halving by torch's convolution, and nothing else."""
+    (top, bottom), (left, right) = (same_padding(side, conv.weight.shape[-1]) for side in images.shape[2:])
+    return F.conv2d(F.pad(images, (left, right, top, bottom)), conv.weight, conv.bias, stride=2)
+
+
+def _plain_up(conv, images):
+    """A doubling to even sides by torch's transposed convolution, and nothing else."""
+    height, width = (2 * side for side in images.shape[2:])
+    top, left = (same_padding(side, conv.weight.shape[-1])[0] for side in (height, width))
+    full = F.conv_transpose2d(images, conv.weight, conv.bias, stride=2)
+    return full[:, :, top : top + height, left : left + width]
+
+
+def _doubled(conv, images):
+    return conv(images, tuple(2 * side for side in images.shape[2:]))
+
+
+LAYERS = [
+    (DownConv(3, 5), DownConv.__call__, _plain_down),
+    (DownConv(3, 5, 5, bias=False), DownConv.__call__, _plain_down),
+    (UpConv(3, 5), _doubled, _plain_up),
+    (UpConv(3, 5, 5, bias=False), _doubled, _plain_up),
+    (UpConv(3, 2, 5), _doubled, _plain_up),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [(2, 2), (3, 6), (16, 16), (17, 20)])  # few pixels and more, before and after
+@pytest.mark.parametrize(("conv", "ours", "plain"), LAYERS)
+def test_convs_are_torch_convolutions(conv, ours, plain, size, dtype):
+    """Outputs, gradients and second derivatives, as products of matrices and as convolutions."""
+    torch.manual_seed(0)
+    conv = conv.to(dtype)
+    images = torch.randn(2, 3, *size, dtype=dtype, requires_grad=True)
+    inputs = (images, *conv.parameters())
+    found = []
+    for layer in (ours, plain):
+        result = layer(conv, images)
+        cotangent = torch.linspace(-1, 1, result.numel(), dtype=dtype).view_as(result)
+        gradients = torch.autograd.grad(result.square() / 2, inputs, cotangent, create_graph=True)
+        second = torch.autograd.grad(sum(gradient.square().sum() for gradient in gradients), inputs)
+        found.append([result, *gradients, *second])
+    tolerance = {"rtol": 1e-9, "atol": 1e-9} if dtype == torch.float64 else {"rtol": 1e-3, "atol": 1e-3}
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected, **tolerance)
+
+
 def test_instance_norm():
     norm = InstanceNorm(3)
     images = 5 + 0.01 * torch.randn(2, 3, 6, 5)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ganshift.dual.config import PRESETS, DualConfig
-from ganshift.dual.step import clip_weights, critic_step, generator_step
+from ganshift.dual.step import clip_weights, critic_step, generator_step, training_step
 from ganshift.dual.train import new_state
 from ganshift.runtime.optim import NonFiniteLoss, TensorFlowRMSprop
 
@@ -115,6 +115,26 @@ def test_one_optimizer_for_both_critics_is_one_for_each():
     for name in NETWORKS:
         for ours, expected in zip(weights(apart)[name], weights(joint)[name], strict=True):
             torch.testing.assert_close(ours, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_an_iteration_is_its_steps(loss, dropout):
+    """Sharing fakes between the last critic step and the first generator step changes no bit."""
+    config = config_with(loss=loss, dropout=dropout)
+    pairs = [batch(), tuple(images.flip(3) for images in batch())]
+    together, apart = fresh(config), fresh(config)
+    torch.manual_seed(2)
+    terms = training_step(together, pairs, config)
+    torch.manual_seed(2)
+    expected = {}
+    for a, b in pairs:
+        expected |= critic_step(apart, a, b, config)
+    for _ in range(config.generator_steps):
+        expected |= generator_step(apart, *pairs[-1], config)
+    assert terms == expected
+    for name in NETWORKS:
+        assert all(map(torch.equal, weights(together)[name], weights(apart)[name]))
 
 
 @pytest.mark.parametrize("step", [critic_step, generator_step])

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ganshift.errors import UserError
-from ganshift.runtime.optim import NonFiniteLoss, TensorFlowRMSprop, descend, frozen
+from ganshift.runtime.optim import CACHED_NUMBERS, NonFiniteLoss, TensorFlowRMSprop, descend, frozen
 
 
 def by_hand(start, gradients, lr, decay, eps):
@@ -38,6 +38,20 @@ def test_rmsprop_starts_like_gradient_descent():
     parameter.grad = torch.full((1,), 1e-3)
     TensorFlowRMSprop([parameter], lr=1.0).step()
     torch.testing.assert_close(parameter.detach(), torch.tensor([-1e-3 / 0.9**0.5]))
+
+
+def test_rmsprop_moves_large_and_strided_parameters():
+    """More numbers than one pass takes, and a parameter that is not contiguous, move like any other."""
+    torch.manual_seed(0)
+    large = nn.Parameter(torch.randn(2, CACHED_NUMBERS // 2 + 3))
+    strided = nn.Parameter(torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last))
+    starts = [parameter.detach().clone() for parameter in (large, strided)]
+    for parameter in (large, strided):
+        parameter.grad = torch.randn(parameter.shape)
+    TensorFlowRMSprop([large, strided], lr=0.1).step()
+    for parameter, start in zip((large, strided), starts, strict=True):
+        expected = by_hand(start.numpy(), [parameter.grad.numpy()], 0.1, 0.9, 1e-10)
+        torch.testing.assert_close(parameter.detach().double(), torch.tensor(expected), rtol=1e-6, atol=1e-6)
 
 
 def test_rmsprop_leaves_parameters_without_gradient():
@@ -84,6 +98,7 @@ def test_descend_steps_down_the_sum():
     parameter.grad = torch.tensor(100.0)  # left over, to be dropped
     terms = descend(torch.optim.SGD([parameter], lr=0.1), {"square": parameter**2, "twice": 2 * parameter})
     torch.testing.assert_close(parameter.detach(), torch.tensor(3 - 0.1 * (2 * 3 + 2)))
+    assert parameter.grad is None
     assert {name: term.item() for name, term in terms.items()} == {"square": 9.0, "twice": 6.0}
     assert not any(term.requires_grad for term in terms.values())
 

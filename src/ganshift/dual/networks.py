@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from ..errors import UserError
 from ..tensors import Side, height_and_width
+from .products import product
 
 Maps = Float[Tensor, "n c h w"]
 Resized = Float[Tensor, "n d i j"]
@@ -29,6 +30,12 @@ Resized = Float[Tensor, "n d i j"]
 LEAK = 0.2
 NORM_EPSILON = 1e-6
 CRITIC_STAGES = 5
+FEW_PIXELS = 64
+"""Maps of at most so many pixels go through convolutions as one product of matrices, on the CPU: the weights are far
+more than the maps there, and a product reads them where they lie, while a convolution first copies them into an order
+of its own, forward and in both directions back."""
+FEW_CHANNELS = 4
+"""Doubling to at most so many channels is a product, too: the convolution's kernels count on multiples of 16."""
 LOST_PIXELS = 2
 """Maps of no more pixels than this have no instance norm, which would leave nothing of them, or signs only."""
 MAX_WIDENING = 8
@@ -59,9 +66,14 @@ class DownConv(nn.Module):
     def forward(self, maps: Maps) -> Resized:
         """Halve the maps."""
         kernel = self.weight.shape[-1]
+        height, width = (halved(side) for side in maps.shape[2:])
         (top, bottom), (left, right) = (same_padding(side, kernel) for side in maps.shape[2:])
         if (bottom, right) != (top, left):  # the symmetric part is left to the convolution, which does not copy
             maps = F.pad(maps, (0, right - left, 0, bottom - top))
+        if maps.device.type == "cpu" and height * width <= FEW_PIXELS:
+            patches = F.unfold(maps, kernel, padding=(top, left), stride=2)  # n c*k*k h*w, of the halved h and w
+            maps = _images(product(_rows(patches), self.weight.flatten(1).t()), len(maps)).unflatten(2, (height, width))
+            return maps if self.bias is None else maps + self.bias[:, None, None]
         return F.conv2d(maps, self.weight, self.bias, stride=2, padding=(top, left))
 
 
@@ -77,10 +89,29 @@ class UpConv(nn.Module):
     def forward(self, maps: Maps, side: tuple[int, int]) -> Resized:
         """Double the maps to exactly `side`, which is one of the two sizes that halve to theirs."""
         height, width = side
-        kernel = self.weight.shape[-1]
+        num_channels, kernel = self.weight.shape[1:3]
+        pixels = maps.shape[2:]
         top, left = same_padding(height, kernel)[0], same_padding(width, kernel)[0]
-        maps = F.conv_transpose2d(maps, self.weight, self.bias, stride=2, padding=(top, left))
+        if maps.device.type == "cpu" and (pixels.numel() <= FEW_PIXELS or num_channels <= FEW_CHANNELS):
+            patches = _images(product(_rows(maps.flatten(2)), self.weight.flatten(1)), len(maps))  # n c*k*k h*w
+            full = tuple(
+                2 * (count - 1) + kernel - 2 * before for count, before in zip(pixels, (top, left), strict=True)
+            )
+            maps = F.fold(patches, full, kernel, padding=(top, left), stride=2)
+            maps = maps if self.bias is None else maps + self.bias[:, None, None]
+        else:
+            maps = F.conv_transpose2d(maps, self.weight, self.bias, stride=2, padding=(top, left))
         return maps[:, :, :height, :width]  # the padding after the map, where it exceeds that before
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """One row per image and pixel: n c p -> n*p c."""
+    return maps.transpose(1, 2).flatten(0, 1)
+
+
+def _images(rows: Tensor, n: int) -> Tensor:
+    """Back from rows: n*p c -> n c p."""
+    return rows.unflatten(0, (n, -1)).transpose(1, 2)
 
 
 class InstanceNorm(nn.Module):

@@ -5,6 +5,7 @@ share an optimizer, and so do both generators: the losses of the two critics hav
 step on their sum is a step on each, and the published code, too, steps on the sums.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,8 @@ from .config import DualConfig
 ImagesA = Float[Tensor, "n a h w"]
 ImagesB = Float[Tensor, "n b h w"]
 """Domains may differ in channels, not in size; in [-1, 1] like all images."""
+Fakes = tuple[ImagesA, ImagesB]
+"""Translations into domain a and into domain b."""
 SLOPE_EPSILON = 1e-8
 """Added under the root of the critic's slope, as published."""
 
@@ -35,6 +38,29 @@ class DualState:
     critic_optimizer: torch.optim.Optimizer
 
 
+def training_step(state: DualState, pairs: Sequence[tuple[ImagesA, ImagesB]], config: DualConfig) -> Terms:
+    """One iteration: a critic step on each pair of batches, then the generator steps on the last pair, as published.
+
+    The generators stand still during critic steps, so that the last of them and the first generator step judge the very
+    same fakes; they are made once, unless dropout makes others each time.
+    """
+    *others, (a, b) = pairs
+    terms: Terms = {}
+    for pair in others:
+        terms |= critic_step(state, *pair, config)
+    fakes = None if config.drop_probability else translate(state, a, b)
+    terms |= critic_step(state, a, b, config, fakes=fakes)
+    terms |= generator_step(state, a, b, config, fakes)
+    for _ in range(config.generator_steps - 1):
+        terms |= generator_step(state, a, b, config)  # the generators have moved
+    return terms
+
+
+def translate(state: DualState, a: ImagesA, b: ImagesB) -> Fakes:
+    """What the generators make of a batch of each domain: images of domain a, then of domain b."""
+    return state.gen_ba(b), state.gen_ab(a)
+
+
 def critic_step(
     state: DualState,
     a: ImagesA,
@@ -42,13 +68,15 @@ def critic_step(
     config: DualConfig,
     mix_a: Float[Tensor, " n"] | None = None,
     mix_b: Float[Tensor, " n"] | None = None,
+    fakes: Fakes | None = None,
 ) -> Terms:
     """Move both critics once; generators stay put. Both batches have the same size.
 
     `mix_a` and `mix_b` say how much of the fake is in each image that the penalty is taken at; drawn by default.
+    `fakes` are the translations of this batch, if they have been made before.
     """
     with torch.no_grad():
-        fake_a, fake_b = state.gen_ba(b), state.gen_ab(a)
+        fake_a, fake_b = (fake.detach() for fake in fakes or translate(state, a, b))
     terms = {}
     for domain, critic, real, fake, mix in (
         ("a", state.critic_a, a, fake_a, mix_a),
@@ -66,11 +94,14 @@ def critic_step(
     return terms
 
 
-def generator_step(state: DualState, a: ImagesA, b: ImagesB, config: DualConfig) -> Terms:
-    """Move both generators once: fool the critic of the target domain and come back to the source image."""
+def generator_step(state: DualState, a: ImagesA, b: ImagesB, config: DualConfig, fakes: Fakes | None = None) -> Terms:
+    """Move both generators once: fool the critic of the target domain and come back to the source image.
+
+    `fakes` are the translations of this batch, with their graphs, if the generators have not moved since.
+    """
     distance = losses.l1 if config.reconstruction == "l1" else losses.l2
     with frozen(state.critic_a, state.critic_b):
-        fake_a, fake_b = state.gen_ba(b), state.gen_ab(a)
+        fake_a, fake_b = fakes or translate(state, a, b)
         terms = {
             "gen_ab/adversarial": generator_loss(state.critic_b(fake_b), config),
             "gen_ba/adversarial": generator_loss(state.critic_a(fake_a), config),

@@ -22,7 +22,7 @@ from ..runtime.weights import save_weights
 from ..tensors import Terms, from_uint8, sheet, to_colour
 from .config import DualConfig, with_tuples
 from .networks import Critic, UNet
-from .step import DualState, critic_step, generator_step
+from .step import DualState, training_step
 
 SHEET_ROWS = 6
 """Round trips per direction on a sample sheet."""
@@ -69,14 +69,8 @@ def new_job(config: DualConfig) -> Job:
         )
 
     def iterate(batch: dict[str, Batch], seen: int, budget: int) -> Terms:
-        terms: Terms = {}
-        pairs = zip(
-            *(from_uint8(batch[name].images.to(device)).split(config.batch) for name in ("a", "b")), strict=True
-        )
-        for a, b in pairs:
-            terms |= critic_step(state, a, b, config)
-        for _ in range(config.generator_steps):  # on the last pair, as published
-            terms |= generator_step(state, a, b, config)
+        images_a, images_b = (from_uint8(batch[name].images.to(device)).split(config.batch) for name in ("a", "b"))
+        terms = training_step(state, list(zip(images_a, images_b, strict=True)), config)
         ema.update(generators, seen + images_per_iteration, images_per_iteration)
         return terms
 

@@ -51,6 +51,8 @@ class RunConfig(ABC):
     """Everything random follows from this number: start weights, order of images, flips, latents."""
     device: str = "auto"
     """Where to compute: auto (an accelerator if there is one), cpu, cuda, cuda:1, npu, mps."""
+    fast: bool = False
+    """For accelerators: bfloat16 and TF32, channels-last, fused Adam, compiled generators. Rounds more."""
     log_every: int
     """Write a line to log.jsonl every so many images; its terms are means since the line before."""
     sample_every: int

@@ -25,6 +25,7 @@ from ..errors import UserError
 from ..tensors import Terms
 from . import checkpoint, run_folder
 from .config import RunConfig
+from .fast import begin_iteration, fast_arithmetic
 from .log import ProgressLine, RunLog, say
 from .optim import NonFiniteLoss
 
@@ -152,6 +153,7 @@ def _fit(config: RunConfig, job: Job) -> Outcome:
         closing(RunLog(config.out, seen)) as log,
         closing(job.batches(seen)) as batches,
         _own_randomness(job.device),
+        fast_arithmetic(job.device, config.fast),
         _stop_signals() as stop,
         ProgressLine(config.out.name, budget, seen) as progress,
     ):
@@ -161,6 +163,7 @@ def _fit(config: RunConfig, job: Job) -> Outcome:
             batch = next(batches)
             started = time.monotonic()
             torch.manual_seed(_seed_of(config.seed, seen))
+            begin_iteration(job.device, config.fast)
             try:
                 terms = job.iterate(batch, seen, budget)
             except NonFiniteLoss as error:

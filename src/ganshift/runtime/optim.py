@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..tensors import Terms
 
+CACHED_NUMBERS = 2**18
+"""Parameters that the CPU updates at a time: with gradients, slots and temporaries 4 MiB, which a cache holds."""
+
 
 class NonFiniteLoss(UserError):  # noqa: N818 - the name says what happened; that it is an error, the base class
     """A term of the loss is infinite or not a number; the networks are as they were before the step."""
@@ -48,18 +51,36 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
         for parameter in moving:
             if not self.state[parameter]:
                 self.state[parameter]["mean_square"] = torch.ones_like(parameter)
-        gradients: list[Tensor] = [parameter.grad for parameter in moving]  # type: ignore[misc]
-        mean_squares = [self.state[parameter]["mean_square"] for parameter in moving]
-        torch._foreach_mul_(mean_squares, decay)
-        torch._foreach_addcmul_(mean_squares, gradients, gradients, 1 - decay)
-        # The update is bound by memory traffic: this is its only temporary, everything else happens in place.
-        roots = torch._foreach_add(mean_squares, eps)
-        torch._foreach_sqrt_(roots)
-        torch._foreach_addcdiv_(moving, gradients, roots, -lr)
+        slots = [self.state[parameter]["mean_square"] for parameter in moving]
+        all_gradients: list[Tensor] = [parameter.grad for parameter in moving]  # type: ignore[misc]
+        for parameters, gradients, mean_squares in _passes([moving, all_gradients, slots]):
+            torch._foreach_mul_(mean_squares, decay)
+            torch._foreach_addcmul_(mean_squares, gradients, gradients, 1 - decay)
+            # This is the only temporary. On the CPU the reciprocal root is faster than a root and a division.
+            inverse_roots = torch._foreach_add(mean_squares, eps)
+            torch._foreach_rsqrt_(inverse_roots)
+            torch._foreach_addcmul_(parameters, gradients, inverse_roots, -lr)
+
+
+def _passes(columns: list[list[Tensor]]) -> Iterator[list[list[Tensor]]]:
+    """The same lists of tensors, in pieces that are updated one after the other; row i of all lists belongs together.
+
+    An accelerator takes all at once. On the CPU an update is bound by memory traffic, so that it goes through pieces
+    that stay in the cache from its first operation to its last.
+    """
+    if columns[0][0].device.type != "cpu":
+        yield columns
+        return
+    for tensors in zip(*columns, strict=True):
+        if all(tensor.is_contiguous() for tensor in tensors):
+            pieces = zip(*(tensor.view(-1).split(CACHED_NUMBERS) for tensor in tensors), strict=True)
+            yield from ([[piece] for piece in row] for row in pieces)
+        else:
+            yield [[tensor] for tensor in tensors]
 
 
 def descend(optimizer: torch.optim.Optimizer, terms: Terms) -> Terms:
-    """Take one step down the sum of the terms and return them detached.
+    """Take one step down the sum of the terms and return them detached; gradients are dropped before and after.
 
     Raises `NonFiniteLoss`, naming the terms at fault, before any parameter or optimiser state has changed.
     """
@@ -72,6 +93,7 @@ def descend(optimizer: torch.optim.Optimizer, terms: Terms) -> Terms:
         raise NonFiniteLoss(f"the loss must be finite, but {what}; nothing was updated")
     total.backward()
     optimizer.step()
+    optimizer.zero_grad(set_to_none=True)  # so that they take no memory while something else is trained
     return {name: term.detach() for name, term in terms.items()}
 
 

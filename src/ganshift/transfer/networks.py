@@ -11,7 +11,9 @@ from typing import Literal, TypeVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from ..convolution import Conv2d
 from ..errors import UserError
 from ..layers import BatchNorm, LayerNorm, NoNorm, downsample, upsample
 from ..tensors import Images, Labels, Latents, Scores
@@ -41,10 +43,10 @@ class ResidualBlock(nn.Module):
         c_between = c_out if resample == "up" else c_in
         self.resample = resample
         self.norm1 = make_norm(c_in)
-        self.conv1 = nn.Conv2d(c_in, c_between, 3, padding=1, bias=first_bias)
+        self.conv1 = Conv2d(c_in, c_between, 3, "up" if resample == "up" else None, bias=first_bias)
         self.norm2 = make_norm(c_between)
-        self.conv2 = nn.Conv2d(c_between, c_out, 3, padding=1)
-        self.shortcut = None if resample is None and c_in == c_out else nn.Conv2d(c_in, c_out, 1)
+        self.conv2 = Conv2d(c_between, c_out, 3, "down" if resample == "down" else None)
+        self.shortcut = None if resample is None and c_in == c_out else Conv2d(c_in, c_out, 1)
         for conv in (self.conv1, self.conv2):
             initialise(conv, gain=2)
         if self.shortcut:
@@ -54,12 +56,9 @@ class ResidualBlock(nn.Module):
         """Map n c h w to n c' h' w'."""
         short = downsample(x) if self.resample == "down" else x
         short = self.shortcut(short) if self.shortcut else short
-        x = self.norm1(x, labels).relu()
-        x = self.conv1(upsample(x) if self.resample == "up" else x)
+        x = self.conv1(self.norm1(x, labels).relu())
         x = self.conv2(self.norm2(x, labels).relu())
-        if self.resample == "up":
-            return upsample(short) + x
-        return short + (downsample(x) if self.resample == "down" else x)
+        return x + (upsample(short) if self.resample == "up" else short)
 
 
 class FirstBlock(nn.Module):
@@ -67,13 +66,13 @@ class FirstBlock(nn.Module):
 
     def __init__(self, channels: int, width: int):
         super().__init__()
-        self.conv1 = initialise(nn.Conv2d(channels, width, 3, padding=1), gain=2)
-        self.conv2 = initialise(nn.Conv2d(width, width, 3, padding=1), gain=2)
-        self.shortcut = initialise(nn.Conv2d(channels, width, 1))
+        self.conv1 = initialise(Conv2d(channels, width, 3), gain=2)
+        self.conv2 = initialise(Conv2d(width, width, 3, "down"), gain=2)
+        self.shortcut = initialise(Conv2d(channels, width, 1))
 
     def forward(self, x: Images, labels: Labels | None) -> Float[Tensor, "n c2 h2 w2"]:
         """Map n channels h w to n width h/2 w/2; the labels change nothing."""
-        return downsample(self.conv2(self.conv1(x).relu())) + self.shortcut(downsample(x))
+        return self.conv2(self.conv1(x).relu()) + self.shortcut(downsample(x))
 
 
 class ResNetGenerator(nn.Module):
@@ -100,7 +99,7 @@ class ResNetGenerator(nn.Module):
         )
         last = widths[-1]
         self.norm = BatchNorm(last) if norm and size == 32 else make_norm(last)
-        self.to_image = initialise(nn.Conv2d(last, channels, 3, padding=1), gain=1 if size == 32 else 2)
+        self.to_image = initialise(Conv2d(last, channels, 3), gain=1 if size == 32 else 2)
 
     def forward(self, latents: Latents, labels: Labels | None = None) -> Images:
         """Generate one image per latent; `labels` only for a conditional network."""
@@ -146,7 +145,7 @@ class ResNetCritic(nn.Module):
                 (width, width, None),
             ]
         else:
-            self.start = initialise(nn.Conv2d(channels, width, 3, padding=1))
+            self.start = initialise(Conv2d(channels, width, 3))
             steps = [(c_in, c_out, "down") for c_in, c_out in pairwise(_critic_widths(size, width))]
         self.size = size
         self.blocks = nn.ModuleList(
@@ -161,7 +160,7 @@ class ResNetCritic(nn.Module):
         x = self.start(images, labels) if self.size == 32 else self.start(images)
         for block in self.blocks:
             x = block(x, labels)
-        features = x.relu().mean(dim=(2, 3)) if self.size == 32 else x.flatten(1)
+        features = (F.avg_pool2d(x.relu(), 8) if self.size == 32 else x).flatten(1)
         return self.to_score(features).squeeze(1), self.to_classes(features) if self.to_classes else None
 
 

@@ -1,0 +1,190 @@
+"""Convolutions for training with a gradient penalty: resampling folded in, and a second derivative that is fast.
+
+Write S for keeping every second row and column, S' for its adjoint (zeros between the pixels), B for the mean of every
+2 x 2 window (stride 1) and K for the 3x3 convolution. B and K commute, so that a quarter of the products is enough:
+
+- mean pooling is S B; K, then pooling: S B K = (S K) B, the means and then a convolution of stride 2;
+- nearest upsampling is 4 B S'; upsampling, then K: 4 K B S' = B (4 K S'), a transposed convolution of stride 2 and then
+  the means.
+
+Both are exact but for rounding, and the weights stay those of the 3x3 convolution.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn import functional as F
+from torch.nn.grad import conv2d_weight
+
+from .tensors import Images
+
+
+class Conv2d(nn.Conv2d):
+    """A zero-padded convolution of odd kernel size at the same size, before 2x2 mean pooling or after 2x upsampling.
+
+    `resample` "down" halves an even height and width, "up" doubles them; both need a 3x3 kernel.
+    """
+
+    def __init__(
+        self, c_in: int, c_out: int, kernel_size: int, resample: Literal["up", "down"] | None = None, bias: bool = True
+    ):
+        super().__init__(c_in, c_out, kernel_size, padding=kernel_size // 2, bias=bias)
+        self.resample = resample
+
+    def forward(self, x: Images) -> Float[Tensor, "n c2 h2 w2"]:
+        """Map n c h w to n c' h' w'."""
+        x, weight, bias = _autocast(x), _autocast(self.weight), None if self.bias is None else _autocast(self.bias)
+        if self.resample == "down":
+            return _convolution(_window_mean(x, 1), weight, bias, 2, 0)
+        if self.resample == "up":
+            size = [2 * side + 1 for side in x.shape[2:]]
+            # As a transposed convolution K has its kernel mirrored and its channels swapped. B leaves the bias alone.
+            mirrored = 4 * weight.flip(2, 3).transpose(0, 1)
+            return _window_mean(_transposed_convolution(x, mirrored, bias, 2, 0, size), 0)
+        return _convolution(x, weight, bias, 1, self.kernel_size[0] // 2)
+
+
+@contextmanager
+def input_gradients_only() -> Iterator[None]:
+    """Let backward passes inside the block skip the gradients of the weights of all convolutions of this module.
+
+    For `torch.autograd.grad` with respect to images. PyTorch prunes such a pass by itself, but does not tell custom
+    functions (pytorch issue 174017). What is not asked for is lost: never call `backward` in the block.
+    """
+    global _skip_weights  # not thread local: the backward pass of a GPU runs in a thread of its own
+    before, _skip_weights = _skip_weights, True
+    try:
+        yield
+    finally:
+        _skip_weights = before
+
+
+_skip_weights = False
+
+# A convolution pairs an image x, a kernel w and an image y to one number, <y, w * x>, linear in each of the three. Its
+# partial derivatives are the three functions below, and their derivatives are the same three again. PyTorch's own
+# second derivative finds the kernel's by a convolution with a kernel of the size of the image, which is slow.
+
+
+class _Convolution(Function):
+    """The derivative by y: w * x, plus a bias."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv2d(x, weight, bias, stride, padding)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
+        of_x = of_weight = of_bias = None
+        if need_x:
+            of_x = _transposed_convolution(slope, weight, None, ctx.stride, ctx.padding, x.shape[2:])
+        if need_weight and not _skip_weights:
+            of_weight = _kernel_gradient(x, slope, weight.shape, ctx.stride, ctx.padding)
+        if need_bias and not _skip_weights:
+            of_bias = slope.sum(dim=(0, 2, 3))
+        return of_x, of_weight, of_bias, None, None
+
+
+class _TransposedConvolution(Function):
+    """The derivative by x, an image of the given size, plus a bias."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, y: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, size: Sequence[int]
+    ) -> Tensor:
+        ctx.save_for_backward(y, weight)
+        ctx.stride, ctx.padding = stride, padding
+        # Several sizes of x give the same size of y: by how much is x larger than the smallest?
+        kernel = weight.shape[2]
+        larger = [
+            side - ((small - 1) * stride - 2 * padding + kernel) for side, small in zip(size, y.shape[2:], strict=True)
+        ]
+        return F.conv_transpose2d(y, weight, bias, stride, padding, larger)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        y, weight = ctx.saved_tensors
+        need_y, need_weight, need_bias = ctx.needs_input_grad[:3]
+        of_y = of_weight = of_bias = None
+        if need_y:
+            of_y = _convolution(slope, weight, None, ctx.stride, ctx.padding)
+        if need_weight and not _skip_weights:
+            of_weight = _kernel_gradient(slope, y, weight.shape, ctx.stride, ctx.padding)
+        if need_bias and not _skip_weights:
+            of_bias = slope.sum(dim=(0, 2, 3))
+        return of_y, of_weight, of_bias, None, None, None
+
+
+class _KernelGradient(Function):
+    """The derivative by w, a kernel of the given shape."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, shape: torch.Size, stride: int, padding: int) -> Tensor:
+        ctx.save_for_backward(x, y)
+        ctx.stride, ctx.padding = stride, padding
+        return conv2d_weight(x, shape, y, stride, padding)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        x, y = ctx.saved_tensors
+        need_x, need_y = ctx.needs_input_grad[:2]
+        of_x = of_y = None
+        if need_x:
+            of_x = _transposed_convolution(y, slope, None, ctx.stride, ctx.padding, x.shape[2:])
+        if need_y:
+            of_y = _convolution(x, slope, None, ctx.stride, ctx.padding)
+        return of_x, of_y, None, None, None
+
+
+class _WindowMean(Function):
+    """The mean of every 2 x 2 window, with `padding` zeros (0 or 1) around the image.
+
+    Either padding is the adjoint of the other, and PyTorch pools faster than it differentiates pooling.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, padding: int) -> Tensor:
+        ctx.padding = padding
+        return F.avg_pool2d(x, 2, 1, padding)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        return _window_mean(slope, 1 - ctx.padding), None
+
+
+def _convolution(x: Tensor, *others: Any) -> Tensor:
+    return _Convolution.apply(_channels_last(x), *others)
+
+
+def _transposed_convolution(y: Tensor, *others: Any) -> Tensor:
+    return _TransposedConvolution.apply(_channels_last(y), *others)
+
+
+def _kernel_gradient(x: Tensor, y: Tensor, *others: Any) -> Tensor:
+    return _KernelGradient.apply(_channels_last(x), _channels_last(y), *others)
+
+
+def _window_mean(x: Tensor, padding: int) -> Tensor:
+    return _WindowMean.apply(_channels_last(x), padding)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """The layout in which pooling is vectorised and no convolution has to reorder its images."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _autocast(tensor: Tensor) -> Tensor:
+    """Cast as `torch.autocast` casts the arguments of convolutions; it does not look into custom functions."""
+    kind = tensor.device.type
+    if torch.is_autocast_enabled(kind) and tensor.dtype == torch.float32:
+        return tensor.to(torch.get_autocast_dtype(kind))
+    return tensor

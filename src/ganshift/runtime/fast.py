@@ -1,0 +1,69 @@
+"""`--fast`: what accelerators gain from lower precision and from preparation, behind one choice.
+
+- Convolutions and products in bfloat16 (autocast), and in TF32 where they stay in float32. The networks themselves keep
+  norm statistics, images and scores in float32, and the losses, the penalty and the optimisers compute in it too.
+- Images and kernels channels-last, the layout that tensor cores want.
+- Adam in one fused kernel.
+- Generators compiled, with graph capture: their steps are many small kernels. Critics are not, because the gradient
+  penalty differentiates twice, which torch.compile cannot.
+
+Off by default: rounding changes what is learned, and DualGAN's authors saw blurred images under mixed precision. None of
+this has been measured on an accelerator yet; `docs/performance.md` has the command that does.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+logger = logging.getLogger("ganshift")
+
+
+@contextmanager
+def fast_arithmetic(device: torch.device, fast: bool) -> Iterator[None]:
+    """Compute in low precision inside the block, and leave the process as it was."""
+    if not fast:
+        yield
+        return
+    if device.type == "cpu":
+        logger.warning("--fast is made for accelerators: on a processor it rounds more and is seldom faster")
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        # Without its cache, which would hand out casts of weights from before an update within one iteration.
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def prepare_networks(
+    generators: list[nn.Module], critics: list[nn.Module], device: torch.device, fast: bool, backend: str = "inductor"
+) -> None:
+    """Lay kernels out channels-last and compile the generators, in place; their state dicts stay as they are.
+
+    Inductor compiles for the CPU too, but minutes for a gain we have not seen, so that there only another `backend` does.
+    """
+    if not fast:
+        return
+    for network in (*generators, *critics):
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu" and backend == "inductor":
+        return
+    options: dict[str, Any] = {"mode": "reduce-overhead"} if backend == "inductor" else {}
+    for network in generators:
+        network.compile(backend=backend, **options)
+
+
+def begin_iteration(device: torch.device, fast: bool) -> None:
+    """Tell captured graphs that results of the last iteration are no longer needed."""
+    if fast and device.type != "cpu":
+        torch.compiler.cudagraph_mark_step_begin()
+
+
+def adam_options(device: torch.device, fast: bool) -> dict[str, Any]:
+    """Arguments of `torch.optim.Adam`."""
+    return {"fused": True} if fast and device.type != "cpu" else {}

@@ -73,11 +73,12 @@ def new_job(config: DualConfig) -> Job:
     def iterate(batch: dict[str, Batch], seen: int, budget: int) -> Terms:
         images_a, images_b = (from_uint8(batch[name].images.to(device)).split(config.batch) for name in ("a", "b"))
         terms = training_step(state, list(zip(images_a, images_b, strict=True)), config)
-        ema.update(generators, seen + images_per_iteration, images_per_iteration)
+        ema.update(seen + images_per_iteration, images_per_iteration)
         return terms
 
     def sheets() -> dict[str, np.ndarray]:
-        gen_ab, gen_ba = ema.average.get_submodule("gen_ab"), ema.average.get_submodule("gen_ba")
+        average = ema.average
+        gen_ab, gen_ba = average.get_submodule("gen_ab"), average.get_submodule("gen_ba")
         return {"a-b-a": _round_trips(sheet_a, gen_ab, gen_ba), "b-a-b": _round_trips(sheet_b, gen_ba, gen_ab)}
 
     def export(out: Path) -> None:

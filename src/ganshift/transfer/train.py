@@ -96,13 +96,14 @@ def new_job(config: TransferConfig) -> Job:
         if seen > 0:  # as published, the critic has the first iteration to itself
             latents = torch.randn(config.batch * config.generator_batch_multiple, LATENT_DIM, device=device)
             terms |= generator_step(state, latents, _random_labels(len(latents), num_classes, device), config)
-        ema.update(generator, seen + config.images_per_iteration, config.images_per_iteration)
+        ema.update(seen + config.images_per_iteration, config.images_per_iteration)
         return terms
 
     def sheets() -> dict[str, np.ndarray]:
-        normalise = batch_statistics(ema.average) if config.as_published else nullcontext()
+        average = ema.average
+        normalise = batch_statistics(average) if config.as_published else nullcontext()
         with torch.no_grad(), normalise:
-            return {"samples": sheet(ema.average(sheet_latents, sheet_labels), SHEET_COLUMNS)}
+            return {"samples": sheet(average(sheet_latents, sheet_labels), SHEET_COLUMNS)}
 
     def export(out: Path) -> None:
         save_weights(out / MODEL, ema.average, GENERATOR_PREFIX)

@@ -84,7 +84,7 @@ def test_command(capsys):
         assert training[f"{name}, batch from files"]["times faster than the iteration"] > 0
     grown = found["groups"]["growth"][1]
     assert grown["what"] == "transfer, width 16"
-    assert 3.5 < grown["times the FLOP"] < 4
+    assert 3 < grown["times the FLOP"] < 4  # four times, but for the layers next to images and latents
     assert main(["bench", "--quick", "--only", "length"]) == 0
     table = capsys.readouterr().out
     assert "64 of 10,000 images, from position 1,000,000,000" in table

@@ -6,6 +6,8 @@ The method and the columns are explained in docs/performance.md.
 """
 
 import argparse
+import json
+import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,10 +16,11 @@ import torch
 
 from benchmarks.literal import dual, transfer
 from ganshift.bench.cases import CASES, CLASSES, iteration, new_job, write_pictures
-from ganshift.bench.memory import peak_megabytes, report_memory
-from ganshift.bench.method import machine, measure
+from ganshift.bench.memory import peak_growth
+from ganshift.bench.method import Work, machine, measure, work_of
 from ganshift.bench.run import show
 from ganshift.runtime.log import say
+from ganshift.runtime.memory import keep_freed_memory
 from ganshift.transfer.config import TransferConfig
 
 CHANNELS = 3
@@ -33,37 +36,76 @@ def literal_training(config):
     return dual.Training(config, CHANNELS, CHANNELS)
 
 
-def compare(name, folder, quick, rounds):
-    """One case: rows of ours, the literal baseline and the machine's peak, and what follows from them."""
-    config = CASES[name].config(folder, quick)
-    job, literal = new_job(config), literal_training(config)
-    batch = next(job.batches(0))
-    if isinstance(config, TransferConfig):
-        literal.load(job.state["generator"], job.state["critic"])
-        inputs = batch["real"].images, batch["real"].labels
-    else:
-        literal.load(job.state["generators"], job.state["critics"])
-        inputs = batch["a"].images, batch["b"].images
-    rows = measure({f"{name}, ours": iteration(job), f"{name}, literal": lambda: literal.iteration(*inputs)}, rounds)
-    ours, theirs = rows[:2]
-    small = ["--quick"] if quick else []
-    ours["megabytes"] = peak_megabytes("ganshift.bench.memory", name, str(folder), *small)
-    theirs["megabytes"] = peak_megabytes("benchmarks.compare", "--memory", "--only", name, *small)
-    ours["times faster"] = theirs["seconds"] / ours["seconds"]
-    ours["useful share of peak"] = ours["share of peak"] * theirs["GFLOP"] / ours["GFLOP"]
-    if ours["megabytes"] is not None:
-        ours["times the memory"] = ours["megabytes"] / theirs["megabytes"]
-    return rows
+class Side:
+    """One side of the comparison in a process of its own, which does an iteration whenever it is called.
+
+    So neither has the other's memory, nor the other's allocator: ours sets its own up, as training does.
+    """
+
+    def __init__(self, side, name, folder, quick):
+        command = [sys.executable, "-m", "benchmarks.compare", "--side", side, "--only", name, "--folder", str(folder)]
+        command += ["--quick"] if quick else []
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        facts = json.loads(self.process.stdout.readline())
+        self.work = Work(facts["flops"], facts["kernel_calls"])
+        self.megabytes = facts["megabytes"]
+
+    def __call__(self):
+        """Let it do one iteration, and wait for it."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        self.process.stdout.readline()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
 
 
-def prepare_literal(name, quick):
-    """An iteration of the literal baseline on random bytes, without anything of ours in memory."""
-    config = CASES[name].config(Path(), quick)
+def serve(side, name, folder, quick):
+    """What the process of a side does: say what an iteration needs, then do one for every line that comes in."""
+    if side == "ours":
+        keep_freed_memory()
+    prepare = prepare_ours if side == "ours" else prepare_literal
+    action, megabytes = peak_growth(lambda: prepare(CASES[name].config(folder, quick)))
+    work = work_of(action)
+    facts = {"megabytes": megabytes, "flops": work.flops, "kernel_calls": work.kernel_calls}
+    print(json.dumps(facts), flush=True)  # noqa: T201
+    for _ in sys.stdin:
+        action()
+        print(flush=True)  # noqa: T201
+
+
+def prepare_ours(config):
+    """An iteration of ours."""
+    return iteration(new_job(config))
+
+
+def prepare_literal(config):
+    """An iteration of the literal baseline on random bytes."""
     literal = literal_training(config)
     size, count = config.size or 32, config.images_per_iteration if isinstance(config, TransferConfig) else config.batch
     images = torch.randint(256, (2, count, CHANNELS, size, size), dtype=torch.uint8)
     second = torch.randint(CLASSES, (count,)) if isinstance(config, TransferConfig) else images[1]
     return lambda: literal.iteration(images[0], second)
+
+
+def compare(name, folder, quick, rounds):
+    """One case: rows of ours, the literal baseline and the machine's peak, and what follows from them."""
+    with Side("ours", name, folder, quick) as ours, Side("literal", name, folder, quick) as literal:
+        sides = {f"{name}, ours": ours, f"{name}, literal": literal}
+        rows = measure(sides, rounds, counted={side: worker.work for side, worker in sides.items()})
+        ours, theirs = rows[:2]
+        for row, worker in zip(rows, sides.values(), strict=False):
+            row["megabytes"] = worker.megabytes
+    ours["times faster"] = theirs["seconds"] / ours["seconds"]
+    ours["useful share of peak"] = ours["share of peak"] * theirs["GFLOP"] / ours["GFLOP"]
+    if ours["megabytes"] is not None:
+        ours["times the memory"] = ours["megabytes"] / theirs["megabytes"]
+    return rows
 
 
 def main():
@@ -73,10 +115,11 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small networks")
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), help="cases to compare")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of one iteration each")
-    parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=("ours", "literal"), help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.memory:
-        report_memory(lambda: prepare_literal(options.only[0], options.quick))
+    if options.side:
+        serve(options.side, options.only[0], options.folder, options.quick)
         sys.exit()
     with TemporaryDirectory() as scratch:
         write_pictures(Path(scratch))

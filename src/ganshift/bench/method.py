@@ -41,10 +41,10 @@ class Work(TorchDispatchMode):
     left out. PyTorch's `FlopCounterMode` cannot be used, since it refuses the `autograd.grad` of a gradient penalty.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, flops: int = 0, kernel_calls: int = 0) -> None:
         super().__init__()
-        self.flops = 0
-        self.kernel_calls = 0
+        self.flops = flops
+        self.kernel_calls = kernel_calls
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -120,15 +120,19 @@ def _convolution(maps: torch.Tensor, weight: torch.Tensor) -> Action:
     return lambda: F.conv2d(maps, weight, padding=1)
 
 
-def measure(actions: Mapping[str, Action], rounds: int, with_peak: bool = True) -> list[Row]:
+def measure(
+    actions: Mapping[str, Action], rounds: int, with_peak: bool = True, counted: Mapping[str, Work] | None = None
+) -> list[Row]:
     """Warm up every action once while counting its work, then time them in turns; one row an action.
 
-    With peak, kernels that show the machine's peak take turns with them and are rows too, and every row that computes
-    has the share of the best of them, median against median.
+    Actions of which the work is `counted` already are taken to be warm. With peak, kernels that show the machine's peak
+    take turns with them and are rows too, and every row that computes has the share of the best of them, median against
+    median.
     """
     kernels = peak_kernels() if with_peak else {}
     everything = {**actions, **kernels}
-    work = {name: work_of(action) for name, action in everything.items()}
+    known = counted or {}
+    work = {name: known[name] if name in known else work_of(action) for name, action in everything.items()}
     timings = {name: spread(values) for name, values in take_turns(everything, rounds).items()}
     rates = {name: work[name].flops / timings[name].median for name in timings}
     peak = max((rates[name] for name in kernels), default=0.0)

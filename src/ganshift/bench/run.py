@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..runtime.log import say
+from ..runtime.memory import keep_freed_memory
 from . import Group
 from .cases import write_pictures
 from .method import Row, machine
@@ -24,6 +25,7 @@ TABLE_WIDTH = 150
 
 def run_bench(only: Sequence[Group] = (), quick: bool = False, as_json: bool = False) -> None:
     """Measure these groups, or all, and write what was found to standard output."""
+    keep_freed_memory()  # as training does
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_pictures(folder)

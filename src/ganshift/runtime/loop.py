@@ -27,6 +27,7 @@ from . import checkpoint, run_folder
 from .config import RunConfig
 from .fast import begin_iteration, fast_arithmetic
 from .log import ProgressLine, RunLog, say
+from .memory import keep_freed_memory
 from .optim import NonFiniteLoss
 
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
@@ -115,6 +116,7 @@ class Means:
 
 def fit(config: RunConfig, job: Job) -> Outcome:
     """Train until the budget is spent or a signal asks to stop; resume if the run folder holds a checkpoint."""
+    keep_freed_memory()
     try:
         return _fit(config, job)
     except OSError as error:

@@ -10,7 +10,7 @@ import torch
 from ganshift.bench import Group
 from ganshift.bench.cases import CASES, iteration, new_job, write_pictures
 from ganshift.bench.memory import STATUS, peak_megabytes
-from ganshift.bench.method import Spread, measure, spread, take_turns
+from ganshift.bench.method import Spread, measure, spread, take_turns, work_of
 from ganshift.bench.suites import SUITES
 from ganshift.cli import main
 
@@ -70,6 +70,17 @@ def test_cases_are_as_published(tmp_path):
     assert any(not torch.equal(old, new) for old, new in zip(before, job.state["generator"].parameters(), strict=True))
 
 
+def test_fast_iterations(tmp_path):
+    """In bfloat16 a convolution's work is the same, and so is that of a whole iteration but for casts."""
+    write_pictures(tmp_path)
+    works = {}
+    for fast in (False, True):
+        job = new_job(CASES["transfer32"].config(tmp_path, quick=True, fast=fast, critic_steps=1))
+        works[fast] = work_of(iteration(job, fast))
+    assert works[True].flops == works[False].flops
+    assert works[True].kernel_calls > works[False].kernel_calls
+
+
 @pytest.mark.slow
 def test_command(capsys):
     """Every group that needs no other process, measured small."""
@@ -85,7 +96,7 @@ def test_command(capsys):
     grown = found["groups"]["growth"][1]
     assert grown["what"] == "transfer, width 16"
     assert 3 < grown["times the FLOP"] < 4  # four times, but for the layers next to images and latents
-    assert main(["bench", "--quick", "--only", "length"]) == 0
+    assert main(["bench", "--quick", "--fast", "--only", "length"]) == 0
     table = capsys.readouterr().out
     assert "64 of 10,000 images, from position 1,000,000,000" in table
     assert "'torch'" in table

@@ -283,11 +283,15 @@ def bench(arguments: Sequence[str]) -> int:
         """Small networks and few rounds, in a fraction of the time; small networks reach less of the peak."""
         json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Write JSON instead of tables."""
+        device: str = "cpu"
+        """Where to compute; memory and start-up are always measured on the processor."""
+        fast: bool = False
+        """Train as --fast does."""
 
     options = tyro.cli(Bench, prog="ganshift bench", args=arguments)
     from .bench.run import run_bench
 
-    run_bench(options.only, options.quick, options.json)
+    run_bench(options.only, options.quick, options.json, options.device, options.fast)
     return 0
 
 

@@ -10,6 +10,7 @@ from ..data.bundled import photographs
 from ..dual.config import PRESETS as DUAL_PRESETS
 from ..dual.config import DualConfig
 from ..dual.train import new_job as new_dual
+from ..runtime.fast import begin_iteration, fast_arithmetic
 from ..runtime.loop import Job
 from ..transfer.config import PRESETS as TRANSFER_PRESETS
 from ..transfer.config import TransferConfig
@@ -35,8 +36,8 @@ class Case:
         """The run on the pictures that `write_pictures` puts below a folder."""
         settings = {**self.settings, **(self.quick if quick else {}), **more}
         if self.method == "transfer":
-            return TransferConfig(**settings, data=folder / "classes", out=folder / "out", device="cpu")
-        return DualConfig(**settings, data=folder / "domains", out=folder / "out", device="cpu")
+            return TransferConfig(**settings, data=folder / "classes", out=folder / "out")
+        return DualConfig(**settings, data=folder / "domains", out=folder / "out")
 
 
 _NARROW = {"generator_width": 8, "critic_width": 8}
@@ -75,7 +76,14 @@ def new_job(config: TransferConfig | DualConfig) -> Job:
     return new_transfer(config) if isinstance(config, TransferConfig) else new_dual(config)
 
 
-def iteration(job: Job) -> Action:
-    """One iteration of a run on a batch of its own, as it is in the middle of the run."""
+def iteration(job: Job, fast: bool = False) -> Action:
+    """One iteration of a run on a batch of its own, as it is in the middle of the run; waits for its terms."""
     batch = next(job.batches(0))
-    return lambda: job.iterate(batch, job.images_per_iteration, BUDGET)
+
+    def once() -> None:
+        with fast_arithmetic(job.device, fast):
+            begin_iteration(job.device, fast)
+            for term in job.iterate(batch, job.images_per_iteration, BUDGET).values():
+                term.item()
+
+    return once

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import flop_registry
 
 from ..runtime.run_folder import versions
 
+CPU = torch.device("cpu")
 Action = Callable[[], object]
 """Something to be measured; what it returns is dropped."""
 Row = dict[str, Any]
@@ -103,15 +104,16 @@ def take_turns(
     return seconds
 
 
-def peak_kernels() -> dict[str, Action]:
-    """Large matrix products and convolutions, the best of which stands for what the machine can do."""
-    square = torch.randn(1536, 1536)
+def peak_kernels(device: torch.device = CPU, fast: bool = False) -> dict[str, Action]:
+    """Large matrix products and convolutions, the best of which stands for what the machine can do; fast in bfloat16."""
+    how: dict[str, Any] = {"device": device, "dtype": torch.bfloat16 if fast else torch.float32}
+    square = torch.randn(1536, 1536, **how)
     product = torch.empty_like(square)
     kernels: dict[str, Action] = {"matmul 1536": lambda: torch.mm(square, square, out=product)}
     for images, channels, size in ((16, 128, 32), (4, 512, 16)):
         for layout, memory in (("nchw", torch.contiguous_format), ("nhwc", torch.channels_last)):
-            maps = torch.randn(images, channels, size, size).contiguous(memory_format=memory)
-            weight = torch.randn(channels, channels, 3, 3).contiguous(memory_format=memory)
+            maps = torch.randn(images, channels, size, size, **how).contiguous(memory_format=memory)
+            weight = torch.randn(channels, channels, 3, 3, **how).contiguous(memory_format=memory)
             kernels[f"conv {images}x{channels}x{size}x{size} {layout}"] = _convolution(maps, weight)
     return kernels
 
@@ -120,17 +122,34 @@ def _convolution(maps: torch.Tensor, weight: torch.Tensor) -> Action:
     return lambda: F.conv2d(maps, weight, padding=1)
 
 
+def _waiting(action: Action, device: torch.device) -> Action:
+    """The action, done when the device is done with it."""
+    if device.type == "cpu":
+        return action
+
+    def both() -> None:
+        action()
+        torch.accelerator.synchronize(device)
+
+    return both
+
+
 def measure(
-    actions: Mapping[str, Action], rounds: int, with_peak: bool = True, counted: Mapping[str, Work] | None = None
+    actions: Mapping[str, Action],
+    rounds: int,
+    with_peak: bool = True,
+    counted: Mapping[str, Work] | None = None,
+    device: torch.device = CPU,
+    fast: bool = False,
 ) -> list[Row]:
     """Warm up every action once while counting its work, then time them in turns; one row an action.
 
     Actions of which the work is `counted` already are taken to be warm. With peak, kernels that show the machine's peak
     take turns with them and are rows too, and every row that computes has the share of the best of them, median against
-    median.
+    median. With `fast` they compute in bfloat16, as `--fast` does.
     """
-    kernels = peak_kernels() if with_peak else {}
-    everything = {**actions, **kernels}
+    kernels = peak_kernels(device, fast) if with_peak else {}
+    everything = {name: _waiting(action, device) for name, action in {**actions, **kernels}.items()}
     known = counted or {}
     work = {name: known[name] if name in known else work_of(action) for name, action in everything.items()}
     timings = {name: spread(values) for name, values in take_turns(everything, rounds).items()}

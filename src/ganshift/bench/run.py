@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ..runtime.device import choose_device
 from ..runtime.log import say
 from ..runtime.memory import keep_freed_memory
 from . import Group
@@ -23,8 +24,11 @@ TABLE_WIDTH = 150
 """Columns of text that the widest table needs; where there are fewer, it is better wrapped by the terminal than cut."""
 
 
-def run_bench(only: Sequence[Group] = (), quick: bool = False, as_json: bool = False) -> None:
+def run_bench(
+    only: Sequence[Group] = (), quick: bool = False, as_json: bool = False, device: str = "cpu", fast: bool = False
+) -> None:
     """Measure these groups, or all, and write what was found to standard output."""
+    where = choose_device(device)
     keep_freed_memory()  # as training does
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -32,9 +36,9 @@ def run_bench(only: Sequence[Group] = (), quick: bool = False, as_json: bool = F
         groups = {}
         for group in only or SUITES:
             started = time.monotonic()
-            groups[group] = SUITES[group](Bench(folder, quick))
+            groups[group] = SUITES[group](Bench(folder, quick, where, fast))
             say(f"measured {group} in {time.monotonic() - started:.0f} s")
-    show({"quick": quick, "groups": groups, "machine": machine()}, as_json)
+    show({"quick": quick, "device": str(where), "fast": fast, "groups": groups, "machine": machine()}, as_json)
 
 
 def show(results: Mapping[str, Any], as_json: bool) -> None:

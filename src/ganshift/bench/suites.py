@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +25,7 @@ from . import Group
 from . import memory as memory_room
 from .cases import CASES, FILE_SIZE, iteration, new_job
 from .memory import peak_megabytes
-from .method import Action, Row, measure, spread, take_turns
+from .method import CPU, Action, Row, measure, spread, take_turns
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Bench:
 
     folder: Path
     quick: bool
+    device: torch.device = CPU
+    fast: bool = False
 
     @property
     def rounds(self) -> int:
@@ -42,7 +44,11 @@ class Bench:
 
     def job(self, name: str, **more: Any) -> Job:
         """A published run, or its quick version."""
-        return new_job(CASES[name].config(self.folder, self.quick, **more))
+        return new_job(CASES[name].config(self.folder, self.quick, device=str(self.device), fast=self.fast, **more))
+
+    def measure(self, actions: Mapping[str, Action], with_peak: bool = True) -> list[Row]:
+        """Rows of these actions on the device."""
+        return measure(actions, self.rounds, with_peak, device=self.device, fast=self.fast)
 
 
 def memory(bench: Bench) -> list[Row]:
@@ -76,7 +82,7 @@ def start_up(bench: Bench) -> list[Row]:
 
             return once
 
-        return measure({name: run(name) for name in commands}, bench.rounds, with_peak=False)
+        return bench.measure({name: run(name) for name in commands}, with_peak=False)
 
 
 def training(bench: Bench) -> list[Row]:
@@ -85,10 +91,10 @@ def training(bench: Bench) -> list[Row]:
     feeding: dict[str, Action] = {}
     for name in CASES:
         jobs = {"in memory": bench.job(name), "from files": bench.job(name, memory_budget=1e-6, workers=0)}
-        iterations[f"{name}, iteration"] = iteration(jobs["in memory"])
+        iterations[f"{name}, iteration"] = iteration(jobs["in memory"], bench.fast)
         for where, job in jobs.items():
             feeding[f"{name}, batch {where}"] = partial(next, job.batches(0))
-    rows = measure(iterations | feeding, bench.rounds)
+    rows = bench.measure(iterations | feeding)
     seconds = {row["what"]: row["seconds"] for row in rows}
     for row in rows:
         if row["what"] in feeding:
@@ -100,13 +106,14 @@ def training(bench: Bench) -> list[Row]:
 def sampling(bench: Bench) -> list[Row]:
     """Images of a 32-pixel generator: the forward pass alone, and pictures in memory."""
     model = Generator(bench.job("transfer32").description["generator"], [str(label) for label in range(10)])
-    latents, labels = draw_latents(SAMPLING_BATCH, seed=0), torch.arange(SAMPLING_BATCH) % 10
-    rows = measure(
+    model = model.to(bench.device)
+    latents = draw_latents(SAMPLING_BATCH, seed=0).to(bench.device)
+    labels = torch.arange(SAMPLING_BATCH, device=bench.device) % 10
+    rows = bench.measure(
         {
             "transfer32, forward pass": lambda: model.generate(latents, labels),
             "transfer32, Generator.sample": lambda: model.sample(latents),
-        },
-        bench.rounds,
+        }
     )
     return [_with_rate(row, SAMPLING_BATCH) for row in rows]
 
@@ -114,16 +121,15 @@ def sampling(bench: Bench) -> list[Row]:
 def translation(bench: Bench) -> list[Row]:
     """Files of 320 pixels by a 256-pixel translator: the forward passes alone, and the folder to files."""
     description = bench.job("dual256").description
-    model = Translator(description["gen_ab"], description["gen_ba"])
-    images = torch.rand(1, 3, FILE_SIZE, FILE_SIZE) * 2 - 1
+    model = Translator(description["gen_ab"], description["gen_ba"]).to(bench.device)
+    images = torch.rand(1, 3, FILE_SIZE, FILE_SIZE, device=bench.device) * 2 - 1
     with TemporaryDirectory() as scratch:
         files = sorted((bench.folder / "domains" / "train" / "A").iterdir())
-        rows = measure(
+        rows = bench.measure(
             {
                 "dual256, forward passes": lambda: [model.translate(images) for _ in files],
                 "dual256, a folder of files": lambda: translate_files(model, files, "b", Path(scratch)),
-            },
-            bench.rounds,
+            }
         )
     return [_with_rate(row, len(files)) for row in rows]
 
@@ -154,7 +160,7 @@ def growth(bench: Bench) -> list[Row]:
             )
             for value in values
         }
-        found = measure({name: iteration(job) for name, job in jobs.items()}, bench.rounds, with_peak=False)
+        found = bench.measure({name: iteration(job, bench.fast) for name, job in jobs.items()}, with_peak=False)
         for before, row in zip([None, *found], found, strict=False):
             if before:
                 row["times the time"] = row["seconds"] / before["seconds"]

@@ -28,8 +28,6 @@ def fast_arithmetic(device: torch.device, fast: bool) -> Iterator[None]:
     if not fast:
         yield
         return
-    if device.type == "cpu":
-        logger.warning("--fast is made for accelerators: on a processor it rounds more and is seldom faster")
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     try:
@@ -49,6 +47,8 @@ def prepare_networks(
     """
     if not fast:
         return
+    if device.type == "cpu":
+        logger.warning("--fast is made for accelerators: on a processor it rounds more and is seldom faster")
     for network in (*generators, *critics):
         network.to(memory_format=torch.channels_last)
     if device.type == "cpu" and backend == "inductor":

@@ -10,6 +10,7 @@ Write S for keeping every second row and column, S' for its adjoint (zeros betwe
 Both are exact but for rounding, and the weights stay those of the 3x3 convolution.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -56,15 +57,18 @@ def input_gradients_only() -> Iterator[None]:
     For `torch.autograd.grad` with respect to images. PyTorch prunes such a pass by itself, but does not tell custom
     functions (pytorch issue 174017). What is not asked for is lost: never call `backward` in the block.
     """
-    global _skip_weights  # not thread local: the backward pass of a GPU runs in a thread of its own
-    before, _skip_weights = _skip_weights, True
+    global _blocks  # not thread local: the backward pass of a GPU runs in a thread of its own
+    with _lock:
+        _blocks += 1
     try:
         yield
     finally:
-        _skip_weights = before
+        with _lock:
+            _blocks -= 1
 
 
-_skip_weights = False
+_blocks = 0  # that are being executed, in whatever threads
+_lock = threading.Lock()
 
 # A convolution pairs an image x, a kernel w and an image y to one number, <y, w * x>, linear in each of the three. Its
 # partial derivatives are the three functions below, and their derivatives are the same three again. PyTorch's own
@@ -87,9 +91,9 @@ class _Convolution(Function):
         of_x = of_weight = of_bias = None
         if need_x:
             of_x = _transposed_convolution(slope, weight, None, ctx.stride, ctx.padding, ctx.size)
-        if need_weight and not _skip_weights:
+        if need_weight and not _blocks:
             of_weight = _kernel_gradient(x, slope, ctx.shape, ctx.stride, ctx.padding)
-        if need_bias and not _skip_weights:
+        if need_bias and not _blocks:
             of_bias = slope.sum(dim=(0, 2, 3))
         return of_x, of_weight, of_bias, None, None
 
@@ -117,9 +121,9 @@ class _TransposedConvolution(Function):
         of_y = of_weight = of_bias = None
         if need_y:
             of_y = _convolution(slope, weight, None, ctx.stride, ctx.padding)
-        if need_weight and not _skip_weights:
+        if need_weight and not _blocks:
             of_weight = _kernel_gradient(slope, y, ctx.shape, ctx.stride, ctx.padding)
-        if need_bias and not _skip_weights:
+        if need_bias and not _blocks:
             of_bias = slope.sum(dim=(0, 2, 3))
         return of_y, of_weight, of_bias, None, None, None
 

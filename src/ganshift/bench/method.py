@@ -64,9 +64,14 @@ class Work(TorchDispatchMode):
 
 
 def work_of(action: Action) -> Work:
-    """Do it once and count."""
-    with Work() as work:
-        action()
+    """Do it once and count; on one thread, since what happens in others would not be seen."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with Work() as work:
+            action()
+    finally:
+        torch.set_num_threads(threads)
     return work
 
 
@@ -105,7 +110,7 @@ def take_turns(
 
 
 def peak_kernels(device: torch.device = CPU, fast: bool = False) -> dict[str, Action]:
-    """Large matrix products and convolutions, the best of which stands for what the machine can do; fast in bfloat16."""
+    """Large products and convolutions, the best of which stands for what the machine can do; in bfloat16 if fast."""
     how: dict[str, Any] = {"device": device, "dtype": torch.bfloat16 if fast else torch.float32}
     square = torch.randn(1536, 1536, **how)
     product = torch.empty_like(square)

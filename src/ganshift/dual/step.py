@@ -5,8 +5,9 @@ share an optimizer, and so do both generators: the losses of the two critics hav
 step on their sum is a step on each, and the published code, too, steps on the sums.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -14,9 +15,11 @@ from torch import Tensor, nn
 
 from .. import losses
 from ..runtime.optim import descend, frozen
-from ..tensors import Scalar, Terms
+from ..runtime.parallel import side_by_side
+from ..tensors import Images, Scalar, Terms
 from .config import DualConfig
 
+Result = TypeVar("Result")
 ImagesA = Float[Tensor, "n a h w"]
 ImagesB = Float[Tensor, "n b h w"]
 """Domains may differ in channels, not in size; in [-1, 1] like all images."""
@@ -48,7 +51,7 @@ def training_step(state: DualState, pairs: Sequence[tuple[ImagesA, ImagesB]], co
     terms: Terms = {}
     for pair in others:
         terms |= critic_step(state, *pair, config)
-    fakes = None if config.drop_probability else translate(state, a, b)
+    fakes = None if config.drop_probability else translate(state, a, b, config)
     terms |= critic_step(state, a, b, config, fakes=fakes)
     terms |= generator_step(state, a, b, config, fakes)
     for _ in range(config.generator_steps - 1):
@@ -56,9 +59,17 @@ def training_step(state: DualState, pairs: Sequence[tuple[ImagesA, ImagesB]], co
     return terms
 
 
-def translate(state: DualState, a: ImagesA, b: ImagesB) -> Fakes:
+def translate(state: DualState, a: ImagesA, b: ImagesB, config: DualConfig) -> Fakes:
     """What the generators make of a batch of each domain: images of domain a, then of domain b."""
-    return state.gen_ba(b), state.gen_ab(a)
+    fake_a, fake_b = both(lambda: state.gen_ba(b), lambda: state.gen_ab(a), config, a.device)
+    return fake_a, fake_b
+
+
+def both(
+    first: Callable[[], Result], second: Callable[[], Result], config: DualConfig, device: torch.device
+) -> list[Result]:
+    """Do the halves of a step side by side, unless they draw what to drop."""
+    return [first(), second()] if config.drop_probability else side_by_side(first, second, device)
 
 
 def critic_step(
@@ -76,18 +87,25 @@ def critic_step(
     `fakes` are the translations of this batch, if they have been made before.
     """
     with torch.no_grad():
-        fake_a, fake_b = (fake.detach() for fake in fakes or translate(state, a, b))
-    terms = {}
-    for domain, critic, real, fake, mix in (
-        ("a", state.critic_a, a, fake_a, mix_a),
-        ("b", state.critic_b, b, fake_b, mix_b),
-    ):
+        fake_a, fake_b = (fake.detach() for fake in fakes or translate(state, a, b, config))
+    if config.loss == "wgan-gp":
+        mix_a, mix_b = (torch.rand(len(a), device=a.device) if mix is None else mix for mix in (mix_a, mix_b))
+
+    def judge(domain: str, critic: nn.Module, real: Images, fake: Images, mix: Float[Tensor, " n"] | None) -> Terms:
         scores_real, scores_fake = critic(torch.cat([real, fake])).chunk(2)  # it judges each image alone
-        terms[f"critic_{domain}/adversarial"] = critic_loss(scores_real, scores_fake, config)
+        terms = {f"critic_{domain}/adversarial": critic_loss(scores_real, scores_fake, config)}
         if config.loss == "wgan-gp":
             slope_loss = losses.gradient_penalty(critic, real, fake, mix, SLOPE_EPSILON)
             terms[f"critic_{domain}/penalty"] = config.penalty * slope_loss
-    terms = descend(state.critic_optimizer, terms)
+        return terms
+
+    of_a, of_b = both(
+        lambda: judge("a", state.critic_a, a, fake_a, mix_a),
+        lambda: judge("b", state.critic_b, b, fake_b, mix_b),
+        config,
+        a.device,
+    )
+    terms = descend(state.critic_optimizer, of_a, of_b)
     if config.loss == "wgan":
         clip_weights(state.critic_a, state.critic_b, limit=config.clip)
     return terms
@@ -100,14 +118,20 @@ def generator_step(state: DualState, a: ImagesA, b: ImagesB, config: DualConfig,
     """
     distance = losses.l1 if config.reconstruction == "l1" else losses.l2
     with frozen(state.critic_a, state.critic_b):
-        fake_a, fake_b = fakes or translate(state, a, b)
-        terms = {
-            "gen_ab/adversarial": generator_loss(state.critic_b(fake_b), config),
-            "gen_ba/adversarial": generator_loss(state.critic_a(fake_a), config),
-            "a/reconstruction": config.weight_a * distance(state.gen_ba(fake_b), a),
-            "b/reconstruction": config.weight_b * distance(state.gen_ab(fake_a), b),
-        }
-        return descend(state.generator_optimizer, terms)
+        fake_a, fake_b = fakes or translate(state, a, b, config)
+        from_a, from_b = both(
+            lambda: {
+                "gen_ab/adversarial": generator_loss(state.critic_b(fake_b), config),
+                "a/reconstruction": config.weight_a * distance(state.gen_ba(fake_b), a),
+            },
+            lambda: {
+                "gen_ba/adversarial": generator_loss(state.critic_a(fake_a), config),
+                "b/reconstruction": config.weight_b * distance(state.gen_ab(fake_a), b),
+            },
+            config,
+            a.device,
+        )
+        return descend(state.generator_optimizer, from_a, from_b)
 
 
 def critic_loss(real: Float[Tensor, "n ..."], fake: Float[Tensor, "n ..."], config: DualConfig) -> Scalar:

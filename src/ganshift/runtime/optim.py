@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..tensors import Terms
+from .parallel import side_by_side
 
 CACHED_NUMBERS = 2**18
 """Parameters that the CPU updates at a time: with gradients, slots and temporaries 4 MiB, which a cache holds."""
@@ -79,19 +80,25 @@ def _passes(columns: list[list[Tensor]]) -> Iterator[list[list[Tensor]]]:
             yield [[tensor] for tensor in tensors]
 
 
-def descend(optimizer: torch.optim.Optimizer, terms: Terms) -> Terms:
-    """Take one step down the sum of the terms and return them detached; gradients are dropped before and after.
+def descend(optimizer: torch.optim.Optimizer, *parts: Terms) -> Terms:
+    """Take one step down the sum of all terms and return them detached.
 
-    Raises `NonFiniteLoss`, naming the terms at fault, before any parameter or optimiser state has changed.
+    Of two parts, whose graphs must be apart, the backward passes run side by side. Raises `NonFiniteLoss`, naming the
+    terms at fault, before any parameter or optimiser state has changed.
     """
     optimizer.zero_grad(set_to_none=True)
-    total = torch.stack(tuple(terms.values())).sum()
+    terms = {name: term for part in parts for name, term in part.items()}
+    sums = [torch.stack(tuple(part.values())).sum() for part in parts]
     # Reading the total waits for the device: the price, once per step, of never stepping along NaN.
+    total = torch.stack(sums).sum()
     if not torch.isfinite(total):
         bad = [f"{name} is {term.item()}" for name, term in terms.items() if not torch.isfinite(term)]
         what = ", ".join(bad) or f"the sum of {', '.join(terms)} overflows"
         raise NonFiniteLoss(f"the loss must be finite, but {what}; nothing was updated")
-    total.backward()
+    if len(sums) == 2:  # each parameter gets one summand from each, whose order does not matter to the last bit
+        side_by_side(sums[0].backward, sums[1].backward, sums[0].device)
+    else:
+        total.backward()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)  # so that they take no memory while something else is trained
     return {name: term.detach() for name, term in terms.items()}

@@ -3,7 +3,7 @@
 import ctypes
 import sys
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of mallopt, in malloc.h
 _LARGEST = 2**30
 
 
@@ -20,4 +20,9 @@ def keep_freed_memory() -> bool:
     if not hasattr(malloc, "mallopt"):  # other C libraries, such as musl
         return False
     never = -1  # as an unsigned number larger than any heap
-    return bool(malloc.mallopt(_MMAP_THRESHOLD, _LARGEST) and malloc.mallopt(_TRIM_THRESHOLD, never))
+    settings = (
+        (_MMAP_THRESHOLD, _LARGEST),
+        (_TRIM_THRESHOLD, never),
+        (_ARENA_MAX, 1),  # the arenas of threads hold no large blocks
+    )
+    return all(malloc.mallopt(name, value) for name, value in settings)

@@ -16,7 +16,7 @@ LAYERS = [
     {"tensors"},
     {"convolution"},
     {"losses", "layers", "latents", "data", "runtime"},
-    {"transfer", "dual"},
+    {"transfer", "dual", "metrics"},
     {"models"},
     {"moving", "output", "translation", "report", "demo", "import_tf"},
     {"bench"},

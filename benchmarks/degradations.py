@@ -1,8 +1,10 @@
 """Scores of training images of CIFAR-10, degraded in known ways, against its test images.
 
     python -m benchmarks.degradations --data cifar10.zip [--sheet FILE] [--seed N]
+    python -m benchmarks.degradations --data cifar10.zip --samples SHEET... [--of CLASS]
 
-Every row has as many images as the reference, 5000. The sheet shows ten images of each row that changes pixels.
+Every row has as many images as the reference, 5000. The sheet shows ten images of each row that changes pixels. With
+`--samples`, sheets of 32-pixel samples that runs wrote are compared with the test images of one class instead.
 """
 
 import argparse
@@ -19,10 +21,13 @@ from torchvision.utils import make_grid, save_image
 
 from benchmarks.train_extractor import read
 from ganshift.metrics.extractors import open_extractor, weights_hash
+from ganshift.metrics.network import CLASSES, SIDE
 from ganshift.runtime.log import say
 from ganshift.runtime.run_folder import versions
 
 BATCH = 500
+MARGIN = 2
+"""Pixels between the samples of a sheet (`ganshift.tensors.sheet`)."""
 
 
 def noise(images, deviation, draw):
@@ -95,7 +100,7 @@ def scores(layers, reference):
     """FID and KID of the features to the reference's, and the Inception Score of the logits."""
     statistics = [fid_features_to_statistics(side[0]) for side in (layers, reference)]
     fid = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
-    kid = kid_features_to_metric(layers[0], reference[0], kid_subset_size=1000, kid_subsets=20, verbose=False)
+    kid = kid_features_to_metric(layers[0], reference[0], verbose=False)
     isc = isc_features_to_metric(layers[1])
     return {
         "FID": fid,
@@ -106,16 +111,19 @@ def scores(layers, reference):
     }
 
 
-def main():
+def tiles(path):
+    """The samples of a sheet, without the margins of two pixels around each."""
+    with Image.open(path) as picture:
+        pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)
+    inside = pixels[:, MARGIN:, MARGIN:]
+    windows = inside.unfold(1, SIDE, SIDE + MARGIN).unfold(2, SIDE, SIDE + MARGIN)  # 3 rows columns 32 32
+    return windows.permute(1, 2, 0, 3, 4).flatten(0, 1)
+
+
+def degrade(arguments, extractor):
     """Measure all rows and show them as a table of Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--sheet", type=Path)
-    parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
     images, labels = read(arguments.data, "train")
     references, _ = read(arguments.data, "test")
-    extractor = open_extractor("cifar")
     reference = layers_of(references, extractor)
     say("| degradation | FID[cifar] | KID[cifar] | IS[cifar] |\n|---|---|---|---|")
     shown = []
@@ -127,9 +135,35 @@ def main():
         )
         if name == "none" or name.split()[0] in ("noise", "blur", "JPEG"):
             shown.append(degraded[:: len(degraded) // 10][:10])
-    say(f"seed {arguments.seed}, weights {weights_hash(extractor)}, {versions()}")
     if arguments.sheet:
         save_image(make_grid(torch.cat(shown) / 255, nrow=10, pad_value=1), arguments.sheet)
+
+
+def compare_samples(arguments, extractor):
+    """KID of the samples of each sheet, with as many of the reference as there are samples in each of 100 subsets."""
+    references, labels = read(arguments.data, "test")
+    reference = layers_of(references[labels == CLASSES.index(arguments.of)], extractor)
+    say("| samples | number | KID[cifar] |\n|---|---|---|")
+    for path in arguments.samples:
+        samples = tiles(path)
+        features = layers_of(samples, extractor)[0]
+        kid = kid_features_to_metric(features, reference[0], kid_subset_size=len(samples), verbose=False)
+        mean, spread = (kid[f"kernel_inception_distance_{name}"] for name in ("mean", "std"))
+        say(f"| {path.stem} | {len(samples)} | {mean:.3f} ± {spread:.3f} |")
+
+
+def main():
+    """Measure degradations, or samples."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--samples", type=Path, nargs="+")
+    parser.add_argument("--of", choices=CLASSES, default="automobile")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    extractor = open_extractor("cifar")
+    (compare_samples if arguments.samples else degrade)(arguments, extractor)
+    say(f"seed {arguments.seed}, weights {weights_hash(extractor)}, {versions()}")
 
 
 if __name__ == "__main__":

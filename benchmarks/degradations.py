@@ -3,8 +3,9 @@
     python -m benchmarks.degradations --data cifar10.zip [--sheet FILE] [--seed N]
     python -m benchmarks.degradations --data cifar10.zip --samples SHEET... [--of CLASS]
 
-Every row has as many images as the reference, 5000. The sheet shows ten images of each row that changes pixels. With
-`--samples`, sheets of 32-pixel samples that runs wrote are compared with the test images of one class instead.
+Every row has as many images as the reference, 5000. The sheet shows what each row that changes pixels does
+to ten photographs that are free to show. With `--samples`, sheets of 32-pixel samples that runs wrote are compared with
+the test images of one class instead.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from torchvision.utils import make_grid, save_image
 
 from benchmarks.train_extractor import read
+from ganshift.data.bundled import photo_sketch
 from ganshift.metrics.extractors import open_extractor, weights_hash
 from ganshift.metrics.network import CLASSES, SIDE
 from ganshift.runtime.log import say
@@ -69,25 +71,37 @@ def of_classes(images, labels, classes, count, draw):
     return images[torch.cat(chosen)]
 
 
-def variants(images, labels, count, seed):
-    """Names and image sets of each row; rows of one kind get worse from the first to the last."""
-    draw = torch.Generator().manual_seed(seed)
-    plain = of_classes(images, labels, 10, count, draw)
-    yield "none", plain
+def degradations_of_pixels(plain, draw):
+    """Names and images; those of one kind get worse from the first to the last."""
     for deviation in (4, 8, 16, 32):
         yield f"noise {deviation}/255", noise(plain, deviation, draw)
     for deviation in (0.5, 1, 2):
         yield f"blur {deviation} px", blur(plain, deviation)
     for quality in (50, 25, 10):
         yield f"JPEG quality {quality}", jpeg(plain, quality)
+
+
+def variants(images, labels, count, seed):
+    """Names and images of each row, `count` images in each."""
+
+    def chosen(classes, number):
+        return of_classes(images, labels, classes, number, torch.Generator().manual_seed(seed))
+
+    plain = chosen(10, count)
+    yield "none", plain
+    yield from degradations_of_pixels(plain, torch.Generator().manual_seed(seed))
     for classes in (9, 5, 2, 1):
-        same_order = torch.Generator().manual_seed(seed)
-        yield f"{classes} of 10 classes", of_classes(images, labels, classes, count, same_order)
+        yield f"{classes} of 10 classes", chosen(classes, count)
     for times in (2, 10, 100):
-        yield (
-            f"{count // times} images, each {times} times",
-            of_classes(images, labels, 10, count // times, torch.Generator().manual_seed(seed)).repeat(times, 1, 1, 1),
-        )
+        yield f"{count // times} images, each {times} times", chosen(10, count // times).repeat(times, 1, 1, 1)
+
+
+def draw_sheet(path, seed):
+    """Ten photographs that scikit-image and scikit-learn ship, plain and degraded, a row each."""
+    photographs = photo_sketch(SIDE).train_a.read(range(0, 200, 20))
+    rows = [photographs]
+    rows += [degraded for _, degraded in degradations_of_pixels(photographs, torch.Generator().manual_seed(seed))]
+    save_image(make_grid(torch.cat(rows) / 255, nrow=len(photographs), pad_value=1), path)
 
 
 def layers_of(images, extractor):
@@ -126,17 +140,14 @@ def degrade(arguments, extractor):
     references, _ = read(arguments.data, "test")
     reference = layers_of(references, extractor)
     say("| degradation | FID[cifar] | KID[cifar] | IS[cifar] |\n|---|---|---|---|")
-    shown = []
     for name, degraded in variants(images, labels, len(references), arguments.seed):
         row = scores(layers_of(degraded, extractor), reference)
         say(
             f"| {name} | {row['FID']:.3f} | {row['KID']:.3f} ± {row['KID spread']:.3f} "
             f"| {row['IS']:.2f} ± {row['IS spread']:.2f} |"
         )
-        if name == "none" or name.split()[0] in ("noise", "blur", "JPEG"):
-            shown.append(degraded[:: len(degraded) // 10][:10])
     if arguments.sheet:
-        save_image(make_grid(torch.cat(shown) / 255, nrow=10, pad_value=1), arguments.sheet)
+        draw_sheet(arguments.sheet, arguments.seed)
 
 
 def compare_samples(arguments, extractor):

@@ -16,6 +16,7 @@ LAYERS = [
     {"tensors"},
     {"convolution"},
     {"losses", "layers", "latents", "data", "runtime"},
+    {"metrics"},
     {"transfer", "dual"},
     {"models"},
     {"moving", "output", "translation", "report", "demo", "import_tf"},

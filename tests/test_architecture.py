@@ -20,7 +20,7 @@ LAYERS = [
     {"transfer", "dual"},
     {"models"},
     {"moving", "output", "translation", "report", "demo", "import_tf", "evaluation"},
-    {"bench"},
+    {"bench", "cli_metrics"},
     {"cli"},
     {"__main__"},
 ]

@@ -53,7 +53,11 @@ def evaluate(arguments: Sequence[str]) -> int:
     from .runtime.log import say
 
     cards = measure(options.run, options.reference, **settings)
-    _show(card_rows(cards))
+    rows = card_rows(cards)
+    same = [name for name in rows[0] if name not in ("score", "value") and len({str(row[name]) for row in rows}) == 1]
+    _show([{name: value for name, value in row.items() if name not in same} for row in rows])
+    for name in same:
+        sys.stdout.write(f"{name}: {rows[0][name]}\n")
     say(f"wrote {len(cards)} cards to {options.run / 'cards'}")
     return 0
 
@@ -97,7 +101,9 @@ def _show(rows: Sequence[Mapping[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*rows[0])
+    table = Table()
+    for name in rows[0]:
+        table.add_column(name, no_wrap=name in ("score", "value"))
     for row in rows:
         table.add_row(*("" if value is None else str(value).replace("[", r"\[") for value in row.values()))
     Console(highlight=False).print(table)

@@ -151,6 +151,7 @@ def card_rows(cards: Sequence[Card]) -> list[dict[str, Any]]:
             "quantisation": card.quantisation,
             "seed": card.seed,
             "model": _short("model_hash", card.model_hash),
+            "versions": ", ".join(f"{package} {version}" for package, version in card.versions.items()),
         }
         for card in cards
     ]

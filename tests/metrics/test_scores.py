@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from stand_in import StandIn, batches, random_images
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
 
 from ganshift import UserError
 from ganshift.metrics import scores
-from stand_in import StandIn, batches, random_images
 
 
 def gaussian(count, dim, seed, mean=0.0, scale=1.0):

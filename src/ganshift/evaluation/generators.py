@@ -15,7 +15,18 @@ from ..metrics.card import Card
 from ..models import Generator, draw_latents
 from ..runtime.log import opening_progress
 from ..tensors import Bytes, Images, to_uint8
-from .measuring import ROUNDED, TRUNCATED, Extraction, Metric, Settings, Taken, against, counting, provenance
+from .measuring import (
+    ROUNDED,
+    TRUNCATED,
+    Extraction,
+    Metric,
+    Settings,
+    Taken,
+    against,
+    check_enough,
+    counting,
+    provenance,
+)
 
 
 def cards_of_generator(run: Path, config: dict[str, Any], data: Path | None, settings: Settings) -> list[Card]:
@@ -31,6 +42,7 @@ def cards_of_generator(run: Path, config: dict[str, Any], data: Path | None, set
             images = open_named_images(
                 data, network["size"], network["channels"], MEMORY_BUDGET_BYTES, progress, settings.split
             )
+    check_enough(metrics, settings.num_images, 0 if images is None else len(images), settings)
     latents = draw_latents(settings.num_images, settings.seed)
     extraction = Extraction.open(settings)
     reference = extraction.reference(images, settings) if images is not None else None

@@ -1,15 +1,16 @@
 """What measuring generators and translators share: settings, an open extractor, a stream's scores, fields of cards."""
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
+from jaxtyping import UInt8
+from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 from ..data.cifar import Split
@@ -25,8 +26,6 @@ from ..tensors import Bytes, from_uint8, to_colour, to_uint8
 
 Metric = Literal["is", "fid", "kid", "prc"]
 ExtractorName = Literal["cifar", "inception"]
-Item = TypeVar("Item")
-logger = logging.getLogger("ganshift")
 
 GENERATED = 50_000
 """Images of the published protocols."""
@@ -112,11 +111,6 @@ class Taken:
         reference: scores.Reference | None,
         settings: Settings,
     ):
-        num_reference = 0 if reference is None else len(reference.features)
-        for metric in metrics:
-            scores.check_enough(metric, num_images, num_reference)
-        if "kid" in metrics:
-            self._subset_size = scores.kid_subset_size(settings.kid_subset_size, num_images, num_reference)
         layers = EXTRACTORS[extraction.name]
         self._extraction, self._metrics, self._reference, self._settings = extraction, metrics, reference, settings
         self._logits, self._features = layers.logits, layers.features
@@ -146,7 +140,8 @@ class Taken:
             protocol = f"jackknife of {self._moments.num_groups} groups"
             yield "FID", protocol, scores.fid(self._moments, self._reference.statistics)
         if self._kept and "kid" in self._metrics:
-            subsets, size = self._settings.kid_subsets, self._subset_size
+            subsets, wanted = self._settings.kid_subsets, self._settings.kid_subset_size
+            size = scores.kid_subset_size(wanted, len(self._kept.values), len(real))
             protocol = f"unbiased, cubic kernel, {subsets} subsets of {size}"
             yield "KID", protocol, scores.kid(self._kept.values, real, subsets, size)
         if self._kept and "prc" in self._metrics:
@@ -157,6 +152,14 @@ class Taken:
                 yield name, protocol, score
 
 
+def check_enough(metrics: Sequence[Metric], num_generated: int, num_reference: int, settings: Settings) -> None:
+    """Raise a `UserError`, before anything slow, where there are too few images for one of the scores."""
+    for metric in metrics:
+        scores.check_enough(metric, num_generated, num_reference)
+    if "kid" in metrics:
+        scores.kid_subset_size(settings.kid_subset_size, num_generated, num_reference)
+
+
 def against(reference: ImageSet | None, split: str) -> dict[str, Any]:
     """The fields of cards that say what was compared with."""
     if reference is None:
@@ -164,7 +167,7 @@ def against(reference: ImageSet | None, split: str) -> dict[str, Any]:
     return {"num_reference": len(reference), "reference_split": split, "reference_hash": reference.content_hash}
 
 
-def _for_extractor(stored: Bytes) -> Bytes:
+def _for_extractor(stored: Bytes) -> UInt8[Tensor, "n 3 h w"]:
     """In three channels, as Inception takes them: gray three times, and what is transparent over white."""
     return stored if stored.shape[1] == 3 else to_uint8(to_colour(from_uint8(stored)))
 

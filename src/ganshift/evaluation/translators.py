@@ -17,7 +17,7 @@ from ..metrics.card import Card
 from ..models import Domain, Translator, other_domain
 from ..runtime.log import opening_progress
 from ..tensors import Bytes, from_uint8, to_uint8
-from .measuring import ROUNDED, Extraction, Settings, Taken, against, counting, provenance
+from .measuring import ROUNDED, Extraction, Metric, Settings, Taken, against, check_enough, counting, provenance
 
 
 def cards_of_translator(run: Path, config: dict[str, Any], data: Path | None, settings: Settings) -> list[Card]:
@@ -40,11 +40,14 @@ def cards_of_translator(run: Path, config: dict[str, Any], data: Path | None, se
     a, b = (domains.val_a, domains.val_b) if split == "val" else (domains.train_a, domains.train_b)
     assert a is not None
     assert b is not None
+    metrics = settings.metrics or ("fid", "kid")
+    for start, target in ((a, b), (b, a)):
+        check_enough(metrics, len(start), len(target), settings)
     extraction = Extraction.open(settings)
     cards = []
     ways: list[tuple[Domain, ImageSet, ImageSet]] = [("b", a, b), ("a", b, a)]
     for to, start, target in ways:
-        cards += _of_way(model, to, start, target, split, extraction, provenance(run), settings)
+        cards += _of_way(model, to, start, target, split, metrics, extraction, provenance(run), settings)
     return cards
 
 
@@ -54,12 +57,12 @@ def _of_way(
     start: ImageSet,
     target: ImageSet,
     split: str,
+    metrics: Sequence[Metric],
     extraction: Extraction,
     provenance: dict[str, Any],
     settings: Settings,
 ) -> list[Card]:
     """Cards of one way: of the translations among real images, of round trips, and of true pairs."""
-    metrics = settings.metrics or ("fid", "kid")
     reference = extraction.reference(target, settings)
     taken = Taken(extraction, metrics, len(start), reference, settings)
     compared = _Compared()

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch_fidelity
 from metrics.stand_in import write_random_inception
 from PIL import Image
 from safetensors.torch import save_file
@@ -110,23 +111,12 @@ def test_inception_equals_torch_fidelity(published_run, tmp_path):
     latents = draw_latents(12, 0)
     images = [model.generate(part, batch_statistics=True) for part in latents.split(5)]
     fake = write_images(tmp_path / "fake", truncate_to_uint8(torch.cat(images)).numpy())
-    expected = torch_fidelity.calculate_metrics(
-        input1=str(fake),
-        input2=str(real),
-        isc=True,
-        fid=True,
-        kid=True,
-        prc=True,
-        feature_extractor_weights_path=str(weights),
-        kid_subset_size=6,
-        kid_subsets=10,
-        isc_splits=10,
-        samples_shuffle=False,
-        cuda=False,
-        verbose=False,
-        cache=False,
-        save_cpu_ram=True,
-    )
+    command = [str(Path(sys.executable).with_name("fidelity")), "--cpu", "--json", "--silent", "--no-cache"]
+    command += ["--isc", "--fid", "--kid", "--prc", "--no-samples-shuffle", "--save-cpu-ram"]
+    command += ["--feature-extractor", "inception-v3-compat", "--feature-extractor-weights-path", str(weights)]
+    command += ["--kid-subset-size", "6", "--kid-subsets", "10", "--input1", str(fake), "--input2", str(real)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    expected = json.loads(found.stdout)
     how = {"num_images": 12, "kid_subset_size": 6, "kid_subsets": 10, "batch": 5}
     found = by_name(evaluate(published_run, real, extractor="inception", extractor_weights=weights, **how))
     for name, theirs in (

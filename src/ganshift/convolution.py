@@ -76,8 +76,8 @@ class _Convolution(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.stride, ctx.padding = stride, padding
+        ctx.save_for_backward(*_wanted(ctx, x, weight))
+        ctx.stride, ctx.padding, ctx.size, ctx.shape = stride, padding, x.shape[2:], weight.shape
         return F.conv2d(x, weight, bias, stride, padding)
 
     @staticmethod
@@ -86,9 +86,9 @@ class _Convolution(Function):
         need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
         of_x = of_weight = of_bias = None
         if need_x:
-            of_x = _transposed_convolution(slope, weight, None, ctx.stride, ctx.padding, x.shape[2:])
+            of_x = _transposed_convolution(slope, weight, None, ctx.stride, ctx.padding, ctx.size)
         if need_weight and not _skip_weights:
-            of_weight = _kernel_gradient(x, slope, weight.shape, ctx.stride, ctx.padding)
+            of_weight = _kernel_gradient(x, slope, ctx.shape, ctx.stride, ctx.padding)
         if need_bias and not _skip_weights:
             of_bias = slope.sum(dim=(0, 2, 3))
         return of_x, of_weight, of_bias, None, None
@@ -101,8 +101,8 @@ class _TransposedConvolution(Function):
     def forward(
         ctx: Any, y: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, size: Sequence[int]
     ) -> Tensor:
-        ctx.save_for_backward(y, weight)
-        ctx.stride, ctx.padding = stride, padding
+        ctx.save_for_backward(*_wanted(ctx, y, weight))
+        ctx.stride, ctx.padding, ctx.shape = stride, padding, weight.shape
         # Several sizes of x give the same size of y: by how much is x larger than the smallest?
         kernel = weight.shape[2]
         larger = [
@@ -118,7 +118,7 @@ class _TransposedConvolution(Function):
         if need_y:
             of_y = _convolution(slope, weight, None, ctx.stride, ctx.padding)
         if need_weight and not _skip_weights:
-            of_weight = _kernel_gradient(slope, y, weight.shape, ctx.stride, ctx.padding)
+            of_weight = _kernel_gradient(slope, y, ctx.shape, ctx.stride, ctx.padding)
         if need_bias and not _skip_weights:
             of_bias = slope.sum(dim=(0, 2, 3))
         return of_y, of_weight, of_bias, None, None, None
@@ -159,6 +159,11 @@ class _WindowMean(Function):
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         return _window_mean(slope, 1 - ctx.padding), None
+
+
+def _wanted(ctx: Any, image: Tensor, weight: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Each factor of a product, where the gradient of the other one is needed; frozen weights hold no images."""
+    return image if ctx.needs_input_grad[1] else None, weight if ctx.needs_input_grad[0] else None
 
 
 def _convolution(x: Tensor, *others: Any) -> Tensor:

@@ -1,4 +1,7 @@
-"""Norms with optional per-class gain and bias, and the resampling of residual blocks."""
+"""Norms with optional per-class gain and bias, and the resampling of residual blocks.
+
+Norms compute in the precision of their gain, which is float32 under autocast too: their statistics need it.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +57,7 @@ class BatchNorm(Affine):
 
     def forward(self, x: Images, labels: Labels | None = None) -> Images:
         """Normalise; `labels` are used, and needed, by a conditional norm only."""
+        x = x.to(self.gain.dtype)
         mean, var = (None, None) if self.use_batch else (self.running_mean, self.running_var)
         by_batch = self.training or self.use_batch
         if self.gain.dim() == 1:
@@ -71,6 +75,7 @@ class LayerNorm(Affine):
 
     def forward(self, x: Images, labels: Labels | None = None) -> Images:
         """Normalise; `labels` are used, and needed, by a conditional norm only."""
+        x = x.to(self.gain.dtype)
         if self.gain.dim() == 1:
             return F.group_norm(x, 1, self.gain, self.bias, self.eps)
         return self.of_labels(F.group_norm(x, 1, eps=self.eps), _needed(labels))

@@ -53,9 +53,10 @@ def gradient_penalty(
     if mix is None:
         mix = torch.rand(len(real), device=real.device, dtype=real.dtype)
     between = torch.lerp(real.detach(), fake.detach(), mix.view(-1, 1, 1, 1)).requires_grad_()
-    scores = critic(between)
-    with input_gradients_only():
-        (slope,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
+    with torch.autocast(between.device.type, enabled=False):  # second derivatives need the precision
+        scores = critic(between)
+        with input_gradients_only():
+            (slope,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
     norm = (slope.flatten(1).square().sum(dim=1) + slope_epsilon).sqrt()
     return (norm - 1).square().mean()
 

@@ -25,12 +25,20 @@ Row = dict[str, Any]
 """Named figures of one thing that was measured, as JSON values; units are in the names."""
 
 
+def _flops_of_linear(left: torch.Tensor, weight: torch.Tensor, *rest: Any, out_val: torch.Tensor) -> int:
+    return 2 * weight.shape[1] * out_val.numel()
+
+
+FORMULAS: Mapping[str, Callable[..., int]] = {"mkldnn._linear_pointwise": _flops_of_linear}
+"""FLOP of operators that we use and PyTorch has no formula for, by name."""
+
+
 class Work(TorchDispatchMode):
     """Counts what happens inside a `with` block, backward passes included: exact, whatever the machine does.
 
-    `flops` are the multiplications and additions of convolutions and matrix products, by PyTorch's own formulas and the
-    shapes that occur; `kernel_calls` are operators that compute, so views of the same memory are left out. PyTorch's
-    `FlopCounterMode` cannot be used, since it refuses the `autograd.grad` of a gradient penalty.
+    `flops` are the multiplications and additions of convolutions and matrix products, by PyTorch's own formulas (and
+    `FORMULAS`) and the shapes that occur; `kernel_calls` are operators that compute, so views of the same memory are
+    left out. PyTorch's `FlopCounterMode` cannot be used, since it refuses the `autograd.grad` of a gradient penalty.
     """
 
     def __init__(self) -> None:
@@ -40,7 +48,8 @@ class Work(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        formula = flop_registry.get(func.overloadpacket)
+        packet = func.overloadpacket
+        formula = flop_registry.get(packet) or FORMULAS.get(str(packet))
         if formula is None:  # in inference mode operators arrive here before they are taken apart
             with self:
                 result = func.decompose(*args, **kwargs)

@@ -85,8 +85,7 @@ def critic_step(
         scores_real, scores_fake = critic(torch.cat([real, fake])).chunk(2)  # it judges each image alone
         terms[f"critic_{domain}/adversarial"] = critic_loss(scores_real, scores_fake, config)
         if config.loss == "wgan-gp":
-            with torch.autocast(real.device.type, enabled=False):  # second derivatives need the precision
-                slope_loss = losses.gradient_penalty(critic, real, fake, mix, SLOPE_EPSILON)
+            slope_loss = losses.gradient_penalty(critic, real, fake, mix, SLOPE_EPSILON)
             terms[f"critic_{domain}/penalty"] = config.penalty * slope_loss
     terms = descend(state.critic_optimizer, terms)
     if config.loss == "wgan":

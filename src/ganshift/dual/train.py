@@ -14,6 +14,7 @@ from ..data.named import open_named_domains
 from ..data.sampling import Batch, batches
 from ..runtime.device import choose_device
 from ..runtime.ema import Ema
+from ..runtime.fast import adam_options, prepare_networks
 from ..runtime.log import opening_progress
 from ..runtime.loop import Job, Outcome, fit
 from ..runtime.optim import TensorFlowRMSprop
@@ -54,6 +55,7 @@ def new_job(config: DualConfig) -> Job:
     generators = nn.ModuleDict({"gen_ab": state.gen_ab, "gen_ba": state.gen_ba}).to(device)
     critics = nn.ModuleDict({"critic_a": state.critic_a, "critic_b": state.critic_b}).to(device)
     ema = Ema(generators, config.ema_images)
+    prepare_networks([state.gen_ab, state.gen_ba], [state.critic_a, state.critic_b], device, config.fast)
     sheet_a, sheet_b = (_sheet_inputs(images).to(device) for images in _shown(domains))
     images_per_iteration = config.batch * config.critic_steps
     height, width = config.image_size
@@ -179,5 +181,7 @@ def new_optimizer(config: DualConfig, *networks: nn.Module) -> torch.optim.Optim
     """The optimizer that the settings ask for, over the parameters of all networks."""
     parameters = [parameter for network in networks for parameter in network.parameters()]
     if config.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=config.learning_rate, betas=(config.beta1, 0.999))
+        return torch.optim.Adam(
+            parameters, lr=config.learning_rate, betas=(config.beta1, 0.999), **adam_options(config.fast)
+        )
     return TensorFlowRMSprop(parameters, lr=config.learning_rate)

@@ -7,8 +7,8 @@
 - Generators compiled, with graph capture: their steps are many small kernels. Critics are not, because the gradient
   penalty differentiates twice, which torch.compile cannot.
 
-Off by default: rounding changes what is learned, and DualGAN's authors saw blurred images under mixed precision. None of
-this has been measured on an accelerator yet; `docs/performance.md` has the command that does.
+Off by default: rounding changes what is learned, and DualGAN was seen to blur its images under mixed precision. None of
+this has been measured on an accelerator yet; docs/performance.md has the command that does.
 """
 
 import logging
@@ -45,12 +45,12 @@ def prepare_networks(
 ) -> None:
     """Lay kernels out channels-last and compile the generators, in place; their state dicts stay as they are.
 
-    Inductor compiles for the CPU too, but minutes for a gain we have not seen, so that there only another `backend` does.
+    On the CPU nothing is compiled by inductor, which takes minutes there for a gain that we have not seen.
     """
     if not fast:
         return
     for network in (*generators, *critics):
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=torch.channels_last)
     if device.type == "cpu" and backend == "inductor":
         return
     options: dict[str, Any] = {"mode": "reduce-overhead"} if backend == "inductor" else {}
@@ -64,6 +64,6 @@ def begin_iteration(device: torch.device, fast: bool) -> None:
         torch.compiler.cudagraph_mark_step_begin()
 
 
-def adam_options(device: torch.device, fast: bool) -> dict[str, Any]:
+def adam_options(fast: bool) -> dict[str, Any]:
     """Arguments of `torch.optim.Adam`."""
-    return {"fused": True} if fast and device.type != "cpu" else {}
+    return {"fused": True} if fast else {}

@@ -9,6 +9,7 @@ from itertools import pairwise
 from math import sqrt
 from typing import Literal, TypeVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -106,7 +107,7 @@ class ResNetGenerator(nn.Module):
         x = self.start(latents).unflatten(1, (-1, 4, 4))
         for block in self.blocks:
             x = block(x, labels)  # n c h w -> n c' 2h 2w
-        return self.to_image(self.norm(x, labels).relu()).tanh()
+        return self.to_image(self.norm(x, labels).relu()).to(self.start.weight.dtype).tanh()
 
 
 class ResNetCritic(nn.Module):
@@ -161,7 +162,9 @@ class ResNetCritic(nn.Module):
         for block in self.blocks:
             x = block(x, labels)
         features = (F.avg_pool2d(x.relu(), 8) if self.size == 32 else x).flatten(1)
-        return self.to_score(features).squeeze(1), self.to_classes(features) if self.to_classes else None
+        features = features.to(self.to_score.weight.dtype)
+        with torch.autocast(features.device.type, enabled=False):  # few numbers, on which every loss depends
+            return self.to_score(features).squeeze(1), self.to_classes(features) if self.to_classes else None
 
 
 def initialise(layer: Layer, gain: int = 1) -> Layer:

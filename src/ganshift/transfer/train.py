@@ -17,6 +17,7 @@ from ..errors import UserError
 from ..layers import batch_statistics
 from ..runtime.device import choose_device
 from ..runtime.ema import Ema
+from ..runtime.fast import adam_options, prepare_networks
 from ..runtime.log import opening_progress, say
 from ..runtime.loop import Job, Outcome, fit
 from ..runtime.run_folder import LEFT_OUT, MODEL, left_out_text, versions
@@ -60,14 +61,16 @@ def new_job(config: TransferConfig) -> Job:
     state = TransferState(
         generator,
         critic,
-        torch.optim.Adam(generator.parameters(), config.generator_learning_rate, betas),
+        torch.optim.Adam(generator.parameters(), config.generator_learning_rate, betas, **adam_options(config.fast)),
         torch.optim.Adam(
             (parameter for parameter in critic.parameters() if parameter.requires_grad),
             config.critic_learning_rate,
             betas,
+            **adam_options(config.fast),
         ),
     )
     ema = Ema(generator, config.ema_images)
+    prepare_networks([generator], [critic], device, config.fast)
     num_classes = generator_arguments["num_classes"] or critic_arguments["num_classes"]
     mixtures = 2 if config.as_published and size == 32 else 1  # the 32-pixel port counts every pair twice
     sheet_latents, sheet_labels = _sheet_inputs(config.seed, num_classes, device)

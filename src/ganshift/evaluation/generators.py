@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -19,7 +19,6 @@ from .measuring import (
     ROUNDED,
     TRUNCATED,
     Extraction,
-    Metric,
     Settings,
     Taken,
     against,
@@ -32,7 +31,7 @@ from .measuring import (
 def cards_of_generator(run: Path, config: dict[str, Any], data: Path | None, settings: Settings) -> list[Card]:
     """Measure the generator of a run; `data` is what --data can be, or None if no metric compares with it."""
     model = Generator.from_pretrained(run, settings.device)
-    metrics = settings.metrics or get_args(Metric)
+    metrics = settings.metrics or METRICS
     if data is None and set(metrics) != {"is"}:
         raise UserError(f"{', '.join(metrics)} compare with real images: give --reference, or --metrics is")
     network, as_published = config["generator"], bool(config.get("training", {}).get("as_published"))

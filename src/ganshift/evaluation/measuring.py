@@ -24,7 +24,8 @@ from ..runtime.device import choose_device
 from ..runtime.log import ProgressLine
 from ..tensors import Bytes, from_uint8, to_colour, to_uint8
 
-Metric = Literal["is", "fid", "kid", "prc"]
+METRICS = ("is", "fid", "kid", "prc")
+"""By the names that torch-fidelity gives them, but for the first."""
 ExtractorName = Literal["cifar", "inception"]
 
 GENERATED = 50_000
@@ -40,7 +41,7 @@ ROUNDED, TRUNCATED = "rounded to 256 levels", "truncated to 256 levels"
 class Settings:
     """What to measure, and how."""
 
-    metrics: tuple[Metric, ...] | None = None
+    metrics: tuple[str, ...] | None = None
     """All four for generators, fid and kid for translators, if left out."""
     num_images: int = GENERATED
     """Images to generate; a translator translates all that the reference has."""
@@ -60,10 +61,9 @@ class Settings:
         require(self.num_images >= 1, f"the number of images must be at least 1, got {self.num_images}")
         require(self.kid_subsets >= 1, f"the number of kid subsets must be at least 1, got {self.kid_subsets}")
         require(self.batch >= 1, f"batch must be at least 1, got {self.batch}")
-        known = get_args(Metric)
         for metric in self.metrics or ():
-            require(metric in known, f"there is no metric {metric!r}; metrics are {', '.join(known)}")
-        require(self.metrics != (), f"give at least one metric of {', '.join(known)}")
+            require(metric in METRICS, f"there is no metric {metric!r}; metrics are {', '.join(METRICS)}")
+        require(self.metrics != (), f"give at least one metric of {', '.join(METRICS)}")
         names = get_args(ExtractorName)
         require(self.extractor in names, f"extractor must be one of {', '.join(names)}, got {self.extractor!r}")
 
@@ -106,7 +106,7 @@ class Taken:
     def __init__(
         self,
         extraction: Extraction,
-        metrics: Sequence[Metric],
+        metrics: Sequence[str],
         num_images: int,
         reference: scores.Reference | None,
         settings: Settings,
@@ -152,7 +152,7 @@ class Taken:
                 yield name, protocol, score
 
 
-def check_enough(metrics: Sequence[Metric], num_generated: int, num_reference: int, settings: Settings) -> None:
+def check_enough(metrics: Sequence[str], num_generated: int, num_reference: int, settings: Settings) -> None:
     """Raise a `UserError`, before anything slow, where there are too few images for one of the scores."""
     for metric in metrics:
         scores.check_enough(metric, num_generated, num_reference)

@@ -17,7 +17,7 @@ from ..metrics.card import Card
 from ..models import Domain, Translator, other_domain
 from ..runtime.log import opening_progress
 from ..tensors import Bytes, from_uint8, to_uint8
-from .measuring import ROUNDED, Extraction, Metric, Settings, Taken, against, check_enough, counting, provenance
+from .measuring import ROUNDED, Extraction, Settings, Taken, against, check_enough, counting, provenance
 
 
 def cards_of_translator(run: Path, config: dict[str, Any], data: Path | None, settings: Settings) -> list[Card]:
@@ -57,7 +57,7 @@ def _of_way(
     start: ImageSet,
     target: ImageSet,
     split: str,
-    metrics: Sequence[Metric],
+    metrics: Sequence[str],
     extraction: Extraction,
     provenance: dict[str, Any],
     settings: Settings,

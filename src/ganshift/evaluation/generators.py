@@ -16,6 +16,7 @@ from ..models import Generator, draw_latents
 from ..runtime.log import opening_progress
 from ..tensors import Bytes, Images, to_uint8
 from .measuring import (
+    METRICS,
     ROUNDED,
     TRUNCATED,
     Extraction,

@@ -19,8 +19,8 @@ LAYERS = [
     {"metrics"},
     {"transfer", "dual"},
     {"models"},
-    {"moving", "output", "translation", "report", "demo", "import_tf"},
-    {"bench"},
+    {"moving", "output", "translation", "report", "demo", "import_tf", "evaluation"},
+    {"bench", "cli_metrics"},
     {"cli"},
     {"__main__"},
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from . import __version__
+from .cli_metrics import compare, evaluate
 from .errors import UserError
 from .runtime.config import BUDGET_FIELDS, RunConfig
 
@@ -30,6 +31,8 @@ ganshift moves GANs and images between domains.
   dual        learn to translate between two unpaired folders of images
   generate    draw images from a transfer run
   translate   translate images with a dual run
+  evaluate    measure a run against real images
+  compare     show what two measured runs differ by
   import-tf   turn a published TensorFlow checkpoint into a run
   bench       measure what everything costs on this machine
 
@@ -378,6 +381,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "dual": dual,
     "generate": generate,
     "translate": translate,
+    "evaluate": evaluate,
+    "compare": compare,
     "import-tf": import_tf,
     "bench": bench,
 }

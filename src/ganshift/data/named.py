@@ -9,6 +9,7 @@ from typing import TypeVar
 from ..errors import UserError
 from ..tensors import Side
 from . import bundled
+from .cifar import Split
 from .datasets import ImageSet, open_images
 from .decoding import Progress
 from .domains import Domains, open_domains
@@ -29,14 +30,23 @@ DOMAINS: Mapping[str, Callable[[Side], Domains]] = {"photo-sketch": bundled.phot
 
 
 def open_named_images(
-    data: Path, size: int, channels: int | None, memory_budget_bytes: float, progress: Progress | None = None
+    data: Path,
+    size: int,
+    channels: int | None,
+    memory_budget_bytes: float,
+    progress: Progress | None = None,
+    split: Split = "train",
 ) -> ImageSet:
-    """Open a bundled set, or a folder, zip or CIFAR batches."""
+    """Open a bundled set, or a folder, zip or CIFAR batches; a bundled set is all train."""
     if name := _bundled_name(data):
+        if split != "train":
+            raise UserError(f"{data} has no {split} split; leave the split out")
         images = _choose(IMAGES, name)(size)
         _check_channels(data, images, channels)
         return images
-    return open_images(data, size, channels=channels, memory_budget_bytes=memory_budget_bytes, progress=progress)
+    return open_images(
+        data, size, channels=channels, memory_budget_bytes=memory_budget_bytes, split=split, progress=progress
+    )
 
 
 def open_named_domains(

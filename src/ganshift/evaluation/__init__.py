@@ -1,0 +1,38 @@
+"""Evaluate runs: a run folder and a reference to cards, for generators and for both ways of a translator."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..metrics.card import Card
+from ..metrics.card_files import write_cards
+from ..runtime import run_folder
+from .generators import cards_of_generator
+from .measuring import PREFER_KID, Settings
+from .translators import cards_of_translator
+
+logger = logging.getLogger("ganshift")
+
+
+def evaluate(run: str | Path, reference: str | Path | None = None, **settings: Any) -> list[Card]:
+    """Measure a run against a reference and write the cards into its folder `cards`.
+
+    `settings` are the fields of `Settings`. For a generator, `reference` is what --data can be, brought to the size and
+    channels of the generator; only "is" alone needs none. For a translator it has two domains, of which val is taken,
+    or train where there is no val. A run trained `as_published` is measured as published: normalised by each
+    batch, and truncated.
+    """
+    run, chosen = Path(run), Settings(**settings)
+    if not run.is_dir():
+        raise UserError(f"there is no run folder {run}")
+    config = run_folder.read_config(run)
+    data = None if reference is None else Path(reference)
+    measure = cards_of_translator if config.get("method") == "dual" else cards_of_generator
+    cards = measure(run, config, data, chosen)
+    write_cards(run, cards)
+    small = [card for card in cards if card.kind == "FID" and min(card.num_generated, card.num_reference) < PREFER_KID]
+    if small:
+        count = min(min(card.num_generated, card.num_reference) for card in small)
+        logger.warning("FID of %d images is biased: under %d images prefer KID", count, PREFER_KID)
+    return cards

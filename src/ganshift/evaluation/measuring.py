@@ -1,0 +1,200 @@
+"""What measuring generators and translators share: settings, an open extractor, a stream's scores, fields of cards."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from jaxtyping import UInt8
+from torch import Tensor
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+
+from ..data.cifar import Split
+from ..data.datasets import ImageSet
+from ..metrics import scores
+from ..metrics.card import INCEPTION_SPLITS
+from ..metrics.extractors import EXTRACTORS, open_extractor, weights_hash
+from ..runtime import run_folder
+from ..runtime.config import require
+from ..runtime.device import choose_device
+from ..runtime.log import ProgressLine
+from ..tensors import Bytes, from_uint8, to_colour, to_uint8
+
+METRICS = ("is", "fid", "kid", "prc")
+"""By the names that torch-fidelity gives them, but for the first."""
+ExtractorName = Literal["cifar", "inception"]
+
+GENERATED = 50_000
+"""Images of the published protocols."""
+PREFER_KID = 5_000
+"""Below so many images FID depends on their number more than on most models."""
+BATCH = 64
+"""Images generated, translated and extracted at once, as torch-fidelity does."""
+ROUNDED, TRUNCATED = "rounded to 256 levels", "truncated to 256 levels"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What to measure, and how."""
+
+    metrics: tuple[str, ...] | None = None
+    """All four for generators, fid and kid for translators, if left out."""
+    num_images: int = GENERATED
+    """Images to generate; a translator translates all that the reference has."""
+    extractor: ExtractorName = "cifar"
+    extractor_weights: Path | None = None
+    split: Split = "train"
+    """Part of a generator's reference, where there are parts."""
+    seed: int = 0
+    """Of the latents."""
+    kid_subsets: int = scores.KID_SUBSETS
+    kid_subset_size: int | None = None
+    """1000 if left out, or half of the smaller set where that is less."""
+    batch: int = BATCH
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        require(self.num_images >= 1, f"the number of images must be at least 1, got {self.num_images}")
+        require(self.kid_subsets >= 1, f"the number of kid subsets must be at least 1, got {self.kid_subsets}")
+        require(self.batch >= 1, f"batch must be at least 1, got {self.batch}")
+        for metric in self.metrics or ():
+            require(metric in METRICS, f"there is no metric {metric!r}; metrics are {', '.join(METRICS)}")
+        require(self.metrics != (), f"give at least one metric of {', '.join(METRICS)}")
+        names = get_args(ExtractorName)
+        require(self.extractor in names, f"extractor must be one of {', '.join(names)}, got {self.extractor!r}")
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """An open extractor, and what cards say of it."""
+
+    network: FeatureExtractorBase
+    name: ExtractorName
+    hash: str
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Extraction":
+        """The extractor that the settings name, on their device."""
+        network = open_extractor(settings.extractor, settings.extractor_weights)
+        weights = weights_hash(network)
+        return cls(network.to(choose_device(settings.device)), settings.extractor, weights)
+
+    def reference(self, images: ImageSet, settings: Settings) -> scores.Reference:
+        """Features of a set, cached."""
+        layer = EXTRACTORS[self.name].features
+        key = f"{images.content_hash} {self.name} {layer} {self.hash}"
+        with counting("reference", len(images)) as counted:
+            batches = counted(map(_for_extractor, _read(images, settings.batch)))
+            return scores.reference_features(self.network, layer, batches, len(images), key)
+
+    def on_card(self) -> dict[str, Any]:
+        """The fields of cards that it fills."""
+        return {
+            "extractor": self.name,
+            "extractor_hash": self.hash,
+            "resize_rule": EXTRACTORS[self.name].resize_rule,
+        }
+
+
+class Taken:
+    """Scores of one stream of generated or translated images against one reference."""
+
+    def __init__(
+        self,
+        extraction: Extraction,
+        metrics: Sequence[str],
+        num_images: int,
+        reference: scores.Reference | None,
+        settings: Settings,
+    ):
+        layers = EXTRACTORS[extraction.name]
+        self._extraction, self._metrics, self._reference, self._settings = extraction, metrics, reference, settings
+        self._logits, self._features = layers.logits, layers.features
+        self._inception = scores.InceptionScore(num_images) if "is" in metrics else None
+        groups = min(scores.JACKKNIFE_GROUPS, num_images)
+        self._moments = scores.Moments(num_images, groups) if "fid" in metrics else None
+        self._kept = scores.Kept(num_images) if {"kid", "prc"} & set(metrics) else None
+
+    def update(self, batches: Iterable[Bytes]) -> None:
+        """Take the images in."""
+        for layers in scores.extract(self._extraction.network, map(_for_extractor, batches)):
+            if self._inception:
+                self._inception.update(layers[self._logits])
+            if self._moments:
+                self._moments.update(layers[self._features])
+            if self._kept:
+                self._kept.update(layers[self._features])
+
+    def found(self) -> Iterator[tuple[str, str, scores.Score]]:
+        """Name, protocol and score of each metric."""
+        if self._inception:
+            yield "IS", f"{INCEPTION_SPLITS} consecutive splits", self._inception.score()
+        if self._reference is None:
+            return
+        real = self._reference.features
+        if self._moments:
+            protocol = f"jackknife of {self._moments.num_groups} groups"
+            yield "FID", protocol, scores.fid(self._moments, self._reference.statistics)
+        if self._kept and "kid" in self._metrics:
+            subsets, wanted = self._settings.kid_subsets, self._settings.kid_subset_size
+            size = scores.kid_subset_size(wanted, len(self._kept.values), len(real))
+            protocol = f"unbiased, cubic kernel, {subsets} subsets of {size}"
+            yield "KID", protocol, scores.kid(self._kept.values, real, subsets, size)
+        if self._kept and "prc" in self._metrics:
+            protocol = f"{scores.NEIGHBOURS} nearest neighbours"
+            for name, score in zip(
+                ("precision", "recall"), scores.precision_recall(self._kept.values, real), strict=True
+            ):
+                yield name, protocol, score
+
+
+def check_enough(metrics: Sequence[str], num_generated: int, num_reference: int, settings: Settings) -> None:
+    """Raise a `UserError`, before anything slow, where there are too few images for one of the scores."""
+    for metric in metrics:
+        scores.check_enough(metric, num_generated, num_reference)
+    if "kid" in metrics:
+        scores.kid_subset_size(settings.kid_subset_size, num_generated, num_reference)
+
+
+def against(reference: ImageSet | None, split: str) -> dict[str, Any]:
+    """The fields of cards that say what was compared with."""
+    if reference is None:
+        return {"num_reference": 0, "reference_split": None, "reference_hash": None}
+    return {"num_reference": len(reference), "reference_split": split, "reference_hash": reference.content_hash}
+
+
+def _for_extractor(stored: Bytes) -> UInt8[Tensor, "n 3 h w"]:
+    """In three channels, as Inception takes them: gray three times, and what is transparent over white."""
+    return stored if stored.shape[1] == 3 else to_uint8(to_colour(from_uint8(stored)))
+
+
+def _read(images: ImageSet, batch: int) -> Iterator[Bytes]:
+    for first in range(0, len(images), batch):
+        yield images.read(range(first, min(first + batch, len(images))))
+
+
+@contextmanager
+def counting(description: str, total: int) -> Iterator[Callable[[Iterable[Bytes]], Iterator[Bytes]]]:
+    """Show how many images have gone by, once there are any."""
+    with ProgressLine(description, total) as progress:
+        yield partial(_count, progress)
+
+
+def _count(progress: ProgressLine, batches: Iterable[Bytes]) -> Iterator[Bytes]:
+    done = 0
+    for images in batches:
+        yield images
+        done += len(images)
+        progress.update(done)
+
+
+def provenance(run: Path) -> dict[str, Any]:
+    """The fields of cards that say which model and which packages."""
+    with (run / run_folder.MODEL).open("rb") as file:
+        model = hashlib.file_digest(file, "sha256").hexdigest()
+    packages = {name: version(name) for name in ("torch-fidelity", "torchmetrics")}
+    return {"model_hash": model, "versions": run_folder.versions() | packages}

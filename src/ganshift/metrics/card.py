@@ -1,0 +1,161 @@
+"""A card: one score with everything that another must share to be ranked against it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from math import hypot, sqrt
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+HIGHER_IS_BETTER = {
+    "IS": True,
+    "FID": False,
+    "KID": False,
+    "precision": True,
+    "recall": True,
+    "L1": False,
+    "PSNR": True,
+    "SSIM": True,
+}
+"""The scores, and which way is better."""
+PER_IMAGE = ("L1", "PSNR", "SSIM")
+"""Means over images."""
+INCEPTION_SPLITS = 10
+"""Of the Inception Score, as published (Salimans et al. 2016)."""
+CLEAR = 2.0
+"""A difference of fewer standard errors ranks nothing."""
+MEASURED = frozenset({"value", "spread", "model_hash"})
+"""What two cards may differ in: the models and their scores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One number and how it came about."""
+
+    metric: str
+    """A name of `HIGHER_IS_BETTER`; for a translator with its way behind it, such as "FID a-b"."""
+    protocol: str
+    """Settings of the metric, such as the number of splits, and how images were normalised if not as usual."""
+    value: float
+    spread: float
+    """IS: standard deviation over splits. KID: over subsets. L1, PSNR, SSIM: over images. FID: standard error by the
+    jackknife over generated images. Precision and recall: binomial standard error."""
+    num_generated: int
+    num_reference: int
+    reference_split: str | None
+    """None where the score takes no reference."""
+    reference_hash: str | None
+    """Content of the reference at the size and channels of the model."""
+    extractor: str | None
+    """None where pixels are compared."""
+    extractor_hash: str | None
+    resize_rule: str | None
+    """How the extractor brings images to its size."""
+    quantisation: str
+    seed: int | None
+    """Of the latents; None where nothing is drawn."""
+    model_hash: str
+    """SHA-256 of model.safetensors."""
+    versions: dict[str, str]
+
+    @property
+    def kind(self) -> str:
+        """The metric without its way."""
+        return self.metric.split(" ")[0]
+
+    @property
+    def name(self) -> str:
+        """The metric with its extractor, such as "FID[cifar]": a score without one is not the published score."""
+        kind, space, way = self.metric.partition(" ")
+        return f"{kind}[{self.extractor}]{space}{way}" if self.extractor else self.metric
+
+    @property
+    def standard_error(self) -> float:
+        """Of the value. For KID the spread over subsets, which is more than that."""
+        if self.kind == "IS":
+            return self.spread / sqrt(INCEPTION_SPLITS)
+        return self.spread / sqrt(self.num_generated) if self.kind in PER_IMAGE else self.spread
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return asdict(self)
+
+
+def load_card(path: Path) -> Card:
+    """Read a card; a `UserError` if the file holds none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        card = Card(**content)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} holds no card ({error}): give a file that ganshift evaluate wrote") from None
+    if card.kind not in HIGHER_IS_BETTER:
+        raise UserError(f"{path} holds a card of the unknown metric {card.metric}: this version cannot compare it")
+    return card
+
+
+def unlike(first: Card, second: Card) -> list[str]:
+    """What keeps two cards from being ranked, one entry a field; empty if nothing does."""
+    found = []
+    for name in (field.name for field in fields(Card) if field.name not in MEASURED):
+        before, after = getattr(first, name), getattr(second, name)
+        if isinstance(before, dict):
+            keys = sorted({*before, *after})
+            found += [
+                f"version of {key}: {before.get(key)} / {after.get(key)}"
+                for key in keys
+                if before.get(key) != after.get(key)
+            ]
+        elif before != after:
+            found.append(f"{name.replace('_', ' ')}: {_short(name, before)} / {_short(name, after)}")
+    return found
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The second card's value minus the first's."""
+
+    value: float
+    standard_error: float
+    """Both cards' errors taken as independent."""
+    verdict: str
+
+
+def difference(first: Card, second: Card) -> Difference:
+    """How two alike cards differ; a `UserError` that names what differs refuses others."""
+    if reasons := unlike(first, second):
+        raise UserError(
+            f"{first.name} and {second.name} are not comparable ({'; '.join(reasons)}): evaluate both the same way"
+        )
+    value = second.value - first.value
+    error = hypot(first.standard_error, second.standard_error)
+    if abs(value) <= CLEAR * error or value == 0:
+        return Difference(value, error, "no clear difference")
+    better = (value > 0) == HIGHER_IS_BETTER[first.kind]
+    return Difference(value, error, "B is better" if better else "A is better")
+
+
+def card_rows(cards: Sequence[Card]) -> list[dict[str, Any]]:
+    """One row a card for a table on screen; the hashes are cut short, and the files have the rest."""
+    return [
+        {
+            "score": card.name,
+            "value": f"{card.value:.4g} ± {card.spread:.2g}",
+            "generated": f"{card.num_generated:,}",
+            "reference": f"{card.num_reference:,} {card.reference_split or ''}".strip(),
+            "content": _short("reference_hash", card.reference_hash),
+            "weights": _short("extractor_hash", card.extractor_hash),
+            "protocol": card.protocol,
+            "resize": card.resize_rule,
+            "quantisation": card.quantisation,
+            "seed": card.seed,
+            "model": _short("model_hash", card.model_hash),
+            "versions": ", ".join(f"{package} {version}" for package, version in card.versions.items()),
+        }
+        for card in cards
+    ]
+
+
+def _short(name: str, value: Any) -> Any:
+    return value[:8] if name.endswith("_hash") and value else value

@@ -1,0 +1,99 @@
+"""Cards: to files and back, refusal of unlike ones, differences."""
+
+import json
+from dataclasses import fields, replace
+
+import pytest
+
+from ganshift import UserError
+from ganshift.metrics.card import MEASURED, Card, difference, load_card, unlike
+from ganshift.metrics.card_files import compare, write_cards
+
+CARD = Card(
+    metric="FID",
+    protocol="jackknife of 10 groups",
+    value=20.0,
+    spread=3.0,
+    num_generated=50_000,
+    num_reference=10_000,
+    reference_split="test",
+    reference_hash="a" * 64,
+    extractor="cifar",
+    extractor_hash="b" * 64,
+    resize_rule="bicubic",
+    quantisation="rounded",
+    seed=0,
+    model_hash="c" * 64,
+    versions={"torch": "2.9"},
+)
+
+
+def test_round_trip(tmp_path):
+    (path,) = write_cards(tmp_path, [CARD])
+    assert path.parent == tmp_path / "cards"
+    assert load_card(path) == CARD
+
+
+def test_names_say_the_extractor():
+    assert CARD.name == "FID[cifar]"
+    assert replace(CARD, metric="KID a-b", extractor="inception").name == "KID[inception] a-b"
+    assert replace(CARD, metric="L1 a-b-a", extractor=None).name == "L1 a-b-a"
+
+
+@pytest.mark.parametrize("name", sorted({field.name for field in fields(Card)} - MEASURED))
+def test_cards_that_differ_in_any_setting_are_refused(name):
+    kinds = {dict: {"torch": "2.10"}, int: 7, str: "other"}
+    other = replace(CARD, **{name: kinds[type(getattr(CARD, name))]})
+    (reason,) = unlike(CARD, other)
+    assert ("version of torch" if name == "versions" else name.replace("_", " ")) in reason
+    with pytest.raises(UserError, match="not comparable"):
+        difference(CARD, other)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "verdict"),
+    [
+        ("FID", 8.0, "B is better"),
+        ("FID", 32.0, "A is better"),
+        ("FID", 28.0, "no clear difference"),
+        ("precision", 32.0, "B is better"),
+    ],
+)
+def test_difference_with_its_uncertainty(metric, value, verdict):
+    first = replace(CARD, metric=metric)
+    second = replace(first, value=value, spread=4.0, model_hash="d")
+    found = difference(first, second)
+    assert (found.value, found.standard_error, found.verdict) == (value - 20, 5.0, verdict)
+
+
+def test_standard_errors():
+    assert replace(CARD, metric="IS").standard_error == pytest.approx(3 / 10**0.5)
+    assert replace(CARD, metric="SSIM a-b", num_generated=9).standard_error == pytest.approx(1)
+
+
+def test_runs_are_compared_card_by_card(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for run, value in ((first, 20.0), (second, 10.0)):
+        run.mkdir()
+        write_cards(run, [replace(CARD, value=value), replace(CARD, metric="KID", num_generated=int(value))])
+    (row,) = compare(first, second)
+    assert row == {"score": "FID[cifar]", "A": "20", "B": "10", "B - A": "-10 ± 4.2", "verdict": "B is better"}
+    (card,) = (second / "cards").glob("kid*")
+    with pytest.raises(UserError, match=r"not comparable \(num generated: 20 / 10\)"):
+        compare(next((first / "cards").glob("kid*")), card)
+
+
+def test_a_later_card_of_the_same_settings_takes_the_place(tmp_path):
+    write_cards(tmp_path, [CARD, replace(CARD, seed=1)])
+    write_cards(tmp_path, [replace(CARD, value=1.0, model_hash="e")])
+    assert sorted(load_card(path).value for path in (tmp_path / "cards").iterdir()) == [1.0, 20.0]
+
+
+def test_no_cards(tmp_path):
+    with pytest.raises(UserError, match="has no cards"):
+        compare(tmp_path, tmp_path)
+    path = tmp_path / "card.json"
+    for text in ("no json", "[]", '{"value": 1}', json.dumps({**CARD.to_json(), "metric": "XYZ"})):
+        path.write_text(text)
+        with pytest.raises(UserError, match="holds"):
+            load_card(path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,6 +190,22 @@ def test_other_settings_are_refused_and_listed(straight, capsys):
     assert "is 3" in message
     assert "learning_rate was" in message
     assert "seed" not in message
+
+
+def test_a_run_from_before_a_setting_existed_goes_on(tmp_path, straight, capsys):
+    """What its config.json does not name had its default."""
+    method, straight_run = straight
+    out = tmp_path / "run"
+    shutil.copytree(straight_run, out)
+    config = json.loads((out / "config.json").read_text())
+    for name in ("fast", "aspect"):
+        config["training"].pop(name, None)
+    (out / "config.json").write_text(json.dumps(config))
+    assert main([*COMMANDS[method], "--out", str(out)]) == 0
+    capsys.readouterr()
+    (out / "config.json").write_text(json.dumps(config))
+    assert main([*COMMANDS[method], "--out", str(out), "--fast"]) == 2
+    assert "fast was False, is True" in capsys.readouterr().err
 
 
 def test_generate(tmp_path, straight):

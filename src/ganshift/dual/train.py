@@ -94,7 +94,7 @@ def new_job(config: DualConfig) -> Job:
                 name: {"images": len(images), "content": images.content_hash}
                 for name, images in (("a", domains.train_a), ("b", domains.train_b))
             },
-            "training": _settings(config),
+            "training": config.to_json(),
             "versions": versions(),
         },
         images_per_iteration=images_per_iteration,
@@ -152,11 +152,6 @@ def unet_arguments(config: DualConfig, in_channels: int, out_channels: int) -> d
 def _size_in_json(config: DualConfig) -> int | list[int]:
     """The side of squares; height and width of oblong images, as JSON gives them back."""
     return config.size if config.is_square else list(config.image_size)
-
-
-def _settings(config: DualConfig) -> dict[str, Any]:
-    """The settings as config.json keeps them; without the aspect of squares, as runs begun before there was one."""
-    return {name: value for name, value in config.to_json().items() if name != "aspect" or not config.is_square}
 
 
 def new_state(config: DualConfig, channels_a: int, channels_b: int) -> DualState:

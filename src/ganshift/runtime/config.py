@@ -1,7 +1,7 @@
 """The settings every training run has, whatever its method."""
 
 from abc import ABC
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,10 @@ class RunConfig(ABC):
             return self.iterations * images_per_iteration
         wanted = self.images if self.images is not None else self.epochs * images_per_epoch  # type: ignore[operator]
         return -int(-wanted // images_per_iteration) * images_per_iteration
+
+    def defaults(self) -> dict[str, Any]:
+        """The fields that have a default, with it."""
+        return {field.name: field.default for field in fields(self) if field.default is not MISSING}
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""

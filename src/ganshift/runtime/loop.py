@@ -130,7 +130,7 @@ def fit(config: RunConfig, job: Job) -> Outcome:
 
 def _fit(config: RunConfig, job: Job) -> Outcome:
     budget = config.budget(job.images_per_iteration, job.images_per_epoch)
-    run_folder.claim(config.out, job.description)
+    run_folder.claim(config.out, job.description, config.defaults())
     for name, text in job.documents.items():
         if text:
             run_folder.write_text(config.out / name, text)

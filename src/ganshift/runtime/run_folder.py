@@ -23,17 +23,21 @@ SAMPLES = "samples"
 CHECKPOINTS = "checkpoints"
 
 
-def claim(out: Path, config: Mapping[str, Any]) -> None:
+def claim(out: Path, config: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> None:
     """Make the folder this run's, or check that it already is.
 
-    `config` holds method, networks, data and the settings under "training". Raises a `UserError` that lists every
-    difference if the folder holds a run of other settings.
+    `config` holds method, networks, data and the settings under "training". A setting that the folder's run did not
+    know, because it was begun before there was one, had the default that `defaults` says. Raises a
+    `UserError` that lists every difference if the folder holds a run of other settings.
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file: name a folder")
     path = out / CONFIG
     if path.exists():
-        differences = _differences(read_config(out), config)
+        held = read_config(out)
+        if isinstance(held.get("training"), dict):
+            held["training"] = {**(defaults or {}), **held["training"]}
+        differences = _differences(held, config)
         if differences:
             raise UserError(
                 f"{out} holds a run of another configuration: {'; '.join(differences)}. "

@@ -18,7 +18,7 @@ LAYERS = [
     {"losses", "layers", "latents", "data", "runtime"},
     {"metrics"},
     {"transfer", "dual"},
-    {"models"},
+    {"models", "pace"},
     {"moving", "output", "translation", "report", "demo", "import_tf", "evaluation"},
     {"bench", "cli_metrics"},
     {"cli"},

@@ -154,8 +154,7 @@ def _fit(config: RunConfig, job: Job) -> Outcome:
     with (
         closing(RunLog(config.out, seen)) as log,
         closing(job.batches(seen)) as batches,
-        _own_randomness(job.device),
-        fast_arithmetic(job.device, config.fast),
+        training_ground(config, job),
         _stop_signals() as stop,
         ProgressLine(config.out.name, budget, seen) as progress,
     ):
@@ -164,10 +163,8 @@ def _fit(config: RunConfig, job: Job) -> Outcome:
         while seen < budget and not stop:
             batch = next(batches)
             started = time.monotonic()
-            torch.manual_seed(_seed_of(config.seed, seen))
-            begin_iteration(job.device, config.fast)
             try:
-                terms = job.iterate(batch, seen, budget)
+                terms = iterate(config, job, batch, seen, budget)
             except NonFiniteLoss as error:
                 raise UserError(f"stopped at {seen:,} images: {error}. {_what_is_saved(config.out)}") from None
             seconds += time.monotonic() - started
@@ -191,6 +188,20 @@ def _fit(config: RunConfig, job: Job) -> Outcome:
         say(f"stopped by {stop[0].name} at {seen:,} of {budget:,} images; {kept}. The same command goes on from here.")
         return Outcome(seen, seconds, stop[0])
     return Outcome(seen, seconds)
+
+
+@contextmanager
+def training_ground(config: RunConfig, job: Job) -> Iterator[None]:
+    """Compute as the settings say, and leave the process's arithmetic and random generators as they were."""
+    with _own_randomness(job.device), fast_arithmetic(job.device, config.fast):
+        yield
+
+
+def iterate(config: RunConfig, job: Job, batch: Any, seen: int, budget: int) -> Terms:
+    """One iteration on a `training_ground`, all draws of which follow from (seed, images seen)."""
+    torch.manual_seed(_seed_of(config.seed, seen))
+    begin_iteration(job.device, config.fast)
+    return job.iterate(batch, seen, budget)
 
 
 def _shown(terms: Mapping[str, float]) -> str:

@@ -20,7 +20,8 @@ LAYERS = [
     {"transfer", "dual"},
     {"models", "pace"},
     {"moving", "output", "translation", "report", "demo", "import_tf", "evaluation"},
-    {"bench", "cli_metrics"},
+    {"bench", "cli_metrics", "doctor"},
+    {"cli_data"},
     {"cli"},
     {"__main__"},
 ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from . import __version__
+from .cli_data import doctor
 from .cli_metrics import compare, evaluate
 from .errors import UserError
 from .runtime.config import BUDGET_FIELDS, RunConfig
@@ -26,6 +27,7 @@ usage: ganshift COMMAND [OPTIONS]      ganshift COMMAND --help
 
 ganshift moves GANs and images between domains.
 
+  doctor      look at images before training: what is wrong, what to run, how long
   demo        train both methods on bundled images in minutes, and write a report
   transfer    teach a pretrained generator a folder of images
   dual        learn to translate between two unpaired folders of images
@@ -376,6 +378,7 @@ def _say_written(paths: Sequence[Path], out: Path) -> int:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "doctor": doctor,
     "demo": demo,
     "transfer": transfer,
     "dual": dual,

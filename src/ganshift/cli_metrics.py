@@ -81,7 +81,8 @@ def _measure(options: Any, metrics: tuple[str, ...] | None) -> None:
 def _check_copying(options: Any, insist: bool) -> None:
     """Say whether a generator copies; where that cannot be told, why not, or raise if `insist`."""
     from .evaluation import check_copying
-    from .evaluation.nearest import CHECKED, PAIRS
+    from .evaluation.nearest import CHECKED
+    from .metrics.copying import PAIRS
     from .runtime.log import say
     from .runtime.run_folder import read_config
 

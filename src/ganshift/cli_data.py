@@ -19,7 +19,7 @@ def doctor(arguments: Sequence[str]) -> int:
         """
 
         data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-        """What --data can be: a folder or zip of images, class folders or two domains, CIFAR batches, bundled:digits."""
+        """What --data can be: a folder or zip of images, class folders or two domains; CIFAR batches; bundled:faces."""
         data_b: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="DATA_B")] = None
         """The second domain, where two folders or zips have one each."""
         json: tyro.conf.FlagCreatePairsOff[bool] = False

@@ -114,8 +114,8 @@ def _transfer(facts: Facts, data: Path, out: Path) -> Advice:
         settings["conditioning"] = "none"
     elif has_classes:
         why.append(
-            f"One class has only {per_class:,} images, so that all are learned as one kind; --conditioning acgan would "
-            "tell them apart."
+            f"A class has only {per_class:,} images: all are learned as one kind. --conditioning acgan would tell "
+            "classes apart."
         )
     if num_images <= FEW_FOR_SCRATCH:
         source = _fitting_source(facts.usual_channels, {**TRANSFER_PRESETS[preset], **settings})

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from ..evaluation.measuring import PREFER_KID
+from ..metrics.measuring import PREFER_KID
 from .alike import Alike
 from .scan import CHANNELS, Facts
 
@@ -56,6 +56,7 @@ def judge(facts: Sequence[Facts], alike: Alike, size: tuple[int, int] | None) ->
     if all(part.pictures for part in train):
         found += _amounts(train)
         found += _classes(train)
+        found += _scores(facts)
         found += _held_out(facts)
         if len(train) == 2:
             found += _two_domains(*train)
@@ -230,11 +231,17 @@ def _amounts(train: Sequence[Facts]) -> Iterator[Finding]:
                 if facts.part.domain
                 else "Add more, or start from a source (--source).",
             )
-    if len(train) == 1 and (count := len(train[0].pictures)) < PREFER_KID:
+
+
+def _scores(facts: Sequence[Facts]) -> Iterator[Finding]:
+    """Generators are measured against training images, translators against val images where there are any."""
+    train, val = ([part for part in facts if part.part.split == split] for split in ("train", "val"))
+    reference = val if len(train) == len(val) == 2 else train
+    if (count := min(len(part.pictures) for part in reference)) < PREFER_KID:
         yield Finding(
             "note",
             "prefer_kid",
-            f"{count:,} images are few for FID, which is biased below {PREFER_KID:,}",
+            f"{count:,} images to compare with are few for FID, which is biased below {PREFER_KID:,}",
             "Compare runs by KID: ganshift evaluate ... --metrics kid",
         )
 
@@ -302,7 +309,7 @@ def _two_domains(a: Facts, b: Facts) -> Iterator[Finding]:
             yield Finding(
                 "note",
                 code,
-                f"{rich.part.name} has {high / max(low, 1.0):.1f} times the {what} of the other ({high:.1f}, {low:.1f})",
+                f"{rich.part.name} has {high / max(low, 1.0):.1f} times the {what} of the other: {high:.1f}, {low:.1f}",
                 "Expect it to be lost one way and invented the other way.",
             )
 

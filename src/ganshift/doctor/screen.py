@@ -1,19 +1,19 @@
 """The report on a terminal of 80 columns or more: what is there, what is wrong, what to run, what to expect."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
 from . import Report
 from .findings import SEVERITIES, Finding
 from .scan import Facts
 
 _STYLES = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
+_WIDEST = 100  # columns of text that are read with ease
 _SHOWN_CLASSES = 6
 
 
@@ -29,22 +29,21 @@ def show(report: Report, console: Console) -> None:
     console.print("\n[bold]What to run[/]\n")
     console.print(f"  {escape(advice.command)}\n", soft_wrap=True)
     for sentence in advice.why:
-        _indented(console, sentence)
+        _write(console, sentence)
     epochs = advice.budget / advice.num_images
     shown = (
         f"It shows {advice.budget:,} images of {advice.size[1]} x {advice.size[0]} pixels, each {epochs:,.1f} times."
     )
-    _indented(console, shown)
+    _write(console, shown)
     if report.pace is not None and report.total_seconds is not None:
         console.print("\n[bold]How long[/] (measured here, with this command)\n")
-        pace = (
-            f"{report.pace.seconds_per_1000_images:,.1f} s for 1,000 images ({report.pace.images:,} in "
-            f"{report.pace.seconds:.1f} s), {_duration(report.total_seconds)} in all; sheets and checkpoints come on top."
-        )
-        _indented(console, pace)
+        pace = f"{report.pace.seconds_per_1000_images:,.1f} s for 1,000 images"
+        measured = f"{report.pace.images:,} in {report.pace.seconds:.1f} s"
+        total = _duration(report.total_seconds)
+        _write(console, f"{pace} ({measured}): {total} in all. Sample sheets and checkpoints come on top.")
     console.print("\n[bold]What to expect[/] (published, not measured here)\n")
     for sentence in advice.published:
-        _indented(console, sentence)
+        _write(console, sentence)
 
 
 def _show_findings(console: Console, findings: Sequence[Finding]) -> None:
@@ -53,19 +52,22 @@ def _show_findings(console: Console, findings: Sequence[Finding]) -> None:
         if chosen:
             console.print(f"\n[{_STYLES[severity]}]{severity}s[/]")
         for finding in chosen:
-            _indented(console, f"- {finding.what}")
+            _write(console, f"- {finding.what}")
             for example in finding.examples:
-                console.print(
-                    Padding(Text(example, style="dim", overflow="ellipsis", no_wrap=True), (0, 0, 0, 6), expand=False)
-                )
+                _write(console, example, 6, "dim")
             if finding.do:
-                _indented(console, finding.do, 4)
+                _write(console, finding.do, 4)
     if not findings:
         console.print("\nNothing to mind was found.")
 
 
-def _indented(console: Console, text: str, columns: int = 2) -> None:
-    console.print(Padding(Text(text), (0, 0, 0, columns), expand=False))
+def _write(console: Console, text: str, columns: int = 2, style: str = "") -> None:
+    """Wrap a paragraph, or an item with a dash, without the blanks that rich puts behind wrapped lines."""
+    indent = " " * columns
+    hanging = indent + "  " * text.startswith("- ")
+    width = min(console.width, _WIDEST)
+    lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=hanging, break_long_words=False)
+    console.print("\n".join(lines), style=style, markup=False, soft_wrap=True)
 
 
 def _table(facts: Sequence[Facts]) -> Table:

@@ -16,7 +16,7 @@ from .advice import Advice, advise
 from .alike import THUMB, Alike, find_alike
 from .findings import Finding, judge
 from .parts import Part, find_parts
-from .scan import Facts, scan
+from .scan import Facts, Picture, scan
 
 FORMAT = 1
 """Of the JSON; a larger number means that a key changed its meaning or is gone."""
@@ -88,11 +88,9 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
             raise
         what, _, do = str(error).partition(";")
         problem = Finding("problem", "cannot_open", what, f"{do.strip()}.".capitalize() if do else "")
-        return Report(given, [], find_alike([], np.empty((0, THUMB, THUMB, 3), np.uint8)), [problem], None, None)
+        return Report(given, [], _alike([]), [problem], None, None)
     facts = _scan_all(parts)
-    pictures = [picture for part in facts for picture in part.pictures]
-    thumbs = np.stack([picture.thumb for picture in pictures]) if pictures else np.empty((0, THUMB, THUMB, 3), np.uint8)
-    alike = find_alike([picture.digest for picture in pictures], thumbs)
+    alike = _alike([picture for part in facts for picture in part.pictures])
     train = [part for part in facts if part.part.split == "train"]
     can_train = all(part.pictures for part in train)
     advice = advise(train, data, data_b) if can_train else None
@@ -105,6 +103,13 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
         except UserError as error:
             findings.insert(0, Finding("problem", "training_fails", str(error), ""))
     return Report(given, facts, alike, findings, advice, found)
+
+
+def _alike(pictures: list[Picture]) -> Alike:
+    thumbs = np.empty((len(pictures), THUMB, THUMB, 3), np.uint8)
+    for index, picture in enumerate(pictures):
+        thumbs[index] = picture.thumb
+    return find_alike([picture.digest for picture in pictures], thumbs)
 
 
 def _is_there(path: Path) -> bool:

@@ -41,6 +41,8 @@ def find_alike(digests: Sequence[bytes], thumbs: UInt8[np.ndarray, "n t t 3"]) -
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
+    if not digests:
+        return Alike([], [], np.empty(0, np.int64))
     _, first, content = np.unique(np.array(digests, dtype="V32"), return_index=True, return_inverse=True)
     left, right = near_pairs(thumbs[first])
     links = coo_array((np.ones(len(left), dtype=bool), (left, right)), shape=(len(first), len(first)))

@@ -157,7 +157,7 @@ def _repeats(facts: Sequence[Facts], alike: Alike) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "duplicates",
-            f"{extra:,} files are exact copies of others, in {len(alike.exact):,} groups",
+            f"{_count(extra, 'exact copy', 'exact copies')} of other files, in {_count(len(alike.exact), 'group')}",
             "Copies are learned more often than the rest. Keep one of each.",
             shown(alike.exact),
         )
@@ -165,7 +165,7 @@ def _repeats(facts: Sequence[Facts], alike: Alike) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "near_duplicates",
-            f"{sum(map(len, alike.near)):,} pictures look nearly like others, in {len(alike.near):,} groups",
+            f"{sum(map(len, alike.near)):,} pictures look nearly like others, in {_count(len(alike.near), 'group')}",
             "Look at some. Keep one of each if they are the same picture in other sizes or formats.",
             shown(alike.near),
         )
@@ -193,7 +193,7 @@ def _repeats(facts: Sequence[Facts], alike: Alike) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "leak",
-            f"{num_leaked:,} pictures of val are in train too, exactly or nearly",
+            f"{_count(num_leaked, 'picture')} of val also in train, exactly or nearly",
             "Remove them from one of the two: else scores flatter, and copying goes unnoticed.",
             shown(leaks),
         )
@@ -201,7 +201,7 @@ def _repeats(facts: Sequence[Facts], alike: Alike) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "both_domains",
-            f"{len(domains):,} pictures are in both domains, exactly or nearly",
+            f"{_count(len(domains), 'picture')} in both domains, exactly or nearly",
             "Remove each from the domain that it does not belong to.",
             shown(domains),
         )
@@ -209,10 +209,14 @@ def _repeats(facts: Sequence[Facts], alike: Alike) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "two_classes",
-            f"{len(classes):,} pictures are in two classes, exactly or nearly",
+            f"{_count(len(classes), 'picture')} in more than one class, exactly or nearly",
             "Keep each in the class that it belongs to.",
             shown(classes),
         )
+
+
+def _count(number: int, noun: str, nouns: str = "") -> str:
+    return f"1 {noun}" if number == 1 else f"{number:,} {nouns or noun + 's'}"
 
 
 def _full_name(facts: Facts, number: int) -> str:
@@ -222,11 +226,10 @@ def _full_name(facts: Facts, number: int) -> str:
 def _amounts(train: Sequence[Facts]) -> Iterator[Finding]:
     for facts in train:
         if (count := len(facts.pictures)) < FEW:
-            few = "1 training image" if count == 1 else f"{count:,} training images"
             yield Finding(
                 "warning",
                 "few",
-                f"{facts.part.name}: only {few}",
+                f"{facts.part.name}: only {_count(count, 'training image')}",
                 "Add pictures of the same kind."
                 if facts.part.domain
                 else "Add more, or start from a source (--source).",
@@ -241,7 +244,7 @@ def _scores(facts: Sequence[Facts]) -> Iterator[Finding]:
         yield Finding(
             "note",
             "prefer_kid",
-            f"{count:,} images to compare with are few for FID, which is biased below {PREFER_KID:,}",
+            f"{_count(count, 'image')} to compare with: FID is biased below {PREFER_KID:,}",
             "Compare runs by KID: ganshift evaluate ... --metrics kid",
         )
 

@@ -12,7 +12,7 @@ from PIL import Image
 from ..data.cifar import Split, is_cifar, read_cifar
 from ..data.datasets import ImageSet
 from ..data.images import to_picture
-from ..data.layouts import enter_split, find_domains, has_domains, is_image, label_by_folder, nothing_found
+from ..data.layouts import enter_split, find_domains, has_domains, is_image, nothing_found
 from ..data.named import DOMAINS, IMAGES, bundled_name, find_published, open_named_domains, open_named_images
 from ..data.places import Place, locate
 from ..errors import UserError
@@ -39,8 +39,11 @@ class Part:
     passed_over: Mapping[str, int] = field(default_factory=dict)
     """Other files, counted by ending."""
     labels: Sequence[int] | None = None
-    """Class numbers, where they are not in the names of folders."""
+    """Class numbers, where they are known without names."""
     classes: tuple[str, ...] = ()
+    """Names of these classes."""
+    classes_from_folders: bool = False
+    """Whether names of folders are classes instead."""
 
     @property
     def name(self) -> str:
@@ -61,46 +64,47 @@ def find_parts(data: Path, data_b: Path | None = None) -> list[Part]:
         return [
             _part(found, *role) for found, role in zip(find_domains(place), _FOUR, strict=True) if found is not None
         ]
-    parts = [_one_set(place, "train")]
+    train = enter_split(place, "train")
+    parts = [_one_set(train, "train")]
     with suppress(UserError):  # nothing is held out
-        parts.append(_one_set(place, "test"))
+        held_out = enter_split(place, "test")
+        # Batches of CIFAR hold both; a lone folder is trained on, whatever its name.
+        if held_out.where != train.where or is_cifar(held_out):
+            parts.append(_one_set(held_out, "test"))
     return parts
 
 
 def _one_set(place: Place, split: Split) -> Part:
-    place = enter_split(place, split)
     role: Role = "train" if split == "train" else "val"
     if not is_cifar(place):
-        return _part(place, role, "", with_classes=True)
+        return _part(place, role, "", classes_from_folders=True)
     found = read_cifar(place, split)
     return Part(
         role, "", found.names, lambda index: to_picture(found.images[index]), {}, found.labels.tolist(), found.classes
     )
 
 
-def _part(place: Place, split: Role, domain: Domain, with_classes: bool = False) -> Part:
+def _part(place: Place, split: Role, domain: Domain, classes_from_folders: bool = False) -> Part:
     files = tuple(name for name in place.names if is_image(name))
     if not files:
         raise UserError(nothing_found(place))
-    labels, classes = label_by_folder(files) if with_classes else (None, ())
     return Part(
         split,
         domain,
         files,
         lambda index: place.read(files[index]),
         Counter(PurePosixPath(name).suffix.lower() or "no ending" for name in place.names if not is_image(name)),
-        None if labels is None else labels.tolist(),
-        classes,
+        classes_from_folders=classes_from_folders,
     )
 
 
 def _bundled(data: Path, name: str) -> list[Part]:
     if name in DOMAINS or name not in IMAGES:
         size = BUNDLED_SIZES["domains"]
-        domains = open_named_domains(data, None, None, size, channels_a=None, channels_b=None, memory_budget_bytes=0)
+        domains = open_named_domains(data, None, None, size, channels_a=None, channels_b=None, memory_budget_bytes=0.0)
         sets = (domains.train_a, domains.train_b, domains.val_a, domains.val_b)
         return [_of_set(images, *role) for images, role in zip(sets, _FOUR, strict=True) if images is not None]
-    return [_of_set(open_named_images(data, BUNDLED_SIZES["images"], None, 0), "train", "")]
+    return [_of_set(open_named_images(data, BUNDLED_SIZES["images"], None, 0.0), "train", "")]
 
 
 def _of_set(images: ImageSet, split: Role, domain: Domain) -> Part:

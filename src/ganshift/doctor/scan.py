@@ -22,6 +22,7 @@ from ..data.images import (
     upright_size,
     with_channels,
 )
+from ..data.layouts import label_by_folder
 from ..data.originals import has_deep_file
 from .alike import THUMB
 from .parts import Part
@@ -82,7 +83,9 @@ class Facts:
     names: list[str]
     """Of these."""
     labels: list[int] | None
-    """Classes of these."""
+    """Their class numbers."""
+    class_names: tuple[str, ...]
+    """Of these numbers."""
 
     @property
     def unreadable(self) -> list[tuple[str, str]]:
@@ -93,7 +96,7 @@ class Facts:
     def classes(self) -> dict[str, int]:
         """Readable images of each class."""
         counts = Counter(self.labels or ())
-        return {name: counts[number] for number, name in enumerate(self.part.classes)}
+        return {name: counts[number] for number, name in enumerate(self.class_names)}
 
     @property
     def aspects(self) -> dict[str, int]:
@@ -157,13 +160,12 @@ def scan(part: Part, progress: Progress | None = None) -> Facts:
     with bombs_are_errors():
         reasons, found = go_through(lambda index: look(part.read(index)), len(part.names), progress)
     good = [index for index, picture in enumerate(found) if picture is not None]
-    return Facts(
-        part,
-        reasons,
-        [picture for picture in found if picture is not None],
-        [part.names[index] for index in good],
-        None if part.labels is None else [part.labels[index] for index in good],
-    )
+    names, class_names = [part.names[index] for index in good], part.classes
+    labels = None if part.labels is None else [part.labels[index] for index in good]
+    if part.classes_from_folders:  # as training does: a folder without a readable picture is no class
+        numbers, class_names = label_by_folder(names)
+        labels = None if numbers is None else numbers.tolist()
+    return Facts(part, reasons, [picture for picture in found if picture is not None], names, labels, class_names)
 
 
 def look(source: bytes | Image.Image) -> Picture:

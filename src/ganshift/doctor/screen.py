@@ -66,7 +66,9 @@ def _write(console: Console, text: str, columns: int = 2, style: str = "") -> No
     indent = " " * columns
     hanging = indent + "  " * text.startswith("- ")
     width = min(console.width, _WIDEST)
-    lines = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=hanging, break_long_words=False)
+    lines = textwrap.wrap(
+        text, width, initial_indent=indent, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
+    )
     console.print("\n".join(lines), style=style, markup=False, soft_wrap=True)
 
 

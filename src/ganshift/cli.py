@@ -27,8 +27,8 @@ usage: ganshift COMMAND [OPTIONS]      ganshift COMMAND --help
 
 ganshift moves GANs and images between domains.
 
-  doctor      look at images before training: what is wrong, what to run, how long
   demo        train both methods on bundled images in minutes, and write a report
+  doctor      look at images before training: what is wrong, what to run, how long
   transfer    teach a pretrained generator a folder of images
   dual        learn to translate between two unpaired folders of images
   generate    draw images from a transfer run
@@ -38,6 +38,7 @@ ganshift moves GANs and images between domains.
   import-tf   turn a published TensorFlow checkpoint into a run
   bench       measure what everything costs on this machine
 
+  ganshift doctor my-images/
   ganshift transfer --data my-images/ --preset small --out runs/mine
   ganshift generate runs/mine -n 64 -o sheet.png
   ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings
@@ -378,8 +379,8 @@ def _say_written(paths: Sequence[Path], out: Path) -> int:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "doctor": doctor,
     "demo": demo,
+    "doctor": doctor,
     "transfer": transfer,
     "dual": dual,
     "generate": generate,

@@ -139,7 +139,9 @@ def test_a_damaged_zip_is_a_problem(tmp_path):
     assert examine(tmp_path / "d.zip", seconds=0).exit_code == 1
 
 
-@pytest.mark.parametrize("given", [["nothing/here"], ["bundled:dogs"], ["facads"]])
+@pytest.mark.parametrize(
+    "given", [["nothing/here"], ["bundled:dogs"], ["facads"], ["bundled:faces", "--seconds", "-1"]]
+)
 def test_wrong_names_are_usage_errors(given, capsys):
     assert main(["doctor", *given]) == 2
     assert capsys.readouterr().err.startswith("error: ")

@@ -79,6 +79,13 @@ def test_turned_by_the_camera(tmp_path):
     assert (picture.width, picture.height) == (30, 60)
 
 
+def test_a_photograph_with_a_preview_is_not_animated():
+    data = io.BytesIO()
+    scene(0).save(data, "MPO", save_all=True, append_images=[scene(1)])
+    assert Image.open(data).n_frames == 2
+    assert not look(data.getvalue()).is_animated
+
+
 def test_broken_files_and_others(tmp_path):
     good = encoded(scene(0, (40, 40)))
     files = {"a.png": good, "cut.png": good[: len(good) // 2], "empty.jpg": b"", "no.png": b"text", "list.csv": b"1"}

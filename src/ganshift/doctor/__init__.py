@@ -1,6 +1,7 @@
 """`ganshift doctor`: what a data set is, what is wrong with it, and what to run on it; `docs/doctor.md` says more."""
 
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from .. import __version__
 from ..data.decoding import Progress
 from ..errors import UserError
 from ..pace import Pace, pace
+from ..runtime.config import require
 from ..runtime.device import choose_device
 from ..runtime.log import ProgressLine, say
 from .advice import Advice, advise
@@ -80,14 +82,15 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
     `seconds` of 0 leaves the pace out. A `UserError` is raised only where a name is wrong; data that is there and
     cannot be trained on is a finding.
     """
+    require(0 <= seconds < inf, f"seconds must be at least 0, got {seconds}")
     given = [path for path in (data, data_b) if path is not None]
     try:
         parts = find_parts(data, data_b)
     except UserError as error:
         if not all(_is_there(path) for path in given):
             raise
-        what, _, do = str(error).partition(";")
-        problem = Finding("problem", "cannot_open", what, f"{do.strip()}.".capitalize() if do else "")
+        what, _, do = str(error).partition("; ")
+        problem = Finding("problem", "cannot_open", what, f"{do[:1].upper()}{do[1:]}." if do else "")
         return Report(given, [], _alike([]), [problem], None, None)
     facts = _scan_all(parts)
     alike = _alike([picture for part in facts for picture in part.pictures])

@@ -15,7 +15,7 @@ SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note")
 FEW = 100
 """Fewer training images than this are warned of: the published curves end at 1000, and at 100 for one class."""
 FEW_HELD_OUT = 50
-"""With fewer held-out images than this the test of copying notices little."""
+"""With fewer held-out images than this the test of copying notices little, and scores on new pictures vary much."""
 UNEVEN = 3.0
 """Ratio of the largest class to the smallest, or of two domains, that is warned of."""
 APART = 2.0
@@ -273,11 +273,14 @@ def _held_out(facts: Sequence[Facts]) -> Iterator[Finding]:
     if not few:
         return
     have = ", ".join(f"{count:,} of {domain.upper()}" if domain else f"{count:,}" for domain, count in few.items())
-    folders = "train/A, train/B, val/A and val/B" if "a" in counts else "train and val"
+    if "a" in counts:
+        folders, unknown = "train/A, train/B, val/A and val/B", "how a model does on new pictures"
+    else:
+        folders, unknown = "train and val", "whether a model copies"
     yield Finding(
         "note",
         "few_held_out",
-        f"held-out images: {have}; whether a model copies, and how it does on new pictures, cannot be told",
+        f"held-out images: {have}; too few to tell {unknown}",
         f"Move some (at least {FEW_HELD_OUT}, where there are enough) from training to val: folders {folders}.",
     )
 

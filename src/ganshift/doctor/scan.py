@@ -196,6 +196,8 @@ def look(source: bytes | Image.Image) -> Picture:
 
 
 def _is_animated(head: Image.Image) -> bool:
+    if head.format == "MPO":  # a photograph with a preview or a second view behind it, as phones write them
+        return False
     try:
         return bool(getattr(head, "is_animated", False))
     except Exception:  # the first frame was decoded, and no other matters

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from ganshift.bench.method import work_of
 from ganshift.dual import step as dual
 from ganshift.dual.config import DualConfig
-from ganshift.dual.products import product
 from ganshift.dual.train import new_state
+from ganshift.products import product
 from ganshift.transfer import step as transfer
 from ganshift.transfer.config import TransferConfig
 from ganshift.transfer.networks import ResNetCritic, ResNetGenerator

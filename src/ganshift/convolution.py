@@ -52,7 +52,7 @@ class Conv2d(nn.Conv2d):
 
 @contextmanager
 def input_gradients_only() -> Iterator[None]:
-    """Let backward passes inside the block skip the gradients of the weights of all convolutions of this module.
+    """Let backward passes inside the block skip the gradients of the weights of our custom functions.
 
     For `torch.autograd.grad` with respect to images. PyTorch prunes such a pass by itself, but does not tell custom
     functions (pytorch issue 174017). What is not asked for is lost: never call `backward` in the block.
@@ -69,6 +69,12 @@ def input_gradients_only() -> Iterator[None]:
 
 _blocks = 0  # that are being executed, in whatever threads
 _lock = threading.Lock()
+
+
+def weight_gradients_wanted() -> bool:
+    """False in blocks of `input_gradients_only`."""
+    return not _blocks
+
 
 # A convolution pairs an image x, a kernel w and an image y to one number, <y, w * x>, linear in each of the three. Its
 # partial derivatives are the three functions below, and their derivatives are the same three again. PyTorch's own
@@ -91,9 +97,9 @@ class _Convolution(Function):
         of_x = of_weight = of_bias = None
         if need_x:
             of_x = _transposed_convolution(slope, weight, None, ctx.stride, ctx.padding, ctx.size)
-        if need_weight and not _blocks:
+        if need_weight and weight_gradients_wanted():
             of_weight = _kernel_gradient(x, slope, ctx.shape, ctx.stride, ctx.padding)
-        if need_bias and not _blocks:
+        if need_bias and weight_gradients_wanted():
             of_bias = slope.sum(dim=(0, 2, 3))
         return of_x, of_weight, of_bias, None, None
 
@@ -121,9 +127,9 @@ class _TransposedConvolution(Function):
         of_y = of_weight = of_bias = None
         if need_y:
             of_y = _convolution(slope, weight, None, ctx.stride, ctx.padding)
-        if need_weight and not _blocks:
+        if need_weight and weight_gradients_wanted():
             of_weight = _kernel_gradient(slope, y, ctx.shape, ctx.stride, ctx.padding)
-        if need_bias and not _blocks:
+        if need_bias and weight_gradients_wanted():
             of_bias = slope.sum(dim=(0, 2, 3))
         return of_y, of_weight, of_bias, None, None, None
 

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
+from ..products import product
 from ..tensors import Side, height_and_width
-from .products import product
 
 Maps = Float[Tensor, "n c h w"]
 Resized = Float[Tensor, "n d i j"]
@@ -72,7 +72,7 @@ class DownConv(nn.Module):
             maps = F.pad(maps, (0, right - left, 0, bottom - top))
         if maps.device.type == "cpu" and height * width <= FEW_PIXELS:
             patches = F.unfold(maps, kernel, padding=(top, left), stride=2)  # n c*k*k h*w, of the halved h and w
-            maps = _images(product(_rows(patches), self.weight.flatten(1).t()), len(maps)).unflatten(2, (height, width))
+            maps = _images(product(_rows(patches), self.weight, transposed=True), len(maps)).unflatten(2, (height, width))
             return maps if self.bias is None else maps + self.bias[:, None, None]
         return F.conv2d(maps, self.weight, self.bias, stride=2, padding=(top, left))
 
@@ -93,7 +93,7 @@ class UpConv(nn.Module):
         pixels = maps.shape[2:]
         top, left = same_padding(height, kernel)[0], same_padding(width, kernel)[0]
         if maps.device.type == "cpu" and (pixels.numel() <= FEW_PIXELS or num_channels <= FEW_CHANNELS):
-            patches = _images(product(_rows(maps.flatten(2)), self.weight.flatten(1)), len(maps))  # n c*k*k h*w
+            patches = _images(product(_rows(maps.flatten(2)), self.weight), len(maps))  # n c*k*k h*w
             full = tuple(
                 2 * (count - 1) + kernel - 2 * before for count, before in zip(pixels, (top, left), strict=True)
             )

@@ -4,14 +4,15 @@ Sources: tf.compat.v1.train.RMSPropOptimizer (its slot is initialised with ones 
 root), used by the published DualGAN code; `torch.optim.RMSprop` starts the slot at 0 and adds epsilon after the root.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..products import Factors, factored_gradients, multiply
 from ..tensors import Terms
 from .parallel import side_by_side
 
@@ -36,48 +37,63 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "decay": decay, "eps": eps})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Move every parameter that has a gradient once; the closure, if any, is evaluated first."""
+    def step(  # type: ignore[override]
+        self, closure: Callable[[], float] | None = None, factors: Sequence[Factors] = ()
+    ) -> float | None:
+        """Move every parameter that has a gradient once; the closure, if any, is evaluated first.
+
+        A parameter's gradient is the sum of its `grad`, if it has one, and of what all its `factors` stand for.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            moving = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if moving:
-                self._move(moving, group["lr"], group["decay"], group["eps"])
+            for parameters, gradients, mean_squares in self._pieces(group["params"], factors):
+                torch._foreach_mul_(mean_squares, group["decay"])
+                torch._foreach_addcmul_(mean_squares, gradients, gradients, 1 - group["decay"])
+                # This is the only temporary. On the CPU the reciprocal root is faster than a root and a division.
+                inverse_roots = torch._foreach_add(mean_squares, group["eps"])
+                torch._foreach_rsqrt_(inverse_roots)
+                torch._foreach_addcmul_(parameters, gradients, inverse_roots, -group["lr"])
         return loss
 
-    def _move(self, moving: list[Tensor], lr: float, decay: float, eps: float) -> None:
-        for parameter in moving:
+    def _pieces(self, parameters: list[Tensor], factors: Sequence[Factors]) -> Iterator[tuple[list[Tensor], ...]]:
+        """Parameters, gradients and slots of those that have a gradient, as much of them as is updated at a time.
+
+        An accelerator takes all at once. On the CPU an update is bound by memory traffic, so that it goes through pieces
+        that stay in the cache from its first operation to its last; of factored gradients no more is ever formed.
+        """
+        rows = []
+        for parameter in parameters:
+            pairs = [pair for part in factors for pair in part.get(parameter, [])]
+            if parameter.grad is None and not pairs:
+                continue
             if not self.state[parameter]:
                 self.state[parameter]["mean_square"] = torch.ones_like(parameter)
-        slots = [self.state[parameter]["mean_square"] for parameter in moving]
-        all_gradients: list[Tensor] = [parameter.grad for parameter in moving]  # type: ignore[misc]
-        for parameters, gradients, mean_squares in _passes([moving, all_gradients, slots]):
-            torch._foreach_mul_(mean_squares, decay)
-            torch._foreach_addcmul_(mean_squares, gradients, gradients, 1 - decay)
-            # This is the only temporary. On the CPU the reciprocal root is faster than a root and a division.
-            inverse_roots = torch._foreach_add(mean_squares, eps)
-            torch._foreach_rsqrt_(inverse_roots)
-            torch._foreach_addcmul_(parameters, gradients, inverse_roots, -lr)
+            row = parameter, parameter.grad, self.state[parameter]["mean_square"]
+            if pairs:
+                yield from _of_factors(*row, pairs)
+            elif parameter.device.type == "cpu" and all(tensor.is_contiguous() for tensor in row):
+                pieces = zip(*(tensor.view(-1).split(CACHED_NUMBERS) for tensor in row), strict=True)
+                yield from ([[piece] for piece in row] for row in pieces)
+            else:
+                rows.append(row)
+        if rows:
+            yield tuple(list(column) for column in zip(*rows, strict=True))
 
 
-def _passes(columns: list[list[Tensor]]) -> Iterator[list[list[Tensor]]]:
-    """The same lists of tensors, in pieces that are updated one after the other; row i of all lists belongs together.
-
-    An accelerator takes all at once. On the CPU an update is bound by memory traffic, so that it goes through pieces
-    that stay in the cache from its first operation to its last.
-    """
-    if columns[0][0].device.type != "cpu":
-        yield columns
-        return
-    for tensors in zip(*columns, strict=True):
-        if all(tensor.is_contiguous() for tensor in tensors):
-            pieces = zip(*(tensor.view(-1).split(CACHED_NUMBERS) for tensor in tensors), strict=True)
-            yield from ([[piece] for piece in row] for row in pieces)
-        else:
-            yield [[tensor] for tensor in tensors]
+def _of_factors(
+    parameter: Tensor, rest: Tensor | None, mean_square: Tensor, factors: list[tuple[Tensor, Tensor]]
+) -> Iterator[tuple[list[Tensor], ...]]:
+    """A parameter in pieces of whole rows, with the gradient of each: what its factors give, and a rest."""
+    left, right = (torch.cat(column) for column in zip(*factors, strict=True))
+    matrices = [None if tensor is None else tensor.view(len(tensor), -1) for tensor in (parameter, rest, mean_square)]
+    for start in range(0, len(parameter), num_rows := max(CACHED_NUMBERS // right.shape[1], 1)):
+        part = slice(start, start + num_rows)
+        moving, more, slot = (None if matrix is None else matrix[part] for matrix in matrices)
+        gradient = multiply(left[:, part].t(), right)
+        yield [moving], [gradient if more is None else gradient + more], [slot]
 
 
 def descend(optimizer: torch.optim.Optimizer, *parts: Terms) -> Terms:
@@ -95,11 +111,21 @@ def descend(optimizer: torch.optim.Optimizer, *parts: Terms) -> Terms:
         bad = [f"{name} is {term.item()}" for name, term in terms.items() if not torch.isfinite(term)]
         what = ", ".join(bad) or f"the sum of {', '.join(terms)} overflows"
         raise NonFiniteLoss(f"the loss must be finite, but {what}; nothing was updated")
+    factored = isinstance(optimizer, TensorFlowRMSprop)
+
+    def differentiate(loss: Tensor) -> Factors:
+        with factored_gradients() if factored else nullcontext({}) as factors:
+            loss.backward()
+        return factors
+
     if len(sums) == 2:  # each parameter gets one summand from each, whose order does not matter to the last bit
-        side_by_side(sums[0].backward, sums[1].backward, sums[0].device)
+        factors = side_by_side(lambda: differentiate(sums[0]), lambda: differentiate(sums[1]), total.device)
     else:
-        total.backward()
-    optimizer.step()
+        factors = [differentiate(total)]
+    if factored:
+        optimizer.step(factors=factors)
+    else:
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)  # so that they take no memory while something else is trained
     return {name: term.detach() for name, term in terms.items()}
 

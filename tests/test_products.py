@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ganshift.dual.products import product
+from ganshift.products import product
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -6,6 +6,7 @@ root), used by the published DualGAN code; `torch.optim.RMSprop` starts the slot
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,14 +50,22 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for parameters, gradients, mean_squares in self._pieces(group["params"], factors):
-                torch._foreach_mul_(mean_squares, group["decay"])
-                torch._foreach_addcmul_(mean_squares, gradients, gradients, 1 - group["decay"])
-                # This is the only temporary. On the CPU the reciprocal root is faster than a root and a division.
-                inverse_roots = torch._foreach_add(mean_squares, group["eps"])
-                torch._foreach_rsqrt_(inverse_roots)
-                torch._foreach_addcmul_(parameters, gradients, inverse_roots, -group["lr"])
+            every = group["params"]
+            halves = every[: len(every) // 2], every[len(every) // 2 :]  # of two networks that are alike, a thread each
+            side_by_side(
+                *(partial(self._move, half, factors, group["lr"], group["decay"], group["eps"]) for half in halves),
+                every[0].device,
+            )
         return loss
+
+    def _move(self, moving: list[Tensor], factors: Sequence[Factors], lr: float, decay: float, eps: float) -> None:
+        for parameters, gradients, mean_squares in self._pieces(moving, factors):
+            torch._foreach_mul_(mean_squares, decay)
+            torch._foreach_addcmul_(mean_squares, gradients, gradients, 1 - decay)
+            # This is the only temporary. On the CPU the reciprocal root is faster than a root and a division.
+            inverse_roots = torch._foreach_add(mean_squares, eps)
+            torch._foreach_rsqrt_(inverse_roots)
+            torch._foreach_addcmul_(parameters, gradients, inverse_roots, -lr)
 
     def _pieces(self, parameters: list[Tensor], factors: Sequence[Factors]) -> Iterator[tuple[list[Tensor], ...]]:
         """Parameters, gradients and slots of those that have a gradient, as much of them as is updated at a time.
@@ -87,7 +96,8 @@ def _of_factors(
     parameter: Tensor, rest: Tensor | None, mean_square: Tensor, factors: list[tuple[Tensor, Tensor]]
 ) -> Iterator[tuple[list[Tensor], ...]]:
     """A parameter in pieces of whole rows, with the gradient of each: what its factors give, and a rest."""
-    left, right = (torch.cat(column) for column in zip(*factors, strict=True))
+    # Each number's summands side by side, as multiply likes them.
+    left, right = (torch.cat([matrix.t() for matrix in column], dim=1).t() for column in zip(*factors, strict=True))
     matrices = [None if tensor is None else tensor.view(len(tensor), -1) for tensor in (parameter, rest, mean_square)]
     for start in range(0, len(parameter), num_rows := max(CACHED_NUMBERS // right.shape[1], 1)):
         part = slice(start, start + num_rows)

@@ -124,9 +124,7 @@ class _TransposedConvolution(Function):
     """The derivative by x, an image of the given size, plus a bias."""
 
     @staticmethod
-    def forward(
-        ctx: Any, y: Tensor, weight: Tensor, bias: Tensor | None, how: _How, size: Sequence[int]
-    ) -> Tensor:
+    def forward(ctx: Any, y: Tensor, weight: Tensor, bias: Tensor | None, how: _How, size: Sequence[int]) -> Tensor:
         ctx.save_for_backward(*_wanted(ctx, y, weight))
         ctx.how, ctx.shape = how, weight.shape
         # Several sizes of x give the same size of y: by how much is x larger than the smallest?
@@ -197,9 +195,7 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, how: _How) -> T
     return _Convolution.apply(x.contiguous(memory_format=how.layout), weight, bias, how)
 
 
-def _transposed_convolution(
-    y: Tensor, weight: Tensor, bias: Tensor | None, how: _How, size: Sequence[int]
-) -> Tensor:
+def _transposed_convolution(y: Tensor, weight: Tensor, bias: Tensor | None, how: _How, size: Sequence[int]) -> Tensor:
     return _TransposedConvolution.apply(y.contiguous(memory_format=how.layout), weight, bias, how, size)
 
 

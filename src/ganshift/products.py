@@ -21,7 +21,7 @@ Factors = dict[Tensor, list[tuple[Tensor, Tensor]]]
 
 
 def product(rows: Float[Tensor, "n k"], weight: Tensor, transposed: bool = False) -> Float[Tensor, "n m"]:
-    """`rows @ weight.flatten(1)`, or with the transpose of that matrix; in the weight's precision, under autocast too."""
+    """`rows @ weight.flatten(1)`, or by the transpose of that; in the precision of the weight, under autocast too."""
     result: Tensor = _Product.apply(rows.to(weight.dtype), weight, transposed)
     return result
 
@@ -34,7 +34,8 @@ def factored_gradients() -> Iterator[Factors]:
     million numbers. It need not be written to memory, nor added to that of a second pass, if whoever reads it forms it
     piece by piece. Such gradients are in the dictionary only, not in `grad`.
     """
-    _thread.factors = factors = {}
+    factors: Factors = {}
+    _thread.factors = factors
     try:
         yield factors
     finally:
@@ -68,7 +69,7 @@ class _Product(torch.autograd.Function):
             of_rows = _Product.apply(slope, weight, not ctx.transposed)
         if need_weight and weight_gradients_wanted():
             left, right = (slope, rows) if ctx.transposed else (rows, slope)
-            if _thread.factors is not None and left.numel() + right.numel() < weight.numel():
+            if _thread.factors is not None and weight.is_contiguous() and left.numel() + right.numel() < weight.numel():
                 _thread.factors.setdefault(weight, []).append((left, right))
             else:
                 of_weight = _Product.apply(left.t(), right, False).view(weight.shape)
@@ -80,5 +81,5 @@ def multiply(left: Float[Tensor, "n k"], right: Float[Tensor, "k m"]) -> Float[T
     if len(left) > right.shape[1]:  # oneDNN likes results of few long rows, and copies nothing to transpose
         return multiply(right.t(), left.t()).t()
     if left.device.type == "cpu" and left.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-        return torch.ops.mkldnn._linear_pointwise(left, right.t(), None, "none", [], "")  # type: ignore[no-any-return]
+        return torch.ops.mkldnn._linear_pointwise(left, right.t(), None, "none", [], "")
     return left @ right

@@ -74,7 +74,9 @@ class DownConv(nn.Module):
             maps = F.pad(maps, (0, right - left, 0, bottom - top))
         if maps.device.type == "cpu" and height * width <= FEW_PIXELS:
             patches = F.unfold(maps, kernel, padding=(top, left), stride=2)  # n c*k*k h*w, of the halved h and w
-            maps = _images(product(_rows(patches), self.weight, transposed=True), len(maps)).unflatten(2, (height, width))
+            maps = _images(product(_rows(patches), self.weight, transposed=True), len(maps)).unflatten(
+                2, (height, width)
+            )
             return maps if bias is None else maps + bias[:, None, None]
         if maps.device.type == "cpu":
             return halving_convolution(maps, self.weight, bias, (top, left))

@@ -5,7 +5,7 @@ root), used by the published DualGAN code; `torch.optim.RMSprop` starts the slot
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,8 @@ from ..products import Factors, factored_gradients, multiply
 from ..tensors import Terms
 from .parallel import side_by_side
 
+Columns = tuple[list[Tensor], list[Tensor], list[Tensor]]
+"""Parameters, their gradients and their slots, or the same parts of each."""
 CACHED_NUMBERS = 2**18
 """Parameters that the CPU updates at a time: with gradients, slots and temporaries 4 MiB, which a cache holds."""
 
@@ -50,12 +52,10 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            every = group["params"]
-            halves = every[: len(every) // 2], every[len(every) // 2 :]  # of two networks that are alike, a thread each
-            side_by_side(
-                *(partial(self._move, half, factors, group["lr"], group["decay"], group["eps"]) for half in halves),
-                every[0].device,
-            )
+            every, numbers = group["params"], (group["lr"], group["decay"], group["eps"])
+            half = len(every) // 2  # of two networks that are alike, one
+            first, second = (partial(self._move, moving, factors, *numbers) for moving in (every[:half], every[half:]))
+            side_by_side(first, second, every[0].device)
         return loss
 
     def _move(self, moving: list[Tensor], factors: Sequence[Factors], lr: float, decay: float, eps: float) -> None:
@@ -67,43 +67,46 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
             torch._foreach_rsqrt_(inverse_roots)
             torch._foreach_addcmul_(parameters, gradients, inverse_roots, -lr)
 
-    def _pieces(self, parameters: list[Tensor], factors: Sequence[Factors]) -> Iterator[tuple[list[Tensor], ...]]:
+    def _pieces(self, parameters: list[Tensor], factors: Sequence[Factors]) -> Iterator[Columns]:
         """Parameters, gradients and slots of those that have a gradient, as much of them as is updated at a time.
 
-        An accelerator takes all at once. On the CPU an update is bound by memory traffic, so that it goes through pieces
-        that stay in the cache from its first operation to its last; of factored gradients no more is ever formed.
+        An accelerator takes all at once. On the CPU an update is bound by memory traffic, so that it goes through
+        pieces that stay in the cache from its first operation to its last; no more of a factored gradient is formed.
         """
-        rows = []
+        whole: Columns = ([], [], [])
         for parameter in parameters:
             pairs = [pair for part in factors for pair in part.get(parameter, [])]
-            if parameter.grad is None and not pairs:
+            gradient = parameter.grad
+            if gradient is None and not pairs:
                 continue
             if not self.state[parameter]:
                 self.state[parameter]["mean_square"] = torch.ones_like(parameter)
-            row = parameter, parameter.grad, self.state[parameter]["mean_square"]
-            if pairs:
-                yield from _of_factors(*row, pairs)
-            elif parameter.device.type == "cpu" and all(tensor.is_contiguous() for tensor in row):
+            mean_square = self.state[parameter]["mean_square"]
+            if gradient is None:
+                yield from _factored_pieces(parameter, pairs, mean_square)
+                continue
+            for left, right in pairs:  # of maps of several sizes, some of which were too large
+                gradient += multiply(left.t(), right).view_as(gradient)
+            row = parameter, gradient, mean_square
+            if parameter.device.type == "cpu" and all(tensor.is_contiguous() for tensor in row):
                 pieces = zip(*(tensor.view(-1).split(CACHED_NUMBERS) for tensor in row), strict=True)
-                yield from ([[piece] for piece in row] for row in pieces)
+                yield from (([part], [slope], [slot]) for part, slope, slot in pieces)
             else:
-                rows.append(row)
-        if rows:
-            yield tuple(list(column) for column in zip(*rows, strict=True))
+                for column, tensor in zip(whole, row, strict=True):
+                    column.append(tensor)
+        if whole[0]:
+            yield whole
 
 
-def _of_factors(
-    parameter: Tensor, rest: Tensor | None, mean_square: Tensor, factors: list[tuple[Tensor, Tensor]]
-) -> Iterator[tuple[list[Tensor], ...]]:
-    """A parameter in pieces of whole rows, with the gradient of each: what its factors give, and a rest."""
+def _factored_pieces(parameter: Tensor, factors: list[tuple[Tensor, Tensor]], mean_square: Tensor) -> Iterator[Columns]:
+    """A parameter in pieces of whole rows, with their gradient."""
     # Each number's summands side by side, as multiply likes them.
     left, right = (torch.cat([matrix.t() for matrix in column], dim=1).t() for column in zip(*factors, strict=True))
-    matrices = [None if tensor is None else tensor.view(len(tensor), -1) for tensor in (parameter, rest, mean_square)]
-    for start in range(0, len(parameter), num_rows := max(CACHED_NUMBERS // right.shape[1], 1)):
-        part = slice(start, start + num_rows)
-        moving, more, slot = (None if matrix is None else matrix[part] for matrix in matrices)
-        gradient = multiply(left[:, part].t(), right)
-        yield [moving], [gradient if more is None else gradient + more], [slot]
+    num_rows = max(CACHED_NUMBERS // right.shape[1], 1)
+    for start in range(0, len(parameter), num_rows):
+        rows = slice(start, start + num_rows)
+        part, slot = (tensor.view(len(tensor), -1)[rows] for tensor in (parameter, mean_square))
+        yield [part], [multiply(left[:, rows].t(), right)], [slot]
 
 
 def descend(optimizer: torch.optim.Optimizer, *parts: Terms) -> Terms:
@@ -121,10 +124,12 @@ def descend(optimizer: torch.optim.Optimizer, *parts: Terms) -> Terms:
         bad = [f"{name} is {term.item()}" for name, term in terms.items() if not torch.isfinite(term)]
         what = ", ".join(bad) or f"the sum of {', '.join(terms)} overflows"
         raise NonFiniteLoss(f"the loss must be finite, but {what}; nothing was updated")
-    factored = isinstance(optimizer, TensorFlowRMSprop)
 
     def differentiate(loss: Tensor) -> Factors:
-        with factored_gradients() if factored else nullcontext({}) as factors:
+        if not isinstance(optimizer, TensorFlowRMSprop):
+            loss.backward()
+            return {}
+        with factored_gradients() as factors:
             loss.backward()
         return factors
 
@@ -132,7 +137,7 @@ def descend(optimizer: torch.optim.Optimizer, *parts: Terms) -> Terms:
         factors = side_by_side(lambda: differentiate(sums[0]), lambda: differentiate(sums[1]), total.device)
     else:
         factors = [differentiate(total)]
-    if factored:
+    if isinstance(optimizer, TensorFlowRMSprop):
         optimizer.step(factors=factors)
     else:
         optimizer.step()

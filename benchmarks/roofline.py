@@ -1,11 +1,13 @@
 """The least time that the operators of a dual step need on this machine, beside the time that they take.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.roofline [--quick] [--json] [--rounds N]
+    python -m benchmarks.roofline [--quick] [--json] [--rounds N]
 
 No operator is faster than its FLOP by the measured peak, nor than its bytes by the measured bandwidth, where its inputs
 are read from memory once and its result is written there once. (What a cache still holds from the operator before
 could be faster; the maps of a step do not fit, nor do the weights of a network.) The optimiser is taken to read and
-write each weight and its mean square once and nothing else. The seconds of operators are taken on one thread.
+write each weight and its mean square once and nothing else.
+
+All on one thread and by its own clock, which stands still while another program has the core.
 """
 
 import argparse
@@ -19,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ganshift.bench.cases import CASES, iteration, new_job, write_pictures
-from ganshift.bench.method import flop_formula, machine, measure, spread, take_turns
+from ganshift.bench.method import flop_formula, machine, peak_kernels, spread, take_turns, work_of
 from ganshift.bench.run import show
 from ganshift.runtime.memory import keep_freed_memory
 
@@ -41,9 +43,9 @@ class Operators(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        started = time.perf_counter()
+        started = time.thread_time()
         result = func(*args, **kwargs)
-        seconds = time.perf_counter() - started
+        seconds = time.thread_time() - started
         if not func.is_view:
             given, made = (
                 [value for value in tree_leaves(tree) if isinstance(value, torch.Tensor)]
@@ -64,30 +66,30 @@ def kind_of(key, flops):
     return OPTIMISER if "_foreach_" in key else OTHERS
 
 
-def bandwidth(rounds):
-    """Bytes a second of the fastest way to go through memory."""
+def streams():
+    """Ways to go through memory, each with the bytes that it moves."""
     first, second = torch.ones(STREAM), torch.ones(STREAM)
-    ways = {
-        "read": (lambda: first.sum(), 1),
-        "copy": (lambda: second.copy_(first), 2),
-        "in place": (lambda: first.mul_(1.0), 2),
+    return {
+        "read": (lambda: first.sum(), first.nbytes),
+        "copy": (lambda: second.copy_(first), 2 * first.nbytes),
+        "in place": (lambda: first.mul_(1.0), 2 * first.nbytes),
     }
-    seconds = take_turns({name: way for name, (way, _) in ways.items()}, rounds + 1)
-    return max(passes * first.nbytes / spread(seconds[name][1:]).median for name, (_, passes) in ways.items())
 
 
 def analyse(step, num_weights, rounds):
-    """Rows of the parts of a step and of its operators, and the step itself beside its bound."""
-    rows = measure({CASE: step}, rounds)
-    peak = max(row["GFLOP/s"] * 1e9 for row in rows[1:])
-    rate = bandwidth(rounds)
+    """Rows of the step beside its bounds, of its parts and of its operators."""
+    kernels, ways = peak_kernels(), streams()
+    actions = {CASE: step} | kernels | {name: way for name, (way, _) in ways.items()}
+    flops_of = {name: work_of(action).flops for name, action in actions.items()}  # which warms them up, too
+    taken = {
+        name: spread(seconds).median for name, seconds in take_turns(actions, rounds, clock=time.thread_time).items()
+    }
+    peak = max(flops_of[name] / taken[name] for name in kernels)
+    rate = max(moved / taken[name] for name, (_, moved) in ways.items())
     operators = Operators()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # what happens in other threads would not be seen
     for _ in range(rounds):
         with operators:
             step()
-    torch.set_num_threads(threads)
 
     parts = {name: defaultdict(float) for name in (PRODUCTS, OPTIMISER, OTHERS)}
     layers = []
@@ -99,21 +101,26 @@ def analyse(step, num_weights, rounds):
             "GFLOP": calls * flops / 1e9,
             "megabytes": calls * moved / 1e6,
             "least seconds": calls * max(flops / peak, moved / rate),
-            "seconds on one thread": calls * spread(seconds).median,
+            "seconds": calls * spread(seconds).median,
         }
         for name, value in row.items():
             parts[kind_of(key, flops)][name] += value
         layers.append({"what": key} | row)
     moved = 4 * 4 * num_weights  # read and write weights and mean squares, in float32
     parts[OPTIMISER] |= {"megabytes": moved / 1e6, "least seconds": moved / rate}
-    layers.sort(key=lambda row: row["seconds on one thread"], reverse=True)
+    layers.sort(key=lambda row: row["seconds"], reverse=True)
 
-    whole = rows[0]
-    least = {name: part["least seconds"] for name, part in parts.items()}
-    whole["peak, GFLOP/s"], whole["bandwidth, GB/s"] = peak / 1e9, rate / 1e9
-    for name, included in (("products and optimiser", (PRODUCTS, OPTIMISER)), ("all operators", tuple(parts))):
-        bound = sum(least[part] for part in included)
-        whole[f"largest share of peak, {name}"] = whole["GFLOP"] * 1e9 / bound / peak
+    whole = {
+        "what": CASE,
+        "seconds": taken[CASE],
+        "GFLOP": flops_of[CASE] / 1e9,
+        "peak, GFLOP/s": peak / 1e9,
+        "GB/s": rate / 1e9,
+        "share of peak": flops_of[CASE] / taken[CASE] / peak,
+    }
+    for name, included in (("products and optimiser", (PRODUCTS, OPTIMISER)), ("all", tuple(parts))):
+        bound = sum(parts[part]["least seconds"] for part in included)
+        whole[f"at most, {name}"] = flops_of[CASE] / bound / peak
     return {
         "step": [whole],
         "parts": [{"what": name} | part for name, part in parts.items()],
@@ -128,6 +135,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small networks")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of one iteration each")
     options = parser.parse_args()
+    torch.set_num_threads(1)
     keep_freed_memory()  # as training does
     with TemporaryDirectory() as scratch:
         write_pictures(Path(scratch))

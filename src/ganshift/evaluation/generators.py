@@ -5,28 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from ..data.datasets import MEMORY_BUDGET_BYTES
 from ..data.named import open_named_images
 from ..errors import UserError
 from ..metrics.card import Card
-from ..models import Generator, draw_latents
-from ..runtime.log import opening_progress
-from ..tensors import Bytes, Images, to_uint8
-from .measuring import (
+from ..metrics.measuring import (
     METRICS,
     ROUNDED,
     TRUNCATED,
     Extraction,
     Settings,
-    Taken,
-    against,
     check_enough,
-    counting,
+    measure,
     provenance,
 )
+from ..models import Generator, draw_latents
+from ..runtime.log import opening_progress
+from ..tensors import Bytes, Images, Latents, to_uint8
 
 
 def cards_of_generator(run: Path, config: dict[str, Any], data: Path | None, settings: Settings) -> list[Card]:
@@ -44,34 +40,28 @@ def cards_of_generator(run: Path, config: dict[str, Any], data: Path | None, set
             )
     check_enough(metrics, settings.num_images, 0 if images is None else len(images), settings)
     latents = draw_latents(settings.num_images, settings.seed)
-    extraction = Extraction.open(settings)
-    reference = extraction.reference(images, settings) if images is not None else None
-    taken = Taken(extraction, metrics, settings.num_images, reference, settings)
-    with counting("generate", settings.num_images) as counted:
-        taken.update(counted(_sample(model, latents, settings.batch, as_published)))
     published = f", normalised by batches of {settings.batch}" if as_published else ""
-    return [
-        Card(
-            metric=name,
-            protocol=protocol + published,
-            value=score.value,
-            spread=score.spread,
-            num_generated=settings.num_images,
-            **against(None if name == "IS" else images, settings.split),
-            **extraction.on_card(),
-            quantisation=TRUNCATED if as_published else ROUNDED,
-            seed=settings.seed,
-            **provenance(run),
-        )
-        for name, protocol, score in taken.found()
-    ]
+    return measure(
+        sample_stored(model, latents, settings.batch, as_published),
+        settings.num_images,
+        images,
+        metrics,
+        Extraction.open(settings),
+        settings,
+        verb="generate",
+        split=settings.split,
+        about={"quantisation": TRUNCATED if as_published else ROUNDED, "seed": settings.seed, **provenance(run)},
+        protocol="{}" + published,
+    )
 
 
 @torch.no_grad()
-def _sample(model: Generator, latents: Float[Tensor, "n z"], batch: int, as_published: bool) -> Iterator[Bytes]:
-    """Generated images, stored; of a conditional generator with the classes in turn."""
+def sample_stored(
+    model: Generator, latents: Latents, batch: int, as_published: bool, start: int = 0
+) -> Iterator[Bytes]:
+    """Generated images, stored; of a conditional generator with the classes in turn, as if `start` came before."""
     device = next(model.parameters()).device
-    labels = torch.arange(len(latents)) % len(model.classes) if model.classes else None
+    labels = torch.arange(start, start + len(latents)) % len(model.classes) if model.classes else None
     for first in range(0, len(latents), batch):
         part = slice(first, first + batch)
         part_labels = None if labels is None else labels[part].to(device)

@@ -14,10 +14,10 @@ from ..data.datasets import MEMORY_BUDGET_BYTES, ImageSet
 from ..data.named import open_named_domains
 from ..errors import UserError
 from ..metrics.card import Card
+from ..metrics.measuring import ROUNDED, Extraction, Settings, against, check_enough, measure, provenance
 from ..models import Domain, Translator, other_domain
 from ..runtime.log import opening_progress
 from ..tensors import Bytes, from_uint8, to_uint8
-from .measuring import ROUNDED, Extraction, Settings, Taken, against, check_enough, counting, provenance
 
 
 def cards_of_translator(run: Path, config: dict[str, Any], data: Path | None, settings: Settings) -> list[Card]:
@@ -63,33 +63,27 @@ def _of_way(
     settings: Settings,
 ) -> list[Card]:
     """Cards of one way: of the translations among real images, of round trips, and of true pairs."""
-    reference = extraction.reference(target, settings)
-    taken = Taken(extraction, metrics, len(start), reference, settings)
     compared = _Compared()
     partners = _partners(start, target) if split == "val" else {}
     way = f"{other_domain(to)}-{to}"
-    with counting(f"translate {way}", len(start)) as counted:
-        taken.update(counted(_translate(model, to, start, target, partners, compared, settings.batch)))
-    provenance = {"seed": None, **provenance}
-    cards = [
-        Card(
-            metric=f"{name} {way}",
-            protocol=protocol,
-            value=score.value,
-            spread=score.spread,
-            num_generated=len(start),
-            **against(None if name == "IS" else target, split),
-            **extraction.on_card(),
-            quantisation=ROUNDED,
-            **provenance,
-        )
-        for name, protocol, score in taken.found()
-    ]
+    about = {"seed": None, **provenance}
+    cards = measure(
+        _translate(model, to, start, target, partners, compared, settings.batch),
+        len(start),
+        target,
+        metrics,
+        extraction,
+        settings,
+        verb=f"translate {way}",
+        split=split,
+        about={"quantisation": ROUNDED, **about},
+        name=f"{{}} {way}",
+    )
     trip = f"L1 {way}-{other_domain(to)}"
-    cards.append(_pixel_card(trip, "round trip", compared.trips, "none", against(start, split), provenance))
+    cards.append(_pixel_card(trip, "round trip", compared.trips, "none", against(start, split), about))
     for name, values in compared.pairs.items():
         metric = f"{name} {way}"
-        cards.append(_pixel_card(metric, "true pairs", values, ROUNDED, against(target, split), provenance))
+        cards.append(_pixel_card(metric, "true pairs", values, ROUNDED, against(target, split), about))
     return cards
 
 

@@ -1,7 +1,7 @@
-"""What measuring generators and translators share: settings, an open extractor, a stream's scores, fields of cards."""
+"""From a stream of generated or translated images, and real ones, to cards: settings, an open extractor, scores."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +15,14 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 from ..data.cifar import Split
 from ..data.datasets import ImageSet
-from ..metrics import scores
-from ..metrics.card import INCEPTION_SPLITS
-from ..metrics.extractors import EXTRACTORS, open_extractor, weights_hash
 from ..runtime import run_folder
 from ..runtime.config import require
 from ..runtime.device import choose_device
 from ..runtime.log import ProgressLine
 from ..tensors import Bytes, from_uint8, to_colour, to_uint8
+from . import scores
+from .card import INCEPTION_SPLITS, Card
+from .extractors import EXTRACTORS, open_extractor, weights_hash
 
 METRICS = ("is", "fid", "kid", "prc")
 """By the names that torch-fidelity gives them, but for the first."""
@@ -88,7 +88,7 @@ class Extraction:
         layer = EXTRACTORS[self.name].features
         key = f"{images.content_hash} {self.name} {layer} {self.hash}"
         with counting("reference", len(images)) as counted:
-            batches = counted(map(_for_extractor, _read(images, settings.batch)))
+            batches = counted(map(for_extractor, _read(images, settings.batch)))
             return scores.reference_features(self.network, layer, batches, len(images), key)
 
     def on_card(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class Taken:
 
     def update(self, batches: Iterable[Bytes]) -> None:
         """Take the images in."""
-        for layers in scores.extract(self._extraction.network, map(_for_extractor, batches)):
+        for layers in scores.extract(self._extraction.network, map(for_extractor, batches)):
             if self._inception:
                 self._inception.update(layers[self._logits])
             if self._moments:
@@ -160,6 +160,44 @@ def check_enough(metrics: Sequence[str], num_generated: int, num_reference: int,
         scores.kid_subset_size(settings.kid_subset_size, num_generated, num_reference)
 
 
+def measure(
+    stream: Iterable[Bytes],
+    num_images: int,
+    reference: ImageSet | None,
+    metrics: Sequence[str],
+    extraction: Extraction,
+    settings: Settings,
+    *,
+    verb: str,
+    split: str,
+    about: Mapping[str, Any],
+    name: str = "{}",
+    protocol: str = "{}",
+) -> list[Card]:
+    """The cards of `num_images` streamed images among real ones; they are read once and not kept.
+
+    `verb` names the progress line. `reference` may be None if the only metric is "is". `about` has the other fields of
+    the cards; `name` and `protocol` say what becomes of those of each metric.
+    """
+    features = extraction.reference(reference, settings) if reference is not None else None
+    taken = Taken(extraction, metrics, num_images, features, settings)
+    with counting(verb, num_images) as counted:
+        taken.update(counted(stream))
+    return [
+        Card(
+            metric=name.format(metric),
+            protocol=protocol.format(how),
+            value=score.value,
+            spread=score.spread,
+            num_generated=num_images,
+            **against(None if metric == "IS" else reference, split),
+            **extraction.on_card(),
+            **about,
+        )
+        for metric, how, score in taken.found()
+    ]
+
+
 def against(reference: ImageSet | None, split: str) -> dict[str, Any]:
     """The fields of cards that say what was compared with."""
     if reference is None:
@@ -167,7 +205,7 @@ def against(reference: ImageSet | None, split: str) -> dict[str, Any]:
     return {"num_reference": len(reference), "reference_split": split, "reference_hash": reference.content_hash}
 
 
-def _for_extractor(stored: Bytes) -> UInt8[Tensor, "n 3 h w"]:
+def for_extractor(stored: Bytes) -> UInt8[Tensor, "n 3 h w"]:
     """In three channels, as Inception takes them: gray three times, and what is transparent over white."""
     return stored if stored.shape[1] == 3 else to_uint8(to_colour(from_uint8(stored)))
 

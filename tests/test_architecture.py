@@ -20,7 +20,8 @@ LAYERS = [
     {"transfer", "dual"},
     {"models", "pace"},
     {"moving", "output", "translation", "report", "demo", "import_tf", "evaluation"},
-    {"bench", "cli_metrics"},
+    {"study"},
+    {"bench", "cli_metrics", "cli_study"},
     {"cli"},
     {"__main__"},
 ]

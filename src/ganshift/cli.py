@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from . import __version__
 from .cli_metrics import compare, evaluate
+from .cli_study import study
 from .errors import UserError
 from .runtime.config import BUDGET_FIELDS, RunConfig
 
@@ -33,6 +34,7 @@ ganshift moves GANs and images between domains.
   translate   translate images with a dual run
   evaluate    measure a run against real images
   compare     show what two measured runs differ by
+  study       train and measure a grid of runs, and lay the scores side by side
   import-tf   turn a published TensorFlow checkpoint into a run
   bench       measure what everything costs on this machine
 
@@ -383,6 +385,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "translate": translate,
     "evaluate": evaluate,
     "compare": compare,
+    "study": study,
     "import-tf": import_tf,
     "bench": bench,
 }

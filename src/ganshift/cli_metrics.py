@@ -1,7 +1,7 @@
 """The commands of `cli` that measure runs and compare what was measured; apart, since `cli` is long enough."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -65,14 +65,14 @@ def evaluate(arguments: Sequence[str]) -> int:
 def _measure(options: Any, metrics: tuple[str, ...] | None) -> None:
     from .evaluation import evaluate as measure
     from .metrics.card import card_rows
-    from .runtime.log import say
+    from .runtime.log import say, show_table
 
     settings = {name: getattr(options, name) for name in (*SHARED_SETTINGS, "num_images", "split")}
     settings |= {"metrics": metrics, "kid_subsets": options.kid_subsets, "kid_subset_size": options.kid_subset_size}
     cards = measure(options.run, options.reference, **settings)
     rows = card_rows(cards)
     same = [name for name in rows[0] if name not in ("score", "value") and len({str(row[name]) for row in rows}) == 1]
-    _show([{name: value for name, value in row.items() if name not in same} for row in rows])
+    show_table([{name: value for name, value in row.items() if name not in same} for row in rows])
     for name in same:
         sys.stdout.write(f"{name}: {rows[0][name]}\n")
     say(f"wrote {len(cards)} cards to {options.run / 'cards'}")
@@ -122,6 +122,7 @@ def compare(arguments: Sequence[str]) -> int:
         if not path.exists():
             raise UserError(f"there is no card or run folder {path}")
     from .metrics.card_files import compare as differences
+    from .runtime.log import show_table
 
     rows = differences(options.a, options.b)
     if options.json:
@@ -129,18 +130,5 @@ def compare(arguments: Sequence[str]) -> int:
 
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:
-        _show(rows)
+        show_table(rows)
     return 0
-
-
-def _show(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of the same names as a table to standard output."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table()
-    for name in rows[0]:
-        table.add_column(name, no_wrap=name in ("score", "value"))
-    for row in rows:
-        table.add_row(*("" if value is None else str(value).replace("[", r"\[") for value in row.values()))
-    Console(highlight=False).print(table)

@@ -47,7 +47,7 @@ class StudyFolder:
         return self._state(cell, "failed.txt")
 
     def messages_path(self, cell: Cell) -> Path:
-        """What the cell said, where several are trained at once."""
+        """What the cell said while it was trained."""
         return self._state(cell, "messages.txt")
 
     def record(self, cell: Cell) -> dict[str, Any] | None:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import final
 
@@ -154,17 +153,17 @@ class _Sitting:
             threads = max(1, len(os.sched_getaffinity(0)) // self._processes)
             environment.setdefault("OMP_NUM_THREADS", str(threads))
         command = order(self._folder, cell, self._device or _own_device(self._rank.local_rank * self._processes + slot))
-        messages = os.devnull if self._processes == 1 else self._folder.messages_path(cell)
-        with Path(messages).open("a") as file:
+        messages = self._folder.messages_path(cell)
+        with messages.open("a") as file:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,  # its end tells the child that this process is gone
-                stderr=None if self._processes == 1 else file,
+                stderr=file,
                 env=environment,
                 pass_fds=[claimed],
                 start_new_session=True,  # Ctrl-C reaches this process only, which hands it on once
             )
-        say(f"{cell.place}: begins")
+        say(f"{cell.place} begins; what it says is in {messages}")
         return _Working(cell, process, slot)
 
     def _conclude(self, work: _Working, stopping: bool) -> None:
@@ -174,15 +173,18 @@ class _Sitting:
         work.process.stdin.close()
         minutes = (time.monotonic() - work.began) / 60
         if code == 0:
-            say(f"{cell.place}: finished in {minutes:.1f} min")
+            say(f"{cell.place} finished in {minutes:.1f} min; {self._count_left()} left")
         elif code == FAILED:
             self._report_failure(cell)
         elif stopping:
-            say(f"{cell.place}: stopped")
+            say(f"{cell.place} stopped")
         else:
             number = -code if code < 0 else code - 128
             name = signal.Signals(number).name if number in signal.Signals.__members__.values() else f"code {code}"
             self._fail(cell, f"its process ended with {name}, which was not this study's doing: was memory short?")
+
+    def _count_left(self) -> int:
+        return len(self._pending) + len(self._working)
 
     def _fail(self, cell: Cell, reason: str) -> None:
         self._folder.fail(cell, reason)
@@ -191,7 +193,7 @@ class _Sitting:
     def _report_failure(self, cell: Cell) -> None:
         self.ending.failed.append(cell)
         reason = self._folder.failure(cell) or "unknown"
-        say(f"{cell.place}: failed ({reason.splitlines()[-1]}); all of it in {self._folder.failure_path(cell)}")
+        say(f"{cell.place} failed ({reason.splitlines()[-1]}); all of it in {self._folder.failure_path(cell)}")
 
     def _failed_lately(self, cell: Cell) -> bool:
         """Whether the cell failed since this sitting began, here or in another process."""

@@ -20,7 +20,7 @@ def run_study(recipe: Recipe, out: Path, processes: int = 1, device: str | None 
     Of processes that a launcher started together, the first says how long it will take.
     """
     check_evaluation(recipe)
-    folder, rank = StudyFolder(out), Rank.of_this_process()
+    folder, rank = StudyFolder(out), Rank.take()
     folder.open(recipe)
     if rank.rank == 0:
         _say_estimate(recipe, estimate(folder, recipe.cells, device), processes * rank.world_size)
@@ -73,7 +73,7 @@ def _state(folder: StudyFolder, cell: Cell, found: Estimate | None) -> str:
 
 def _say_estimate(recipe: Recipe, estimates: Sequence[Estimate], processes: int) -> None:
     """The time of all cells together, and by how much more processes can shorten it."""
-    seconds = sum(found.seconds or 0.0 for found in estimates)
+    seconds = sum((found.seconds or 0.0 for found in estimates), start=0.0)
     unknown = [found for found in estimates if found.seconds is None]
     finished = len(recipe.cells) - len(estimates)
     already = f", {finished} finished" if finished else ""

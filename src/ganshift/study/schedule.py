@@ -26,8 +26,8 @@ POLL_SECONDS = 0.2
 """How often the processes are looked at."""
 LOOK_SECONDS = 5.0
 """How often cells that could not be started are looked at again, unless one of ours ends."""
-LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What a launcher tells its processes; a cell is a run by itself and is not told."""
+LAUNCHED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+"""What a launcher tells its processes in the environment."""
 
 
 @final
@@ -40,11 +40,16 @@ class Rank:
     local_rank: int = 0
 
     @classmethod
-    def of_this_process(cls) -> "Rank":
-        """As the launcher's environment variables say; alone if there are none."""
+    def take(cls) -> "Rank":
+        """As the launcher's environment variables say; alone if there are none.
+
+        The variables are taken away, since a cell is a run of one process, which must not wait for others.
+        """
         from accelerate.utils import get_cpu_distributed_information
 
         found = get_cpu_distributed_information()  # reads variables only, and opens no process group
+        for name in LAUNCHED:
+            os.environ.pop(name, None)
         return cls(found.rank, found.world_size, found.local_rank)
 
 
@@ -148,7 +153,7 @@ class _Sitting:
 
     def _start(self, cell: Cell, claimed: int) -> _Working:
         slot = min(set(range(self._processes)) - {work.slot for work in self._working})
-        environment = {name: value for name, value in os.environ.items() if name not in LAUNCHED}
+        environment = dict(os.environ)
         if self._processes > 1:
             threads = max(1, len(os.sched_getaffinity(0)) // self._processes)
             environment.setdefault("OMP_NUM_THREADS", str(threads))

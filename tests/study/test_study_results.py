@@ -41,6 +41,7 @@ def test_one_value_has_no_interval():
     assert interval([3.0]).half_width is None
     assert str(interval([3.14159])) == "3.142"
     assert str(interval([1.0, 2.0, 3.0])) == "2 ± 2.5"
+    assert str(interval([100.0, 300.0])) == "200 ± 1300"
 
 
 def card(metric, value, **more):

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
@@ -41,9 +42,9 @@ def show_table(rows: Sequence[Mapping[str, Any]], unbroken: Collection[str] = ("
     """Write rows of the same names as a table to standard output; the columns named `unbroken` are never wrapped."""
     table = Table()
     for name in rows[0]:
-        table.add_column(name, no_wrap=name in unbroken)
+        table.add_column(escape(name), no_wrap=name in unbroken)
     for row in rows:
-        table.add_row(*("" if value is None else str(value).replace("[", r"\[") for value in row.values()))
+        table.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
     Console(highlight=False).print(table)
 
 

@@ -10,12 +10,16 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, final
 
+import numpy as np
+
 from ..metrics.card import HIGHER_IS_BETTER, Card, unlike
 from ..runtime.run_folder import write_text
 from .folder import StudyFolder
 from .recipe import SEED, Cell, Recipe
 
 CONFIDENCE = 0.95
+MOST_COLUMNS = 5
+"""Scores beside each other on a terminal."""
 EVALUATIONS = "evaluations.jsonl"
 """In a run folder: cards of models on the way, one line {"images", "cards"} each."""
 TABLE, CELLS = "results.csv", "cells.csv"
@@ -33,8 +37,13 @@ class Interval:
     number: int
 
     def __str__(self) -> str:
-        spread = "" if self.half_width is None else f" ± {self.half_width:.2g}"
-        return f"{self.mean:.4g}{spread}"
+        spread = "" if self.half_width is None else f" ± {_plain(self.half_width, 2)}"
+        return f"{_plain(self.mean, 4)}{spread}"
+
+
+def _plain(value: float, digits: int) -> str:
+    """So many significant digits, without an exponent."""
+    return np.format_float_positional(value, precision=digits, fractional=False, trim="-")
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -136,6 +145,18 @@ def as_lines(table: Sequence[Row]) -> list[dict[str, str]]:
         texts = {name: str(scores[name]) if name in scores else "" for name in names}
         lines.append({**row.labels, "n": str(len(row.results)), **texts})
     return lines
+
+
+def as_narrow_lines(table: Sequence[Row]) -> list[dict[str, str]]:
+    """The same with one line a score where there are too many scores for the width of a terminal."""
+    names = score_names(table)
+    if len(names) <= MOST_COLUMNS:
+        return as_lines(table)
+    return [
+        {**{key: text for key, text in line.items() if key not in names}, "score": name, "value": line[name]}
+        for line in as_lines(table)
+        for name in names
+    ]
 
 
 def write_csv(folder: StudyFolder, table: Sequence[Row]) -> None:

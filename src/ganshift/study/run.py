@@ -9,7 +9,7 @@ from .estimate import Estimate, estimate
 from .folder import StudyFolder
 from .page import PAGE, write_page
 from .recipe import Cell, Recipe
-from .results import CELLS, TABLE, as_lines, rows, write_csv
+from .results import CELLS, TABLE, as_narrow_lines, rows, write_csv
 from .schedule import Ending, Rank, run_cells
 from .worker import evaluation_settings
 
@@ -41,7 +41,7 @@ def write_results(folder: StudyFolder, recipe: Recipe, command: str) -> None:
     with folder.writing_results():
         write_csv(folder, table)
         write_page(folder, recipe, table, command)
-    show_table(as_lines(table))
+    show_table(as_narrow_lines(table))
     say(f"results: {folder.path / PAGE}, {folder.path / TABLE}, {folder.path / CELLS}")
 
 

@@ -158,6 +158,7 @@ class _Sitting:
             threads = max(1, len(os.sched_getaffinity(0)) // self._processes)
             environment.setdefault("OMP_NUM_THREADS", str(threads))
         command = order(self._folder, cell, self._device or _own_device(self._rank.local_rank * self._processes + slot))
+        self._folder.failure_path(cell).unlink(missing_ok=True)
         messages = self._folder.messages_path(cell)
         with messages.open("a") as file:
             process = subprocess.Popen(

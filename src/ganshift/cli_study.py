@@ -54,12 +54,15 @@ def study(arguments: Sequence[str]) -> int:
     recipe = load_recipe(options.recipe, options.data)
     out = options.out or Path("runs") / recipe.name
     from .study.run import run_study, show_plan
+    from .study.schedule import Rank
 
     if options.dry_run:
         show_plan(recipe, out, options.processes, options.device)
         return 0
+    rank = Rank.take()
     command = shlex.join(["ganshift", "study", *arguments])
-    ending = run_study(recipe, out, options.processes, options.device, command)
+    ending = run_study(recipe, out, options.processes, options.device, command, rank)
     if ending.stopped_by:
         return 128 + ending.stopped_by
-    return SOME_FAILED if ending.failed else 0
+    alone = rank.world_size == 1  # a launcher ends all its processes when one returns an error
+    return SOME_FAILED if ending.failed and alone else 0

@@ -126,6 +126,14 @@ def test_curves_are_means_where_all_seeds_were_measured(study):
     assert without.curves() == {"FID[cifar]": [(48, 7.0)], "KID[cifar]": [(48, 5.0)]}
 
 
+def test_a_final_score_got_in_another_way_is_not_on_the_curve(study):
+    folder, recipe = study
+    cell = recipe.cells[2]
+    line = json.dumps({"images": 16, "cards": [asdict(card("FID", 9.0, num_generated=8))]})
+    (folder.run(cell) / "evaluations.jsonl").write_text(line + "\n", encoding="utf-8")
+    assert rows(folder, recipe)[1].curves() == {"FID[cifar]": [(16, 9.0)], "KID[cifar]": [(48, 5.0)]}
+
+
 def test_cells_measured_otherwise_are_named(study):
     folder, recipe = study
     table = rows(folder, recipe)

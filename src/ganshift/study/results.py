@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -13,7 +12,7 @@ from typing import Any, final
 import numpy as np
 
 from ..metrics.card import HIGHER_IS_BETTER, Card, unlike
-from ..runtime.run_folder import write_text
+from ..runtime.run_folder import read_log, write_text
 from .folder import StudyFolder
 from .recipe import SEED, Cell, Recipe
 
@@ -73,13 +72,20 @@ class Result:
         return [Card(**card) for card in self.record["cards"]]
 
     def curve(self) -> dict[str, dict[int, float]]:
-        """By score, its values at the images shown so far, as far as the run was measured on the way."""
-        found: dict[str, dict[int, float]] = {}
+        """By score, its values at the images shown so far, as far as the run was measured on the way.
+
+        The score of the finished model is among them unless it was got in another way than those before.
+        """
         path = self.run / EVALUATIONS
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        steps = [(step["images"], [Card(**card) for card in step["cards"]]) for step in map(json.loads, lines)]
-        for images, cards in [*steps, (self.record["images"], self.cards)]:
-            for card in cards:
+        steps = [
+            (line["images"], Card(**card))
+            for line in (read_log(path) if path.exists() else [])
+            for card in line["cards"]
+        ]
+        last = {card.name: card for _, card in steps}
+        found: dict[str, dict[int, float]] = {}
+        for images, card in [*steps, *((self.record["images"], card) for card in self.cards)]:
+            if not unlike(card, last.get(card.name, card)):
                 found.setdefault(card.name, {})[images] = card.value
         return found
 

@@ -14,20 +14,27 @@ from .schedule import Ending, Rank, run_cells
 from .worker import evaluation_settings
 
 
-def run_study(recipe: Recipe, out: Path, processes: int = 1, device: str | None = None, command: str = "") -> Ending:
+def run_study(
+    recipe: Recipe,
+    out: Path,
+    processes: int = 1,
+    device: str | None = None,
+    command: str = "",
+    rank: Rank | None = None,
+) -> Ending:
     """Train and measure what is left of a study, and write its results, which `command` made.
 
     Of processes that a launcher started together, the first says how long it will take.
     """
     check_evaluation(recipe)
-    folder, rank = StudyFolder(out), Rank.take()
+    folder, rank = StudyFolder(out), rank or Rank()
     folder.open(recipe)
     if rank.rank == 0:
         _say_estimate(recipe, estimate(folder, recipe.cells, device), processes * rank.world_size)
     ending = run_cells(folder, recipe.cells, processes, device, rank)
     write_results(folder, recipe, command)
     if ending.elsewhere:
-        say(f"{len(ending.elsewhere)} cells are with other processes; who ends last writes the full results")
+        say(f"with other processes: {len(ending.elsewhere)} cells. Who ends last writes the full results")
     return ending
 
 

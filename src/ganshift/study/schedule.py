@@ -190,7 +190,8 @@ class _Sitting:
             self._fail(cell, f"its process ended with {name}, which was not this study's doing: was memory short?")
 
     def _count_left(self) -> int:
-        return len(self._pending) + len(self._working)
+        """Cells that nobody has finished, those in work included."""
+        return sum(self._folder.record(cell) is None for cell in self._pending) + len(self._working)
 
     def _fail(self, cell: Cell, reason: str) -> None:
         self._folder.fail(cell, reason)

@@ -80,15 +80,13 @@ def _state(folder: StudyFolder, cell: Cell, found: Estimate | None) -> str:
 
 def _say_estimate(recipe: Recipe, estimates: Sequence[Estimate], processes: int) -> None:
     """The time of all cells together, and by how much more processes can shorten it."""
-    seconds = sum((found.seconds or 0.0 for found in estimates), start=0.0)
-    unknown = [found for found in estimates if found.seconds is None]
     finished = len(recipe.cells) - len(estimates)
     already = f", {finished} finished" if finished else ""
+    seconds = sum((found.seconds or 0.0 for found in estimates), start=0.0)
     shared = f", at best {duration(seconds / processes)} in {processes} processes" if processes > 1 else ""
-    say(
-        f"{recipe.name}: {len(estimates)} cells to train{already}; about {duration(seconds)} of training one after the "
-        f"other{shared}, and measuring on top"
-    )
+    time = f"; about {duration(seconds)} of training one after the other{shared}, and measuring on top"
+    say(f"{recipe.name}: {len(estimates)} cells to train{already}{time if estimates else ''}")
+    unknown = [found for found in estimates if found.seconds is None]
     for reason in sorted({found.why_not for found in unknown}):
         count = sum(found.why_not == reason for found in unknown)
         say(f"warning: {count} of them cannot be trained: {reason}")

@@ -1,7 +1,9 @@
 """The folder of a study: where its cells lie, which are finished or failed, and who is at work on which."""
 
+import errno
 import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +19,12 @@ RECIPE = "recipe.toml"
 """The recipe as it was used."""
 STATE = "state"
 """Folder of what is known of each cell."""
+
+
+TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
+"""What the system answers when another process holds a lock."""
+
+logger = logging.getLogger("ganshift")
 
 
 @final
@@ -84,9 +92,11 @@ class StudyFolder:
         descriptor = os.open(self._state(cell, "lock"), os.O_CREAT | os.O_RDWR, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
+        except OSError as error:
+            if error.errno in TAKEN:
+                os.close(descriptor)
+                return None
+            logger.warning("%s cannot be locked (%s): let one process alone work on it", self.path, error.strerror)
         return descriptor
 
     @contextmanager

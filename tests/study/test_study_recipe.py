@@ -44,14 +44,19 @@ def test_a_budget_replaces_that_of_the_preset_and_values_take_the_type_of_their_
 
 def test_sources_come_first_and_are_needed(tmp_path):
     text = TINY.replace(
-        "[grid]", '[sources.digits]\ndata = "bundled:digits"\nimages = 16\n\n[grid]\nsource = ["digits"]'
+        "[grid]", '[sources."all digits"]\ndata = "bundled:digits"\nimages = 16\n\n[grid]\nsource = ["all digits"]'
     )
     recipe = recipe_of(tmp_path, text)
     source, cell = recipe.cells[:2]
-    assert (source.place, source.evaluation, source.needs, cell.needs) == ("sources/digits", None, None, "digits")
+    assert (source.place, source.evaluation, source.needs, cell.needs) == (
+        "sources/all-digits",
+        None,
+        None,
+        "all-digits",
+    )
     assert source.config(tmp_path).images == 16
-    assert cell.config(tmp_path).source == str(tmp_path.resolve() / "sources" / "digits")
-    assert cell.settings["source"] == "digits"
+    assert cell.config(tmp_path).source == str(tmp_path.resolve() / "sources" / "all-digits")
+    assert cell.settings["source"] == "all digits"
 
 
 INPUTS = TINY.replace(
@@ -97,6 +102,9 @@ def test_inputs(tmp_path, given, inputs):
         ('about = "Does anything change?"', "about = 3", "about must be a text"),
         ("[settings]", "lines = 'axis'\n[settings]", "no axis of the grid 'axis'"),
         ("[settings]", "sources = 3\n[settings]", "sources must be a table"),
+        ("[settings]", "inputs.mine = 'faces/'\n[settings]", "inputs.mine must be a table"),
+        ("[settings]", "sources.mine = 'faces/'\n[settings]", "sources.mine must be a table"),
+        ("images = 48", "images = 48\nsource = ['digits32']", "source must be a text"),
         ("[settings]", "[settings", "cannot read recipe"),
     ],
 )

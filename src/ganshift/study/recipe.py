@@ -115,6 +115,10 @@ def read_table(name: str) -> tuple[str, str, dict[str, Any]]:
     for key in ("inputs", "settings", "sources", "grid", "evaluation"):
         if not isinstance(table.setdefault(key, {}), dict):
             raise UserError(f"{key} must be a table in {path}: [{key}]")
+    for key in ("inputs", "sources"):
+        for name, entry in table[key].items():
+            if not isinstance(entry, dict):
+                raise UserError(f"{key}.{name} must be a table in {path}: [{key}.{name}]")
     if not table["grid"]:
         raise UserError(f"{path} has no [grid]: name at least one setting with a list of its values")
     return path.stem, text, table
@@ -146,7 +150,7 @@ def _build(name: str, text: str, table: Table, given: Sequence[str]) -> Recipe:
                 Cell(name=_file_name(source), method=method, settings=merged, labels={}, evaluation=None, needs=None)
             )
         )
-    sources = {cell.name for cell in cells}
+    sources = {source: cell.name for source, cell in zip(table["sources"], cells, strict=True)}
     for place in product(*axes.values()):
         labels = {axis: label for axis, (label, _) in zip(axes, place, strict=True)}
         merged = layered(method, settings, *(own for _, own in place))
@@ -162,7 +166,7 @@ def _build(name: str, text: str, table: Table, given: Sequence[str]) -> Recipe:
                     settings=merged,
                     labels=labels,
                     evaluation={**evaluation, "reference": reference},
-                    needs=start if start in sources else None,
+                    needs=sources.get(start) if isinstance(start, str) else None,
                 )
             )
         )

@@ -13,7 +13,8 @@ from ganshift import Generator, UserError
 from ganshift.cli import main
 from ganshift.data.named import open_named_images
 from ganshift.evaluation import check_copying
-from ganshift.evaluation.nearest import PAIRS, SHOWN, VERDICT
+from ganshift.evaluation.nearest import SHOWN
+from ganshift.metrics.copying import PAIRS, VERDICT, load_verdict
 
 COUNT = 120
 
@@ -49,9 +50,9 @@ def test_copies_raise_the_alarm_and_are_shown_beside_their_originals(run):
     verdict = check_copying(run, seed=1, num_images=COUNT, device="cpu")
     assert verdict.alarm
     assert verdict.median_distance < 1e-3 < verdict.median_held_out_distance
-    assert [(f"{number:03d}.png", 0) for number, _, _ in verdict.pairs] == [
-        (name, pytest.approx(distance, abs=1e-3)) for _, name, distance in verdict.pairs
-    ]
+    for pair in verdict.pairs:
+        assert pair["training"] == f"{pair['generated']:03d}.png"
+        assert pair["distance"] < 1e-3
     assert verdict.in_words().startswith("it seems to copy")
     above, below = np.split(np.asarray(Image.open(run / PAIRS))[2:], 2)
     assert np.array_equal(above[:32], below[:32])
@@ -96,6 +97,16 @@ def test_the_command_says_the_verdict_or_why_there_is_none(run, tmp_path, capfd)
     shutil.move(tmp_path / "data", tmp_path / "elsewhere")
     assert main(["evaluate", str(run), "--metrics", "copying", "--device", "cpu"]) == 2
     assert "cannot be checked" in capfd.readouterr().err
+
+
+def test_the_verdict_is_read_back_and_a_damaged_one_named(run):
+    assert load_verdict(run) is None
+    verdict = check_copying(run, seed=1, num_images=COUNT, device="cpu")
+    assert load_verdict(run).in_words() == verdict.in_words()
+    for content in ("{", "[]", '{"alarm": true}'):
+        (run / VERDICT).write_text(content)
+        with pytest.raises(UserError, match="cannot read"):
+            load_verdict(run)
 
 
 def test_a_translator_is_refused(tmp_path):

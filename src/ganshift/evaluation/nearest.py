@@ -1,7 +1,7 @@
 """Is a generator copying? Its images beside their nearest training images, judged against held-out real ones."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ..data.cifar import Split
 from ..data.datasets import MEMORY_BUDGET_BYTES, ImageSet
 from ..data.named import open_named_images
 from ..errors import UserError
-from ..metrics.copying import copying, nearest
+from ..metrics.copying import PAIRS, VERDICT, Verdict, copying, nearest
 from ..metrics.extractors import EXTRACTORS
 from ..metrics.measuring import Extraction, Settings, counting, for_extractor, provenance
 from ..metrics.scores import Kept, extract
@@ -25,53 +25,10 @@ from ..runtime.log import opening_progress
 from ..tensors import Bytes, from_uint8, sheet
 from .generators import sample_stored
 
-VERDICT, PAIRS = "copying.json", "copying.png"
-"""What the check leaves in the run folder."""
 CHECKED = 2_000
 """Generated images that are looked at, unless said otherwise."""
 SHOWN = 8
 """Pairs in the picture: the generated images nearest to training images."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What the check found, as it is written to the run folder."""
-
-    alarm: bool | None
-    """Whether generated images are suspiciously near to training images; None without held-out images."""
-    all_nearer: float | None
-    """Probability of so small distances on the whole, were the generator fair (Mann-Whitney)."""
-    nearest_generated: float | None
-    """Probability of so many generated images among the nearest few, were it fair (hypergeometric)."""
-    median_distance: float
-    """Of generated images to their nearest training images."""
-    median_held_out_distance: float | None
-    num_generated: int
-    num_training: int
-    num_held_out: int
-    pairs: tuple[tuple[int, str, float], ...]
-    """The nearest few: number of the generated image, name of the training image, and their distance."""
-    extractor: str
-    extractor_hash: str
-    seed: int
-    model_hash: str
-    versions: dict[str, str]
-
-    def in_words(self) -> str:
-        """One sentence for the screen and the report."""
-        found = (
-            f"{self.num_generated:,} generated images lie {self.median_distance:.3g} from their nearest of "
-            f"{self.num_training:,} training images (median, in {self.extractor} features)"
-        )
-        if self.median_held_out_distance is None:
-            return f"{found}; whether that is copying, held-out images would tell (--held-out)"
-        found += f", {self.num_held_out:,} held-out images {self.median_held_out_distance:.3g}"
-        if not self.alarm:
-            return f"no sign of copying: {found}"
-        return (
-            f"it seems to copy: {found}; by chance, distances so small would come with probability "
-            f"{min(self.all_nearer or 0.0, self.nearest_generated or 0.0):.1g}"
-        )
 
 
 def check_copying(
@@ -113,7 +70,14 @@ def check_copying(
         num_generated=chosen.num_images,
         num_training=len(training),
         num_held_out=0 if others is None else len(others),
-        pairs=tuple((number, training.names[indices[number]], distances[number].item()) for number in first),
+        pairs=[
+            {
+                "generated": number,
+                "training": training.names[indices[number]],
+                "distance": round(distances[number].item(), 6),
+            }
+            for number in first
+        ],
         extractor=extraction.name,
         extractor_hash=extraction.hash,
         seed=chosen.seed,

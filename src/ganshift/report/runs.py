@@ -138,7 +138,9 @@ def plot_curves(curves: Mapping[str, Curve], labels: Sequence[str], last: int) -
     for side, spine in axes.spines.items():
         spine.set_color(INK[0])
         spine.set_visible(side in ("left", "bottom"))
-    if len(curves) > 1:
+    if len(curves) > 2:  # beside the axes, where it hides no curve
+        plot.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=9, labelcolor=INK[0])
+    elif len(curves) > 1:
         axes.legend(frameon=False, fontsize=9, labelcolor=INK[0])
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": "ganshift"}):  # equal runs, equal pages

@@ -21,8 +21,9 @@ LAYERS = [
     {"transfer", "dual"},
     {"models", "pace"},
     {"moving", "output", "translation", "report", "demo", "import_tf", "evaluation"},
+    {"study"},
     {"bench", "cli_metrics", "doctor"},
-    {"cli_data"},
+    {"cli_data", "cli_study"},
     {"cli"},
     {"__main__"},
 ]

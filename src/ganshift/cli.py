@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from . import __version__
 from .cli_data import doctor
 from .cli_metrics import compare, evaluate
+from .cli_study import study
 from .errors import UserError
 from .runtime.config import BUDGET_FIELDS, RunConfig
 
@@ -35,6 +36,7 @@ ganshift moves GANs and images between domains.
   translate   translate images with a dual run
   evaluate    measure a run against real images
   compare     show what two measured runs differ by
+  study       train and measure a grid of runs, and lay the scores side by side
   import-tf   turn a published TensorFlow checkpoint into a run
   bench       measure what everything costs on this machine
 
@@ -387,6 +389,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "translate": translate,
     "evaluate": evaluate,
     "compare": compare,
+    "study": study,
     "import-tf": import_tf,
     "bench": bench,
 }

@@ -79,6 +79,21 @@ class ImageSet:
                 images[row] = self._decode(int(index))
         return torch.from_numpy(images)
 
+    def select(self, indices: Int[np.ndarray, " k"]) -> "ImageSet":
+        """A set of these images alone, with all the classes; its quarantine is that of the whole."""
+        names = tuple(self.names[index] for index in indices)
+        return ImageSet(
+            names=names,
+            labels=None if self.labels is None else self.labels[indices],
+            classes=self.classes,
+            channels=self.channels,
+            size=self.size,
+            content_hash=hashlib.sha256(repr((self.content_hash, names)).encode()).hexdigest(),
+            quarantined=self.quarantined,
+            pixels=None if self._pixels is None else self._pixels[torch.from_numpy(indices)],
+            place=self._place,
+        )
+
     def set_aside(self, name: str, reason: str) -> None:
         """Quarantine a file that turned out broken after opening; says so once."""
         if name not in self._broken:

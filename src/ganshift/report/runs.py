@@ -7,7 +7,6 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import Any, final
 
@@ -82,11 +81,8 @@ def loss_curves(runs: Mapping[str, Path]) -> dict[str, str]:
 
     A run whose log lacks a term has no curve for it. The plots are transparent and follow light and dark mode.
     """
-    looks = dict(
-        zip(runs, zip(cycle(light for light, _ in COLOURS), cycle(DASHES), strict=False), strict=False)
-    )  # the same in every plot
     last = max((summarize(run).images for run in runs.values()), default=0)
-    return {name: _plot(curves, looks, last) for name, curves in terms(runs).items()}
+    return {name: plot_curves(curves, list(runs), last) for name, curves in terms(runs).items()}
 
 
 def terms(runs: Mapping[str, Path]) -> dict[str, dict[str, Curve]]:
@@ -111,9 +107,16 @@ def environment(*runs: Path) -> dict[str, str]:
     return found | {"platform": platform.platform(terse=True), "processor cores": str(os.cpu_count())}
 
 
-def _plot(curves: Mapping[str, Curve], looks: Mapping[str, tuple[str, Any]], last: int) -> str:
-    """Draw without pyplot, whose state is global."""
-    plot = Plot(figsize=(3.9, 2.1), layout="constrained")
+def plot_curves(curves: Mapping[str, Curve], labels: Sequence[str], last: int) -> str:
+    """An SVG of curves by label over images shown, from 0 to `last`.
+
+    `labels` are those of all plots on a page, in which a label always looks the same. Up to 16 look different.
+    """
+    looks = {
+        label: (COLOURS[index % len(COLOURS)][0], DASHES[(index + index // len(COLOURS)) % len(DASHES)])
+        for index, label in enumerate(labels)
+    }
+    plot = Plot(figsize=(3.9, 2.1), layout="constrained")  # without pyplot, whose state is global
     axes = plot.subplots()
     for label, curve in curves.items():
         colour, dashes = looks[label]
@@ -135,7 +138,9 @@ def _plot(curves: Mapping[str, Curve], looks: Mapping[str, tuple[str, Any]], las
     for side, spine in axes.spines.items():
         spine.set_color(INK[0])
         spine.set_visible(side in ("left", "bottom"))
-    if len(curves) > 1:
+    if len(curves) > 2:  # beside the axes, where it hides no curve
+        plot.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=9, labelcolor=INK[0])
+    elif len(curves) > 1:
         axes.legend(frameon=False, fontsize=9, labelcolor=INK[0])
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": "ganshift"}):  # equal runs, equal pages

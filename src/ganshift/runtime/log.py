@@ -5,15 +5,16 @@ import logging
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Column
+from rich.table import Column, Table
 
 PLAIN_SECONDS = 10.0
 """How often a progress line is written where the output is not a terminal."""
@@ -35,6 +36,16 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         console.quiet = before
+
+
+def show_table(rows: Sequence[Mapping[str, Any]], unbroken: Collection[str] = ("score", "value")) -> None:
+    """Write rows of the same names as a table to standard output; the columns named `unbroken` are never wrapped."""
+    table = Table()
+    for name in rows[0]:
+        table.add_column(escape(name), no_wrap=name in unbroken)
+    for row in rows:
+        table.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
+    Console(highlight=False).print(table)
 
 
 def show_warnings() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..data.datasets import ImageSet
 from ..data.named import open_named_images
 from ..data.sampling import Batch, batches
+from ..data.subsets import draw_subset
 from ..errors import UserError
 from ..layers import batch_statistics
 from ..runtime.device import choose_device
@@ -48,6 +49,8 @@ def new_job(config: TransferConfig) -> Job:
     size, channels = _image_shape(config, source)
     with opening_progress() as progress:
         data = open_named_images(config.data, size, channels, config.memory_budget * 1e9, progress)
+    if config.subset is not None:
+        data = draw_subset(data, config.subset, config.subset_seed)
     generator_arguments, critic_arguments = _architecture(config, source, data)
     device = choose_device(config.device)
 

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from math import hypot, sqrt
+from math import hypot, isfinite, sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from ..errors import UserError
+from ..errors import UserError, first_line
+from ..files import read_text
 
 HIGHER_IS_BETTER = {
     "IS": True,
@@ -86,13 +87,28 @@ class Card:
 def load_card(path: Path) -> Card:
     """Read a card; a `UserError` if the file holds none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        card = Card(**content)
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path} holds no card ({error}): give a file that ganshift evaluate wrote") from None
+        card = Card(**json.loads(read_text(path)))
+        _check_types(card)
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(
+            f"{path} holds no card ({first_line(error)}): give a file that ganshift evaluate wrote"
+        ) from None
     if card.kind not in HIGHER_IS_BETTER:
         raise UserError(f"{path} holds a card of the unknown metric {card.metric}: this version cannot compare it")
     return card
+
+
+def _check_types(card: Card) -> None:
+    """Raise a `TypeError` or `ValueError` that names the first field that is not what it should be."""
+    stored = {float: int | float, dict[str, str]: dict}
+    for name, kind in get_type_hints(Card).items():
+        value = getattr(card, name)
+        if isinstance(value, bool) or not isinstance(value, stored.get(kind, kind)):
+            raise TypeError(f"its {name} is a {type(value).__name__}")
+    if not all(isinstance(version, str) for version in card.versions.values()):
+        raise TypeError("its versions are no texts")
+    if not (isfinite(card.value) and isfinite(card.spread) and card.num_generated > 0):
+        raise ValueError("its value is no finite number, or of no images")
 
 
 def unlike(first: Card, second: Card) -> list[str]:

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from ..errors import printable
+
 PLAIN_SECONDS = 10.0
 """How often a progress line is written where the output is not a terminal."""
 
@@ -23,8 +25,13 @@ console = Console(stderr=True, highlight=False)
 
 
 def say(message: str) -> None:
-    """Print one status line; square brackets are text, not markup."""
-    console.print(message, markup=False, soft_wrap=True)
+    """Print a status line, or several; square brackets are text, not markup, and control characters are written out."""
+    console.print(printable(message, keep="\n"), markup=False, soft_wrap=True)
+
+
+def say_one_line(message: str) -> None:
+    """Print a message about something of the user's, whatever characters its names have, as one line."""
+    say(printable(message))
 
 
 def show_warnings() -> None:
@@ -36,7 +43,7 @@ class _Teller(logging.Handler):
     """Says each warning as one status line."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(f"{record.levelname.lower()}: {record.getMessage()}")
+        say_one_line(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def _fixed(text: str) -> TextColumn:
@@ -95,7 +102,9 @@ class ProgressLine:
                 _fixed("{task.completed:,.0f}/{task.total:,.0f}"),
                 _fixed("{task.fields[speed]}"),
                 TimeRemainingColumn(compact=True),
-                TextColumn("{task.fields[note]}", style="dim", table_column=Column(ratio=1, no_wrap=True)),
+                TextColumn(
+                    "{task.fields[note]}", style="dim", markup=False, table_column=Column(ratio=1, no_wrap=True)
+                ),
                 console=console,
                 expand=True,  # the note takes what is left of the width, and is cut off before anything else is
             )
@@ -107,7 +116,7 @@ class ProgressLine:
 
     def update(self, done: int, note: str = "") -> None:
         """Say how far things are; an empty note leaves the last one standing."""
-        self._done, self._note = done, note or self._note
+        self._done, self._note = done, printable(note) or self._note
         now = time.monotonic()
         speed = (done - self._start_done) / max(now - self._started, 1e-9)
         if self._bar:

@@ -34,8 +34,9 @@ ANIMATED_FORMATS = {"GIF": ".gif", "WEBP": ".webp", "PNG": ".png"}
 
 
 def is_animation(picture: Image.Image) -> bool:
-    """Whether an open picture has several frames, and not several pages."""
-    return getattr(picture, "n_frames", 1) > 1 and picture.format in ANIMATED_FORMATS
+    """Whether an open picture has several frames, and not several pages; raises `UnreadableImage`."""
+    with decoding(picture):  # frames are counted by reading on
+        return picture.format in ANIMATED_FORMATS and getattr(picture, "n_frames", 1) > 1
 
 
 def translate_animation(picture: Image.Image, change: Change) -> tuple[bytes, str]:

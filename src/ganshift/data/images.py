@@ -144,9 +144,9 @@ def open_picture(source: Path | bytes | io.IOBase) -> Image.Image:
         raise UnreadableImage("empty file")
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        check_pixels(*picture.size)  # in here, because some decoders find out only now that they know none
     except Exception as error:
         raise refusal(error) from error
-    check_pixels(*picture.size)
     return picture
 
 

@@ -1,5 +1,6 @@
 """Files that somebody might hand us: more than 2,000 malformed pictures, zips and pickles, all made from fixed seeds."""
 
+import functools
 import io
 import itertools
 import os
@@ -52,6 +53,7 @@ def exif(orientation: int) -> bytes:
     return notes.tobytes()
 
 
+@functools.cache
 def pictures() -> dict[str, bytes]:
     """Pictures that are whole, of every kind, by name."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -91,6 +93,7 @@ def pictures() -> dict[str, bytes]:
     return {f"{name}.{SUFFIX.get(name.split('-')[0].upper(), name.split('-')[0])}": data for name, data in found.items()}
 
 
+@functools.cache
 def malformed() -> dict[str, bytes]:
     """More than 2,000 files that are no proper pictures any more, or never were, by name."""
     generator = np.random.default_rng(2018)

@@ -22,6 +22,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Decoders that may be tried. Pillow knows more, but some of them start other programs."""
 MAX_PIXELS = 80_000_000
 """Larger pictures are refused: this is below the size at which Pillow itself begins to suspect an attack."""
+MAX_SIDE = 1_000_000
+"""The longest side of a picture, since what is longer cannot be written: it is the limit of libpng, too."""
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Larger files are refused unread; a zip member can claim to unpack to any size."""
 LARGE_PIXELS = 8_000_000
@@ -156,11 +158,13 @@ def read_bytes(source: Path | bytes) -> bytes:
 
 
 def check_pixels(width: int, height: int) -> None:
-    """Raise `UnreadableImage` for pictures without a pixel, or with more than `MAX_PIXELS`."""
+    """Raise `UnreadableImage` for pictures without a pixel, with more than `MAX_PIXELS`, or with too long a side."""
     if width < 1 or height < 1:
         raise UnreadableImage(f"no pixels: {width} x {height}")
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"too large: {width} x {height} is more than {MAX_PIXELS:,} pixels")
+    if max(width, height) > MAX_SIDE:
+        raise UnreadableImage(f"too large: {width} x {height} has a side of more than {MAX_SIDE:,} pixels")
 
 
 def refusal(error: Exception) -> UnreadableImage | MemoryError:

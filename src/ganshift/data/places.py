@@ -11,7 +11,7 @@ from ..errors import UserError, first_line
 from ..files import open_regular
 from .images import MAX_FILE_BYTES, UnreadableImage
 
-MAX_LINKED_FOLDERS = 10_000
+MAX_LINKED_FOLDERS = 1000
 """So many folders are entered by way of links; a few folders with links to one another are a maze of any size."""
 MAX_RATIO = 1100
 """Zip members that claim to unpack to more times their size are refused: deflate cannot, whatever is packed."""

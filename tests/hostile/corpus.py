@@ -36,7 +36,9 @@ def noise(mode: str, side: int = SIDE, seed: int = 0) -> Image.Image:
         return picture
     if mode == "1":
         return Image.fromarray(generator.integers(0, 2, (side, side), dtype=np.uint8) * 255).convert("1")
-    return Image.frombytes(mode, (side, side), generator.integers(0, 256, side * side * bands, dtype=np.uint8).tobytes())
+    return Image.frombytes(
+        mode, (side, side), generator.integers(0, 256, side * side * bands, dtype=np.uint8).tobytes()
+    )
 
 
 def encode(picture: Image.Image, kind: str, **options) -> bytes:
@@ -90,7 +92,9 @@ def pictures() -> dict[str, bytes]:
         "gif-moving": encode(frames[0], "GIF", **moving),
         "tif-pages": encode(frames[0], "TIFF", save_all=True, append_images=frames[1:]),
     }
-    return {f"{name}.{SUFFIX.get(name.split('-')[0].upper(), name.split('-')[0])}": data for name, data in found.items()}
+    return {
+        f"{name}.{SUFFIX.get(name.split('-')[0].upper(), name.split('-')[0])}": data for name, data in found.items()
+    }
 
 
 @functools.cache
@@ -299,7 +303,8 @@ def pickles(canary: Path) -> dict[str, bytes]:
         "newobj": b"\x80\x02cpathlib\nPath\n(V" + target + b"\nt\x81.",
         "newobj-ex": b"\x80\x04cpathlib\nPath\n(V" + target + b"\nt}\x92.",
         "dotted": b"\x80\x04\x8c\x05numpy\x8c\x0edtype.__init__\x93.",
-        "via-numpy": b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR(dV__class__\nV" + b"x\nsb.",
+        "via-numpy": b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR(dV__class__\nV"
+        + b"x\nsb.",
         "build": b"cnumpy\ndtype\n(V\x75\x31\nK\x00K\x01tR(NdV__init__\ncbuiltins\nexec\nstb.",
         "build-class": b"cnumpy\ndtype\n(dV__init__\nV1\nsb.",
         "extension": b"\x82\x01.",

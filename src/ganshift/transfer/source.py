@@ -81,13 +81,14 @@ def check_classes(classes: Any, num_classes: int) -> tuple[str, ...]:
 def _described(name: str, folder: Path, config: Mapping[str, Any]) -> Source:
     """A source without weights, as the description in its folder has it."""
     generator, critic, classes = (config.get(name) for name in ("generator", "critic", "classes"))
-    if not (isinstance(generator, dict) and isinstance(critic, dict) and isinstance(classes, list)):
+    named = isinstance(classes, list) and all(isinstance(each, str) for each in classes)
+    if not (isinstance(generator, dict) and isinstance(critic, dict) and named):
         raise UserError(f"{folder / run_folder.CONFIG} does not describe a transfer model")
     return Source(
         where=name,
         generator_arguments=generator,
         critic_arguments=critic,
-        classes=tuple(classes),
+        classes=tuple(classes or ()),
         generator={},
         critic={},
     )
@@ -110,9 +111,13 @@ def _find(name: str) -> Path:
     if name in bundled:
         return bundled[name]
     path = Path(name)
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name too long, or below a folder that may not be looked into
+        raise UserError(f"--source {name} cannot be opened ({error.strerror}): give another") from None
+    if is_folder:
         return path
-    if path.is_file():
+    if is_file:
         if path.name == run_folder.MODEL:
             return path.parent
         raise UserError(f"--source {name} is no model: give a run folder, or the {run_folder.MODEL} in one")

@@ -1,4 +1,4 @@
-"""Files that somebody might hand us: more than 2,000 malformed pictures, zips and pickles, all made from fixed seeds."""
+"""Files that somebody might hand us: over 2,000 malformed pictures, zips and pickles, from fixed seeds."""
 
 import functools
 import io

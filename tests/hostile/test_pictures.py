@@ -1,8 +1,9 @@
-"""Malformed pictures and odd files become entries of the quarantine: no traceback, no wait, no more memory than said."""
+"""Malformed pictures and odd files are set aside: no traceback, no wait, no more memory than said."""
 
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import corpus
@@ -83,11 +84,8 @@ def test_any_bytes_behind_any_head(head, body, name, data):
     place = data.draw(st.integers(0, len(whole) - 1))
     for content in (head + body, whole[:place] + body + whole[place:], whole[:place] + body[:8] + whole[place + 8 :]):
         for read in (lambda content: load_picture(content, for_size=8), load_original):
-            with bombs_are_errors():
-                try:
-                    read(content)
-                except UnreadableImage as error:
-                    assert str(error)
+            with bombs_are_errors(), suppress(UnreadableImage):
+                assert read(content)
 
 
 @pytest.mark.parametrize("budget", [1e9, 0])

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import threading
 import time
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -63,6 +64,7 @@ class RunLog:
 
         rewind_log(out / LOG, images)
         self._file = (out / LOG).open("a", encoding="utf-8")
+        self._hook, threading.excepthook = threading.excepthook, _not_write_errors
         self._events = SummaryWriter(str(out / "tensorboard"), purge_step=images + 1 if images else 0)
 
     def write(self, images: int, terms: Mapping[str, float], **more: Any) -> None:
@@ -79,8 +81,19 @@ class RunLog:
 
     def close(self) -> None:
         """Flush and close both."""
-        self._file.close()
-        self._events.close()
+        try:
+            self._file.close()
+        finally:
+            try:
+                self._events.close()
+            finally:
+                threading.excepthook = self._hook
+
+
+def _not_write_errors(arguments: threading.ExceptHookArgs) -> None:
+    """Print what ends a thread, but for errors in writing: TensorBoard's thread raises its own again in ours."""
+    if not isinstance(arguments.exc_value, OSError):
+        threading.__excepthook__(arguments)
 
 
 class ProgressLine:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from ganshift import Generator, TransferConfig, Translator, UserError
 from ganshift.cli import main
+from ganshift.import_tf import find_checkpoint
 from ganshift.metrics.card_files import compare
 from ganshift.report import loss_curves
 from ganshift.runtime import checkpoint, run_folder
@@ -388,3 +389,14 @@ def test_a_source_of_anything_is_refused_before_a_run_begins(transfer_run, tmp_p
     for name in ("../nowhere/", "..//", "a/b/c", "x" * 300, "-/-", "\x1b/\n"):
         assert refused(open_source, name)
     assert not (tmp_path / "out").exists()
+
+
+def test_tensorflow_checkpoints_of_odd_files(tmp_path):
+    """What is no whole checkpoint is refused before TensorFlow is imported."""
+    for number, names in enumerate((["m.data-0xxxx-of-0yyyy"], ["m.data-00000-of-00002"], [])):
+        folder = corpus.write_all(tmp_path / str(number), {"m.index": b"x", **dict.fromkeys(names, b"x")})
+        with pytest.raises(UserError, match="is not whole"):
+            find_checkpoint(folder / "m")
+    os.mkfifo(tmp_path / "2" / "m.data-00000-of-00001")
+    with pytest.raises(UserError, match="is not whole"):
+        find_checkpoint(tmp_path / "2" / "m")

@@ -12,7 +12,7 @@ from readers import NUM_READERS, read_anything
 sys.path.append(str(Path(__file__).parent.parent / "hostile"))
 import corpus
 
-RUNS = 1500
+RUNS = 500
 
 
 def seeds(folder):

@@ -5,6 +5,8 @@
 is a libFuzzer run by atheris; without atheris, `read_anything` is any fuzzer's target.
 """
 
+import atexit
+import shutil
 import sys
 import tempfile
 from contextlib import nullcontext
@@ -25,7 +27,8 @@ with watched:  # the fuzzer looks for inputs that reach new lines of these
     from ganshift.moving import is_animation, translate_animation
     from ganshift.runtime import checkpoint, run_folder
 
-FOLDER = Path(tempfile.gettempdir()) / "ganshift-fuzz"
+FOLDER = Path(tempfile.mkdtemp(prefix="ganshift-fuzz-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 NUM_READERS = 5
 
 

@@ -38,4 +38,4 @@ def test_a_short_run_of_atheris(tmp_path):
     command = [sys.executable, str(target), f"-runs={RUNS}", "-timeout=20", "-seed=1", "-rss_limit_mb=4000"]
     found = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, cwd=tmp_path, timeout=95)
     assert found.returncode == 0, found.stderr[-3000:]
-    assert f"Done {RUNS} runs" in found.stderr
+    assert "\nDone " in found.stderr

@@ -13,7 +13,7 @@ from ganshift.cli import COMMANDS
 ROOT = Path(ganshift.__file__).parent
 LAYERS = [
     {"errors"},
-    {"tensors"},
+    {"files", "tensors"},
     {"convolution"},
     {"products"},
     {"losses", "layers", "latents", "data", "runtime"},

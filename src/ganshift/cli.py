@@ -58,13 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[0] == "--version":
         sys.stdout.write(f"ganshift {__version__}\n")
         return 0
-    from .runtime.log import say, show_warnings
+    from .runtime.log import say, say_one_line, show_warnings
 
     show_warnings()
     try:
         return _command(given[0])(given[1:])
     except UserError as error:
-        say(f"error: {error}")
+        say_one_line(f"error: {error}")
+        return USER_ERROR
+    except OSError as error:  # a name too long, a folder that may not be looked into: what no room minds by itself
+        if error.filename is None:
+            raise
+        say_one_line(f"error: {error.filename}: {error.strerror}")
         return USER_ERROR
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # impatience while leaving must not end in a traceback

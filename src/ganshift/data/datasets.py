@@ -187,10 +187,10 @@ def open_place(
     files = [name for name in place.names if is_image(name)]
     if not files:
         raise UserError(nothing_found(place))
-    wanted = sample_channels(place, files) if channels is None else channels
-    in_memory = len(files) * wanted * height * width <= memory_budget_bytes
-    read = decode_all if in_memory else probe_all
     with bombs_are_errors():
+        wanted = sample_channels(place, files) if channels is None else channels
+        in_memory = len(files) * wanted * height * width <= memory_budget_bytes
+        read = decode_all if in_memory else probe_all
         found = read(place, files, size, wanted, progress)
         if channels is None and (usual := found.usual_channels) not in (None, wanted):
             wanted = usual

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from ..runtime.checkpoint import write_atomically
+from ..files import write_atomically
 
 LARGEST_EXACT = 200_000
 """Pictures that take more bytes without loss are stored in the page as WebP of quality 90."""

@@ -48,12 +48,12 @@ class Summary:
     @property
     def seconds(self) -> float:
         """Time spent training, likewise."""
-        return self.log[-1]["seconds"] if self.log else 0.0
+        return self.log[-1].get("seconds", 0.0) if self.log else 0.0
 
     @property
     def iterations(self) -> int:
         """Iterations done, likewise."""
-        return self.log[-1]["iteration"] if self.log else 0
+        return self.log[-1].get("iteration", 0) if self.log else 0
 
 
 def summarize(run: Path) -> Summary:
@@ -62,6 +62,8 @@ def summarize(run: Path) -> Summary:
     path = run / run_folder.LOG
     if not path.is_file():
         raise UserError(f"{run} has no {run_folder.LOG}: a report needs the folder of a training run")
+    if not isinstance(config.get("training"), dict) or not isinstance(config.get("versions"), dict):
+        raise UserError(f"{run / run_folder.CONFIG} has no settings: a report needs the folder of a training run")
     return Summary(settings=config["training"], config=config, log=run_folder.read_log(path))
 
 

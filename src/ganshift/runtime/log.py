@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import threading
 import time
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from ..errors import printable
+
 PLAIN_SECONDS = 10.0
 """How often a progress line is written where the output is not a terminal."""
 
@@ -24,8 +27,13 @@ console = Console(stderr=True, highlight=False)
 
 
 def say(message: str) -> None:
-    """Print one status line; square brackets are text, not markup."""
-    console.print(message, markup=False, soft_wrap=True)
+    """Print a status line, or several; square brackets are text, not markup, and control characters are written out."""
+    console.print(printable(message, keep="\n"), markup=False, soft_wrap=True)
+
+
+def say_one_line(message: str) -> None:
+    """Print a message about something of the user's, whatever characters its names have, as one line."""
+    say(printable(message))
 
 
 @contextmanager
@@ -57,7 +65,7 @@ class _Teller(logging.Handler):
     """Says each warning as one status line."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(f"{record.levelname.lower()}: {record.getMessage()}")
+        say_one_line(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def _fixed(text: str) -> TextColumn:
@@ -77,6 +85,7 @@ class RunLog:
 
         rewind_log(out / LOG, images)
         self._file = (out / LOG).open("a", encoding="utf-8")
+        self._hook, threading.excepthook = threading.excepthook, _not_write_errors
         self._events = SummaryWriter(str(out / "tensorboard"), purge_step=images + 1 if images else 0)
 
     def write(self, images: int, terms: Mapping[str, float], **more: Any) -> None:
@@ -93,8 +102,19 @@ class RunLog:
 
     def close(self) -> None:
         """Flush and close both."""
-        self._file.close()
-        self._events.close()
+        try:
+            self._file.close()
+        finally:
+            try:
+                self._events.close()
+            finally:
+                threading.excepthook = self._hook
+
+
+def _not_write_errors(arguments: threading.ExceptHookArgs) -> None:
+    """Print what ends a thread, but for errors in writing: TensorBoard's thread raises its own again in ours."""
+    if not isinstance(arguments.exc_value, OSError):
+        threading.__excepthook__(arguments)
 
 
 class ProgressLine:
@@ -116,7 +136,9 @@ class ProgressLine:
                 _fixed("{task.completed:,.0f}/{task.total:,.0f}"),
                 _fixed("{task.fields[speed]}"),
                 TimeRemainingColumn(compact=True),
-                TextColumn("{task.fields[note]}", style="dim", table_column=Column(ratio=1, no_wrap=True)),
+                TextColumn(
+                    "{task.fields[note]}", style="dim", markup=False, table_column=Column(ratio=1, no_wrap=True)
+                ),
                 console=console,
                 expand=True,  # the note takes what is left of the width, and is cut off before anything else is
             )
@@ -128,7 +150,7 @@ class ProgressLine:
 
     def update(self, done: int, note: str = "") -> None:
         """Say how far things are; an empty note leaves the last one standing."""
-        self._done, self._note = done, note or self._note
+        self._done, self._note = done, printable(note) or self._note
         now = time.monotonic()
         speed = (done - self._start_done) / max(now - self._started, 1e-9)
         if self._bar:

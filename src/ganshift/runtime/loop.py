@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 
 from ..errors import UserError
+from ..files import write_atomically
 from ..tensors import Terms
 from . import checkpoint, run_folder
 from .config import RunConfig
@@ -118,7 +119,8 @@ def fit(config: RunConfig, job: Job) -> Outcome:
     """Train until the budget is spent or a signal asks to stop; resume if the run folder holds a checkpoint."""
     keep_freed_memory()
     try:
-        return _fit(config, job)
+        with run_folder.held(config.out):
+            return _fit(config, job)
     except OSError as error:
         if error.errno not in WRITE_ERRORS:
             raise
@@ -217,8 +219,7 @@ def _resume(out: Path, job: Job, budget: int) -> tuple[int, float, Means]:
     content = checkpoint.load_latest(out / run_folder.CHECKPOINTS)
     if content is None:
         return 0, 0.0, Means()
-    for name, part in job.state.items():
-        part.load_state_dict(content["state"][name])
+    checkpoint.restore(job.state, content, out / run_folder.CHECKPOINTS)
     seen = content["images"]
     say(f"resuming {out} at {seen:,} images")
     if job.follows_budget and budget != content["budget"] and seen < budget:
@@ -245,7 +246,7 @@ def _write_sheets(out: Path, job: Job, log: RunLog, seen: int) -> None:
     for name, pixels in job.sheets().items():
         path = folder / f"{name}-{seen:012d}.png"
         picture = Image.fromarray(pixels)
-        checkpoint.write_atomically(path, partial(picture.save, format="png"))
+        write_atomically(path, partial(picture.save, format="png"))
         log.image(name, pixels, seen)
 
 

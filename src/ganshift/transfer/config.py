@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..runtime.config import RunConfig, check_seed, require
+from ..runtime.config import MAX_BATCH, MAX_WIDTH, RunConfig, check_most, check_seed, require
 
 SIZES = (32, 64, 128)
 AUGMENTATIONS = ("color", "translation", "cutout")
@@ -95,6 +95,8 @@ class TransferConfig(RunConfig):
             require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
         require(self.subset is None or self.subset >= 1, f"subset must be at least 1, got {self.subset}")
         check_seed(self.subset_seed)
+        check_most(self, MAX_WIDTH, "generator_width", "critic_width", "critic_steps", "generator_batch_multiple")
+        check_most(self, MAX_BATCH, "batch")
         unknown = set(self.augment.split(",")) - {"", *AUGMENTATIONS}
         require(not unknown, f"augment takes any of {', '.join(AUGMENTATIONS)}, got {', '.join(sorted(unknown))}")
         require(

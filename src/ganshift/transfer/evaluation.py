@@ -1,0 +1,65 @@
+"""Cards of a generator: its images, streamed, among real ones. Training and `ganshift evaluate` both come here."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from ..data.datasets import ImageSet
+from ..layers import batch_statistics
+from ..metrics.measuring import ROUNDED, TRUNCATED, Extraction, Measured, Settings, measure
+from ..tensors import Bytes, Images, Latents, to_uint8
+from .networks import ResNetGenerator
+
+
+def measure_generator(
+    network: ResNetGenerator,
+    latents: Latents,
+    reference: ImageSet | None,
+    split: str,
+    metrics: Sequence[str],
+    extraction: Extraction,
+    settings: Settings,
+    about: Mapping[str, Any],
+    *,
+    as_published: bool,
+) -> Measured:
+    """Scores of the images of these latents; `reference` may be None if the only metric is "is".
+
+    `about` says on the cards which model it was. `as_published` normalises by each batch and truncates.
+    """
+    published = f", normalised by batches of {settings.batch}" if as_published else ""
+    return measure(
+        sample_stored(network, latents, settings.batch, as_published),
+        len(latents),
+        reference,
+        metrics,
+        extraction,
+        settings,
+        verb="generate",
+        split=split,
+        about={"quantisation": TRUNCATED if as_published else ROUNDED, "seed": settings.seed, **about},
+        protocol="{}" + published,
+    )
+
+
+@torch.no_grad()
+def sample_stored(
+    network: ResNetGenerator, latents: Latents, batch: int, as_published: bool, start: int = 0
+) -> Iterator[Bytes]:
+    """Generated images, stored; of a conditional generator with the classes in turn, as if `start` came before."""
+    device = next(network.parameters()).device
+    classes = network.num_classes
+    labels = torch.arange(start, start + len(latents)) % classes if classes else None
+    for first in range(0, len(latents), batch):
+        part = slice(first, first + batch)
+        part_labels = None if labels is None else labels[part].to(device)
+        with batch_statistics(network) if as_published else nullcontext():
+            images = network(latents[part].to(device), part_labels)
+        yield truncate_to_uint8(images) if as_published else to_uint8(images)
+
+
+def truncate_to_uint8(images: Images) -> Bytes:
+    """The stored levels of both published codes: (x + 1)·255.99/2 without its fraction, darker by half a level."""
+    return ((images.to(torch.float32) + 1) * (255.99 / 2)).clamp(0, 255.99).to(torch.uint8)

@@ -5,18 +5,34 @@ Training and `ganshift evaluate` both come here.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.datasets import ImageSet
+from ..data.domains import Domains
 from ..metrics.card import Card
-from ..metrics.measuring import ROUNDED, Extraction, Measured, Settings, against, measure
+from ..metrics.measuring import ROUNDED, Extraction, Measured, Settings, against, measure, provenance_of
+from ..metrics.while_training import FEWEST_HELD_OUT, as_evaluation, enough, settings_of
+from ..runtime.best import Evaluation
+from ..runtime.ema import Ema
+from ..runtime.health import Finding
+from ..runtime.weights import hash_of_weights
 from ..tensors import Bytes, Images, from_uint8, to_uint8
+from .config import DualConfig
+
+UNCHANGED = 0.15
+"""A translation that differs from its image by less than this part of what images of the two domains differ by, and by
+no more than twice what the round trip loses, is hardly one."""
+EVALUATIONS_UNCHANGED = 3
+"""In a row before that counts: early on, generators learn to copy first."""
+UNPAIRED = 64
+"""Images of each domain of which it is found out what they differ by."""
 
 Translation = Callable[[Images], Float[Tensor, "n c2 h w"]]
 """Images of one domain to the other; computes where it likes and gives them back where they were, or on its device."""
@@ -192,3 +208,56 @@ def _partners(start: ImageSet, target: ImageSet) -> dict[int, int]:
 
 def _stem(name: str) -> str:
     return PurePosixPath(name).with_suffix("").as_posix()
+
+
+def new_evaluation(
+    config: DualConfig, domains: Domains, ema: Ema, device: torch.device
+) -> Callable[[], Evaluation] | None:
+    """What scores both averaged generators while training, among val images if there are enough; None if it cannot."""
+    a, b, split = domains.train_a, domains.train_b, "train"
+    if domains.val_a and domains.val_b and min(len(domains.val_a), len(domains.val_b)) >= FEWEST_HELD_OUT:
+        a, b, split = domains.val_a, domains.val_b, "val"
+    if not enough(a, b):
+        return None
+    settings = settings_of(config)
+    extraction = cache(partial(Extraction.open, settings))
+    apart = cache(partial(unpaired_distance, a, b))
+
+    def evaluate() -> Evaluation:
+        networks = ema.average
+        about = provenance_of(hash_of_weights(networks))
+        to_b, to_a = (partial(_on, device, networks.get_submodule(name)) for name in ("gen_ab", "gen_ba"))
+        metrics, most = (config.best_by,), config.evaluate_images
+        ways = measure_ways(to_b, to_a, a, b, split, metrics, extraction(), settings, about, most=most)
+        named = dict(zip(("a-b", "b-a"), ways, strict=True))
+        signs = {f"trip/{name}": way.trip for name, way in named.items()}
+        signs |= {f"change/{name}": way.change for name, way in named.items() if way.change is not None}
+        findings = [finding for name, way in named.items() for finding in _unchanged(name, way, apart)]
+        cards = [card for way in ways for card in way.cards]
+        diversity = {f"translated {name}": way.diversity for name, way in named.items()}
+        return as_evaluation(cards, config.best_by, diversity, signs, findings)
+
+    return evaluate
+
+
+def unpaired_distance(a: ImageSet, b: ImageSet) -> float:
+    """Mean L1 between images of the two domains that show different things, levels from -1 to 1."""
+    count = min(UNPAIRED, len(a), len(b))
+    images_a = from_uint8(a.read(range(count)))
+    images_b = from_uint8(b.read([(number + len(b) // 2) % len(b) for number in range(count)]))
+    return (images_a - images_b).abs().mean().item()
+
+
+def _on(device: torch.device, network: nn.Module, images: Images) -> Float[Tensor, "n c2 h w"]:
+    return network(images.to(device))
+
+
+def _unchanged(name: str, way: MeasuredWay, apart: Callable[[], float]) -> list[Finding]:
+    """Whether the translations of one way are hardly other than their images."""
+    if way.change is None or way.change > UNCHANGED * apart() or way.change > 2 * way.trip:
+        return []
+    seen = (
+        f"translations {name} hardly differ from their images: by {way.change:.3f} (L1, levels from -1 to 1), where "
+        f"round trips differ by {way.trip:.3f}, and images of a and b by {apart():.3f}"
+    )
+    return [Finding("unchanged", seen, lasting=EVALUATIONS_UNCHANGED, going_back_helps=False)]

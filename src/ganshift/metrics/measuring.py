@@ -57,6 +57,8 @@ class Settings:
     """1000 if left out, or half of the smaller set where that is less."""
     batch: int = BATCH
     device: str = "auto"
+    progress: bool = True
+    """Whether to show how many images have gone by."""
 
     def __post_init__(self) -> None:
         require(self.num_images >= 1, f"the number of images must be at least 1, got {self.num_images}")
@@ -88,7 +90,7 @@ class Extraction:
         """Features of a set, cached."""
         layer = EXTRACTORS[self.name].features
         key = f"{images.content_hash} {self.name} {layer} {self.hash}"
-        with counting("reference", len(images)) as counted:
+        with counting("reference", len(images), settings.progress) as counted:
             batches = counted(map(for_extractor, _read(images, settings.batch)))
             return scores.reference_features(self.network, layer, batches, len(images), key)
 
@@ -206,7 +208,7 @@ def measure(
     """
     features = extraction.reference(reference, settings) if reference is not None else None
     taken = Taken(extraction, metrics, num_images, features, settings)
-    with counting(verb, num_images) as counted:
+    with counting(verb, num_images, settings.progress) as counted:
         taken.update(counted(stream))
     cards = [
         Card(
@@ -242,8 +244,13 @@ def _read(images: ImageSet, batch: int) -> Iterator[Bytes]:
 
 
 @contextmanager
-def counting(description: str, total: int) -> Iterator[Callable[[Iterable[Bytes]], Iterator[Bytes]]]:
-    """Show how many images have gone by, once there are any."""
+def counting(
+    description: str, total: int, shown: bool = True
+) -> Iterator[Callable[[Iterable[Bytes]], Iterator[Bytes]]]:
+    """Show how many images have gone by, once there are any; nothing unless `shown`."""
+    if not shown:
+        yield iter
+        return
     with ProgressLine(description, total) as progress:
         yield partial(_count, progress)
 

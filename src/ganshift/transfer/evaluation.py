@@ -1,16 +1,26 @@
 """Cards of a generator: its images, streamed, among real ones. Training and `ganshift evaluate` both come here."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from functools import cache, partial
 from typing import Any
 
 import torch
 
 from ..data.datasets import ImageSet
+from ..data.named import open_named_images
+from ..errors import UserError
+from ..latents import draw
 from ..layers import batch_statistics
-from ..metrics.measuring import ROUNDED, TRUNCATED, Extraction, Measured, Settings, measure
+from ..metrics.measuring import ROUNDED, TRUNCATED, Extraction, Measured, Settings, measure, provenance_of
+from ..metrics.while_training import FEWEST_HELD_OUT, as_evaluation, enough, settings_of
+from ..runtime.best import Evaluation
+from ..runtime.ema import Ema
+from ..runtime.weights import hash_of_weights
 from ..tensors import Bytes, Images, Latents, to_uint8
-from .networks import ResNetGenerator
+from .config import TransferConfig
+from .networks import LATENT_DIM, ResNetGenerator
+from .source import GENERATOR_PREFIX
 
 
 def measure_generator(
@@ -63,3 +73,44 @@ def sample_stored(
 def truncate_to_uint8(images: Images) -> Bytes:
     """The stored levels of both published codes: (x + 1)·255.99/2 without its fraction, darker by half a level."""
     return ((images.to(torch.float32) + 1) * (255.99 / 2)).clamp(0, 255.99).to(torch.uint8)
+
+
+def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Callable[[], Evaluation] | None:
+    """What scores the averaged generator while training, among held-out images if there are some; None if it cannot."""
+    held_out = _held_out(config, training)
+    reference, split = (held_out, "test") if held_out else (training, "train")
+    if not enough(reference):
+        return None
+    settings = settings_of(config)
+    latents = draw(config.evaluate_images, LATENT_DIM, settings.seed)
+    extraction = cache(partial(Extraction.open, settings))
+
+    def evaluate() -> Evaluation:
+        network = ema.average
+        assert isinstance(network, ResNetGenerator)
+        about = provenance_of(hash_of_weights(network, GENERATOR_PREFIX))
+        found = measure_generator(
+            network,
+            latents,
+            reference,
+            split,
+            (config.best_by,),
+            extraction(),
+            settings,
+            about,
+            as_published=config.as_published,
+        )
+        return as_evaluation(found.cards, config.best_by, {"generated": found.diversity})
+
+    return evaluate
+
+
+def _held_out(config: TransferConfig, training: ImageSet) -> ImageSet | None:
+    """The test split beside the training images, if it has enough of them."""
+    size = training.size
+    assert isinstance(size, int), "generators make squares"
+    try:
+        images = open_named_images(config.data, size, training.channels, config.memory_budget * 1e9, split="test")
+    except UserError:
+        return None
+    return images if len(images) >= FEWEST_HELD_OUT else None

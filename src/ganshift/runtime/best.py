@@ -52,7 +52,8 @@ class Scores:
         """Images, value and error."""
         self._clear: dict[str, Any] | None = None
         self._since: list[float] = []
-        self._name = self._protocol = ""
+        self._name = ""
+        self._protocol: str | None = None
 
     def add(self, images: int, found: Evaluation) -> bool:
         """Count an evaluation; returns whether it is the best. Scores got in another way are forgotten."""
@@ -147,14 +148,10 @@ def _places(out: Path) -> tuple[Path, Path, Path]:
 
 
 def _plus_minus(value: float, error: float) -> str:
-    return f"{_like(value, error)} ± {error:.2g}"
+    return f"{_like(value, error)} ± {_like(error, error)}"
 
 
 def _like(value: float, error: float) -> str:
-    """With as many decimals as the error has in two digits."""
-    return f"{value:.{_decimals(error)}f}"
-
-
-def _decimals(error: float) -> int:
-    text = f"{error:.1e}"
-    return min(max(1 - int(text.split("e")[1]), 0), 6) if error > 0 else 4
+    """With as many decimals as the error has in one digit."""
+    decimals = min(max(-int(f"{error:.0e}".split("e")[1]), 0), 6) if error > 0 else 4
+    return f"{value:.{decimals}f}"

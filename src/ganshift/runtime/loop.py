@@ -150,7 +150,7 @@ def _iterate(config: RunConfig, job: Job, batch: Any, run: Course, budget: int) 
         return job.iterate(batch, run.seen, budget)
     except NonFiniteLoss as error:
         if config.on_collapse == "rollback":
-            raise Collapse(run.health.say(run.seen, "not finite", str(error))) from None
+            raise Collapse(f"{run.health.say(run.seen, 'not finite', str(error))}.") from None
         raise UserError(f"stopped at {run.seen:,} images: {error}. {_what_is_saved(config.out)}") from None
 
 
@@ -175,7 +175,9 @@ def _evaluate(config: RunConfig, job: Job, run: Course, budget: int, log: RunLog
         write_best(config.out, run.seen, line, run.content(budget, job.state), job.export)
     say(f"{run.seen:,} images: {found.in_words()}{', the best so far' if is_best else ''}")
     if run.scores.to_be_told:
-        said = run.health.say(run.seen, "stalled", f"{run.scores.in_words()}. The best is in {config.out / 'best'}.")
+        said = run.health.say(
+            run.seen, "stalled", f"{run.scores.in_words()}. The best is in {config.out / run_folder.BEST}."
+        )
         if config.when_stalled == "advise":
             say(f"advice {said}")
     run.write_messages(config.out)
@@ -185,44 +187,45 @@ def _evaluate(config: RunConfig, job: Job, run: Course, budget: int, log: RunLog
 def _react(config: RunConfig, job: Job, run: Course, budget: int, wrong: list[Said]) -> None:
     """Do about what is wrong what the settings say."""
     run.write_messages(config.out)
-    messages = "; ".join(said.message for said in wrong)
+    messages = " And ".join(said.message for said in wrong)
     if config.on_collapse == "rollback" and any(said.finding.going_back_helps for said in wrong):
         raise Collapse(messages)
     if config.on_collapse == "stop":
         _save(config, job, run, budget)
         raise UserError(
-            f"stopped on signs of collapse {messages} The same command with --on-collapse advise goes on from here, "
-            "RUN/best can be taken up as a run of its own, and other settings need a new --out".replace(
-                "RUN", str(config.out)
-            )
+            f"stopped on signs of collapse {messages} Other settings need a new --out; the same command with "
+            "--on-collapse advise goes on as it is"
         )
-    for said in wrong:
-        say(f"warning: signs of collapse {said.message}")
+    say(f"warning: signs of collapse {messages}")
 
 
-def _roll_back(config: RunConfig, job: Job, run: Course, seen: str) -> None:
+def _roll_back(config: RunConfig, job: Job, run: Course, messages: str) -> None:
     """Take up the last healthy checkpoint, with half the step sizes; the newer ones are deleted."""
-    out = config.out
-    folder = out / run_folder.CHECKPOINTS
+    folder = config.out / run_folder.CHECKPOINTS
     healthy = checkpoint.newest_of(folder, run.health.healthy_at)
     if run.health.rollbacks >= MOST_ROLLBACKS:
         raise UserError(
-            f"stopped: collapsed {seen}. It went back {MOST_ROLLBACKS} times with ever smaller steps, which did not "
-            "help: try other settings in a new --out"
+            f"stopped on signs of collapse {messages} Going back {MOST_ROLLBACKS} times did not help: {_new_out()}"
         )
     if healthy is None:
-        raise UserError(f"stopped: collapsed {seen}. There is no healthy checkpoint to go back to: {_new_out()}")
+        raise UserError(
+            f"stopped on signs of collapse {messages} There is no healthy checkpoint to go back to: {_new_out()}"
+        )
     checkpoint.drop_after(folder, healthy)
     content = checkpoint.load_latest(folder)
     assert content is not None
+    collapsed_at = run.seen
     run.return_to(content, job.state)
     job.pace.factor = 0.5**run.health.rollbacks
-    _save(config, job, run, content["budget"])
-    run.write_messages(out)
-    say(
-        f"collapsed {seen}: back to {run.seen:,} images, with step sizes times {job.pace.factor:g} "
-        f"(rollback {run.health.rollbacks} of {MOST_ROLLBACKS})"
+    run.health.say(
+        collapsed_at,
+        "rollback",
+        f"back to {run.seen:,} images, with step sizes times {job.pace.factor:g} "
+        f"(rollback {run.health.rollbacks} of {MOST_ROLLBACKS})",
     )
+    _save(config, job, run, content["budget"])
+    run.write_messages(config.out)
+    say(f"signs of collapse {messages} Going {run.health.messages[-1]['message']}")
 
 
 def _save(config: RunConfig, job: Job, run: Course, budget: int) -> int:

@@ -147,8 +147,15 @@ def plot(
             spread = np.array(errors[label])
             axes.fill_between(images, values - spread, values + spread, color=colour, alpha=0.25, linewidth=0)
             lowest = int(values.argmin())
-            ring = {"color": colour, "markerfacecolor": "none", "markersize": 9, "markeredgewidth": 1.4}
-            axes.plot(images[lowest], values[lowest], marker="o", **ring)
+            axes.plot(
+                images[lowest],
+                values[lowest],
+                marker="o",
+                color=colour,
+                markerfacecolor="none",
+                markersize=9,
+                markeredgewidth=1.4,
+            )
     if logarithmic:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -94,6 +94,8 @@ def _fit(config: RunConfig, job: Job) -> Outcome:
         return Outcome(run.seen, run.seconds, stopped_by)
     if run.seen < budget:
         return _stopped_for_the_score(config, run)
+    if run.scores.best is not None and run.scores.best["images"] < run.seen:
+        say(f"{run.scores.best_in_words()}: it is in {config.out / run_folder.BEST}")
     return Outcome(run.seen, run.seconds)
 
 

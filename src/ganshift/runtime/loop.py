@@ -78,7 +78,7 @@ def _fit(config: RunConfig, job: Job) -> Outcome:
     if job.summary:
         say(f"{job.summary}: {budget:,} images to show, {run.seen:,} done")
     stopped_by: signal.Signals | None = None
-    with _own_randomness(job.device), fast_arithmetic(job.device, config.fast), stop_signals() as stop:
+    with training_ground(config, job), stop_signals() as stop:
         while run.seen < budget and not stop and not _enough(config, run):
             try:
                 _sit(config, job, run, budget, stop)
@@ -118,8 +118,6 @@ def _sit(config: RunConfig, job: Job, run: Course, budget: int, stop: list[signa
             logs = last or _crossed(config.log_every, before, seen)
             batch = next(batches)
             started = time.monotonic()
-            torch.manual_seed(_seed_of(config.seed, before, run.health.rollbacks))
-            begin_iteration(job.device, config.fast)
             with gradient_norms(optimizers if logs else {}) as norms:
                 terms = _iterate(config, job, batch, run, budget)
             run.seconds += time.monotonic() - started
@@ -147,9 +145,23 @@ def _sit(config: RunConfig, job: Job, run: Course, budget: int, stop: list[signa
             _save(config, job, run, budget)
 
 
+@contextmanager
+def training_ground(config: RunConfig, job: Job) -> Iterator[None]:
+    """Compute as the settings say, and leave the process's arithmetic and random generators as they were."""
+    with _own_randomness(job.device), fast_arithmetic(job.device, config.fast):
+        yield
+
+
+def iterate(config: RunConfig, job: Job, batch: Any, seen: int, budget: int, rollbacks: int = 0) -> Terms:
+    """One iteration on a `training_ground`, all draws of which follow from (seed, images seen, rollbacks)."""
+    torch.manual_seed(_seed_of(config.seed, seen, rollbacks))
+    begin_iteration(job.device, config.fast)
+    return job.iterate(batch, seen, budget)
+
+
 def _iterate(config: RunConfig, job: Job, batch: Any, run: Course, budget: int) -> Terms:
     try:
-        return job.iterate(batch, run.seen, budget)
+        return iterate(config, job, batch, run.seen, budget, run.health.rollbacks)
     except NonFiniteLoss as error:
         if config.on_collapse == "rollback":
             raise Collapse(f"{run.health.say(run.seen, 'not finite', str(error))}.") from None
@@ -297,7 +309,7 @@ def _write_sheets(out: Path, job: Job, log: RunLog, seen: int) -> None:
         log.image(name, pixels, seen)
 
 
-def _seed_of(seed: int, seen: int, rollbacks: int = 0) -> int:
+def _seed_of(seed: int, seen: int, rollbacks: int) -> int:
     """A 63-bit seed for the iteration that starts at `seen` images; neighbours get unrelated ones."""
     entropy = [seed, seen, *([rollbacks] if rollbacks else [])]
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)

@@ -19,13 +19,13 @@ import ganshift
 from ganshift import Generator, Translator, UserError
 from ganshift.cli import main
 from ganshift.data.images import to_picture
+from ganshift.dual.evaluation import _pixel_card
 from ganshift.evaluation import evaluate
-from ganshift.evaluation.generators import truncate_to_uint8
-from ganshift.evaluation.translators import _pixel_card
 from ganshift.metrics.card import load_card
 from ganshift.metrics.extractors import EXTRACTORS
 from ganshift.metrics.measuring import against
 from ganshift.models import draw_latents
+from ganshift.transfer.evaluation import truncate_to_uint8
 
 ABOUT = {"seed": None, "model_hash": "", "versions": {}}
 SHARED = {"width": 4, "levels": 5, "size": 32, "dropout": 0.0, "as_published": False}

@@ -4,14 +4,16 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from .dual.config import DualConfig
 from .errors import UserError
 from .runtime.config import RunConfig
+from .runtime.course import Means
+from .runtime.job import Job
 from .runtime.log import quiet
-from .runtime.loop import Job, Means, iterate, training_ground
+from .runtime.loop import iterate, training_ground
 from .runtime.memory import keep_freed_memory
 from .runtime.optim import NonFiniteLoss
 from .transfer.config import TransferConfig
@@ -49,7 +51,7 @@ def pace(config: TransferConfig | DualConfig, seconds: int | float = 5.0) -> Pac
     """
     keep_freed_memory()
     with quiet():  # what is said when opening belongs to a run
-        return time_iterations(config, new_job(config), seconds)
+        return time_iterations(config, new_job(replace(config, evaluate_every=0)), seconds)
 
 
 def time_iterations(

@@ -11,7 +11,7 @@ from ..dual.config import PRESETS as DUAL_PRESETS
 from ..dual.config import DualConfig
 from ..dual.train import new_job as new_dual
 from ..runtime.fast import begin_iteration, fast_arithmetic
-from ..runtime.loop import Job
+from ..runtime.job import Job
 from ..transfer.config import PRESETS as TRANSFER_PRESETS
 from ..transfer.config import TransferConfig
 from ..transfer.train import new_job as new_transfer
@@ -26,7 +26,7 @@ BUDGET = 10**9
 
 @dataclass(frozen=True)
 class Case:
-    """One training run, as settings of its method; `quick` makes a small one of it."""
+    """One training run, as settings of its method, without evaluations; `quick` makes a small one of it."""
 
     method: str
     settings: dict[str, Any]
@@ -34,7 +34,7 @@ class Case:
 
     def config(self, folder: Path, quick: bool, **more: Any) -> TransferConfig | DualConfig:
         """The run on the pictures that `write_pictures` puts below a folder."""
-        settings = {**self.settings, **(self.quick if quick else {}), **more}
+        settings = {**self.settings, "evaluate_every": 0, **(self.quick if quick else {}), **more}
         if self.method == "transfer":
             return TransferConfig(**settings, data=folder / "classes", out=folder / "out")
         return DualConfig(**settings, data=folder / "domains", out=folder / "out")

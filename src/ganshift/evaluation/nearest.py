@@ -23,7 +23,7 @@ from ..models import Generator, draw_latents
 from ..runtime import run_folder
 from ..runtime.log import opening_progress
 from ..tensors import Bytes, from_uint8, sheet
-from .generators import sample_stored
+from ..transfer.evaluation import sample_stored
 
 CHECKED = 2_000
 """Generated images that are looked at, unless said otherwise."""
@@ -55,7 +55,7 @@ def check_copying(
     kept = Kept(chosen.num_images)
     layer = EXTRACTORS[extraction.name].features
     with counting("generate", chosen.num_images) as counted:
-        stream = counted(sample_stored(model, latents, chosen.batch, as_published))
+        stream = counted(sample_stored(model.generator, latents, chosen.batch, as_published))
         for layers in extract(extraction.network, map(for_extractor, stream)):
             kept.update(layers[layer])
     found = None if others is None else copying(kept.values, theirs, extraction.reference(others, chosen).features)
@@ -130,7 +130,7 @@ def _again(model: Generator, latents: Tensor, numbers: Sequence[int], batch: int
     images = []
     for number in numbers:
         first = number // batch * batch
-        part = sample_stored(model, latents[first : first + batch], batch, as_published, first)
+        part = sample_stored(model.generator, latents[first : first + batch], batch, as_published, first)
         images.append(next(part)[number - first])
     return torch.stack(images)
 

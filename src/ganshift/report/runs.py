@@ -10,14 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure as Plot
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from ..errors import UserError
 from ..runtime import run_folder
 
-NOT_LEARNED = frozenset({"out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "workers"})
+NOT_LEARNED = frozenset(
+    {
+        *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "workers"),
+        *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse"),
+    }
+)
 """Settings that say nothing about what a run learns."""
 INK = ("#595959", "#b4b4b4")
 """Of text and axes, in light and in dark mode."""
@@ -109,10 +115,17 @@ def environment(*runs: Path) -> dict[str, str]:
     return found | {"platform": platform.platform(terse=True), "processor cores": str(os.cpu_count())}
 
 
-def plot_curves(curves: Mapping[str, Curve], labels: Sequence[str], last: int) -> str:
+def plot_curves(
+    curves: Mapping[str, Curve],
+    labels: Sequence[str],
+    last: int,
+    *,
+    errors: Mapping[str, Sequence[float]] | None = None,
+    logarithmic: bool = False,
+) -> str:
     """An SVG of curves by label over images shown, from 0 to `last`.
 
-    `labels` are those of all plots on a page, in which a label always looks the same. Up to 16 look different.
+    With `errors` they have bands, and a ring at the lowest value. `labels` are those of all plots on a page, in which a label always looks the same. Up to 16 look different.
     """
     looks = {
         label: (COLOURS[index % len(COLOURS)][0], DASHES[(index + index // len(COLOURS)) % len(DASHES)])
@@ -131,6 +144,25 @@ def plot_curves(curves: Mapping[str, Curve], labels: Sequence[str], last: int) -
             marker="o" if len(curve) <= FEW_POINTS else "",
             markersize=3,
         )
+        if errors:
+            images, values = (np.array(column) for column in zip(*curve, strict=True))
+            spread = np.array(errors[label])
+            axes.fill_between(images, values - spread, values + spread, color=colour, alpha=0.25, linewidth=0)
+            lowest = int(values.argmin())
+            axes.plot(
+                images[lowest],
+                values[lowest],
+                marker="o",
+                color=colour,
+                markerfacecolor="none",
+                markersize=9,
+                markeredgewidth=1.4,
+            )
+    if logarithmic:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(0, max(last, 1) * 1.02)
     axes.set_xlabel("real images shown", color=INK[0], fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -21,7 +21,7 @@ from .folder import StudyFolder
 from .recipe import Cell, Table
 
 if TYPE_CHECKING:
-    from ..runtime.loop import Outcome
+    from ..runtime.job import Outcome
 
 FAILED = 1
 """Exit code of a cell that failed."""

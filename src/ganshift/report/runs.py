@@ -125,7 +125,8 @@ def plot_curves(
 ) -> str:
     """An SVG of curves by label over images shown, from 0 to `last`.
 
-    With `errors` they have bands, and a ring at the lowest value. `labels` are those of all plots on a page, in which a label always looks the same. Up to 16 look different.
+    With `errors` they have bands, and a ring at the lowest value. `labels` are those of all plots on a page, in which a
+    label always looks the same. Up to 16 look different.
     """
     looks = {
         label: (COLOURS[index % len(COLOURS)][0], DASHES[(index + index // len(COLOURS)) % len(DASHES)])

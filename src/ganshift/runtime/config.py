@@ -33,8 +33,8 @@ MAX_WIDTH = 4096
 """Channels that a network may be told to have; the published ones have up to 128."""
 MAX_BATCH = 65_536
 """Images of a batch."""
-FEWEST_EVALUATED = 4
-"""Images that scores need."""
+FEWEST_EVALUATED, MOST_EVALUATED = 4, 1_000_000
+"""Images that scores need, and so many that more would only cost memory."""
 CHOICES = {
     "best_by": ("kid", "fid"),
     "when_stalled": ("advise", "stop"),
@@ -132,8 +132,8 @@ class RunConfig(ABC):
         for name in ("workers", "ema_images", "evaluate_every"):
             require(getattr(self, name) >= 0, f"{name} must be at least 0, got {getattr(self, name)}")
         require(
-            self.evaluate_images >= FEWEST_EVALUATED,
-            f"evaluate_images must be at least {FEWEST_EVALUATED}, got {self.evaluate_images}",
+            FEWEST_EVALUATED <= self.evaluate_images <= MOST_EVALUATED,
+            f"evaluate_images must be from {FEWEST_EVALUATED} to {MOST_EVALUATED:,}, got {self.evaluate_images}",
         )
         for name, choices in CHOICES.items():
             require(getattr(self, name) in choices, f"{name} must be one of {choices}, got {getattr(self, name)}")

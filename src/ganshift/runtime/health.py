@@ -16,7 +16,7 @@ import torch
 FEWEST_LINES = 5
 """Lines of the log before a sign has a past to be compared with."""
 SURGE = 10.0
-"""A critic's gap so many times the largest before it. In 60 logs of our own, of both methods, at most 2.6 times."""
+"""A critic's gap so many times the largest before it. In 50 logs of our own, of both methods, at most 2.6 times."""
 GRADIENT_SURGE = 100.0
 """Likewise of gradient norms, which are those of single steps and vary more."""
 STILL = 1e-5

@@ -12,15 +12,13 @@ from typing import Any, final
 import numpy as np
 
 from ..metrics.card import HIGHER_IS_BETTER, Card, unlike
-from ..runtime.run_folder import read_log, write_text
+from ..runtime.run_folder import EVALUATIONS, read_log, write_text
 from .folder import StudyFolder
 from .recipe import SEED, Cell, Recipe
 
 CONFIDENCE = 0.95
 MOST_COLUMNS = 5
 """Scores beside each other on a terminal."""
-EVALUATIONS = "evaluations.jsonl"
-"""In a run folder: cards of models on the way, one line {"images", "cards"} each."""
 TABLE, CELLS = "results.csv", "cells.csv"
 """Means, one line a row and score; and what was measured, one line a cell and score."""
 

@@ -14,7 +14,7 @@ FREE_TO_CHANGE = frozenset(
     {
         *BUDGET_FIELDS,
         *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "device"),
-        *("workers", "memory_budget"),
+        *("workers", "memory_budget", "micro_batch"),
         *("data", "a", "b"),  # where the images lie; a hash of what they are is compared instead
     }
 )
@@ -53,6 +53,9 @@ class RunConfig(ABC):
     """Where to compute: auto (an accelerator if there is one), cpu, cuda, cuda:1, npu, mps."""
     fast: bool = False
     """For accelerators: bfloat16 and TF32, channels-last, fused Adam, compiled generators. Rounds more."""
+    micro_batch: int | None = None
+    """Compute at most so many images of a batch at a time, in every process, and add up their gradients: less memory,
+    the same result but for batch norm's statistics (docs/scaling.md). All at once if left out."""
     log_every: int
     """Write a line to log.jsonl every so many images; its terms are means since the line before."""
     sample_every: int
@@ -75,6 +78,9 @@ class RunConfig(ABC):
             require(getattr(self, name) > 0, f"{name} must be more than 0, got {getattr(self, name)}")
         for name in ("workers", "ema_images"):
             require(getattr(self, name) >= 0, f"{name} must be at least 0, got {getattr(self, name)}")
+        require(
+            self.micro_batch is None or self.micro_batch >= 1, f"micro_batch must be at least 1, got {self.micro_batch}"
+        )
         check_seed(self.seed)
         for name, value in ((field.name, getattr(self, field.name)) for field in fields(self)):
             require(not isinstance(value, float) or isfinite(value), f"{name} must be finite, got {value}")

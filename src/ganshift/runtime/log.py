@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from . import distributed
+
 PLAIN_SECONDS = 10.0
 """How often a progress line is written where the output is not a terminal."""
 
@@ -23,8 +25,15 @@ console = Console(stderr=True, highlight=False)
 
 
 def say(message: str) -> None:
-    """Print one status line; square brackets are text, not markup."""
-    console.print(message, markup=False, soft_wrap=True)
+    """Print one status line; square brackets are text, not markup. Of several processes the first speaks for all."""
+    if distributed.is_first():
+        say_here(message)
+
+
+def say_here(message: str) -> None:
+    """Print one status line from whichever process: what the first may not know."""
+    which = "" if distributed.is_first() else f"process {distributed.rank()}: "
+    console.print(which + message, markup=False, soft_wrap=True)
 
 
 def show_warnings() -> None:
@@ -76,6 +85,19 @@ class RunLog:
         self._events.close()
 
 
+class NoLog:
+    """Stands for the log in the processes that keep none."""
+
+    def write(self, images: int, terms: Mapping[str, float], **more: Any) -> None:
+        """Write nothing."""
+
+    def image(self, name: str, pixels: Any, images: int) -> None:
+        """Show nothing."""
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
 class ProgressLine:
     """A live bar on a terminal, and a plain line now and then elsewhere: what is done, how fast, how much is left."""
 
@@ -88,7 +110,7 @@ class ProgressLine:
         self._task = TaskID(0)
 
     def __enter__(self) -> "ProgressLine":
-        if console.is_terminal:
+        if console.is_terminal and distributed.is_first():
             self._bar = Progress(
                 _fixed("{task.description}"),
                 BarColumn(bar_width=16),

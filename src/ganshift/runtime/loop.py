@@ -25,10 +25,12 @@ from ..errors import UserError
 from ..tensors import Terms
 from . import checkpoint, run_folder
 from .config import RunConfig
+from .distributed import any_has, from_first, is_first, world_size
 from .fast import begin_iteration, fast_arithmetic
-from .log import ProgressLine, RunLog, say
+from .log import NoLog, ProgressLine, RunLog, say
 from .memory import keep_freed_memory
 from .optim import NonFiniteLoss
+from .shares import seed_of
 
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 """What the system says when a disk is full, read-only, not ours, or failing."""
@@ -130,29 +132,30 @@ def fit(config: RunConfig, job: Job) -> Outcome:
 
 def _fit(config: RunConfig, job: Job) -> Outcome:
     budget = config.budget(job.images_per_iteration, job.images_per_epoch)
-    run_folder.claim(config.out, job.description, config.defaults())
-    for name, text in job.documents.items():
-        if text:
-            run_folder.write_text(config.out / name, text)
+    from_first(partial(_claim, config, job))
+    _refuse_other_data(job)
     seen, seconds, means = _resume(config.out, job, budget)
     saved_at = seen
     if seen >= budget:
-        if not (config.out / run_folder.MODEL).exists():
+        if is_first() and not (config.out / run_folder.MODEL).exists():
             job.export(config.out)
         say(f"{config.out} already has {seen:,} of {budget:,} images: nothing to do. A larger budget trains on.")
         return Outcome(seen, seconds)
 
-    def save() -> int:
+    def write() -> None:
         state = {name: part.state_dict() for name, part in job.state.items()}
         content = {"budget": budget, "seconds": seconds, "means": means.sums, "state": state}
         job.export(config.out)  # first, so that a checkpoint never stands beside an older model
         checkpoint.save(config.out / run_folder.CHECKPOINTS, seen, content, config.keep_checkpoints)
+
+    def save() -> int:
+        from_first(write)
         return seen
 
     if job.summary:
         say(f"{job.summary}: {budget:,} images to show, {seen:,} done")
     with (
-        closing(RunLog(config.out, seen)) as log,
+        closing(RunLog(config.out, seen) if is_first() else NoLog()) as log,
         closing(job.batches(seen)) as batches,
         _own_randomness(job.device),
         fast_arithmetic(job.device, config.fast),
@@ -160,11 +163,11 @@ def _fit(config: RunConfig, job: Job) -> Outcome:
         ProgressLine(config.out.name, budget, seen) as progress,
     ):
         if seen == 0:
-            _write_sheets(config.out, job, log, seen)
-        while seen < budget and not stop:
+            from_first(partial(_write_sheets, config.out, job, log, seen))
+        while seen < budget and not any_has(bool(stop), job.device):
             batch = next(batches)
             started = time.monotonic()
-            torch.manual_seed(_seed_of(config.seed, seen))
+            torch.manual_seed(seed_of(config.seed, seen))
             begin_iteration(job.device, config.fast)
             try:
                 terms = job.iterate(batch, seen, budget)
@@ -181,15 +184,17 @@ def _fit(config: RunConfig, job: Job) -> Outcome:
                 note = _shown(line)
             progress.update(seen, note)
             if last or _crossed(config.sample_every, before, seen):
-                _write_sheets(config.out, job, log, seen)
+                from_first(partial(_write_sheets, config.out, job, log, seen))
             if last or _crossed(config.checkpoint_every, before, seen):
                 saved_at = save()
         if saved_at < seen:
             save()
     if seen < budget:
         kept = "saved" if seen else "nothing to save yet"
-        say(f"stopped by {stop[0].name} at {seen:,} of {budget:,} images; {kept}. The same command goes on from here.")
-        return Outcome(seen, seconds, stop[0])
+        signals = from_first(lambda: stop) or [signal.SIGTERM]  # another process may have been asked to
+        where = f"{seen:,} of {budget:,} images"
+        say(f"stopped by {signals[0].name} at {where}; {kept}. The same command goes on from here.")
+        return Outcome(seen, seconds, signals[0])
     return Outcome(seen, seconds)
 
 
@@ -202,12 +207,31 @@ def _crossed(every: int, before: int, seen: int) -> bool:
     return seen // every > before // every
 
 
+def _claim(config: RunConfig, job: Job) -> None:
+    """Make the run folder this run's."""
+    run_folder.claim(config.out, job.description, config.defaults())
+    for name, text in job.documents.items():
+        if text:
+            run_folder.write_text(config.out / name, text)
+
+
+def _refuse_other_data(job: Job) -> None:
+    """Raise if this process sees other images than the first, which may be on another host."""
+    data = job.description.get("data")
+    if data != from_first(lambda: data):
+        raise UserError(
+            "the images that this process finds are others than those of the first process: copy the same files "
+            "to the same place on every host"
+        )
+
+
 def _resume(out: Path, job: Job, budget: int) -> tuple[int, float, Means]:
-    content = checkpoint.load_latest(out / run_folder.CHECKPOINTS)
+    content = from_first(lambda: checkpoint.load_latest(out / run_folder.CHECKPOINTS))
     if content is None:
+        if world_size() > 1:  # wherever another process got its start from, it begins as the first one does
+            _load(job, from_first(lambda: {name: part.state_dict() for name, part in job.state.items()}))
         return 0, 0.0, Means()
-    for name, part in job.state.items():
-        part.load_state_dict(content["state"][name])
+    _load(job, content["state"])
     seen = content["images"]
     say(f"resuming {out} at {seen:,} images")
     if job.follows_budget and budget != content["budget"] and seen < budget:
@@ -220,6 +244,11 @@ def _resume(out: Path, job: Job, budget: int) -> tuple[int, float, Means]:
     return seen, content["seconds"], Means(content["means"])
 
 
+def _load(job: Job, state: Mapping[str, Any]) -> None:
+    for name, part in job.state.items():
+        part.load_state_dict(state[name])
+
+
 @contextmanager
 def _own_randomness(device: torch.device) -> Iterator[None]:
     """Leave the caller's random generators as they were, on the CPU and on the device that is used."""
@@ -228,7 +257,7 @@ def _own_randomness(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _write_sheets(out: Path, job: Job, log: RunLog, seen: int) -> None:
+def _write_sheets(out: Path, job: Job, log: RunLog | NoLog, seen: int) -> None:
     folder = out / run_folder.SAMPLES
     folder.mkdir(exist_ok=True)
     for name, pixels in job.sheets().items():
@@ -236,11 +265,6 @@ def _write_sheets(out: Path, job: Job, log: RunLog, seen: int) -> None:
         picture = Image.fromarray(pixels)
         checkpoint.write_atomically(path, partial(picture.save, format="png"))
         log.image(name, pixels, seen)
-
-
-def _seed_of(seed: int, seen: int) -> int:
-    """A 63-bit seed for the iteration that starts at `seen` images; neighbours get unrelated ones."""
-    return int(np.random.SeedSequence([seed, seen]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _what_is_saved(out: Path) -> str:

@@ -12,13 +12,14 @@ from ..data.datasets import ImageSet
 from ..data.domains import Domains
 from ..data.named import open_named_domains
 from ..data.sampling import Batch, batches
-from ..runtime.device import choose_device
+from ..runtime.distributed import join, part_of
 from ..runtime.ema import Ema
 from ..runtime.fast import adam_options, prepare_networks
 from ..runtime.log import opening_progress
 from ..runtime.loop import Job, Outcome, fit
 from ..runtime.optim import TensorFlowRMSprop
 from ..runtime.run_folder import LEFT_OUT, MODEL, left_out_text, versions
+from ..runtime.shares import Shares
 from ..runtime.weights import save_weights
 from ..tensors import Terms, from_uint8, sheet, to_colour
 from .config import DualConfig, with_tuples
@@ -47,7 +48,8 @@ def new_job(config: DualConfig) -> Job:
             memory_budget_bytes=config.memory_budget * 1e9,
             progress=progress,
         )
-    device = choose_device(config.device)
+    device, mine = join(config.device), part_of(config.batch)
+    shares = Shares(config.micro_batch, config.batch)
     channels_a, channels_b = domains.train_a.channels, domains.train_b.channels
     with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
         torch.manual_seed(config.seed)
@@ -63,16 +65,19 @@ def new_job(config: DualConfig) -> Job:
     def batches_from(seen: int) -> Generator[dict[str, Batch], None, None]:
         return batches(
             {"a": domains.train_a, "b": domains.train_b},
-            batch=images_per_iteration,
+            batch=config.batch,
             start=seen,
             seed=config.seed,
             flip=config.flips,
             workers=config.workers,
+            steps=config.critic_steps,
+            part=mine,
         )
 
     def iterate(batch: dict[str, Batch], seen: int, budget: int) -> Terms:
-        images_a, images_b = (from_uint8(batch[name].images.to(device)).split(config.batch) for name in ("a", "b"))
-        terms = training_step(state, list(zip(images_a, images_b, strict=True)), config)
+        count = mine.stop - mine.start
+        images_a, images_b = (from_uint8(batch[name].images.to(device)).split(count) for name in ("a", "b"))
+        terms = training_step(state, list(zip(images_a, images_b, strict=True)), config, shares)
         ema.update(seen + images_per_iteration, images_per_iteration)
         return terms
 

@@ -134,6 +134,6 @@ def _together() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise UserError(
-            f"another process of this run ended or did not answer within {TIMEOUT} ({first_line(error)}); "
-            "what was saved is kept. The same command goes on from there"
+            f"another process of this run ended, or did not answer within {TIMEOUT.seconds // 60} minutes; what was "
+            f"saved is kept, and the same command goes on from there ({first_line(error)})"
         ) from error

@@ -6,19 +6,23 @@ nothing but rounding, as long as no layer looks across images. Two things differ
 and what is drawn within a step (augmentation, dropout) is drawn anew for each share, from a seed of its own.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..tensors import Terms
 from . import distributed
+from .distributed import part_of
 from .optim import descend, refuse_non_finite
 
-TermsOf = Callable[[slice], tuple[Terms, ...]]
+ALL = slice(None)
+"""The part that is all of a process's images."""
+TermsOf = Callable[[slice], Sequence[Terms]]
 """From a part of a process's images to the terms of their loss, in parts whose graphs are apart."""
 
 
@@ -28,6 +32,16 @@ class Shares:
 
     micro_batch: int | None = None
     """Images that a process computes at a time; None means all that it has."""
+    batch: int | None = None
+    """Images of the whole batch; None if one process has all."""
+
+    def are_whole(self, count: int) -> bool:
+        """Whether one process computes a batch of `count` images at once."""
+        return distributed.world_size() == 1 and (self.micro_batch or count) >= count
+
+    def uniform(self, count: int, device: torch.device) -> Float[Tensor, " n"]:
+        """A number from 0 to 1 for each of this process's `count` images, cut from those of the whole batch."""
+        return torch.rand(self.batch or count, device=device)[part_of(self.batch) if self.batch else ALL]
 
     def descend(self, optimizer: torch.optim.Optimizer, count: int, terms_of: TermsOf) -> Terms:
         """Take one step down the mean over the images of all processes, of which this one has `count`.
@@ -35,9 +49,9 @@ class Shares:
         Returns the terms of the whole batch, detached. Raises `NonFiniteLoss` on all processes alike, before any
         parameter or optimiser state has changed.
         """
+        if self.are_whole(count):
+            return descend(optimizer, *terms_of(ALL))
         at_once = self.micro_batch or count
-        if distributed.world_size() == 1 and at_once >= count:
-            return descend(optimizer, *terms_of(slice(None)))
         optimizer.zero_grad(set_to_none=True)
         terms: Terms = {}
         with _own_draws(_device_of(optimizer)) as begin:

@@ -48,7 +48,7 @@ def critic_step(
     mixtures = mix.view(-1, len(real))  # one row per mixture of every pair
     copies = len(mixtures)
 
-    def terms_of(part: slice) -> tuple[Terms]:
+    def terms_of(part: slice) -> list[Terms]:
         labels_of_real, labels_of_fake = _cut(labels, part), _cut(fake_labels, part)
         with torch.no_grad():
             fakes = augment(state.generator(latents[part], labels_of_fake), config.augment)
@@ -65,7 +65,7 @@ def critic_step(
         )
         if real_logits is not None and labels_of_real is not None:
             terms["critic/classes"] = config.acgan_scale * F.cross_entropy(real_logits, labels_of_real)
-        return (terms,)
+        return [terms]
 
     return shares.descend(state.critic_optimizer, len(real), terms_of)
 
@@ -75,13 +75,13 @@ def generator_step(
 ) -> Terms:
     """Move the generator once, towards images that the critic scores higher and sorts into their class."""
 
-    def terms_of(part: slice) -> tuple[Terms]:
+    def terms_of(part: slice) -> list[Terms]:
         wanted = _cut(labels, part)
         scores, logits = state.critic(augment(state.generator(latents[part], wanted), config.augment), wanted)
         terms = {"generator/adversarial": losses.wasserstein_generator_loss(scores)}
         if logits is not None and wanted is not None:
             terms["generator/classes"] = config.acgan_scale_generator * F.cross_entropy(logits, wanted)
-        return (terms,)
+        return [terms]
 
     with frozen(state.critic):
         return shares.descend(state.generator_optimizer, len(latents), terms_of)

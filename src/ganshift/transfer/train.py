@@ -51,7 +51,8 @@ def new_job(config: TransferConfig) -> Job:
         data = open_named_images(config.data, size, channels, config.memory_budget * 1e9, progress)
     generator_arguments, critic_arguments = _architecture(config, source, data)
     device = join(config.device)
-    shares, mine = Shares(config.micro_batch), part_of(config.batch)
+    mine = part_of(config.batch)
+    shares = Shares(config.micro_batch, config.batch)
 
     with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
         torch.manual_seed(config.seed)

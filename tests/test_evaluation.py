@@ -18,10 +18,10 @@ from ganshift import Generator, Translator, UserError
 from ganshift.cli import main
 from ganshift.data.images import to_picture
 from ganshift.evaluation import evaluate
-from ganshift.evaluation.generators import truncate_to_uint8
 from ganshift.metrics.card import load_card
 from ganshift.metrics.extractors import EXTRACTORS
 from ganshift.models import draw_latents
+from ganshift.transfer.evaluation import truncate_to_uint8
 
 SHARED = {"width": 4, "levels": 5, "size": 32, "dropout": 0.0, "as_published": False}
 

@@ -18,6 +18,7 @@ from ganshift.data.images import to_picture
 from ganshift.dual import config as dual_config
 from ganshift.dual.train import train as train_dual
 from ganshift.errors import UserError
+from ganshift.evaluation import check_copying
 from ganshift.report.chapters import MOST_STEPS
 from ganshift.report.page import LARGEST_EXACT, data_uri, duration, to_png
 from ganshift.report.runs import summarize, terms
@@ -312,6 +313,17 @@ def test_chapters_of_single_runs(runs, tmp_path):
     assert "started from random weights" in page.text
     assert "Dual: translate A to B, and back" in page.text
     assert "With your own images" not in page.text
+
+
+def test_a_checked_run_shows_its_nearest_pairs(runs, tmp_path):
+    run = Path(shutil.copytree(runs / "scratch", tmp_path / "run"))
+    check_copying(run, num_images=20, device="cpu")
+    page = Page(render(tmp_path / "report.html", [report.transfer_chapter(run, commands=[])]))
+    assert "Is it copying?" in page.text
+    assert "20 generated images lie" in page.text
+    assert "8 generated images above their nearest training images." in [
+        attrs["alt"] for attrs in page.all("img", "alt")
+    ]
 
 
 def pixels(channels, side=8):

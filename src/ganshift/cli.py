@@ -14,7 +14,7 @@ from .errors import UserError
 from .runtime.config import BUDGET_FIELDS, RunConfig
 
 if TYPE_CHECKING:
-    from .runtime.loop import Outcome
+    from .runtime.job import Outcome
 
 Config = TypeVar("Config", bound=RunConfig)
 

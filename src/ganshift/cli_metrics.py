@@ -8,6 +8,11 @@ from typing import Annotated, Any, Literal
 
 from .errors import UserError
 
+COPYING = "copying"
+"""What --metrics calls the check for copies, which is no score."""
+SHARED_SETTINGS = ("extractor", "extractor_weights", "seed", "device")
+"""Options of `evaluate` that scores and that check have in common."""
+
 
 def evaluate(arguments: Sequence[str]) -> int:
     """Measure a run against real images."""
@@ -25,8 +30,8 @@ def evaluate(arguments: Sequence[str]) -> int:
         reference: Path | None = None
         """Real images: for a generator what transfer's --data can be, for a translator what dual's can be."""
         metrics: str | None = None
-        """Any of is,fid,kid,prc, joined by commas. All for a generator; fid,kid for a translator, which always gets
-        L1 of its round trips and, where val/A and val/B have files of the same names, L1, PSNR and SSIM."""
+        """Any of is,fid,kid,prc,copying, joined by commas. All for a generator; fid,kid for a translator, which always
+        gets L1 of its round trips and, where val/A and val/B have files of the same names, L1, PSNR and SSIM."""
         num_images: Annotated[int, tyro.conf.arg(name="num-images", aliases=["-n"])] = 50_000
         """How many images a generator draws. A translator translates what the reference has."""
         extractor: Literal["cifar", "inception"] = "cifar"
@@ -35,6 +40,9 @@ def evaluate(arguments: Sequence[str]) -> int:
         """Weights of the extractor, instead of those that ship or are downloaded."""
         split: Literal["train", "test"] = "train"
         """Part of a generator's reference, where it has folders or batches for parts."""
+        held_out: Annotated[Path | None, tyro.conf.arg(name="held-out")] = None
+        """Real images like those trained on, but not among them, to judge copying by. The test split that lies beside
+        the training images, if left out."""
         seed: int = 0
         """The same seed draws the same images."""
         kid_subsets: int = 100
@@ -45,13 +53,22 @@ def evaluate(arguments: Sequence[str]) -> int:
         """Where to compute."""
 
     options = tyro.cli(Evaluate, prog="ganshift evaluate", args=arguments)
-    settings = {name: value for name, value in vars(options).items() if name not in ("run", "reference", "metrics")}
-    if options.metrics is not None:
-        settings["metrics"] = tuple(name.strip() for name in options.metrics.split(","))
+    metrics = None if options.metrics is None else tuple(name.strip() for name in options.metrics.split(","))
+    others = None if metrics is None else tuple(name for name in metrics if name != COPYING)
+    if others != ():
+        _measure(options, others)
+    if metrics is None or COPYING in metrics:
+        _check_copying(options, insist=metrics is not None)
+    return 0
+
+
+def _measure(options: Any, metrics: tuple[str, ...] | None) -> None:
     from .evaluation import evaluate as measure
     from .metrics.card import card_rows
     from .runtime.log import say
 
+    settings = {name: getattr(options, name) for name in (*SHARED_SETTINGS, "num_images", "split")}
+    settings |= {"metrics": metrics, "kid_subsets": options.kid_subsets, "kid_subset_size": options.kid_subset_size}
     cards = measure(options.run, options.reference, **settings)
     rows = card_rows(cards)
     same = [name for name in rows[0] if name not in ("score", "value") and len({str(row[name]) for row in rows}) == 1]
@@ -59,7 +76,28 @@ def evaluate(arguments: Sequence[str]) -> int:
     for name in same:
         sys.stdout.write(f"{name}: {rows[0][name]}\n")
     say(f"wrote {len(cards)} cards to {options.run / 'cards'}")
-    return 0
+
+
+def _check_copying(options: Any, insist: bool) -> None:
+    """Say whether a generator copies; where that cannot be told, why not, or raise if `insist`."""
+    from .evaluation import check_copying
+    from .evaluation.nearest import CHECKED
+    from .metrics.copying import PAIRS
+    from .runtime.log import say
+    from .runtime.run_folder import read_config
+
+    if not insist and read_config(options.run).get("method") == "dual":
+        return
+    settings = {name: getattr(options, name) for name in SHARED_SETTINGS}
+    count = min(options.num_images, CHECKED)
+    try:
+        verdict = check_copying(options.run, options.reference, options.held_out, num_images=count, **settings)
+    except UserError as error:
+        if insist:
+            raise
+        say(str(error))
+    else:
+        say(f"{verdict.in_words()}. The nearest pairs are in {options.run / PAIRS}")
 
 
 def compare(arguments: Sequence[str]) -> int:

@@ -17,8 +17,8 @@ from .dual.config import PRESETS as DUAL_PRESETS
 from .dual.config import DualConfig
 from .dual.train import train as train_dual
 from .report import dual_chapter, environment, render, transfer_chapter
+from .runtime.job import Outcome
 from .runtime.log import say
-from .runtime.loop import Outcome
 from .tensors import from_uint8, sheet
 from .transfer.config import PRESETS as TRANSFER_PRESETS
 from .transfer.config import TransferConfig

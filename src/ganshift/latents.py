@@ -1,4 +1,4 @@
-"""What can be done with latents before a generator sees them: truncation and interpolation, as pure functions."""
+"""What can be done with latents before a generator sees them: drawing, truncation, interpolation; pure functions."""
 
 import math
 
@@ -14,6 +14,11 @@ OTHER_STREAM = 0x7A6D_4C1B
 """Sets the seed of redrawn values apart from that of the latents, so that the two are independent."""
 NO_ARC = 1e-6
 """Sine of the angle below which two directions count as equal or opposite: one great circle no longer joins them."""
+
+
+def draw(count: int, dim: int, seed: int) -> Latents:
+    """Standard normal latents [count, dim]; a larger count starts with the same ones."""
+    return torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
 
 
 def truncate(latents: Latents, threshold: float, seed: int) -> Latents:

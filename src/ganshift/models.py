@@ -15,7 +15,7 @@ from .dual.bands import translate_in_bands
 from .dual.config import with_tuples
 from .dual.networks import UNet
 from .errors import UserError
-from .latents import slerp, truncate
+from .latents import draw, slerp, truncate
 from .layers import batch_statistics as using_batch_statistics
 from .runtime import run_folder
 from .runtime.config import check_seed, require
@@ -228,7 +228,7 @@ def draw_latents(count: int, seed: int, truncation: float | None = None) -> Late
     if count < 1:
         raise UserError(f"the number of images must be at least 1, got {count}")
     check_seed(seed)
-    return _within(torch.randn(count, LATENT_DIM, generator=torch.Generator().manual_seed(seed)), truncation, seed)
+    return _within(draw(count, LATENT_DIM, seed), truncation, seed)
 
 
 def _within(latents: Latents, truncation: float | None, seed: int) -> Latents:

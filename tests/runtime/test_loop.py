@@ -14,7 +14,8 @@ import torch
 from ganshift.errors import UserError
 from ganshift.runtime import checkpoint, run_folder
 from ganshift.runtime.config import RunConfig
-from ganshift.runtime.loop import Job, fit
+from ganshift.runtime.job import Job
+from ganshift.runtime.loop import fit
 from ganshift.runtime.optim import NonFiniteLoss
 
 

@@ -11,7 +11,7 @@ from ..dual.config import PRESETS as DUAL_PRESETS
 from ..dual.config import DualConfig
 from ..dual.train import new_job as new_dual
 from ..runtime.fast import begin_iteration, fast_arithmetic
-from ..runtime.loop import Job
+from ..runtime.job import Job
 from ..transfer.config import PRESETS as TRANSFER_PRESETS
 from ..transfer.config import TransferConfig
 from ..transfer.train import new_job as new_transfer

@@ -18,7 +18,8 @@ import torch
 from ..data.datasets import open_array
 from ..data.sampling import batches
 from ..models import SAMPLING_BATCH, Generator, Translator, draw_latents
-from ..runtime.loop import Job, fit
+from ..runtime.job import Job
+from ..runtime.loop import fit
 from ..tensors import Terms
 from ..translation import translate_files
 from . import Group

@@ -73,6 +73,8 @@ class DualConfig(RunConfig):
     log_every: int = 100
     sample_every: int = 2000
     checkpoint_every: int = 5000
+    evaluate_every: int = 5000
+    evaluate_images: int = 100
     ema_images: int = 500
     """Half-life, in images, of the averaged generator weights that sampling uses; 0, as published, samples the raw."""
 
@@ -204,6 +206,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "images": 12_000,
         "sample_every": 1_000,
         "checkpoint_every": 1_000,
+        "evaluate_every": 1_000,
         "ema_images": 200,
     },
     # Minutes on two CPU cores.
@@ -215,6 +218,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "log_every": 20,
         "sample_every": 200,
         "checkpoint_every": 400,
+        "evaluate_every": 0,
         "ema_images": 100,
     },
     # For tests.
@@ -226,6 +230,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "log_every": 2,
         "sample_every": 4,
         "checkpoint_every": 4,
+        "evaluate_every": 0,
         "ema_images": 4,
     },
 }

@@ -1,6 +1,6 @@
 """A dual run: from settings to networks, two folders and optimisers, handed to the loop."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ from ..data.datasets import ImageSet
 from ..data.domains import Domains
 from ..data.named import open_named_domains
 from ..data.sampling import Batch, batches
+from ..runtime.best import Evaluation
 from ..runtime.distributed import join, part_of
 from ..runtime.ema import Ema
 from ..runtime.fast import adam_options, prepare_networks
+from ..runtime.job import Job, Outcome, Pace
 from ..runtime.log import opening_progress
-from ..runtime.loop import Job, Outcome, fit
+from ..runtime.loop import fit
 from ..runtime.optim import TensorFlowRMSprop
 from ..runtime.run_folder import LEFT_OUT, MODEL, left_out_text, versions
 from ..runtime.shares import Shares
@@ -28,6 +30,16 @@ from .step import DualState, training_step
 
 SHEET_ROWS = 6
 """Round trips per direction on a sample sheet."""
+
+
+ADVICE = {
+    "gap": "Try a smaller --learning-rate, or a larger --penalty.",
+    "gradient": "Try a smaller --learning-rate.",
+    "still": "Try a smaller --learning-rate, or --loss wgan-gp.",
+    "alike": "Try more --critic-steps, a smaller --learning-rate, or larger --weight-a and --weight-b.",
+    "unchanged": "Try smaller --weight-a and --weight-b, or more --critic-steps.",
+}
+"""Which settings to try, by what was found."""
 
 
 def train(config: DualConfig) -> Outcome:
@@ -61,6 +73,7 @@ def new_job(config: DualConfig) -> Job:
     sheet_a, sheet_b = (_sheet_inputs(images).to(device) for images in _shown(domains))
     images_per_iteration = config.batch * config.critic_steps
     height, width = config.image_size
+    pace = Pace()
 
     def batches_from(seen: int) -> Generator[dict[str, Batch], None, None]:
         return batches(
@@ -75,6 +88,8 @@ def new_job(config: DualConfig) -> Job:
         )
 
     def iterate(batch: dict[str, Batch], seen: int, budget: int) -> Terms:
+        for optimizer in (state.generator_optimizer, state.critic_optimizer):
+            optimizer.param_groups[0]["lr"] = config.learning_rate * pace.factor
         count = mine.stop - mine.start
         images_a, images_b = (from_uint8(batch[name].images.to(device)).split(count) for name in ("a", "b"))
         terms = training_step(state, list(zip(images_a, images_b, strict=True)), config, shares)
@@ -121,7 +136,21 @@ def new_job(config: DualConfig) -> Job:
             f"{len(domains.train_b):,} of b in {channels_b}, at {width} x {height}, on {device}"
         ),
         documents={LEFT_OUT: left_out_text([*domains.train_a.quarantined, *domains.train_b.quarantined])},
+        evaluate=_evaluation(config, domains, ema, device),
+        gaps=("critic_a/adversarial", "critic_b/adversarial"),
+        advice=ADVICE,
+        pace=pace,
     )
+
+
+def _evaluation(
+    config: DualConfig, domains: Domains, ema: Ema, device: torch.device
+) -> Callable[[], Evaluation] | None:
+    if not config.evaluate_every:
+        return None
+    from .evaluation import new_evaluation  # its packages take long to import
+
+    return new_evaluation(config, domains, ema, device)
 
 
 def _shown(domains: Domains) -> tuple[ImageSet, ImageSet]:

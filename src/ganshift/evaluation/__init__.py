@@ -10,8 +10,10 @@ from ..metrics.card_files import write_cards
 from ..metrics.measuring import PREFER_KID, Settings
 from ..runtime import run_folder
 from .generators import cards_of_generator
+from .nearest import check_copying
 from .translators import cards_of_translator
 
+__all__ = ["check_copying", "evaluate"]
 logger = logging.getLogger("ganshift")
 
 

@@ -1,28 +1,16 @@
-"""Cards of a generator: its images, streamed, among real ones."""
+"""Cards of the generator of a run folder."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from ..data.datasets import MEMORY_BUDGET_BYTES
 from ..data.named import open_named_images
 from ..errors import UserError
 from ..metrics.card import Card
-from ..metrics.measuring import (
-    METRICS,
-    ROUNDED,
-    TRUNCATED,
-    Extraction,
-    Settings,
-    check_enough,
-    measure,
-    provenance,
-)
+from ..metrics.measuring import METRICS, Extraction, Settings, check_enough, provenance
 from ..models import Generator, draw_latents
 from ..runtime.log import opening_progress
-from ..tensors import Bytes, Images, Latents, to_uint8
+from ..transfer.evaluation import measure_generator
 
 
 def cards_of_generator(run: Path, config: dict[str, Any], data: Path | None, settings: Settings) -> list[Card]:
@@ -40,35 +28,15 @@ def cards_of_generator(run: Path, config: dict[str, Any], data: Path | None, set
             )
     check_enough(metrics, settings.num_images, 0 if images is None else len(images), settings)
     latents = draw_latents(settings.num_images, settings.seed)
-    published = f", normalised by batches of {settings.batch}" if as_published else ""
-    return measure(
-        sample_stored(model, latents, settings.batch, as_published),
-        settings.num_images,
+    extraction = Extraction.open(settings)
+    return measure_generator(
+        model.generator,
+        latents,
         images,
+        settings.split,
         metrics,
-        Extraction.open(settings),
+        extraction,
         settings,
-        verb="generate",
-        split=settings.split,
-        about={"quantisation": TRUNCATED if as_published else ROUNDED, "seed": settings.seed, **provenance(run)},
-        protocol="{}" + published,
-    )
-
-
-@torch.no_grad()
-def sample_stored(
-    model: Generator, latents: Latents, batch: int, as_published: bool, start: int = 0
-) -> Iterator[Bytes]:
-    """Generated images, stored; of a conditional generator with the classes in turn, as if `start` came before."""
-    device = next(model.parameters()).device
-    labels = torch.arange(start, start + len(latents)) % len(model.classes) if model.classes else None
-    for first in range(0, len(latents), batch):
-        part = slice(first, first + batch)
-        part_labels = None if labels is None else labels[part].to(device)
-        images = model.generate(latents[part].to(device), part_labels, batch_statistics=as_published)
-        yield truncate_to_uint8(images) if as_published else to_uint8(images)
-
-
-def truncate_to_uint8(images: Images) -> Bytes:
-    """The stored levels of both published codes: (x + 1)·255.99/2 without its fraction, darker by half a level."""
-    return ((images.to(torch.float32) + 1) * (255.99 / 2)).clamp(0, 255.99).to(torch.uint8)
+        provenance(run),
+        as_published=as_published,
+    ).cards

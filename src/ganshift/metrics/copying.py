@@ -5,12 +5,18 @@ global rank test, without cells; and beside it a test of the nearest few, which 
 images cannot hide from.
 """
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+
+from ..errors import UserError, first_line
 
 ALARM_PROBABILITY = 0.01
 """How often fair generated images raise the alarm, at most."""
@@ -18,6 +24,8 @@ NEAREST_SHARE, NEAREST_FEWEST = 0.01, 12
 """Of all distances, the smallest that are looked at by themselves."""
 ROWS = 1024
 """Rows of the distance matrix in memory at once."""
+VERDICT, PAIRS = "copying.json", "copying.png"
+"""What the check leaves in the run folder."""
 
 
 @dataclass(frozen=True)
@@ -78,3 +86,55 @@ def copying(generated: Float[Tensor, "n d"], training: Float[Tensor, "t d"], hel
         all_nearer=float(mannwhitneyu(ours, theirs, alternative="less").pvalue),
         nearest_generated=float(hypergeom.sf(among - 1, total, len(ours), few)),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the check found, as it is written to the run folder."""
+
+    alarm: bool | None
+    """Whether generated images are suspiciously near to training images; None without held-out images."""
+    all_nearer: float | None
+    """Probability of so small distances on the whole, were the generator fair (Mann-Whitney)."""
+    nearest_generated: float | None
+    """Probability of so many generated images among the nearest few, were it fair (hypergeometric)."""
+    median_distance: float
+    """Of generated images to their nearest training images."""
+    median_held_out_distance: float | None
+    num_generated: int
+    num_training: int
+    num_held_out: int
+    pairs: Sequence[Mapping[str, Any]]
+    """The nearest few: number of the `generated` image, name of the `training` image, and their `distance`."""
+    extractor: str
+    extractor_hash: str
+    seed: int
+    model_hash: str
+    versions: dict[str, str]
+
+    def in_words(self) -> str:
+        """One sentence for the screen and the report."""
+        found = (
+            f"{self.num_generated:,} generated images lie {self.median_distance:.3g} from their nearest of "
+            f"{self.num_training:,} training images (median, in {self.extractor} features)"
+        )
+        if self.median_held_out_distance is None:
+            return f"{found}; whether that is copying, held-out images would tell (--held-out)"
+        found += f", {self.num_held_out:,} held-out images {self.median_held_out_distance:.3g}"
+        if not self.alarm:
+            return f"no sign of copying: {found}"
+        return (
+            f"it seems to copy: {found}; by chance, distances so small would come with probability "
+            f"{min(self.all_nearer or 0.0, self.nearest_generated or 0.0):.1g}"
+        )
+
+
+def load_verdict(run: Path) -> Verdict | None:
+    """What the last check of a run found, if there was one; a `UserError` if its file is damaged."""
+    path = run / VERDICT
+    try:
+        return Verdict(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"cannot read {path}: {first_line(error)}; evaluate {run} again, or delete the file") from error

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from math import sqrt
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -56,6 +57,8 @@ class Settings:
     """1000 if left out, or half of the smaller set where that is less."""
     batch: int = BATCH
     device: str = "auto"
+    progress: bool = True
+    """Whether to show how many images have gone by."""
 
     def __post_init__(self) -> None:
         require(self.num_images >= 1, f"the number of images must be at least 1, got {self.num_images}")
@@ -87,7 +90,7 @@ class Extraction:
         """Features of a set, cached."""
         layer = EXTRACTORS[self.name].features
         key = f"{images.content_hash} {self.name} {layer} {self.hash}"
-        with counting("reference", len(images)) as counted:
+        with counting("reference", len(images), settings.progress) as counted:
             batches = counted(map(for_extractor, _read(images, settings.batch)))
             return scores.reference_features(self.network, layer, batches, len(images), key)
 
@@ -129,6 +132,21 @@ class Taken:
             if self._kept:
                 self._kept.update(layers[self._features])
 
+    def diversity(self) -> float | None:
+        """Root mean square distance of two generated images in features, over that of two real ones.
+
+        None where no metric keeps features or there is no reference.
+        """
+        if self._reference is None or not (self._kept or self._moments):
+            return None
+        real = self._reference.statistics.covariance.trace().item()
+        if self._kept:
+            generated = self._kept.values.double().var(0).sum().item()
+        else:
+            assert self._moments is not None
+            generated = self._moments.statistics().covariance.trace().item()
+        return sqrt(generated / real) if real > 0 else None
+
     def found(self) -> Iterator[tuple[str, str, scores.Score]]:
         """Name, protocol and score of each metric."""
         if self._inception:
@@ -152,6 +170,15 @@ class Taken:
                 yield name, protocol, score
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What was found of one stream of images."""
+
+    cards: list[Card]
+    diversity: float | None
+    """See `Taken.diversity`."""
+
+
 def check_enough(metrics: Sequence[str], num_generated: int, num_reference: int, settings: Settings) -> None:
     """Raise a `UserError`, before anything slow, where there are too few images for one of the scores."""
     for metric in metrics:
@@ -173,17 +200,17 @@ def measure(
     about: Mapping[str, Any],
     name: str = "{}",
     protocol: str = "{}",
-) -> list[Card]:
-    """The cards of `num_images` streamed images among real ones; they are read once and not kept.
+) -> Measured:
+    """The scores of `num_images` streamed images among real ones; they are read once and not kept.
 
     `verb` names the progress line. `reference` may be None if the only metric is "is". `about` has the other fields of
     the cards; `name` and `protocol` say what becomes of those of each metric.
     """
     features = extraction.reference(reference, settings) if reference is not None else None
     taken = Taken(extraction, metrics, num_images, features, settings)
-    with counting(verb, num_images) as counted:
+    with counting(verb, num_images, settings.progress) as counted:
         taken.update(counted(stream))
-    return [
+    cards = [
         Card(
             metric=name.format(metric),
             protocol=protocol.format(how),
@@ -196,6 +223,7 @@ def measure(
         )
         for metric, how, score in taken.found()
     ]
+    return Measured(cards, taken.diversity())
 
 
 def against(reference: ImageSet | None, split: str) -> dict[str, Any]:
@@ -216,8 +244,13 @@ def _read(images: ImageSet, batch: int) -> Iterator[Bytes]:
 
 
 @contextmanager
-def counting(description: str, total: int) -> Iterator[Callable[[Iterable[Bytes]], Iterator[Bytes]]]:
-    """Show how many images have gone by, once there are any."""
+def counting(
+    description: str, total: int, shown: bool = True
+) -> Iterator[Callable[[Iterable[Bytes]], Iterator[Bytes]]]:
+    """Show how many images have gone by, once there are any; nothing unless `shown`."""
+    if not shown:
+        yield iter
+        return
     with ProgressLine(description, total) as progress:
         yield partial(_count, progress)
 
@@ -231,8 +264,12 @@ def _count(progress: ProgressLine, batches: Iterable[Bytes]) -> Iterator[Bytes]:
 
 
 def provenance(run: Path) -> dict[str, Any]:
-    """The fields of cards that say which model and which packages."""
+    """The fields of cards that say which model and which packages, of a model that was written."""
     with (run / run_folder.MODEL).open("rb") as file:
-        model = hashlib.file_digest(file, "sha256").hexdigest()
+        return provenance_of(hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def provenance_of(model_hash: str) -> dict[str, Any]:
+    """The same of a model whose file has, or would have, this hash."""
     packages = {name: version(name) for name in ("torch-fidelity", "torchmetrics")}
-    return {"model_hash": model, "versions": run_folder.versions() | packages}
+    return {"model_hash": model_hash, "versions": run_folder.versions() | packages}

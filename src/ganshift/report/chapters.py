@@ -10,6 +10,7 @@ from PIL import Image
 from torch import nn
 
 from ..data.images import to_pixels, with_channels
+from ..metrics.copying import PAIRS, Verdict, load_verdict
 from ..models import Generator, Translator
 from ..tensors import from_uint8, sheet
 from .page import Chapter, Figure, Panels, Slider, duration, to_png
@@ -94,6 +95,8 @@ def transfer_chapter(
         )
     title = "Pretrained and from scratch, step by step" if scratch else "Step by step"
     figures.append(_slider(title, sheets, caption, "Sheet of 64 generated images"))
+    if verdict := load_verdict(run):
+        figures.append(_nearest(run, verdict))
     figures.append(
         _curves(
             runs,
@@ -198,6 +201,18 @@ def _beside(real: UInt8[np.ndarray, "h w 3"], seen: int, generated: bytes) -> Pa
         caption="Ask three things. Does a generated image look like one of the real ones at first sight? Do generated "
         "images differ from each other, or does one come back again and again? And is any of them a copy of a real "
         "image, which a generator can fall into when it has few of them?",
+    )
+
+
+def _nearest(run: Path, verdict: Verdict) -> Figure:
+    count = len(verdict.pairs)
+    said = verdict.in_words()
+    return Figure(
+        title="Is it copying?",
+        image=(run / PAIRS).read_bytes(),
+        caption=f"Above, the {count} generated images that lie nearest to a training image; below, those training "
+        f"images. {said[0].upper()}{said[1:]}.",
+        alt=f"{count} generated images above their nearest training images.",
     )
 
 

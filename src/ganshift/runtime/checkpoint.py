@@ -32,15 +32,33 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     _sync(path.parent)
 
 
-def save(folder: Path, images: int, state: dict[str, Any], keep: int) -> Path:
-    """Write the state after `images` images and delete all but the newest `keep` checkpoints."""
+def save(folder: Path, images: int, state: dict[str, Any], keep: int, healthy_at: int | None = None) -> Path:
+    """Write the state after `images` images and delete all but the newest `keep` checkpoints.
+
+    The newest one of at most `healthy_at` images, if that is said, is kept too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{images:012d}.pt"
     content = {"format": FORMAT, "images": images, **state}
     write_atomically(path, lambda beside: _write(beside, content))
+    healthy = newest_of(folder, healthy_at) if healthy_at is not None else None
     for old in [*_newest_first(folder)[keep:], *folder.glob(".*.part")]:  # a part is what a killed run left
-        old.unlink()
+        if old != healthy:
+            old.unlink()
     return path
+
+
+def newest_of(folder: Path, most: int) -> Path | None:
+    """The newest checkpoint of at most so many images, if there is one."""
+    return next((path for path in _newest_first(folder) if int(path.stem) <= most), None)
+
+
+def drop_after(folder: Path, path: Path) -> None:
+    """Delete the checkpoints that are newer than this one, the newest first, so that a kill leaves none between."""
+    for newer in _newest_first(folder):
+        if newer.name <= path.name:
+            return
+        newer.unlink()
 
 
 def load_latest(folder: Path) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ from abc import ABC
 from dataclasses import MISSING, dataclass, fields
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import UserError
 
@@ -15,13 +15,23 @@ FREE_TO_CHANGE = frozenset(
         *BUDGET_FIELDS,
         *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "device"),
         *("workers", "memory_budget", "micro_batch"),
+        *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse"),
         *("data", "a", "b"),  # where the images lie; a hash of what they are is compared instead
     }
 )
-"""Fields that may differ when a run is resumed: how long it runs, where, and what it leaves.
+"""Fields that may differ when a run is resumed: how long it runs, where, what it leaves, and how it is watched.
 
 A changed budget changes what is learned only where a schedule, such as linear decay, follows it; the loop then warns.
 """
+
+
+FEWEST_EVALUATED = 4
+"""Images that scores need."""
+CHOICES = {
+    "best_by": ("kid", "fid"),
+    "when_stalled": ("advise", "stop"),
+    "on_collapse": ("advise", "stop", "rollback"),
+}
 
 
 def require(condition: bool, message: str) -> None:
@@ -64,6 +74,18 @@ class RunConfig(ABC):
     """Write a checkpoint, and the model that inference loads, every so many images."""
     keep_checkpoints: int = 2
     """How many of the newest checkpoints to keep."""
+    evaluate_every: int = 0
+    """Score the averaged model against real images every so many images, and keep the best in RUN/best; 0 never does.
+    Held-out images (test or val) are compared with where there are at least 50, else training images."""
+    evaluate_images: int = 1_000
+    """How many images an evaluation generates, or translates each way."""
+    best_by: Literal["kid", "fid"] = "kid"
+    """Score that says which model is best. FID is biased under 5,000 images."""
+    when_stalled: Literal["advise", "stop"] = "advise"
+    """What to do after 5 evaluations in a row without a clear improvement: say so and go on, or stop."""
+    on_collapse: Literal["advise", "stop", "rollback"] = "advise"
+    """What to do on signs of collapse: say what was seen and what to try and go on; stop; or go back to the last
+    healthy checkpoint with half the step sizes, at most 3 times."""
     workers: int = 2
     """Processes that decode images when the set is too large to be kept in memory."""
     memory_budget: float = 2.0
@@ -76,11 +98,17 @@ class RunConfig(ABC):
         require(len(given) == 1, f"give one budget of --images, --iterations and --epochs, got {given or 'none'}")
         for name in (*given, "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "memory_budget"):
             require(getattr(self, name) > 0, f"{name} must be more than 0, got {getattr(self, name)}")
-        for name in ("workers", "ema_images"):
+        for name in ("workers", "ema_images", "evaluate_every"):
             require(getattr(self, name) >= 0, f"{name} must be at least 0, got {getattr(self, name)}")
         require(
             self.micro_batch is None or self.micro_batch >= 1, f"micro_batch must be at least 1, got {self.micro_batch}"
         )
+        require(
+            self.evaluate_images >= FEWEST_EVALUATED,
+            f"evaluate_images must be at least {FEWEST_EVALUATED}, got {self.evaluate_images}",
+        )
+        for name, choices in CHOICES.items():
+            require(getattr(self, name) in choices, f"{name} must be one of {choices}, got {getattr(self, name)}")
         check_seed(self.seed)
         for name, value in ((field.name, getattr(self, field.name)) for field in fields(self)):
             require(not isinstance(value, float) or isfinite(value), f"{name} must be finite, got {value}")

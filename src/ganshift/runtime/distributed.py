@@ -20,8 +20,8 @@ from ..errors import UserError, first_line
 if TYPE_CHECKING:
     import torch
 
-TIMEOUT = timedelta(minutes=10)
-"""How long a process waits for the others: longer than the first one takes to write samples and checkpoints."""
+TIMEOUT = timedelta(minutes=30)
+"""How long a process waits for the others: longer than the first one takes to evaluate and to write."""
 Result = TypeVar("Result")
 
 

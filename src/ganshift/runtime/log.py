@@ -61,9 +61,11 @@ class RunLog:
         sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
         from torch.utils.tensorboard import SummaryWriter
 
-        from .run_folder import LOG, rewind_log
+        from .run_folder import EVALUATIONS, LOG, rewind_log
 
-        rewind_log(out / LOG, images)
+        for name in (LOG, EVALUATIONS):
+            rewind_log(out / name, images)
+        self._evaluations = out / EVALUATIONS
         self._file = (out / LOG).open("a", encoding="utf-8")
         self._events = SummaryWriter(str(out / "tensorboard"), purge_step=images + 1 if images else 0)
 
@@ -74,6 +76,15 @@ class RunLog:
         self._file.flush()
         for name, value in terms.items():
             self._events.add_scalar(name, value, images)
+
+    def write_evaluation(self, line: Mapping[str, Any]) -> None:
+        """Append an evaluation: images, the score that counts, signs of health, and cards."""
+        with self._evaluations.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        scalars = {f"evaluation/{line['score']['name']}": line["score"]["value"], **line["signs"]}
+        scalars |= {f"evaluation/{card['metric']}": card["value"] for card in line["cards"]}
+        for name, value in scalars.items():
+            self._events.add_scalar(name, value, line["images"])
 
     def image(self, name: str, pixels: Any, images: int) -> None:
         """Show a sheet of uint8 pixels (h, w, c) in TensorBoard."""
@@ -89,6 +100,9 @@ class NoLog:
     """Stands for the log in the processes that keep none."""
 
     def write(self, images: int, terms: Mapping[str, float], **more: Any) -> None:
+        """Write nothing."""
+
+    def write_evaluation(self, line: Mapping[str, Any]) -> None:
         """Write nothing."""
 
     def image(self, name: str, pixels: Any, images: int) -> None:

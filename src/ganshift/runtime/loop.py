@@ -1,32 +1,34 @@
-"""The one training loop: budget, cadences, log, checkpoints, resume and interruption. It knows no GAN.
+"""The one training loop: budget, cadences, log, evaluations, checkpoints, resume and interruption. It knows no GAN.
 
-Every random draw of an iteration follows from (seed, images seen), so that running the same command again goes on
-exactly where the last checkpoint stood, and nothing has to be replayed.
+Every random draw of an iteration follows from (seed, images seen, rollbacks), so that running the same command again
+goes on exactly where the last checkpoint stood, and nothing has to be replayed. After a rollback the step sizes are
+halved and the draws are others, so that a collapse is not replayed either.
 """
 
 import errno
 import logging
 import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
 from ..errors import UserError
 from ..tensors import Terms
 from . import checkpoint, run_folder
+from .best import mend_best, write_best
 from .config import RunConfig
+from .course import Course
 from .distributed import any_has, from_first, is_first, world_size
 from .fast import begin_iteration, fast_arithmetic
+from .health import Said, gradient_norms
+from .interruption import stop_signals
+from .job import Job, Outcome
 from .log import NoLog, ProgressLine, RunLog, say
 from .memory import keep_freed_memory
 from .optim import NonFiniteLoss
@@ -34,90 +36,19 @@ from .shares import seed_of
 
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 """What the system says when a disk is full, read-only, not ours, or failing."""
-logger = logging.getLogger("ganshift")
-
 SHOWN_TERMS = 4
 """How many loss terms fit on the progress line."""
+MOST_ROLLBACKS = 3
+"""A run that collapses once more needs other settings."""
+logger = logging.getLogger("ganshift")
 
 
-@runtime_checkable
-class Stateful(Protocol):
-    """Anything a checkpoint has to hold."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """What to save."""
-        ...
-
-    def load_state_dict(self, state: dict[str, Any], /) -> Any:
-        """Restore what was saved."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What a method gives the loop."""
-
-    description: Mapping[str, Any]
-    """Content of config.json; its "training" entry holds the settings."""
-    images_per_iteration: int
-    images_per_epoch: int
-    batches: Callable[[int], Generator[Any, None, None]]
-    """From the images seen to the endless batches that follow; one batch feeds one iteration."""
-    iterate: Callable[[Any, int, int], Terms]
-    """One iteration on a batch, given the images seen before it and the budget; returns weighted terms."""
-    state: Mapping[str, Stateful]
-    """Everything that changes while training, by name."""
-    sheets: Callable[[], Mapping[str, np.ndarray]]
-    """Sample sheets by name, as uint8 pixels (h, w, c)."""
-    export: Callable[[Path], None]
-    """Write the files that inference loads into a folder."""
-    device: torch.device
-    """Where it computes."""
-    follows_budget: bool = False
-    """Whether a schedule depends on the budget."""
-    summary: str = ""
-    """What is trained on what, to be said at the start."""
-    documents: Mapping[str, str] = field(default_factory=dict)
-    """Texts to keep in the run folder, by file name; empty ones are left out."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a call of `fit` ended."""
-
-    images: int
-    """Real images shown, in all sittings."""
-    seconds: float
-    """Time spent training, in all sittings."""
-    stopped_by: signal.Signals | None = None
-    """The signal that ended it before the budget was spent."""
-
-
-@dataclass
-class Means:
-    """Running means of named terms since the last line of the log."""
-
-    sums: dict[str, list[float]] = field(default_factory=dict)
-
-    def add(self, terms: Terms) -> None:
-        """Count one more value of each term."""
-        for name, value in terms.items():
-            total, count = self.sums.get(name, (0.0, 0.0))
-            self.sums[name] = [total + value.item(), count + 1]
-
-    def read(self) -> dict[str, float]:
-        """The means so far."""
-        return {name: total / count for name, (total, count) in self.sums.items()}
-
-    def take(self) -> dict[str, float]:
-        """Return the means and start over."""
-        means = self.read()
-        self.sums = {}
-        return means
+class Collapse(Exception):  # noqa: N818 - it says what happened, and never leaves this file
+    """The run is to go back to its last healthy checkpoint."""
 
 
 def fit(config: RunConfig, job: Job) -> Outcome:
-    """Train until the budget is spent or a signal asks to stop; resume if the run folder holds a checkpoint."""
+    """Train until the budget is spent, a signal asks to stop or training is no longer worth it; resume if possible."""
     keep_freed_memory()
     try:
         return _fit(config, job)
@@ -134,68 +65,194 @@ def _fit(config: RunConfig, job: Job) -> Outcome:
     budget = config.budget(job.images_per_iteration, job.images_per_epoch)
     from_first(partial(_claim, config, job))
     _refuse_other_data(job)
-    seen, seconds, means = _resume(config.out, job, budget)
-    saved_at = seen
-    if seen >= budget:
+    run = _resume(config.out, job, budget)
+    if run.seen >= budget:
         if is_first() and not (config.out / run_folder.MODEL).exists():
             job.export(config.out)
-        say(f"{config.out} already has {seen:,} of {budget:,} images: nothing to do. A larger budget trains on.")
-        return Outcome(seen, seconds)
-
-    def write() -> None:
-        state = {name: part.state_dict() for name, part in job.state.items()}
-        content = {"budget": budget, "seconds": seconds, "means": means.sums, "state": state}
-        job.export(config.out)  # first, so that a checkpoint never stands beside an older model
-        checkpoint.save(config.out / run_folder.CHECKPOINTS, seen, content, config.keep_checkpoints)
-
-    def save() -> int:
-        from_first(write)
-        return seen
-
+        say(f"{config.out} already has {run.seen:,} of {budget:,} images: nothing to do. A larger budget trains on.")
+        return Outcome(run.seen, run.seconds)
+    if _enough(config, run):
+        return _stopped_for_the_score(config, run)
     if job.summary:
-        say(f"{job.summary}: {budget:,} images to show, {seen:,} done")
+        say(f"{job.summary}: {budget:,} images to show, {run.seen:,} done")
+    stopped_by: signal.Signals | None = None
+    with _own_randomness(job.device), fast_arithmetic(job.device, config.fast), stop_signals() as stop:
+        while run.seen < budget and not _agreed(stop, job) and not _enough(config, run):
+            try:
+                _sit(config, job, run, budget, stop)
+            except Collapse as collapse:
+                _roll_back(config, job, run, str(collapse))
+        stopped_by = stop[0] if stop else None
+    if run.seen < budget and stopped_by:
+        kept = "saved" if run.seen else "nothing to save yet"
+        say(
+            f"stopped by {stopped_by.name} at {run.seen:,} of {budget:,} images; {kept}. "
+            "The same command goes on from here."
+        )
+        return Outcome(run.seen, run.seconds, stopped_by)
+    if run.seen < budget:
+        return _stopped_for_the_score(config, run)
+    return Outcome(run.seen, run.seconds)
+
+
+def _sit(config: RunConfig, job: Job, run: Course, budget: int, stop: list[signal.Signals]) -> None:
+    """Train from where the run stands until the budget is spent or something ends it."""
+    saved_at = run.seen
+    optimizers = {name: part for name, part in job.state.items() if isinstance(part, torch.optim.Optimizer)}
     with (
-        closing(RunLog(config.out, seen) if is_first() else NoLog()) as log,
-        closing(job.batches(seen)) as batches,
-        _own_randomness(job.device),
-        fast_arithmetic(job.device, config.fast),
-        _stop_signals() as stop,
-        ProgressLine(config.out.name, budget, seen) as progress,
+        closing(RunLog(config.out, run.seen) if is_first() else NoLog()) as log,
+        closing(job.batches(run.seen)) as batches,
+        ProgressLine(config.out.name, budget, run.seen) as progress,
     ):
-        if seen == 0:
-            from_first(partial(_write_sheets, config.out, job, log, seen))
-        while seen < budget and not any_has(bool(stop), job.device):
+        if run.seen == 0:
+            from_first(partial(_write_sheets, config.out, job, log, run.seen))
+            if config.on_collapse == "rollback":
+                _save(config, job, run, budget)
+        while run.seen < budget and not _agreed(stop, job) and not _enough(config, run):
+            before, seen = run.seen, run.seen + job.images_per_iteration
+            last = seen >= budget
+            logs = last or _crossed(config.log_every, before, seen)
             batch = next(batches)
             started = time.monotonic()
-            torch.manual_seed(seed_of(config.seed, seen))
+            torch.manual_seed(seed_of(config.seed, before, *filter(None, [run.health.rollbacks])))
             begin_iteration(job.device, config.fast)
-            try:
-                terms = job.iterate(batch, seen, budget)
-            except NonFiniteLoss as error:
-                raise UserError(f"stopped at {seen:,} images: {error}. {_what_is_saved(config.out)}") from None
-            seconds += time.monotonic() - started
-            before, seen = seen, seen + job.images_per_iteration
-            last = seen >= budget
-            means.add(terms)
-            note = _shown(means.read()) if before == 0 else ""
-            if last or _crossed(config.log_every, before, seen):
-                line = means.take()
-                log.write(seen, line, iteration=seen // job.images_per_iteration, seconds=round(seconds, 3))
+            with gradient_norms(optimizers if logs else {}) as norms:
+                terms = _iterate(config, job, batch, run, budget)
+            run.seconds += time.monotonic() - started
+            run.seen = seen
+            run.means.add(terms)
+            run.means.add(norms)
+            note = _shown(run.means.read()) if before == 0 else ""
+            wrong: list[Said] = []
+            if logs:
+                line = run.means.take()
+                log.write(seen, line, iteration=seen // job.images_per_iteration, seconds=round(run.seconds, 3))
                 note = _shown(line)
+                found = run.health.of_line(line, job.gaps)
+                wrong += run.health.judge(seen, found, "log", decides=not _evaluates(config, job))
+            if _evaluates(config, job) and (last or _crossed(config.evaluate_every, before, seen)):
+                wrong += _evaluate(config, job, run, budget, log)
             progress.update(seen, note)
             if last or _crossed(config.sample_every, before, seen):
                 from_first(partial(_write_sheets, config.out, job, log, seen))
+            if wrong:
+                _react(config, job, run, budget, wrong)
             if last or _crossed(config.checkpoint_every, before, seen):
-                saved_at = save()
-        if saved_at < seen:
-            save()
-    if seen < budget:
-        kept = "saved" if seen else "nothing to save yet"
-        signals = from_first(lambda: stop) or [signal.SIGTERM]  # another process may have been asked to
-        where = f"{seen:,} of {budget:,} images"
-        say(f"stopped by {signals[0].name} at {where}; {kept}. The same command goes on from here.")
-        return Outcome(seen, seconds, signals[0])
-    return Outcome(seen, seconds)
+                saved_at = _save(config, job, run, budget)
+        if saved_at < run.seen:
+            _save(config, job, run, budget)
+
+
+def _iterate(config: RunConfig, job: Job, batch: Any, run: Course, budget: int) -> Terms:
+    try:
+        return job.iterate(batch, run.seen, budget)
+    except NonFiniteLoss as error:
+        if config.on_collapse == "rollback":
+            raise Collapse(f"{run.health.say(run.seen, 'not finite', str(error))}.") from None
+        raise UserError(f"stopped at {run.seen:,} images: {error}. {_what_is_saved(config.out)}") from None
+
+
+def _evaluates(config: RunConfig, job: Job) -> bool:
+    return job.evaluate is not None and config.evaluate_every > 0
+
+
+def _evaluate(config: RunConfig, job: Job, run: Course, budget: int, log: RunLog | NoLog) -> list[Said]:
+    """Score the model, keep it if it is the best, say how it went; returns what is wrong with it."""
+    assert job.evaluate is not None
+    started = time.monotonic()
+    found = from_first(job.evaluate)
+    seconds = round(time.monotonic() - started, 3)
+    score = {"name": found.name, "value": found.value, "error": found.error}
+    signs = {**{f"diversity/{name}": value for name, value in found.diversity.items()}, **found.signs}
+    line = {"images": run.seen, "seconds": seconds, "score": score, "signs": signs, "cards": list(found.cards)}
+    log.write_evaluation(line)
+    findings = run.health.of_evaluation(found.diversity, found.findings)
+    wrong = run.health.judge(run.seen, findings, "evaluation", decides=True)
+    is_best = run.scores.add(run.seen, found)
+    if is_best:
+        content = run.content(budget, job.state)
+        from_first(partial(write_best, config.out, run.seen, line, content, job.export))
+    say(f"{run.seen:,} images: {found.in_words()}{', the best so far' if is_best else ''}")
+    if run.scores.to_be_told:
+        said = run.health.say(
+            run.seen, "stalled", f"{run.scores.in_words()}. The best is in {config.out / run_folder.BEST}."
+        )
+        if config.when_stalled == "advise":
+            say(f"advice {said}")
+    run.write_messages(config.out)
+    return wrong
+
+
+def _react(config: RunConfig, job: Job, run: Course, budget: int, wrong: list[Said]) -> None:
+    """Do about what is wrong what the settings say."""
+    run.write_messages(config.out)
+    messages = " And ".join(said.message for said in wrong)
+    if config.on_collapse == "rollback" and any(said.finding.going_back_helps for said in wrong):
+        raise Collapse(messages)
+    if config.on_collapse == "stop":
+        _save(config, job, run, budget)
+        raise UserError(
+            f"stopped on signs of collapse {messages} Other settings need a new --out; the same command with "
+            "--on-collapse advise goes on as it is"
+        )
+    say(f"warning: signs of collapse {messages}")
+
+
+def _roll_back(config: RunConfig, job: Job, run: Course, messages: str) -> None:
+    """Take up the last healthy checkpoint, with half the step sizes; the newer ones are deleted."""
+    folder = config.out / run_folder.CHECKPOINTS
+    healthy = from_first(lambda: checkpoint.newest_of(folder, run.health.healthy_at))
+    if run.health.rollbacks >= MOST_ROLLBACKS:
+        raise UserError(
+            f"stopped on signs of collapse {messages} Going back {MOST_ROLLBACKS} times did not help: {_new_out()}"
+        )
+    if healthy is None:
+        raise UserError(
+            f"stopped on signs of collapse {messages} There is no healthy checkpoint to go back to: {_new_out()}"
+        )
+
+    def go_back() -> dict[str, Any] | None:
+        checkpoint.drop_after(folder, healthy)
+        return checkpoint.load_latest(folder)
+
+    content = from_first(go_back)
+    assert content is not None
+    collapsed_at = run.seen
+    run.return_to(content, job.state)
+    job.pace.factor = 0.5**run.health.rollbacks
+    run.health.say(
+        collapsed_at,
+        "rollback",
+        f"back to {run.seen:,} images, with step sizes times {job.pace.factor:g} "
+        f"(rollback {run.health.rollbacks} of {MOST_ROLLBACKS})",
+    )
+    _save(config, job, run, content["budget"])
+    run.write_messages(config.out)
+    say(f"signs of collapse {messages} Going {run.health.messages[-1]['message']}")
+
+
+def _save(config: RunConfig, job: Job, run: Course, budget: int) -> int:
+    def write() -> None:
+        job.export(config.out)  # first, so that a checkpoint never stands beside an older model
+        healthy_at = run.health.healthy_at if config.on_collapse == "rollback" else None
+        content = run.content(budget, job.state)
+        checkpoint.save(config.out / run_folder.CHECKPOINTS, run.seen, content, config.keep_checkpoints, healthy_at)
+
+    from_first(write)
+    return run.seen
+
+
+def _enough(config: RunConfig, run: Course) -> bool:
+    """Whether the settings say to stop, since training no longer helps."""
+    return config.when_stalled == "stop" and config.evaluate_every > 0 and run.scores.stalled
+
+
+def _stopped_for_the_score(config: RunConfig, run: Course) -> Outcome:
+    say(
+        f"stopped at {run.seen:,} images: {run.scores.in_words()}. The best is in {config.out / run_folder.BEST}. "
+        "The same command with --when-stalled advise trains on."
+    )
+    return Outcome(run.seen, run.seconds)
 
 
 def _shown(terms: Mapping[str, float]) -> str:
@@ -208,8 +265,9 @@ def _crossed(every: int, before: int, seen: int) -> bool:
 
 
 def _claim(config: RunConfig, job: Job) -> None:
-    """Make the run folder this run's."""
+    """Make the run folder this run's, and whole."""
     run_folder.claim(config.out, job.description, config.defaults())
+    mend_best(config.out)
     for name, text in job.documents.items():
         if text:
             run_folder.write_text(config.out / name, text)
@@ -225,28 +283,33 @@ def _refuse_other_data(job: Job) -> None:
         )
 
 
-def _resume(out: Path, job: Job, budget: int) -> tuple[int, float, Means]:
+def _agreed(stop: list[signal.Signals], job: Job) -> bool:
+    """Whether any process was asked to stop: then all are."""
+    if any_has(bool(stop), job.device) and not stop:
+        stop.append(signal.SIGTERM)
+    return bool(stop)
+
+
+def _resume(out: Path, job: Job, budget: int) -> Course:
+    run = Course(job.advice)
     content = from_first(lambda: checkpoint.load_latest(out / run_folder.CHECKPOINTS))
     if content is None:
-        if world_size() > 1:  # wherever another process got its start from, it begins as the first one does
-            _load(job, from_first(lambda: {name: part.state_dict() for name, part in job.state.items()}))
-        return 0, 0.0, Means()
-    _load(job, content["state"])
-    seen = content["images"]
-    say(f"resuming {out} at {seen:,} images")
-    if job.follows_budget and budget != content["budget"] and seen < budget:
+        if world_size() > 1:  # wherever another process has its start from, it begins as the first one does
+            for name, state in from_first(lambda: run.content(budget, job.state)["state"]).items():
+                job.state[name].load_state_dict(state)
+        return run
+    run.load(content, job.state)
+    job.pace.factor = 0.5**run.health.rollbacks
+    run.write_messages(out)
+    say(f"resuming {out} at {run.seen:,} images")
+    if job.follows_budget and budget != content["budget"] and run.seen < budget:
         logger.warning(
             "the budget was %s images and is %s: the learning rate's decay now ends there, so that this run "
             "will not equal one that had this budget from the start",
             f"{content['budget']:,}",
             f"{budget:,}",
         )
-    return seen, content["seconds"], Means(content["means"])
-
-
-def _load(job: Job, state: Mapping[str, Any]) -> None:
-    for name, part in job.state.items():
-        part.load_state_dict(state[name])
+    return run
 
 
 @contextmanager
@@ -270,26 +333,8 @@ def _write_sheets(out: Path, job: Job, log: RunLog | NoLog, seen: int) -> None:
 def _what_is_saved(out: Path) -> str:
     saved = any((out / run_folder.CHECKPOINTS).glob("*.pt"))
     kept = "The checkpoint before it is kept" if saved else "No checkpoint was due yet"
-    return f"{kept}; try smaller learning rates in a new --out"
+    return f"{kept}; {_new_out()}"
 
 
-@contextmanager
-def _stop_signals() -> Iterator[list[signal.Signals]]:
-    """Collect SIGINT and SIGTERM in a list instead of dying in the middle of an update; the second one does end it."""
-    received: list[signal.Signals] = []
-
-    def ask_to_stop(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(signal.Signals(number))
-        say("stopping after this iteration (again to stop at once)")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield received  # signals reach the main thread only
-        return
-    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _new_out() -> str:
+    return "try smaller learning rates in a new --out"

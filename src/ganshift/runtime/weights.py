@@ -1,5 +1,6 @@
 """Reading network weights from safetensors files, with errors a user can act on."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,8 +25,17 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 def save_weights(path: Path, network: nn.Module, prefix: str = "") -> None:
     """Write a network's weights, each name behind the prefix, whole or not at all."""
-    content = save({prefix + name: value.cpu().contiguous() for name, value in network.state_dict().items()})
+    content = _serialised(network, prefix)
     write_atomically(path, lambda beside: beside.write_bytes(content))
+
+
+def hash_of_weights(network: nn.Module, prefix: str = "") -> str:
+    """SHA-256 of the file that `save_weights` would write."""
+    return hashlib.sha256(_serialised(network, prefix)).hexdigest()
+
+
+def _serialised(network: nn.Module, prefix: str) -> bytes:
+    return save({prefix + name: value.cpu().contiguous() for name, value in network.state_dict().items()})
 
 
 def copy_weights(

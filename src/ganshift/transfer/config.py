@@ -78,6 +78,7 @@ class TransferConfig(RunConfig):
     log_every: int = 6_400
     sample_every: int = 32_000
     checkpoint_every: int = 64_000
+    evaluate_every: int = 32_000
     ema_images: int = 10_000
     """Half-life, in images, of the averaged generator weights that sampling uses; 0, as published, samples the raw."""
 
@@ -136,7 +137,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ema_images": 0,
     },
     # For two CPU cores. The pace is quicker than published: see docs/log.md.
-    "small": {**_SMALL, "images": 100_000, "sample_every": 5_000, "checkpoint_every": 10_000, "ema_images": 4_000},
+    "small": {
+        **_SMALL,
+        "images": 100_000,
+        "sample_every": 5_000,
+        "checkpoint_every": 10_000,
+        "evaluate_every": 5_000,
+        "evaluate_images": 500,
+        "ema_images": 4_000,
+    },
     "demo": {
         **_SMALL,
         "images": 16_000,
@@ -144,6 +153,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "log_every": 320,
         "sample_every": 1_600,
         "checkpoint_every": 3_200,
+        "evaluate_every": 0,
         "ema_images": 1_000,
     },
     # For tests.
@@ -156,6 +166,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "log_every": 16,
         "sample_every": 48,
         "checkpoint_every": 32,
+        "evaluate_every": 0,
         "ema_images": 32,
     },
 }

@@ -1,7 +1,7 @@
 """A transfer run: from settings to networks, data and optimisers, handed to the loop."""
 
 import logging
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from ..data.datasets import ImageSet
 from ..data.named import open_named_images
 from ..data.sampling import Batch, batches
 from ..errors import UserError
+from ..latents import draw
 from ..layers import batch_statistics
+from ..runtime.best import Evaluation
 from ..runtime.distributed import join, part_of
 from ..runtime.ema import Ema
 from ..runtime.fast import adam_options, prepare_networks
+from ..runtime.job import Job, Outcome, Pace
 from ..runtime.log import opening_progress, say
-from ..runtime.loop import Job, Outcome, fit
+from ..runtime.loop import fit
 from ..runtime.run_folder import LEFT_OUT, MODEL, left_out_text, versions
 from ..runtime.shares import Shares, average_buffers
 from ..runtime.weights import save_weights
@@ -36,6 +39,16 @@ SURGERY = "surgery.txt"
 """What became of every layer of the source."""
 SHEET_COLUMNS = 8
 """Samples per row and rows of a sample sheet."""
+
+
+ADVICE = {
+    "gap": "Try smaller --critic-learning-rate and --generator-learning-rate, or a larger --penalty.",
+    "gradient": "Try smaller --critic-learning-rate and --generator-learning-rate, or --warmup-images.",
+    "still": "Try a smaller --generator-learning-rate, and --load both if the run has a --source.",
+    "alike": "Try more --critic-steps, smaller learning rates, or, with few images, --augment color,translation,cutout "
+    "and a --source.",
+}
+"""Which settings to try, by what was found."""
 
 
 def train(config: TransferConfig) -> Outcome:
@@ -76,6 +89,7 @@ def new_job(config: TransferConfig) -> Job:
     prepare_networks([generator], [critic], device, config.fast)
     num_classes = generator_arguments["num_classes"] or critic_arguments["num_classes"]
     mixtures = 2 if config.as_published and size == 32 else 1  # the 32-pixel port counts every pair twice
+    pace = Pace()
     sheet_latents, sheet_labels = _sheet_inputs(config.seed, num_classes, device)
 
     def batches_from(seen: int) -> Generator[dict[str, Batch], None, None]:
@@ -91,7 +105,7 @@ def new_job(config: TransferConfig) -> Job:
         )
 
     def iterate(batch: dict[str, Batch], seen: int, budget: int) -> Terms:
-        _set_learning_rates(state, config, seen, budget)
+        _set_learning_rates(state, config, seen, budget, pace.factor)
         terms = {}
         images, count = batch["real"].images, mine.stop - mine.start
         labels = batch["real"].labels if num_classes else None
@@ -149,7 +163,19 @@ def new_job(config: TransferConfig) -> Job:
             f"{f', {num_classes} classes' if num_classes else ''}, from {config.source or 'scratch'}, on {device}"
         ),
         documents={LEFT_OUT: left_out_text(data.quarantined), SURGERY: table},
+        evaluate=_evaluation(config, data, ema),
+        gaps=("critic/distance",),
+        advice=ADVICE,
+        pace=pace,
     )
+
+
+def _evaluation(config: TransferConfig, data: ImageSet, ema: Ema) -> Callable[[], Evaluation] | None:
+    if not config.evaluate_every:
+        return None
+    from .evaluation import new_evaluation  # its packages take long to import
+
+    return new_evaluation(config, data, ema)
 
 
 def _choose(config: TransferConfig, setting: str, arguments: Mapping[str, Any], name: str, default: Any) -> Any:
@@ -229,9 +255,9 @@ def _random_labels(count: int, num_classes: int, device: torch.device, part: sli
     return torch.randint(num_classes, (count,), device=device)[part] if num_classes else None
 
 
-def _set_learning_rates(state: TransferState, config: TransferConfig, seen: int, budget: int) -> None:
+def _set_learning_rates(state: TransferState, config: TransferConfig, seen: int, budget: int, factor: float) -> None:
     """Warm-up counts the iteration to come, so that the first one moves; decay is that of the published code."""
-    scale = 1 - seen / budget if config.linear_decay else 1.0
+    scale = factor * (1 - seen / budget if config.linear_decay else 1.0)
     if seen < config.warmup_images:
         scale *= min(1.0, (seen + config.images_per_iteration) / config.warmup_images)
     state.generator_optimizer.param_groups[0]["lr"] = config.generator_learning_rate * scale
@@ -282,6 +308,6 @@ def _freeze(critic: ResNetCritic, num_blocks: int) -> None:
 def _sheet_inputs(seed: int, num_classes: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
     """Fixed latents of the sample sheets, and labels that put one class in each column."""
     count = SHEET_COLUMNS * SHEET_COLUMNS
-    latents = torch.randn(count, LATENT_DIM, generator=torch.Generator().manual_seed(seed)).to(device)
+    latents = draw(count, LATENT_DIM, seed).to(device)
     labels = torch.arange(count, device=device) % SHEET_COLUMNS % num_classes if num_classes else None
     return latents, labels

@@ -1,0 +1,146 @@
+"""Is a generator copying? Its images beside their nearest training images, judged against held-out real ones."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..data.cifar import Split
+from ..data.datasets import MEMORY_BUDGET_BYTES, ImageSet
+from ..data.named import open_named_images
+from ..errors import UserError
+from ..metrics.copying import PAIRS, VERDICT, Verdict, copying, nearest
+from ..metrics.extractors import EXTRACTORS
+from ..metrics.measuring import Extraction, Settings, counting, for_extractor, provenance
+from ..metrics.scores import Kept, extract
+from ..models import Generator, draw_latents
+from ..runtime import run_folder
+from ..runtime.checkpoint import write_atomically
+from ..runtime.log import opening_progress
+from ..tensors import Bytes, from_uint8, sheet
+from ..transfer.evaluation import sample_stored
+
+CHECKED = 2_000
+"""Generated images that are looked at, unless said otherwise."""
+SHOWN = 8
+"""Pairs in the picture: the generated images nearest to training images."""
+
+
+def check_copying(
+    run: str | Path, reference: str | Path | None = None, held_out: str | Path | None = None, **settings: Any
+) -> Verdict:
+    """Compare generated with training images and write `copying.json` and `copying.png` into the run folder.
+
+    The training images are read from where the run read them, or else from `reference`; they are recognised by their
+    content. Held-out images, without which there is no verdict, are those of `held_out`, or else the test split that
+    lies beside the training images. `settings` are fields of `Settings`; `num_images` is 2000 unless given. Raises a
+    `UserError` if the training images are not found.
+    """
+    run, chosen = Path(run), Settings(**{"num_images": CHECKED} | settings)
+    config = run_folder.read_config(run)
+    if config.get("method") == "dual":
+        raise UserError(f"{run} is a translator: copying is checked for generators")
+    model = Generator.from_pretrained(run, chosen.device)
+    place, training = _training_images(run, config, None if reference is None else Path(reference))
+    others = _held_out(place, training, None if held_out is None else Path(held_out))
+    extraction = Extraction.open(chosen)
+    theirs = extraction.reference(training, chosen).features
+    latents = draw_latents(chosen.num_images, chosen.seed)
+    as_published = bool(config.get("training", {}).get("as_published"))
+    kept = Kept(chosen.num_images)
+    layer = EXTRACTORS[extraction.name].features
+    with counting("generate", chosen.num_images) as counted:
+        stream = counted(sample_stored(model.generator, latents, chosen.batch, as_published))
+        for layers in extract(extraction.network, map(for_extractor, stream)):
+            kept.update(layers[layer])
+    found = None if others is None else copying(kept.values, theirs, extraction.reference(others, chosen).features)
+    distances, indices = (found.distances, found.indices) if found else nearest(kept.values, theirs)
+    first = distances.argsort(stable=True)[:SHOWN].tolist()
+    verdict = Verdict(
+        alarm=found.alarm if found else None,
+        all_nearer=found.all_nearer if found else None,
+        nearest_generated=found.nearest_generated if found else None,
+        median_distance=distances.median().item(),
+        median_held_out_distance=found.held_out_distances.median().item() if found else None,
+        num_generated=chosen.num_images,
+        num_training=len(training),
+        num_held_out=0 if others is None else len(others),
+        pairs=[
+            {
+                "generated": number,
+                "training": training.names[indices[number]],
+                "distance": round(distances[number].item(), 6),
+            }
+            for number in first
+        ],
+        extractor=extraction.name,
+        extractor_hash=extraction.hash,
+        seed=chosen.seed,
+        **provenance(run),
+    )
+    generated = _again(model, latents, first, chosen.batch, as_published)
+    _write(run, verdict, generated, training.read([int(indices[number]) for number in first]))
+    return verdict
+
+
+def _training_images(run: Path, config: dict[str, Any], reference: Path | None) -> tuple[Path, ImageSet]:
+    """Where the images that the run was trained on are, and the images."""
+    network, trained = config["generator"], config.get("training", {})
+    tried = []
+    for place in (trained.get("data"), reference):
+        if place is None:
+            continue
+        try:
+            images = _open(Path(place), network, "train")
+        except UserError as error:
+            tried.append(str(error))
+            continue
+        if images.content_hash == config.get("data", {}).get("content"):
+            return Path(place), images
+        tried.append(f"{place} holds other images than {run} was trained on")
+    raise UserError(f"copying cannot be checked without the training images: {'; '.join(tried) or 'none are named'}")
+
+
+def _held_out(place: Path, training: ImageSet, named: Path | None) -> ImageSet | None:
+    """Images of the same kind that were not trained on, at the same size, where there are any."""
+    network = {"size": training.size, "channels": training.channels}
+    if named is None:
+        try:
+            return _open(place, network, "test")
+        except UserError:
+            return None
+    images = _open(named, network, "train")
+    if images.content_hash == training.content_hash:
+        raise UserError(f"--held-out {named} holds the training images: name others of the same kind")
+    return images
+
+
+def _open(place: Path, network: dict[str, Any], split: Split) -> ImageSet:
+    with opening_progress() as progress:
+        return open_named_images(place, network["size"], network["channels"], MEMORY_BUDGET_BYTES, progress, split)
+
+
+def _again(model: Generator, latents: Tensor, numbers: Sequence[int], batch: int, as_published: bool) -> Bytes:
+    """Single images once more, each within its batch, on which it may depend."""
+    images = []
+    for number in numbers:
+        first = number // batch * batch
+        part = sample_stored(model.generator, latents[first : first + batch], batch, as_published, first)
+        images.append(next(part)[number - first])
+    return torch.stack(images)
+
+
+def _write(run: Path, verdict: Verdict, generated: Bytes, training: Bytes) -> None:
+    """The verdict, and a picture with generated images above and their nearest training images below."""
+    rows = torch.cat([from_uint8(generated.cpu()), from_uint8(training)])
+    picture = Image.fromarray(sheet(rows, columns=len(generated)))
+    try:
+        run_folder.write_json(run / VERDICT, asdict(verdict))
+        write_atomically(run / PAIRS, partial(picture.save, format="png"))
+    except OSError as error:
+        raise UserError(f"cannot write to {run}: {error.strerror}") from error

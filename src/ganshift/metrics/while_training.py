@@ -1,0 +1,54 @@
+"""What both methods share when they evaluate while training: settings, the reference, and which score counts."""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import sqrt
+
+from ..data.datasets import ImageSet
+from ..runtime.best import Evaluation
+from ..runtime.config import FEWEST_EVALUATED, RunConfig
+from ..runtime.health import Finding
+from .card import Card
+from .measuring import Settings
+
+FEWEST_HELD_OUT = 50
+"""With fewer held-out images a score would mostly tell of their choice; training images are taken instead."""
+logger = logging.getLogger("ganshift")
+
+
+def settings_of(config: RunConfig) -> Settings:
+    """What to measure while training: the score that says what is best, on the features of the network that ships."""
+    return Settings(metrics=(config.best_by,), num_images=config.evaluate_images, device=config.device, progress=False)
+
+
+def enough(*references: ImageSet) -> bool:
+    """Whether there are images enough to compare with; if not, says that evaluation is off."""
+    fewest = min(map(len, references))
+    if fewest < FEWEST_EVALUATED:
+        logger.warning("evaluation is off: %d images are too few to compare with", fewest)
+    return fewest >= FEWEST_EVALUATED
+
+
+def as_evaluation(
+    cards: Sequence[Card],
+    best_by: str,
+    diversity: Mapping[str, float | None],
+    signs: Mapping[str, float] | None = None,
+    findings: Sequence[Finding] = (),
+) -> Evaluation:
+    """An evaluation whose score is the mean of the cards of that metric: one for a generator, two for a translator."""
+    counted = [card for card in cards if card.kind.lower() == best_by]
+    name = counted[0].name if len(counted) == 1 else f"mean {counted[0].name.split(' ')[0]} of both ways"
+    alike = [replace(card, value=0.0, spread=0.0, model_hash="", versions={}) for card in counted]
+    return Evaluation(
+        name=name,
+        value=sum(card.value for card in counted) / len(counted),
+        error=sqrt(sum(card.standard_error**2 for card in counted)) / len(counted),
+        protocol=hashlib.sha256(repr(alike).encode()).hexdigest(),
+        cards=[card.to_json() for card in cards],
+        diversity={name: value for name, value in diversity.items() if value is not None},
+        signs=signs or {},
+        findings=findings,
+    )

@@ -1,0 +1,113 @@
+"""Whole runs with evaluation on: killed and resumed, the best taken up and used, and runs that really collapse."""
+
+import json
+import signal
+
+import pytest
+import torch
+from e2e.test_runs import assert_equal_runs, assert_equal_states, start, wait_for_lines, without_times
+from safetensors.torch import load_file
+
+from ganshift.cli import main
+from ganshift.metrics.card import Card
+from ganshift.runtime.run_folder import read_log
+
+TRANSFER = ["transfer", "--preset", "tiny", "--data", "bundled:digits", "--evaluate-images", "20"]
+DUAL = ["dual", "--preset", "tiny", "--data", "bundled:photo-sketch", "--evaluate-images", "6"]
+COLLAPSING = ["--warmup-images", "640", "--critic-learning-rate", "2", "--generator-learning-rate", "2"]
+"""Rates that rise until nothing can be learned, so that the run begins healthy."""
+COMMANDS = {
+    "transfer": [*TRANSFER, "--images", "320", "--evaluate-every", "64"],
+    "dual": [*DUAL, "--images", "24", "--evaluate-every", "6", "--best-by", "fid"],
+    "rollback": [*TRANSFER, "--images", "256", "--evaluate-every", "64", "--on-collapse", "rollback", *COLLAPSING],
+}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def assert_equal_watched_runs(out, expected):
+    """Equal in what was found, too."""
+    assert_equal_runs(out, expected)
+    ours, theirs = (without_times(read_log(run / "evaluations.jsonl")) for run in (out, expected))
+    assert ours == theirs
+    last = max((expected / "checkpoints").iterdir()).name
+    states = [torch.load(run / "checkpoints" / last, weights_only=True) for run in (out, expected)]
+    for name in ("health", "scores", "means"):
+        assert_equal_states(*(state[name] for state in states))
+    for path in (expected / "best").glob("*.safetensors"):
+        assert_equal_states(load_file(out / "best" / path.name), load_file(path))
+    assert (out / "health.json").exists() == (expected / "health.json").exists()
+    if (expected / "health.json").exists():
+        assert (out / "health.json").read_text() == (expected / "health.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "stop"), [("transfer", signal.SIGKILL), ("dual", signal.SIGINT), ("rollback", signal.SIGKILL)]
+)
+def test_interrupted_run_equals_straight_run(name, stop, tmp_path):
+    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
+    assert main([*COMMANDS[name], "--out", str(straight)]) == 0
+    evaluations = read_log(straight / "evaluations.jsonl")
+    assert [line["images"] for line in evaluations] == (
+        [6, 12, 18, 24] if name == "dual" else list(range(64, evaluations[-1]["images"] + 1, 64))
+    )
+    process = start(COMMANDS[name], resumed)
+    wait_for_lines(process, resumed / "evaluations.jsonl", 2)
+    process.send_signal(stop)
+    process.communicate(timeout=60)
+    assert main([*COMMANDS[name], "--out", str(resumed)]) == 0
+    assert_equal_watched_runs(resumed, straight)
+    if name == "rollback":
+        health = json.loads((straight / "health.json").read_text())
+        assert health["rollbacks"] >= 1
+        assert {"gap", "rollback"} <= {line["kind"] for line in health["messages"]}
+
+
+def test_the_best_generates_is_a_source_and_can_be_resumed(tmp_path):
+    run = tmp_path / "run"
+    assert main([*COMMANDS["transfer"], "--out", str(run)]) == 0
+    best = run / "best"
+    lines = read_log(run / "evaluations.jsonl")
+    (lowest,) = [line for line in lines if line["score"]["value"] == min(line["score"]["value"] for line in lines)]
+    kept = json.loads((best / "evaluation.json").read_text())
+    assert kept["images"] == lowest["images"]
+    (card,) = (Card(**card) for card in kept["cards"])
+    assert (card.name, card.num_generated, card.num_reference, card.reference_split) == (
+        "KID[cifar]",
+        20,
+        1797,
+        "train",
+    )
+    assert main(["evaluate", str(best), "--reference", "bundled:digits", "-n", "20", "--metrics", "kid"]) == 0
+    (path,) = (best / "cards").iterdir()
+    assert Card(**json.loads(path.read_text())) == card  # the model's hash included: the same way in, the same numbers
+    assert main(["generate", str(best), "-n", "4", "-o", str(tmp_path / "sheet.png")]) == 0
+    new = ["transfer", "--preset", "tiny", "--data", "bundled:faces", "--images", "8", "--source", str(best)]
+    assert main([*new, "--out", str(tmp_path / "new")]) == 0
+    assert main([*COMMANDS["transfer"], "--out", str(best)]) == 0
+    assert_equal_states(load_file(best / "model.safetensors"), load_file(run / "model.safetensors"))
+
+
+def test_the_best_translates(tmp_path):
+    run, photo = tmp_path / "run", tmp_path / "sheet.png"
+    assert main([*COMMANDS["dual"], "--out", str(run)]) == 0
+    kept = json.loads((run / "best" / "evaluation.json").read_text())
+    assert kept["score"]["name"] == "mean FID[cifar] of both ways"
+    assert [card["metric"] for card in kept["cards"]] == ["FID a-b", "L1 a-b-a", "FID b-a", "L1 b-a-b"]
+    assert {card["reference_split"] for card in kept["cards"]} == {"train"}  # the 14 of val are too few
+    assert {"trip/a-b", "trip/b-a", "diversity/translated a-b"} <= kept["signs"].keys()
+    photo.write_bytes((run / "samples" / "a-b-a-000000000024.png").read_bytes())
+    assert main(["translate", str(run / "best"), str(photo), "--to", "b", "-o", str(tmp_path / "out")]) == 0
+
+
+def test_a_run_that_collapses_says_what_was_seen_and_what_to_try(tmp_path, capsys):
+    command = [*TRANSFER, "--images", "256", "--evaluate-every", "64", *COLLAPSING, "--out", str(tmp_path / "run")]
+    assert main([*command, "--on-collapse", "stop"]) == 2
+    said = capsys.readouterr().err
+    assert "stopped on signs of collapse at" in said
+    assert "the critic's gap critic/distance is" in said
+    assert "Try smaller --critic-learning-rate" in said
+    assert list((tmp_path / "run" / "checkpoints").iterdir())

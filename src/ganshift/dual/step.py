@@ -54,10 +54,9 @@ def training_step(
     terms: Terms = {}
     for pair in others:
         terms |= critic_step(state, *pair, config, shares=shares)
-    can_share_fakes = not config.drop_probability and shares.are_whole(len(a))
-    fakes = translate(state, a, b, config) if can_share_fakes else None
-    terms |= critic_step(state, a, b, config, fakes=fakes, shares=shares)
-    terms |= generator_step(state, a, b, config, fakes, shares)
+    kept: list[Fakes] | None = None if config.drop_probability else []
+    terms |= critic_step(state, a, b, config, kept=kept, shares=shares)
+    terms |= generator_step(state, a, b, config, kept, shares)
     for _ in range(config.generator_steps - 1):
         terms |= generator_step(state, a, b, config, shares=shares)  # the generators have moved
     return terms
@@ -67,6 +66,20 @@ def translate(state: DualState, a: ImagesA, b: ImagesB, config: DualConfig) -> F
     """What the generators make of a batch of each domain: images of domain a, then of domain b."""
     fake_a, fake_b = both(lambda: state.gen_ba(b), lambda: state.gen_ab(a), config, a.device)
     return fake_a, fake_b
+
+
+def translate_part(
+    state: DualState, a: ImagesA, b: ImagesB, part: slice, config: DualConfig, kept: list[Fakes] | None
+) -> Fakes:
+    """What the generators make of a part of a batch, with their graphs; of all of it, what is kept, if it is."""
+    if kept is None or part != ALL:
+        if kept:
+            kept.clear()  # it was too large, or not finite
+        return translate(state, a[part], b[part], config)
+    if not kept:
+        with torch.enable_grad():  # the step that asks first may not need them
+            kept.append(translate(state, a, b, config))
+    return kept[0]
 
 
 def both(
@@ -83,13 +96,13 @@ def critic_step(
     config: DualConfig,
     mix_a: Float[Tensor, " n"] | None = None,
     mix_b: Float[Tensor, " n"] | None = None,
-    fakes: Fakes | None = None,
+    kept: list[Fakes] | None = None,
     shares: Shares = WHOLE,
 ) -> Terms:
     """Move both critics once; generators stay put. Both batches have the same size.
 
     `mix_a` and `mix_b` say how much of the fake is in each image that the penalty is taken at; drawn by default.
-    `fakes` are the translations of this batch, if they have been made before.
+    `kept` is where translations of this batch are kept for the steps that follow; None makes them anew.
     """
     if config.loss == "wgan-gp":
         mix_a, mix_b = (shares.uniform(len(a), a.device) if mix is None else mix for mix in (mix_a, mix_b))
@@ -105,8 +118,7 @@ def critic_step(
     def terms_of(part: slice) -> list[Terms]:
         real_a, real_b = a[part], b[part]
         with torch.no_grad():
-            made = fakes if fakes and part == ALL else translate(state, real_a, real_b, config)
-            fake_a, fake_b = (fake.detach() for fake in made)
+            fake_a, fake_b = (fake.detach() for fake in translate_part(state, a, b, part, config, kept))
         mixes_a, mixes_b = (None if mix is None else mix[part] for mix in (mix_a, mix_b))
         return both(
             lambda: judge("a", state.critic_a, real_a, fake_a, mixes_a),
@@ -126,18 +138,18 @@ def generator_step(
     a: ImagesA,
     b: ImagesB,
     config: DualConfig,
-    fakes: Fakes | None = None,
+    kept: list[Fakes] | None = None,
     shares: Shares = WHOLE,
 ) -> Terms:
     """Move both generators once: fool the critic of the target domain and come back to the source image.
 
-    `fakes` are the translations of this batch, with their graphs, if the generators have not moved since.
+    `kept` may hold the translations of this batch, with their graphs, if the generators have not moved since.
     """
     distance = losses.l1 if config.reconstruction == "l1" else losses.l2
 
     def terms_of(part: slice) -> list[Terms]:
         real_a, real_b = a[part], b[part]
-        fake_a, fake_b = fakes if fakes and part == ALL else translate(state, real_a, real_b, config)
+        fake_a, fake_b = translate_part(state, a, b, part, config, kept)
         return both(
             lambda: {
                 "gen_ab/adversarial": generator_loss(state.critic_b(fake_b), config),

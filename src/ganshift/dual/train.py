@@ -21,7 +21,7 @@ from ..runtime.log import opening_progress
 from ..runtime.loop import fit
 from ..runtime.optim import TensorFlowRMSprop
 from ..runtime.run_folder import LEFT_OUT, MODEL, left_out_text, versions
-from ..runtime.shares import Shares
+from ..runtime.shares import new_shares
 from ..runtime.weights import save_weights
 from ..tensors import Terms, from_uint8, sheet, to_colour
 from .config import DualConfig, with_tuples
@@ -61,7 +61,6 @@ def new_job(config: DualConfig) -> Job:
             progress=progress,
         )
     device, mine = join(config.device), part_of(config.batch)
-    shares = Shares(config.micro_batch, config.batch)
     channels_a, channels_b = domains.train_a.channels, domains.train_b.channels
     with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
         torch.manual_seed(config.seed)
@@ -70,6 +69,7 @@ def new_job(config: DualConfig) -> Job:
     critics = nn.ModuleDict({"critic_a": state.critic_a, "critic_b": state.critic_b}).to(device)
     ema = Ema(generators, config.ema_images)
     prepare_networks([state.gen_ab, state.gen_ba], [state.critic_a, state.critic_b], device, config.fast)
+    shares = new_shares(config, config.batch)
     sheet_a, sheet_b = (_sheet_inputs(images).to(device) for images in _shown(domains))
     images_per_iteration = config.batch * config.critic_steps
     height, width = config.image_size
@@ -127,6 +127,7 @@ def new_job(config: DualConfig) -> Job:
             "generator_optimizer": state.generator_optimizer,
             "critic_optimizer": state.critic_optimizer,
             "ema": ema,
+            **shares.state(),
         },
         sheets=sheets,
         export=export,

@@ -4,17 +4,19 @@ from abc import ABC
 from dataclasses import MISSING, dataclass, fields
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..errors import UserError
 
+Precision = Literal["fp32", "bf16", "fp16"]
+"""Of convolutions and products."""
 BUDGET_FIELDS = ("images", "iterations", "epochs")
 """Ways to say how long to train; exactly one is set."""
 FREE_TO_CHANGE = frozenset(
     {
         *BUDGET_FIELDS,
         *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "device"),
-        *("workers", "memory_budget", "micro_batch"),
+        *("workers", "memory_budget", "micro_batch", "memory_limit"),
         *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse"),
         *("data", "a", "b"),  # where the images lie; a hash of what they are is compared instead
     }
@@ -66,6 +68,11 @@ class RunConfig(ABC):
     micro_batch: int | None = None
     """Compute at most so many images of a batch at a time, in every process, and add up their gradients: less memory,
     the same result but for batch norm's statistics (docs/scaling.md). All at once if left out."""
+    memory_limit: float | None = None
+    """Choose --micro-batch so that a process, or its accelerator, uses no more than so many gigabytes (10^9 bytes)."""
+    precision: Precision | None = None
+    """What convolutions compute in; fp32 if left out, and bf16 with --fast. Norms, the penalty, losses, averages and
+    the optimisers keep to fp32. A step that is not finite in bf16 or fp16 is tried again in fp32."""
     log_every: int
     """Write a line to log.jsonl every so many images; its terms are means since the line before."""
     sample_every: int
@@ -104,6 +111,11 @@ class RunConfig(ABC):
             self.micro_batch is None or self.micro_batch >= 1, f"micro_batch must be at least 1, got {self.micro_batch}"
         )
         require(
+            self.memory_limit is None or self.memory_limit > 0,
+            f"memory_limit must be more than 0, got {self.memory_limit}",
+        )
+        require(self.precision in (None, *get_args(Precision)), f"precision must be one of {get_args(Precision)}")
+        require(
             self.evaluate_images >= FEWEST_EVALUATED,
             f"evaluate_images must be at least {FEWEST_EVALUATED}, got {self.evaluate_images}",
         )
@@ -112,6 +124,11 @@ class RunConfig(ABC):
         check_seed(self.seed)
         for name, value in ((field.name, getattr(self, field.name)) for field in fields(self)):
             require(not isinstance(value, float) or isfinite(value), f"{name} must be finite, got {value}")
+
+    @property
+    def computes_in(self) -> Precision:
+        """The precision of convolutions and products."""
+        return self.precision or ("bf16" if self.fast else "fp32")
 
     def budget(self, images_per_iteration: int, images_per_epoch: int) -> int:
         """The budget in images, rounded up to whole iterations."""

@@ -76,7 +76,11 @@ def _fit(config: RunConfig, job: Job) -> Outcome:
     if job.summary:
         say(f"{job.summary}: {budget:,} images to show, {run.seen:,} done")
     stopped_by: signal.Signals | None = None
-    with _own_randomness(job.device), fast_arithmetic(job.device, config.fast), stop_signals() as stop:
+    with (
+        _own_randomness(job.device),
+        fast_arithmetic(job.device, config.fast, config.computes_in),
+        stop_signals() as stop,
+    ):
         while run.seen < budget and not _agreed(stop, job) and not _enough(config, run):
             try:
                 _sit(config, job, run, budget, stop)

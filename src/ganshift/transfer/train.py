@@ -24,7 +24,7 @@ from ..runtime.job import Job, Outcome, Pace
 from ..runtime.log import opening_progress, say
 from ..runtime.loop import fit
 from ..runtime.run_folder import LEFT_OUT, MODEL, left_out_text, versions
-from ..runtime.shares import Shares, average_buffers
+from ..runtime.shares import average_buffers, new_shares
 from ..runtime.weights import save_weights
 from ..tensors import Terms, dequantize, from_uint8, sheet
 from .config import TransferConfig
@@ -65,7 +65,6 @@ def new_job(config: TransferConfig) -> Job:
     generator_arguments, critic_arguments = _architecture(config, source, data)
     device = join(config.device)
     mine = part_of(config.batch)
-    shares = Shares(config.micro_batch, config.batch)
 
     with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
         torch.manual_seed(config.seed)
@@ -90,6 +89,7 @@ def new_job(config: TransferConfig) -> Job:
     num_classes = generator_arguments["num_classes"] or critic_arguments["num_classes"]
     mixtures = 2 if config.as_published and size == 32 else 1  # the 32-pixel port counts every pair twice
     pace = Pace()
+    shares = new_shares(config, config.batch, generator)
     sheet_latents, sheet_labels = _sheet_inputs(config.seed, num_classes, device)
 
     def batches_from(seen: int) -> Generator[dict[str, Batch], None, None]:
@@ -153,6 +153,7 @@ def new_job(config: TransferConfig) -> Job:
             "generator_optimizer": state.generator_optimizer,
             "critic_optimizer": state.critic_optimizer,
             "ema": ema,
+            **shares.state(),
         },
         sheets=sheets,
         export=export,

@@ -97,7 +97,7 @@ def test_a_signal_to_one_stops_all_after_the_same_iteration(tmp_path):
     processes = start(arguments("dual", out, 100_000), said)
     wait_for_checkpoint(processes, out)
     os.kill(processes[1].pid, signal.SIGTERM)
-    assert exit_codes(processes) == [128 + signal.SIGTERM] * 2
+    assert exit_codes(processes) == [128 + signal.SIGTERM] * 2, said.read_text()
     assert said.read_text().count("saved. The same command goes on from here") == 1
 
 

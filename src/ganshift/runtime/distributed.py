@@ -10,6 +10,7 @@ Nothing here imports torch before there is more than one process.
 
 import atexit
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -58,7 +59,7 @@ def join(name: str) -> "torch.device":
         )
     from accelerate import PartialState
 
-    with _together():
+    with _together(), _signals_for_this_thread():
         state = PartialState(cpu=device.type == "cpu", timeout=TIMEOUT)
     if state.num_processes != world_size():
         raise UserError(f"{world_size()} processes were started, but {state.num_processes} met: use one launcher")
@@ -125,6 +126,16 @@ def _dist() -> Any:
     import torch
 
     return torch.distributed
+
+
+@contextmanager
+def _signals_for_this_thread() -> Iterator[None]:
+    """Threads that are started in the block, such as gloo's, are not interrupted by requests to stop."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

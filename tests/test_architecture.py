@@ -18,9 +18,10 @@ LAYERS = [
     {"losses", "layers", "latents", "data", "runtime"},
     {"metrics"},
     {"transfer", "dual"},
-    {"models"},
+    {"models", "pace"},
     {"moving", "output", "translation", "report", "demo", "import_tf", "evaluation"},
-    {"bench", "cli_metrics"},
+    {"bench", "cli_metrics", "doctor"},
+    {"cli_data"},
     {"cli"},
     {"__main__"},
 ]

@@ -92,7 +92,7 @@ def test_two_budgets_are_refused(capsys):
 
 def test_unknown_command_and_option(capsys):
     assert "did you mean transfer?" in refused(capsys, "trasnfer")
-    assert "commands are demo, transfer, dual" in refused(capsys, "xyz")
+    assert "commands are demo, doctor, transfer, dual" in refused(capsys, "xyz")
     with pytest.raises(SystemExit) as stop:
         main(["transfer", "--data", "x", "--out", "y", "--pressset", "tiny"])
     assert stop.value.code == 2

@@ -1,9 +1,11 @@
 """Evaluation of runs, from Python and by the command: cards, torch-fidelity's numbers, errors."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from math import inf, isnan
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,15 @@ import ganshift
 from ganshift import Generator, Translator, UserError
 from ganshift.cli import main
 from ganshift.data.images import to_picture
+from ganshift.dual.evaluation import _pixel_card
 from ganshift.evaluation import evaluate
 from ganshift.metrics.card import load_card
 from ganshift.metrics.extractors import EXTRACTORS
+from ganshift.metrics.measuring import against
 from ganshift.models import draw_latents
 from ganshift.transfer.evaluation import truncate_to_uint8
 
+ABOUT = {"seed": None, "model_hash": "", "versions": {}}
 SHARED = {"width": 4, "levels": 5, "size": 32, "dropout": 0.0, "as_published": False}
 
 
@@ -181,13 +186,33 @@ def test_unpaired_translator_has_no_pairs(dual_run, tmp_path):
     assert found["L1 a-b-a"].reference_split == "train"
 
 
+def test_the_number_of_translations_cannot_be_chosen(dual_run, tmp_path, capsys):
+    write_images(tmp_path / "data" / "A", noise(6, 1))
+    write_images(tmp_path / "data" / "B", noise(6, 2, channels=1))
+    arguments = ["evaluate", str(dual_run), "--reference", str(tmp_path / "data"), "--metrics", "kid"]
+    assert main([*arguments, "-n", "3"]) == 2
+    assert "-n) is for generators" in capsys.readouterr().err
+    assert not (dual_run / "cards").exists()
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "protocol of L1 a-b-a, L1 b-a-b: round trip, levels from -1 to 1\n" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_the_card_of_equal_images():
+    card = _pixel_card("PSNR a-b", "true pairs", [inf, inf], "none", against(None, "val"), ABOUT)
+    assert (card.value, isnan(card.spread)) == (inf, True)
+
+
 def test_commands(digits_run, tmp_path, capsys):
     other = Path(shutil.copytree(digits_run, tmp_path / "other"))
     for run in (digits_run, other):
         arguments = ["evaluate", str(run), "--reference", "bundled:digits", "-n", "40", "--metrics", "fid, kid"]
         assert main(arguments) == 0
         captured = capsys.readouterr()
-        assert "FID[cifar]" in captured.out
+        assert re.search(r"^│ FID\[cifar\] │ \S+ ± \S+ +│ 40 +│ 1,797 train │$", captured.out, re.MULTILINE)
+        assert "protocol of FID[cifar]: jackknife of 10 groups\n" in captured.out
+        assert max(map(len, captured.out.splitlines())) <= 80
         assert "seed: 0" in captured.out
         assert "prefer KID" in captured.err
     assert main(["compare", str(digits_run), str(other)]) == 0

@@ -22,6 +22,7 @@ from ganshift.evaluation import check_copying
 from ganshift.report.chapters import MOST_STEPS
 from ganshift.report.page import LARGEST_EXACT, data_uri, duration, to_png
 from ganshift.report.runs import summarize, terms
+from ganshift.report.watching import watched
 from ganshift.tensors import from_uint8, sheet
 from ganshift.transfer import config as transfer_config
 from ganshift.transfer.train import train as train_transfer
@@ -282,7 +283,8 @@ def test_curves_of_one_line_and_of_missing_terms(runs, tmp_path):
         lambda lines: [line | {"terms": {"critic/distance": 1.0, "odd": float("nan")}} for line in lines],
     )
     found = terms({"one": one, "less": less})
-    assert list(found) == ["critic/distance", "critic/penalty", "generator/adversarial"]
+    gradients = ["gradient/critic", "gradient/generator"]
+    assert list(found) == ["critic/distance", "critic/penalty", "generator/adversarial", *gradients]
     assert set(found["critic/distance"]) == {"one", "less"}
     assert set(found["critic/penalty"]) == {"one"}
     curves = report.loss_curves({"one": one, "less": less})
@@ -360,3 +362,28 @@ def test_environment_names_every_version(runs, tmp_path):
 )
 def test_durations(seconds, words):
     assert duration(seconds) == words
+
+
+def test_scores_and_what_was_said_of_a_run_are_shown(runs, tmp_path):
+    """A run of three evaluations, and one that was not evaluated."""
+    run = Path(shutil.copytree(runs / "pretrained", tmp_path / "watched"))
+    scores = {32: 20.0, 64: 1.25, 96: 2.0}
+    lines = [
+        {"images": images, "score": {"name": "KID[cifar]", "value": value, "error": 0.25}}
+        for images, value in scores.items()
+    ]
+    (run / "evaluations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    message = {"images": 64, "kind": "alike", "message": "generated images have become alike."}
+    (run / "health.json").write_text(json.dumps({"rollbacks": 0, "messages": [message]}))
+    (part,) = watched({"this": run, "other": runs / "scratch"})
+    (figure,) = part.panels
+    assert figure.title == "KID[cifar]"
+    assert "this: 1.25 ± 0.2 at 64 images" in figure.caption
+    assert "logarithmic" in figure.caption
+    assert "fill-opacity" in figure.image or "opacity: 0.25" in figure.image
+    assert "this, at 64 images: generated images have become alike." in part.caption
+    chapter = report.transfer_chapter(run, commands=[])
+    assert part.title in [figure.title for figure in chapter.figures]
+    page = Page(render(tmp_path / "page.html", [chapter]))
+    assert "generated images have become alike." in page.text
+    assert watched({"other": runs / "scratch"}) == []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from . import __version__
+from .cli_data import doctor
 from .cli_metrics import compare, evaluate
 from .errors import UserError
 from .runtime.config import BUDGET_FIELDS, RunConfig
@@ -27,6 +28,7 @@ usage: ganshift COMMAND [OPTIONS]      ganshift COMMAND --help
 ganshift moves GANs and images between domains.
 
   demo        train both methods on bundled images in minutes, and write a report
+  doctor      look at images before training: what is wrong, what to run, how long
   transfer    teach a pretrained generator a folder of images
   dual        learn to translate between two unpaired folders of images
   generate    draw images from a transfer run
@@ -36,6 +38,7 @@ ganshift moves GANs and images between domains.
   import-tf   turn a published TensorFlow checkpoint into a run
   bench       measure what everything costs on this machine
 
+  ganshift doctor my-images/
   ganshift transfer --data my-images/ --preset small --out runs/mine
   ganshift generate runs/mine -n 64 -o sheet.png
   ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings
@@ -383,6 +386,7 @@ def _say_written(paths: Sequence[Path], out: Path) -> int:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "demo": demo,
+    "doctor": doctor,
     "transfer": transfer,
     "dual": dual,
     "generate": generate,

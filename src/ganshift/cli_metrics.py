@@ -1,6 +1,7 @@
 """The commands of `cli` that measure runs and compare what was measured; apart, since `cli` is long enough."""
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,10 @@ COPYING = "copying"
 """What --metrics calls the check for copies, which is no score."""
 SHARED_SETTINGS = ("extractor", "extractor_weights", "seed", "device")
 """Options of `evaluate` that scores and that check have in common."""
+IN_TABLE = ("score", "value", "generated", "reference")
+"""What the table of scores shows; lines below it say the rest."""
+WIDTH = 80
+WRAPPED: dict[str, Any] = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
 
 
 def evaluate(arguments: Sequence[str]) -> int:
@@ -32,8 +37,8 @@ def evaluate(arguments: Sequence[str]) -> int:
         metrics: str | None = None
         """Any of is,fid,kid,prc,copying, joined by commas. All for a generator; fid,kid for a translator, which always
         gets L1 of its round trips and, where val/A and val/B have files of the same names, L1, PSNR and SSIM."""
-        num_images: Annotated[int, tyro.conf.arg(name="num-images", aliases=["-n"])] = 50_000
-        """How many images a generator draws. A translator translates what the reference has."""
+        num_images: Annotated[int | None, tyro.conf.arg(name="num-images", aliases=["-n"])] = None
+        """How many images a generator draws: 50,000 if left out. A translator translates what the reference has."""
         extractor: Literal["cifar", "inception"] = "cifar"
         """Network whose features are compared: a small one that ships, or the published Inception."""
         extractor_weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -67,15 +72,30 @@ def _measure(options: Any, metrics: tuple[str, ...] | None) -> None:
     from .metrics.card import card_rows
     from .runtime.log import say
 
-    settings = {name: getattr(options, name) for name in (*SHARED_SETTINGS, "num_images", "split")}
+    settings = {name: getattr(options, name) for name in (*SHARED_SETTINGS, "split")}
+    if options.num_images is not None:
+        settings["num_images"] = options.num_images
     settings |= {"metrics": metrics, "kid_subsets": options.kid_subsets, "kid_subset_size": options.kid_subset_size}
     cards = measure(options.run, options.reference, **settings)
     rows = card_rows(cards)
-    same = [name for name in rows[0] if name not in ("score", "value") and len({str(row[name]) for row in rows}) == 1]
-    _show([{name: value for name, value in row.items() if name not in same} for row in rows])
-    for name in same:
-        sys.stdout.write(f"{name}: {rows[0][name]}\n")
+    _show([{name: row[name] for name in IN_TABLE} for row in rows])
+    for name in rows[0]:
+        if name not in IN_TABLE:
+            sys.stdout.write(_detail(name, rows))
     say(f"wrote {len(cards)} cards to {options.run / 'cards'}")
+
+
+def _detail(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Lines that say what the table has no room for; where scores differ in it, each value with its scores."""
+    scores: dict[str, list[str]] = {}
+    for row in rows:
+        if row[name] is not None:
+            scores.setdefault(str(row[name]), []).append(row["score"])
+    if len(scores) == 1:  # of all scores that have it
+        lines = [f"{name}: {next(iter(scores))}"]
+    else:
+        lines = [f"{name} of {', '.join(those)}: {value}" for value, those in scores.items()]
+    return "".join(textwrap.fill(line, WIDTH, **WRAPPED) + "\n" for line in lines)
 
 
 def _check_copying(options: Any, insist: bool) -> None:
@@ -89,7 +109,7 @@ def _check_copying(options: Any, insist: bool) -> None:
     if not insist and read_config(options.run).get("method") == "dual":
         return
     settings = {name: getattr(options, name) for name in SHARED_SETTINGS}
-    count = min(options.num_images, CHECKED)
+    count = min(options.num_images or CHECKED, CHECKED)
     try:
         verdict = check_copying(options.run, options.reference, options.held_out, num_images=count, **settings)
     except UserError as error:

@@ -63,7 +63,7 @@ def test_interrupted_run_equals_straight_run(name, stop, tmp_path):
     if name == "rollback":
         health = json.loads((straight / "health.json").read_text())
         assert health["rollbacks"] >= 1
-        assert {"gap", "rollback"} <= {line["kind"] for line in health["messages"]}
+        assert health["messages"][-1]["kind"] == "rollback"
 
 
 def test_the_best_generates_is_a_source_and_can_be_resumed(tmp_path):
@@ -104,7 +104,7 @@ def test_the_best_translates(tmp_path):
 
 
 def test_a_run_that_collapses_says_what_was_seen_and_what_to_try(tmp_path, capsys):
-    command = [*TRANSFER, "--images", "256", "--evaluate-every", "64", *COLLAPSING, "--out", str(tmp_path / "run")]
+    command = [*TRANSFER, "--images", "640", "--evaluate-every", "64", *COLLAPSING, "--out", str(tmp_path / "run")]
     assert main([*command, "--on-collapse", "stop"]) == 2
     said = capsys.readouterr().err
     assert "stopped on signs of collapse at" in said

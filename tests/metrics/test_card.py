@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields, replace
+from math import inf, isnan, nan
 
 import pytest
 
@@ -32,6 +33,28 @@ def test_round_trip(tmp_path):
     (path,) = write_cards(tmp_path, [CARD])
     assert path.parent == tmp_path / "cards"
     assert load_card(path) == CARD
+
+
+@pytest.mark.parametrize("value", [inf, -inf, nan])
+def test_numbers_that_json_does_not_know(tmp_path, value):
+    (path,) = write_cards(tmp_path, [replace(CARD, metric="PSNR a-b", value=value, spread=nan)])
+
+    def refuse(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    json.loads(path.read_text(), parse_constant=refuse)
+    card = load_card(path)
+    assert repr(card.value) == repr(value)
+    assert isnan(card.spread)
+
+
+def test_infinite_scores_can_be_compared():
+    perfect = replace(CARD, metric="PSNR a-b", value=inf, spread=nan)
+    good = replace(perfect, value=30.0, spread=1.0)
+    assert difference(perfect, perfect).verdict == "no clear difference"
+    assert difference(good, perfect).verdict == "B is better"
+    assert difference(perfect, good).verdict == "A is better"
+    assert difference(replace(CARD, value=nan), CARD).verdict == "no clear difference"
 
 
 def test_names_say_the_extractor():

@@ -26,7 +26,7 @@ BUDGET = 10**9
 
 @dataclass(frozen=True)
 class Case:
-    """One training run, as settings of its method; `quick` makes a small one of it."""
+    """One training run, as settings of its method, without evaluations; `quick` makes a small one of it."""
 
     method: str
     settings: dict[str, Any]
@@ -34,7 +34,7 @@ class Case:
 
     def config(self, folder: Path, quick: bool, **more: Any) -> TransferConfig | DualConfig:
         """The run on the pictures that `write_pictures` puts below a folder."""
-        settings = {**self.settings, **(self.quick if quick else {}), **more}
+        settings = {**self.settings, "evaluate_every": 0, **(self.quick if quick else {}), **more}
         if self.method == "transfer":
             return TransferConfig(**settings, data=folder / "classes", out=folder / "out")
         return DualConfig(**settings, data=folder / "domains", out=folder / "out")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from ..tensors import Bytes, Side, height_and_width
 from .images import UnreadableImage, fit_picture, load_picture, natural_channels, probe_channels
 from .places import Place
 
+Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all), from the calling thread."""
 
@@ -60,12 +62,12 @@ def decode_all(place: Place, files: Sequence[str], size: Side, channels: int, pr
         images[index] = fit_picture(picture, size, channels)
         return natural_channels(picture), fingerprint(len(data), data)
 
-    reasons, natural, digests = _go_through(decode, len(files), progress)
+    reasons, looks = go_through(decode, len(files), progress)
     good = [index for index, reason in enumerate(reasons) if reason is None]
     for row, index in enumerate(good):
         if row != index:  # close the gaps in place: a copy would need the memory twice
             images[row] = images[index]
-    return Found(reasons, natural, digests, torch.from_numpy(images[: len(good)]))
+    return _found(reasons, looks, torch.from_numpy(images[: len(good)]))
 
 
 def probe_all(place: Place, files: Sequence[str], size: Side, channels: int, progress: Progress | None) -> Found:
@@ -80,7 +82,12 @@ def probe_all(place: Place, files: Sequence[str], size: Side, channels: int, pro
             natural = probe_channels(place.read(name))
         return natural, fingerprint(place.num_bytes(name), head)
 
-    return Found(*_go_through(probe, len(files), progress), pixels=None)
+    return _found(*go_through(probe, len(files), progress), pixels=None)
+
+
+def _found(reasons: list[str | None], looks: list[tuple[int, str] | None], pixels: Bytes | None) -> Found:
+    known = [(0, "") if look is None else look for look in looks]
+    return Found(reasons, [natural for natural, _ in known], [digest for _, digest in known], pixels)
 
 
 def fingerprint(num_bytes: int, head: bytes) -> str:
@@ -88,32 +95,30 @@ def fingerprint(num_bytes: int, head: bytes) -> str:
     return f"{num_bytes} {hashlib.sha256(head[:HEAD_BYTES]).hexdigest()}"
 
 
-def _go_through(
-    look: Callable[[int], tuple[int, str]], total: int, progress: Progress | None
-) -> tuple[list[str | None], list[int], list[str]]:
-    """Call `look` for each number in a thread pool; results come in order, refusals as their reasons."""
+def go_through(
+    look: Callable[[int], Result], total: int, progress: Progress | None
+) -> tuple[list[str | None], list[Result | None]]:
+    """Call `look` for each number in a thread pool; in order, why each was refused, if it was, and what was found."""
     reasons: list[str | None] = []
-    natural: list[int] = []
-    digests: list[str] = []
+    found: list[Result | None] = []
 
-    def look_at(start: int) -> list[tuple[str | None, int, str]]:
-        results: list[tuple[str | None, int, str]] = []
+    def look_at(start: int) -> list[tuple[str | None, Result | None]]:
+        results: list[tuple[str | None, Result | None]] = []
         for index in range(start, min(start + _CHUNK, total)):
             try:
-                results.append((None, *look(index)))
+                results.append((None, look(index)))
             except UnreadableImage as error:
-                results.append((str(error), 0, ""))
+                results.append((str(error), None))
         return results
 
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
         for results in pool.map(look_at, range(0, total, _CHUNK)):
-            for reason, count, digest in results:
+            for reason, result in results:
                 reasons.append(reason)
-                natural.append(count)
-                digests.append(digest)
+                found.append(result)
             if progress is not None:
                 progress(len(reasons), total)
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt must not wait for the files still queued
-    return reasons, natural, digests
+    return reasons, found

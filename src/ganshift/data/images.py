@@ -182,6 +182,12 @@ def _is_lying(picture: Image.Image) -> bool:
         return False
 
 
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """Width and height that the picture will have once upright, from its head alone."""
+    width, height = picture.size
+    return (height, width) if _is_lying(picture) else (width, height)
+
+
 def upright(picture: Image.Image) -> Image.Image:
     """Apply the orientation that a camera noted."""
     try:

@@ -88,6 +88,19 @@ def find_domains(place: Place) -> tuple[Place, Place, Place | None, Place | None
     )
 
 
+def has_domains(place: Place) -> bool:
+    """Whether folders are named as those of two domains, and no others hold images; one of them may be missing."""
+    known = {pattern.format(domain) for pattern in (*_TRAIN_DOMAINS, *_VAL_DOMAINS) for domain in "ab"}
+    while True:
+        folders = {name.lower().rpartition("/")[0] for name in place.names if "/" in name and is_image(name)}
+        if folders and all(any(f"{folder}/".startswith(f"{prefix}/") for prefix in known) for folder in folders):
+            return any(found is not None for found in _pair(place, _TRAIN_DOMAINS))
+        only = _only_folder(place)
+        if only is None:
+            return False
+        place = place.below(only)
+
+
 def nothing_found(place: Place) -> str:
     """The message for a place without a single image file."""
     known = " ".join(sorted(SUFFIXES))

@@ -38,7 +38,7 @@ def open_named_images(
     split: Split = "train",
 ) -> ImageSet:
     """Open a bundled set, or a folder, zip or CIFAR batches; a bundled set is all train."""
-    if name := _bundled_name(data):
+    if name := bundled_name(data):
         if split != "train":
             raise UserError(f"{data} has no {split} split; leave the split out")
         images = _choose(IMAGES, name)(size)
@@ -61,13 +61,13 @@ def open_named_domains(
     progress: Progress | None = None,
 ) -> Domains:
     """Open a bundled pair of domains, a copy of a published one, one folder or zip with both, or two folders."""
-    if data and (name := _bundled_name(data)):
+    if data and (name := bundled_name(data)):
         domains = _choose(DOMAINS, name)(size)
         _check_channels(data, domains.train_a, channels_a)
         _check_channels(data, domains.train_b, channels_b)
         return domains
     return open_domains(
-        _find_published(data) if data else None,
+        find_published(data) if data else None,
         a,
         b,
         size,
@@ -83,7 +83,7 @@ def _check_channels(data: Path, images: ImageSet, channels: int | None) -> None:
         raise UserError(f"{data} has {images.channels} channels, {channels} are asked for; leave channels out")
 
 
-def _find_published(data: Path) -> Path:
+def find_published(data: Path) -> Path:
     """The same path, unless nothing is there and it is the name of a published set: then where that set lies."""
     name = str(data)
     if data.exists():
@@ -104,7 +104,8 @@ def _find_published(data: Path) -> Path:
     )
 
 
-def _bundled_name(data: Path) -> str | None:
+def bundled_name(data: Path) -> str | None:
+    """The name of a bundled set without its prefix, or None for files."""
     return str(data).removeprefix(PREFIX) if str(data).startswith(PREFIX) else None
 
 

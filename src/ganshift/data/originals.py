@@ -90,14 +90,17 @@ def load_original(source: Path | bytes) -> Original:
     """Decode the first frame, upright; raises `images.UnreadableImage`."""
     picture = open_picture(source)
     try:
-        if picture.format in ("PNG", "TIFF") and ";16" in str(
-            getattr(picture, "tile", "")
-        ):  # how Pillow would unpack the values
+        if has_deep_file(picture):
             return _load_deep(picture, source if isinstance(source, bytes) else source.read_bytes())
         picture.load()
         return from_pillow(upright(picture))
     except Exception as error:
         raise refusal(error) from error
+
+
+def has_deep_file(picture: Image.Image) -> bool:
+    """Whether the file of an opened picture has 16 bits a value, of which Pillow may keep 8."""
+    return picture.format in ("PNG", "TIFF") and ";16" in str(getattr(picture, "tile", ""))  # how Pillow would unpack
 
 
 def from_pillow(picture: Image.Image) -> Original:

@@ -129,11 +129,13 @@ def _pixel_card(
 ) -> Card:
     """The card of a mean over images, each compared with one other."""
     levels = "-1 to 1" if metric.startswith("L1") else "0 to 1"
+    with np.errstate(invalid="ignore"):  # equal images have a PSNR of infinity, around which there is no spread
+        spread = float(np.std(values))
     return Card(
         metric=metric,
         protocol=f"{protocol}, levels from {levels}",
         value=float(np.mean(values)),
-        spread=float(np.std(values)),
+        spread=spread,
         num_generated=len(values),
         **compared_with,
         extractor=None,

@@ -30,6 +30,8 @@ def evaluate(run: str | Path, reference: str | Path | None = None, **settings: A
         raise UserError(f"there is no run folder {run}")
     config = run_folder.read_config(run)
     data = None if reference is None else Path(reference)
+    if config.get("method") == "dual" and "num_images" in settings:
+        raise UserError("num_images (-n) is for generators: a translator translates all images of the reference")
     measure = cards_of_translator if config.get("method") == "dual" else cards_of_generator
     cards = measure(run, config, data, chosen)
     write_cards(run, cards)

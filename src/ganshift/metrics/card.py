@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from math import hypot, sqrt
+from math import hypot, isfinite, isnan, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ CLEAR = 2.0
 """A difference of fewer standard errors ranks nothing."""
 MEASURED = frozenset({"value", "spread", "model_hash"})
 """What two cards may differ in: the models and their scores."""
+_NUMBERS = ("value", "spread")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,20 +80,25 @@ class Card:
         return self.spread / sqrt(self.num_generated) if self.kind in PER_IMAGE else self.spread
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
+        """The fields as JSON values; a value that is not finite, such as the PSNR of equal images, is its name."""
+        return asdict(self) | {name: _as_json(getattr(self, name)) for name in _NUMBERS}
 
 
 def load_card(path: Path) -> Card:
     """Read a card; a `UserError` if the file holds none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        card = Card(**content)
-    except (OSError, ValueError, TypeError) as error:
+        card = Card(**content | {name: float(content[name]) for name in _NUMBERS})
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path} holds no card ({error}): give a file that ganshift evaluate wrote") from None
     if card.kind not in HIGHER_IS_BETTER:
         raise UserError(f"{path} holds a card of the unknown metric {card.metric}: this version cannot compare it")
     return card
+
+
+def _as_json(number: float) -> float | str:
+    """JSON knows no infinity; `float` reads these names."""
+    return number if isfinite(number) else str(number)
 
 
 def unlike(first: Card, second: Card) -> list[str]:
@@ -128,9 +134,9 @@ def difference(first: Card, second: Card) -> Difference:
         raise UserError(
             f"{first.name} and {second.name} are not comparable ({'; '.join(reasons)}): evaluate both the same way"
         )
-    value = second.value - first.value
+    value = 0.0 if second.value == first.value else second.value - first.value  # infinities may be equal too
     error = hypot(first.standard_error, second.standard_error)
-    if abs(value) <= CLEAR * error or value == 0:
+    if abs(value) <= CLEAR * error or value == 0 or isnan(value):
         return Difference(value, error, "no clear difference")
     better = (value > 0) == HIGHER_IS_BETTER[first.kind]
     return Difference(value, error, "B is better" if better else "A is better")

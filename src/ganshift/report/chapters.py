@@ -15,6 +15,7 @@ from ..models import Generator, Translator
 from ..tensors import from_uint8, sheet
 from .page import Chapter, Figure, Panels, Slider, duration, to_png
 from .runs import NOT_LEARNED, evolution, loss_curves, summarize, terms
+from .watching import watched
 
 MOST_STEPS = 12
 """Sheets of a run on a slider; of more, evenly spaced ones are shown, so that the page stays small."""
@@ -23,6 +24,11 @@ PUBLISHED_IMAGES = 32_000_000
 PUBLISHED_PASSES = 100
 """Passes over the smaller folder in the longest published runs of DualGAN."""
 
+GRADIENTS = {
+    "gradient/generator": "The size of the generators' gradient in single steps. It jumps; what matters is that it "
+    "neither dies away nor grows by orders of magnitude.",
+    "gradient/critic": "The same for the critics.",
+}
 TRANSFER_TERMS = {
     "critic/distance": "The critic's mean score of generated images minus that of real ones. Below zero it tells them "
     "apart, and the further below, the more easily. Early on the curve swings, while the critic learns what to look "
@@ -32,6 +38,7 @@ TRANSFER_TERMS = {
     "A penalty that grows says that training is getting unstable.",
     "generator/adversarial": "Minus the critic's mean score of generated images. Only differences of scores mean "
     "anything to a critic, so this curve may wander without saying much about quality.",
+    **GRADIENTS,
 }
 DUAL_TERMS = {
     "critic_a/adversarial": "What the critic of A lowers by telling real images of A from made ones.",
@@ -42,6 +49,7 @@ DUAL_TERMS = {
     "gen_ba/adversarial": "The same for the generator from B to A.",
     "a/reconstruction": "How far images of A are from their round trip over B, times its weight. It should fall.",
     "b/reconstruction": "How far images of B are from their round trip over A, times its weight.",
+    **GRADIENTS,
 }
 
 
@@ -97,6 +105,7 @@ def transfer_chapter(
     figures.append(_slider(title, sheets, caption, "Sheet of 64 generated images"))
     if verdict := load_verdict(run):
         figures.append(_nearest(run, verdict))
+    figures += watched(runs)
     figures.append(
         _curves(
             runs,
@@ -162,6 +171,7 @@ def dual_chapter(
     ]
     if pairs:
         figures.append(_true_pairs(model, pairs, names, about_pairs))
+    figures += watched({run.name: run})
     figures.append(
         _curves(
             {run.name: run},

@@ -11,14 +11,20 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure as Plot
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from ..errors import UserError
 from ..runtime import run_folder
 
-NOT_LEARNED = frozenset({"out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "workers"})
+NOT_LEARNED = frozenset(
+    {
+        *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "workers"),
+        *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse"),
+    }
+)
 """Settings that say nothing about what a run learns."""
 INK = ("#595959", "#b4b4b4")
 """Of text and axes, in light and in dark mode."""
@@ -82,11 +88,14 @@ def loss_curves(runs: Mapping[str, Path]) -> dict[str, str]:
 
     A run whose log lacks a term has no curve for it. The plots are transparent and follow light and dark mode.
     """
-    looks = dict(
-        zip(runs, zip(cycle(light for light, _ in COLOURS), cycle(DASHES), strict=False), strict=False)
-    )  # the same in every plot
+    looks = looks_of(runs)
     last = max((summarize(run).images for run in runs.values()), default=0)
-    return {name: _plot(curves, looks, last) for name, curves in terms(runs).items()}
+    return {name: plot(curves, looks, last) for name, curves in terms(runs).items()}
+
+
+def looks_of(runs: Mapping[str, Path]) -> dict[str, tuple[str, Any]]:
+    """Colour and dashes of each run's curves, the same in every plot."""
+    return dict(zip(runs, zip(cycle(light for light, _ in COLOURS), cycle(DASHES), strict=False), strict=False))
 
 
 def terms(runs: Mapping[str, Path]) -> dict[str, dict[str, Curve]]:
@@ -111,8 +120,15 @@ def environment(*runs: Path) -> dict[str, str]:
     return found | {"platform": platform.platform(terse=True), "processor cores": str(os.cpu_count())}
 
 
-def _plot(curves: Mapping[str, Curve], looks: Mapping[str, tuple[str, Any]], last: int) -> str:
-    """Draw without pyplot, whose state is global."""
+def plot(
+    curves: Mapping[str, Curve],
+    looks: Mapping[str, tuple[str, Any]],
+    last: int,
+    *,
+    errors: Mapping[str, Sequence[float]] | None = None,
+    logarithmic: bool = False,
+) -> str:
+    """Draw without pyplot, whose state is global, as SVG; with `errors` as bands, and a ring at the lowest value."""
     plot = Plot(figsize=(3.9, 2.1), layout="constrained")
     axes = plot.subplots()
     for label, curve in curves.items():
@@ -126,6 +142,25 @@ def _plot(curves: Mapping[str, Curve], looks: Mapping[str, tuple[str, Any]], las
             marker="o" if len(curve) <= FEW_POINTS else "",
             markersize=3,
         )
+        if errors:
+            images, values = (np.array(column) for column in zip(*curve, strict=True))
+            spread = np.array(errors[label])
+            axes.fill_between(images, values - spread, values + spread, color=colour, alpha=0.25, linewidth=0)
+            lowest = int(values.argmin())
+            axes.plot(
+                images[lowest],
+                values[lowest],
+                marker="o",
+                color=colour,
+                markerfacecolor="none",
+                markersize=9,
+                markeredgewidth=1.4,
+            )
+    if logarithmic:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(0, max(last, 1) * 1.02)
     axes.set_xlabel("real images shown", color=INK[0], fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))

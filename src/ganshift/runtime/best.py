@@ -97,6 +97,12 @@ class Scores:
             f"(the lowest was at {self.best['images']:,} images)"
         )
 
+    def best_in_words(self) -> str:
+        """Where the best is."""
+        assert self.best is not None
+        score = _plus_minus(self.best["value"], self.best["error"])
+        return f"the best of the run was {self._name} {score} at {self.best['images']:,} images"
+
     def state_dict(self) -> dict[str, Any]:
         """Everything, as plain values."""
         return {

@@ -36,6 +36,16 @@ def say_here(message: str) -> None:
     console.print(which + message, markup=False, soft_wrap=True)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Say nothing inside the block, progress and warnings included."""
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
 def show_warnings() -> None:
     """Send what the package logs to the terminal. Called by the command line; a program sets up its own."""
     logging.getLogger("ganshift").handlers = [_Teller()]

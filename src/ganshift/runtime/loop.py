@@ -76,11 +76,7 @@ def _fit(config: RunConfig, job: Job) -> Outcome:
     if job.summary:
         say(f"{job.summary}: {budget:,} images to show, {run.seen:,} done")
     stopped_by: signal.Signals | None = None
-    with (
-        _own_randomness(job.device),
-        fast_arithmetic(job.device, config.fast, config.computes_in),
-        stop_signals() as stop,
-    ):
+    with training_ground(config, job), stop_signals() as stop:
         while run.seen < budget and not _agreed(stop, job) and not _enough(config, run):
             try:
                 _sit(config, job, run, budget, stop)
@@ -96,6 +92,8 @@ def _fit(config: RunConfig, job: Job) -> Outcome:
         return Outcome(run.seen, run.seconds, stopped_by)
     if run.seen < budget:
         return _stopped_for_the_score(config, run)
+    if run.scores.best is not None and run.scores.best["images"] < run.seen:
+        say(f"{run.scores.best_in_words()}: it is in {config.out / run_folder.BEST}")
     return Outcome(run.seen, run.seconds)
 
 
@@ -118,8 +116,6 @@ def _sit(config: RunConfig, job: Job, run: Course, budget: int, stop: list[signa
             logs = last or _crossed(config.log_every, before, seen)
             batch = next(batches)
             started = time.monotonic()
-            torch.manual_seed(seed_of(config.seed, before, *filter(None, [run.health.rollbacks])))
-            begin_iteration(job.device, config.fast)
             with gradient_norms(optimizers if logs else {}) as norms:
                 terms = _iterate(config, job, batch, run, budget)
             run.seconds += time.monotonic() - started
@@ -147,9 +143,23 @@ def _sit(config: RunConfig, job: Job, run: Course, budget: int, stop: list[signa
             _save(config, job, run, budget)
 
 
+@contextmanager
+def training_ground(config: RunConfig, job: Job) -> Iterator[None]:
+    """Compute as the settings say, and leave the process's arithmetic and random generators as they were."""
+    with _own_randomness(job.device), fast_arithmetic(job.device, config.fast, config.computes_in):
+        yield
+
+
+def iterate(config: RunConfig, job: Job, batch: Any, seen: int, budget: int, rollbacks: int = 0) -> Terms:
+    """One iteration on a `training_ground`, all draws of which follow from (seed, images seen, rollbacks)."""
+    torch.manual_seed(seed_of(config.seed, seen, *([rollbacks] if rollbacks else [])))
+    begin_iteration(job.device, config.fast)
+    return job.iterate(batch, seen, budget)
+
+
 def _iterate(config: RunConfig, job: Job, batch: Any, run: Course, budget: int) -> Terms:
     try:
-        return job.iterate(batch, run.seen, budget)
+        return iterate(config, job, batch, run.seen, budget, run.health.rollbacks)
     except NonFiniteLoss as error:
         if config.on_collapse == "rollback":
             raise Collapse(f"{run.health.say(run.seen, 'not finite', str(error))}.") from None

@@ -44,7 +44,7 @@ SHEET_COLUMNS = 8
 ADVICE = {
     "gap": "Try smaller --critic-learning-rate and --generator-learning-rate, or a larger --penalty.",
     "gradient": "Try smaller --critic-learning-rate and --generator-learning-rate, or --warmup-images.",
-    "still": "Try a smaller --generator-learning-rate, and --load both if the run has a --source.",
+    "still": "Try smaller --critic-learning-rate and --generator-learning-rate, or --warmup-images.",
     "alike": "Try more --critic-steps, smaller learning rates, or, with few images, --augment color,translation,cutout "
     "and a --source.",
 }

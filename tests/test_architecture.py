@@ -15,6 +15,7 @@ LAYERS = [
     {"errors"},
     {"tensors"},
     {"convolution"},
+    {"products"},
     {"losses", "layers", "latents", "data", "runtime"},
     {"metrics"},
     {"transfer", "dual"},

@@ -13,7 +13,7 @@ Both are exact but for rounding, and the weights stay those of the 3x3 convoluti
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -41,18 +41,27 @@ class Conv2d(nn.Conv2d):
         """Map n c h w to n c' h' w'."""
         x, weight, bias = _autocast(x), _autocast(self.weight), None if self.bias is None else _autocast(self.bias)
         if self.resample == "down":
-            return _convolution(_window_mean(x, 1), weight, bias, 2, 0)
+            return _convolution(_window_mean(x, 1), weight, bias, _How(2))
         if self.resample == "up":
             size = [2 * side + 1 for side in x.shape[2:]]
             # As a transposed convolution K has its kernel mirrored and its channels swapped. B leaves the bias alone.
             mirrored = 4 * weight.flip(2, 3).transpose(0, 1)
-            return _window_mean(_transposed_convolution(x, mirrored, bias, 2, 0, size), 0)
-        return _convolution(x, weight, bias, 1, self.kernel_size[0] // 2)
+            return _window_mean(_transposed_convolution(x, mirrored, bias, _How(2), size), 0)
+        margin = self.kernel_size[0] // 2
+        return _convolution(x, weight, bias, _How(1, (margin, margin)))
+
+
+def halving_convolution(
+    x: Images, weight: Float[Tensor, "d c k k"], bias: Float[Tensor, " d"] | None, padding: tuple[int, int]
+) -> Float[Tensor, "n d h2 w2"]:
+    """`conv2d` of stride 2 in PyTorch's usual layout, in which gradients of weights are faster than channels-last."""
+    bias = None if bias is None else _autocast(bias)
+    return _convolution(_autocast(x), _autocast(weight), bias, _How(2, padding, torch.contiguous_format))
 
 
 @contextmanager
 def input_gradients_only() -> Iterator[None]:
-    """Let backward passes inside the block skip the gradients of the weights of all convolutions of this module.
+    """Let backward passes inside the block skip the gradients of the weights of our custom functions.
 
     For `torch.autograd.grad` with respect to images. PyTorch prunes such a pass by itself, but does not tell custom
     functions (pytorch issue 174017). What is not asked for is lost: never call `backward` in the block.
@@ -70,19 +79,32 @@ def input_gradients_only() -> Iterator[None]:
 _blocks = 0  # that are being executed, in whatever threads
 _lock = threading.Lock()
 
+
+def weight_gradients_wanted() -> bool:
+    """False in blocks of `input_gradients_only`."""
+    return not _blocks
+
+
 # A convolution pairs an image x, a kernel w and an image y to one number, <y, w * x>, linear in each of the three. Its
 # partial derivatives are the three functions below, and their derivatives are the same three again. PyTorch's own
 # second derivative finds the kernel's by a convolution with a kernel of the size of the image, which is slow.
+
+
+class _How(NamedTuple):
+    stride: int
+    padding: tuple[int, int] = (0, 0)
+    layout: torch.memory_format = torch.channels_last
+    """By default that in which pooling is vectorised and no convolution has to reorder its images."""
 
 
 class _Convolution(Function):
     """The derivative by y: w * x, plus a bias."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, how: _How) -> Tensor:
         ctx.save_for_backward(*_wanted(ctx, x, weight))
-        ctx.stride, ctx.padding, ctx.size, ctx.shape = stride, padding, x.shape[2:], weight.shape
-        return F.conv2d(x, weight, bias, stride, padding)
+        ctx.how, ctx.size, ctx.shape = how, x.shape[2:], weight.shape
+        return F.conv2d(x, weight, bias, how.stride, how.padding)
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
@@ -90,29 +112,28 @@ class _Convolution(Function):
         need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
         of_x = of_weight = of_bias = None
         if need_x:
-            of_x = _transposed_convolution(slope, weight, None, ctx.stride, ctx.padding, ctx.size)
-        if need_weight and not _blocks:
-            of_weight = _kernel_gradient(x, slope, ctx.shape, ctx.stride, ctx.padding)
-        if need_bias and not _blocks:
+            of_x = _transposed_convolution(slope, weight, None, ctx.how, ctx.size)
+        if need_weight and weight_gradients_wanted():
+            of_weight = _kernel_gradient(x, slope, ctx.shape, ctx.how)
+        if need_bias and weight_gradients_wanted():
             of_bias = slope.sum(dim=(0, 2, 3))
-        return of_x, of_weight, of_bias, None, None
+        return of_x, of_weight, of_bias, None
 
 
 class _TransposedConvolution(Function):
     """The derivative by x, an image of the given size, plus a bias."""
 
     @staticmethod
-    def forward(
-        ctx: Any, y: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, size: Sequence[int]
-    ) -> Tensor:
+    def forward(ctx: Any, y: Tensor, weight: Tensor, bias: Tensor | None, how: _How, size: Sequence[int]) -> Tensor:
         ctx.save_for_backward(*_wanted(ctx, y, weight))
-        ctx.stride, ctx.padding, ctx.shape = stride, padding, weight.shape
+        ctx.how, ctx.shape = how, weight.shape
         # Several sizes of x give the same size of y: by how much is x larger than the smallest?
         kernel = weight.shape[2]
         larger = [
-            side - ((small - 1) * stride - 2 * padding + kernel) for side, small in zip(size, y.shape[2:], strict=True)
+            side - ((small - 1) * how.stride - 2 * padding + kernel)
+            for side, small, padding in zip(size, y.shape[2:], how.padding, strict=True)
         ]
-        return F.conv_transpose2d(y, weight, bias, stride, padding, larger)
+        return F.conv_transpose2d(y, weight, bias, how.stride, how.padding, larger)
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
@@ -120,22 +141,22 @@ class _TransposedConvolution(Function):
         need_y, need_weight, need_bias = ctx.needs_input_grad[:3]
         of_y = of_weight = of_bias = None
         if need_y:
-            of_y = _convolution(slope, weight, None, ctx.stride, ctx.padding)
-        if need_weight and not _blocks:
-            of_weight = _kernel_gradient(slope, y, ctx.shape, ctx.stride, ctx.padding)
-        if need_bias and not _blocks:
+            of_y = _convolution(slope, weight, None, ctx.how)
+        if need_weight and weight_gradients_wanted():
+            of_weight = _kernel_gradient(slope, y, ctx.shape, ctx.how)
+        if need_bias and weight_gradients_wanted():
             of_bias = slope.sum(dim=(0, 2, 3))
-        return of_y, of_weight, of_bias, None, None, None
+        return of_y, of_weight, of_bias, None, None
 
 
 class _KernelGradient(Function):
     """The derivative by w, a kernel of the given shape."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, shape: torch.Size, stride: int, padding: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, y: Tensor, shape: torch.Size, how: _How) -> Tensor:
         ctx.save_for_backward(x, y)
-        ctx.stride, ctx.padding = stride, padding
-        return conv2d_weight(x, shape, y, stride, padding)
+        ctx.how = how
+        return conv2d_weight(x, shape, y, how.stride, how.padding)
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
@@ -143,10 +164,10 @@ class _KernelGradient(Function):
         need_x, need_y = ctx.needs_input_grad[:2]
         of_x = of_y = None
         if need_x:
-            of_x = _transposed_convolution(y, slope, None, ctx.stride, ctx.padding, x.shape[2:])
+            of_x = _transposed_convolution(y, slope, None, ctx.how, x.shape[2:])
         if need_y:
-            of_y = _convolution(x, slope, None, ctx.stride, ctx.padding)
-        return of_x, of_y, None, None, None
+            of_y = _convolution(x, slope, None, ctx.how)
+        return of_x, of_y, None, None
 
 
 class _WindowMean(Function):
@@ -170,25 +191,21 @@ def _wanted(ctx: Any, image: Tensor, weight: Tensor) -> tuple[Tensor | None, Ten
     return image if ctx.needs_input_grad[1] else None, weight if ctx.needs_input_grad[0] else None
 
 
-def _convolution(x: Tensor, *others: Any) -> Tensor:
-    return _Convolution.apply(_channels_last(x), *others)
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, how: _How) -> Tensor:
+    return _Convolution.apply(x.contiguous(memory_format=how.layout), weight, bias, how)
 
 
-def _transposed_convolution(y: Tensor, *others: Any) -> Tensor:
-    return _TransposedConvolution.apply(_channels_last(y), *others)
+def _transposed_convolution(y: Tensor, weight: Tensor, bias: Tensor | None, how: _How, size: Sequence[int]) -> Tensor:
+    return _TransposedConvolution.apply(y.contiguous(memory_format=how.layout), weight, bias, how, size)
 
 
-def _kernel_gradient(x: Tensor, y: Tensor, *others: Any) -> Tensor:
-    return _KernelGradient.apply(_channels_last(x), _channels_last(y), *others)
+def _kernel_gradient(x: Tensor, y: Tensor, shape: torch.Size, how: _How) -> Tensor:
+    x, y = (image.contiguous(memory_format=how.layout) for image in (x, y))
+    return _KernelGradient.apply(x, y, shape, how)
 
 
 def _window_mean(x: Tensor, padding: int) -> Tensor:
-    return _WindowMean.apply(_channels_last(x), padding)
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    """The layout in which pooling is vectorised and no convolution has to reorder its images."""
-    return x.contiguous(memory_format=torch.channels_last)
+    return _WindowMean.apply(x.contiguous(memory_format=torch.channels_last), padding)
 
 
 def _autocast(tensor: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from ganshift.errors import UserError
+from ganshift.products import product
 from ganshift.runtime.optim import CACHED_NUMBERS, NonFiniteLoss, TensorFlowRMSprop, descend, frozen
 
 
@@ -52,6 +53,37 @@ def test_rmsprop_moves_large_and_strided_parameters():
     for parameter, start in zip((large, strided), starts, strict=True):
         expected = by_hand(start.numpy(), [parameter.grad.numpy()], 0.1, 0.9, 1e-10)
         torch.testing.assert_close(parameter.detach().double(), torch.tensor(expected), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("with_rest", [False, True])
+def test_rmsprop_moves_by_factors(with_rest):
+    """More rows than one piece has, and factors of two backward passes; with a gradient besides, too."""
+    torch.manual_seed(0)
+    columns = 3 * 3 * 5
+    parameter = nn.Parameter(torch.randn(CACHED_NUMBERS // columns + 7, 5, 3, 3))
+    start = parameter.detach().clone()
+    pairs = [(torch.randn(n, len(parameter)), torch.randn(n, columns)) for n in (2, 1, 4)]
+    gradient = sum(left.t() @ right for left, right in pairs).view_as(parameter)
+    if with_rest:
+        parameter.grad = torch.randn_like(parameter)
+        gradient = gradient + parameter.grad
+    TensorFlowRMSprop([parameter], lr=0.1).step(factors=[{parameter: pairs[:2]}, {parameter: pairs[2:]}])
+    expected = by_hand(start.numpy(), [gradient.numpy()], 0.1, 0.9, 1e-10)
+    torch.testing.assert_close(parameter.detach().double(), torch.tensor(expected), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_descend_by_factors_is_descend_by_gradients(parts):
+    torch.manual_seed(0)
+    start, rows = torch.randn(6, 8), torch.randn(2, 1, 6)
+    moved = []
+    for optimizer, rate in ((TensorFlowRMSprop, 0.1), (torch.optim.SGD, 0.1)):
+        parameter = nn.Parameter(start.clone())
+        terms = [{f"{i}": product(rows[i], parameter).sum()} for i in range(2)]
+        descend(optimizer([parameter], lr=rate), *(terms if parts == 2 else [terms[0] | terms[1]]))
+        moved.append(parameter.detach() - start)
+    slope = -moved[1] / 0.1
+    torch.testing.assert_close(moved[0], -0.1 * slope / (0.9 + 0.1 * slope**2 + 1e-10).sqrt(), rtol=1e-4, atol=1e-5)
 
 
 def test_rmsprop_leaves_parameters_without_gradient():

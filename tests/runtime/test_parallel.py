@@ -61,7 +61,9 @@ def test_one_after_the_other_where_threads_do_not_help(threads):
 
 @pytest.mark.parametrize("loss", ["wgan-gp", "wgan", "classic"])
 def test_a_training_step_is_the_same_every_time(threads, loss):
-    config = DualConfig(data=Path("x"), out=Path("x"), images=1, size=32, generator_width=4, critic_width=4, loss=loss)
+    """With the squared distance: where rounding changes the sign of a pixel's error, the gradient of l1 jumps."""
+    small = {"size": 32, "generator_width": 4, "critic_width": 4, "reconstruction": "l2"}
+    config = DualConfig(data=Path("x"), out=Path("x"), images=1, loss=loss, **small)
 
     def trained(num_threads):
         torch.set_num_threads(num_threads)

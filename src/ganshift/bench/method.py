@@ -34,6 +34,12 @@ FORMULAS: Mapping[str, Callable[..., int]] = {"mkldnn._linear_pointwise": _flops
 """FLOP of operators that we use and PyTorch has no formula for, by name."""
 
 
+def flop_formula(operator: Any) -> Callable[..., int] | None:
+    """FLOP of an operator from its arguments and `out_val`, its result; None where it is no convolution or product."""
+    packet = operator.overloadpacket
+    return flop_registry.get(packet) or FORMULAS.get(str(packet))
+
+
 class Work(TorchDispatchMode):
     """Counts what happens inside a `with` block, backward passes included: exact, whatever the machine does.
 
@@ -49,8 +55,7 @@ class Work(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        packet = func.overloadpacket
-        formula = flop_registry.get(packet) or FORMULAS.get(str(packet))
+        formula = flop_formula(func)
         if formula is None:  # in inference mode operators arrive here before they are taken apart
             with self:
                 result = func.decompose(*args, **kwargs)

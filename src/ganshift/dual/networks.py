@@ -20,9 +20,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..convolution import halving_convolution
 from ..errors import UserError
+from ..products import product
 from ..tensors import Side, height_and_width
-from .products import product
 
 Maps = Float[Tensor, "n c h w"]
 Resized = Float[Tensor, "n d i j"]
@@ -63,8 +64,9 @@ class DownConv(nn.Module):
         # TensorFlow's truncated normal redraws beyond two standard deviations.
         nn.init.trunc_normal_(self.weight, std=0.02, a=-0.04, b=0.04)
 
-    def forward(self, maps: Maps) -> Resized:
-        """Halve the maps."""
+    def forward(self, maps: Maps, biased: bool = True) -> Resized:
+        """Halve the maps; without the bias, for what takes it away again."""
+        bias = self.bias if biased else None
         kernel = self.weight.shape[-1]
         height, width = (halved(side) for side in maps.shape[2:])
         (top, bottom), (left, right) = (same_padding(side, kernel) for side in maps.shape[2:])
@@ -72,9 +74,13 @@ class DownConv(nn.Module):
             maps = F.pad(maps, (0, right - left, 0, bottom - top))
         if maps.device.type == "cpu" and height * width <= FEW_PIXELS:
             patches = F.unfold(maps, kernel, padding=(top, left), stride=2)  # n c*k*k h*w, of the halved h and w
-            maps = _images(product(_rows(patches), self.weight.flatten(1).t()), len(maps)).unflatten(2, (height, width))
-            return maps if self.bias is None else maps + self.bias[:, None, None]
-        return F.conv2d(maps, self.weight, self.bias, stride=2, padding=(top, left))
+            maps = _images(product(_rows(patches), self.weight, transposed=True), len(maps)).unflatten(
+                2, (height, width)
+            )
+            return maps if bias is None else maps + bias[:, None, None]
+        if maps.device.type == "cpu":
+            return halving_convolution(maps, self.weight, bias, (top, left))
+        return F.conv2d(maps, self.weight, bias, stride=2, padding=(top, left))
 
 
 class UpConv(nn.Module):
@@ -86,21 +92,22 @@ class UpConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         nn.init.normal_(self.weight, std=0.02)
 
-    def forward(self, maps: Maps, side: tuple[int, int]) -> Resized:
-        """Double the maps to exactly `side`, which is one of the two sizes that halve to theirs."""
+    def forward(self, maps: Maps, side: tuple[int, int], biased: bool = True) -> Resized:
+        """Double the maps to exactly `side`, which is one of the two sizes that halve to theirs; `biased` as above."""
+        bias = self.bias if biased else None
         height, width = side
         num_channels, kernel = self.weight.shape[1:3]
         pixels = maps.shape[2:]
         top, left = same_padding(height, kernel)[0], same_padding(width, kernel)[0]
         if maps.device.type == "cpu" and (pixels.numel() <= FEW_PIXELS or num_channels <= FEW_CHANNELS):
-            patches = _images(product(_rows(maps.flatten(2)), self.weight.flatten(1)), len(maps))  # n c*k*k h*w
+            patches = _images(product(_rows(maps.flatten(2)), self.weight), len(maps))  # n c*k*k h*w
             full = tuple(
                 2 * (count - 1) + kernel - 2 * before for count, before in zip(pixels, (top, left), strict=True)
             )
             maps = F.fold(patches, full, kernel, padding=(top, left), stride=2)
-            maps = maps if self.bias is None else maps + self.bias[:, None, None]
+            maps = maps if bias is None else maps + bias[:, None, None]
         else:
-            maps = F.conv_transpose2d(maps, self.weight, self.bias, stride=2, padding=(top, left))
+            maps = F.conv_transpose2d(maps, self.weight, bias, stride=2, padding=(top, left))
         return maps[:, :, :height, :width]  # the padding after the map, where it exceeds that before
 
 
@@ -145,7 +152,7 @@ class DownStage(nn.Module):
 
     def forward(self, maps: Maps) -> Resized:
         """Halve and normalise."""
-        return self.norm(self.conv(maps))
+        return self.norm(self.conv(maps, biased=not isinstance(self.norm, InstanceNorm)))
 
 
 class UpStage(nn.Module):
@@ -161,7 +168,7 @@ class UpStage(nn.Module):
 
     def forward(self, maps: Maps, side: tuple[int, int]) -> Resized:
         """Double to `side`, normalise, drop."""
-        return self.dropout(self.norm(self.conv(maps, side)))
+        return self.dropout(self.norm(self.conv(maps, side, biased=not isinstance(self.norm, InstanceNorm))))
 
 
 class UNet(nn.Module):

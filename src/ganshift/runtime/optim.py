@@ -4,17 +4,21 @@ Sources: tf.compat.v1.train.RMSPropOptimizer (its slot is initialised with ones 
 root), used by the published DualGAN code; `torch.optim.RMSprop` starts the slot at 0 and adds epsilon after the root.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..products import Factors, factored_gradients, multiply
 from ..tensors import Terms
 from .parallel import side_by_side
 
+Columns = tuple[list[Tensor], list[Tensor], list[Tensor]]
+"""Parameters, their gradients and their slots, or the same parts of each."""
 CACHED_NUMBERS = 2**18
 """Parameters that the CPU updates at a time: with gradients, slots and temporaries 4 MiB, which a cache holds."""
 
@@ -36,25 +40,26 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "decay": decay, "eps": eps})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Move every parameter that has a gradient once; the closure, if any, is evaluated first."""
+    def step(  # type: ignore[override]
+        self, closure: Callable[[], float] | None = None, factors: Sequence[Factors] = ()
+    ) -> float | None:
+        """Move every parameter that has a gradient once; the closure, if any, is evaluated first.
+
+        A parameter's gradient is the sum of its `grad`, if it has one, and of what all its `factors` stand for.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            moving = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if moving:
-                self._move(moving, group["lr"], group["decay"], group["eps"])
+            every, numbers = group["params"], (group["lr"], group["decay"], group["eps"])
+            half = len(every) // 2  # of two networks that are alike, one
+            first, second = (partial(self._move, moving, factors, *numbers) for moving in (every[:half], every[half:]))
+            side_by_side(first, second, every[0].device)
         return loss
 
-    def _move(self, moving: list[Tensor], lr: float, decay: float, eps: float) -> None:
-        for parameter in moving:
-            if not self.state[parameter]:
-                self.state[parameter]["mean_square"] = torch.ones_like(parameter)
-        slots = [self.state[parameter]["mean_square"] for parameter in moving]
-        all_gradients: list[Tensor] = [parameter.grad for parameter in moving]  # type: ignore[misc]
-        for parameters, gradients, mean_squares in _passes([moving, all_gradients, slots]):
+    def _move(self, moving: list[Tensor], factors: Sequence[Factors], lr: float, decay: float, eps: float) -> None:
+        for parameters, gradients, mean_squares in self._pieces(moving, factors):
             torch._foreach_mul_(mean_squares, decay)
             torch._foreach_addcmul_(mean_squares, gradients, gradients, 1 - decay)
             # This is the only temporary. On the CPU the reciprocal root is faster than a root and a division.
@@ -62,22 +67,46 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
             torch._foreach_rsqrt_(inverse_roots)
             torch._foreach_addcmul_(parameters, gradients, inverse_roots, -lr)
 
+    def _pieces(self, parameters: list[Tensor], factors: Sequence[Factors]) -> Iterator[Columns]:
+        """Parameters, gradients and slots of those that have a gradient, as much of them as is updated at a time.
 
-def _passes(columns: list[list[Tensor]]) -> Iterator[list[list[Tensor]]]:
-    """The same lists of tensors, in pieces that are updated one after the other; row i of all lists belongs together.
+        An accelerator takes all at once. On the CPU an update is bound by memory traffic, so that it goes through
+        pieces that stay in the cache from its first operation to its last; no more of a factored gradient is formed.
+        """
+        whole: Columns = ([], [], [])
+        for parameter in parameters:
+            pairs = [pair for part in factors for pair in part.get(parameter, [])]
+            gradient = parameter.grad
+            if gradient is None and not pairs:
+                continue
+            if not self.state[parameter]:
+                self.state[parameter]["mean_square"] = torch.ones_like(parameter)
+            mean_square = self.state[parameter]["mean_square"]
+            if gradient is None:
+                yield from _factored_pieces(parameter, pairs, mean_square)
+                continue
+            for left, right in pairs:  # of maps of several sizes, some of which were too large
+                gradient += multiply(left.t(), right).view_as(gradient)
+            row = parameter, gradient, mean_square
+            if parameter.device.type == "cpu" and all(tensor.is_contiguous() for tensor in row):
+                pieces = zip(*(tensor.view(-1).split(CACHED_NUMBERS) for tensor in row), strict=True)
+                yield from (([part], [slope], [slot]) for part, slope, slot in pieces)
+            else:
+                for column, tensor in zip(whole, row, strict=True):
+                    column.append(tensor)
+        if whole[0]:
+            yield whole
 
-    An accelerator takes all at once. On the CPU an update is bound by memory traffic, so that it goes through pieces
-    that stay in the cache from its first operation to its last.
-    """
-    if columns[0][0].device.type != "cpu":
-        yield columns
-        return
-    for tensors in zip(*columns, strict=True):
-        if all(tensor.is_contiguous() for tensor in tensors):
-            pieces = zip(*(tensor.view(-1).split(CACHED_NUMBERS) for tensor in tensors), strict=True)
-            yield from ([[piece] for piece in row] for row in pieces)
-        else:
-            yield [[tensor] for tensor in tensors]
+
+def _factored_pieces(parameter: Tensor, factors: list[tuple[Tensor, Tensor]], mean_square: Tensor) -> Iterator[Columns]:
+    """A parameter in pieces of whole rows, with their gradient."""
+    # Each number's summands side by side, as multiply likes them.
+    left, right = (torch.cat([matrix.t() for matrix in column], dim=1).t() for column in zip(*factors, strict=True))
+    num_rows = max(CACHED_NUMBERS // right.shape[1], 1)
+    for start in range(0, len(parameter), num_rows):
+        rows = slice(start, start + num_rows)
+        part, slot = (tensor.view(len(tensor), -1)[rows] for tensor in (parameter, mean_square))
+        yield [part], [multiply(left[:, rows].t(), right)], [slot]
 
 
 def descend(optimizer: torch.optim.Optimizer, *parts: Terms) -> Terms:
@@ -92,11 +121,23 @@ def descend(optimizer: torch.optim.Optimizer, *parts: Terms) -> Terms:
     # Reading the total waits for the device: the price, once per step, of never stepping along NaN.
     total = torch.stack(sums).sum()
     refuse_non_finite(terms, total)
+
+    def differentiate(loss: Tensor) -> Factors:
+        if not isinstance(optimizer, TensorFlowRMSprop):
+            loss.backward()
+            return {}
+        with factored_gradients() as factors:
+            loss.backward()
+        return factors
+
     if len(sums) == 2:  # each parameter gets one summand from each, whose order does not matter to the last bit
-        side_by_side(sums[0].backward, sums[1].backward, sums[0].device)
+        factors = side_by_side(lambda: differentiate(sums[0]), lambda: differentiate(sums[1]), total.device)
     else:
-        total.backward()
-    optimizer.step()
+        factors = [differentiate(total)]
+    if isinstance(optimizer, TensorFlowRMSprop):
+        optimizer.step(factors=factors)
+    else:
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)  # so that they take no memory while something else is trained
     return {name: term.detach() for name, term in terms.items()}
 

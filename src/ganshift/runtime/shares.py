@@ -36,6 +36,10 @@ STEPS_TO_GROW = 2000
 """Steps without an overflow after which the scale is doubled."""
 
 
+class Overflow(NonFiniteLoss):
+    """A gradient is too large in fp16 for the scale that it has: nothing to worry about, since the scale follows."""
+
+
 class LossScale:
     """What losses are multiplied by in fp16, so that small gradients do not become 0: as much as does not overflow."""
 
@@ -104,8 +108,9 @@ class Shares:
         try:
             return self._attempt(optimizer, count, terms_of)
         except NonFiniteLoss as error:
-            message = str(error)
-        say(f"warning: {message.partition(';')[0]} in {self.precision}: trying this step again in fp32")
+            message = "" if isinstance(error, Overflow) else str(error)
+        if message:
+            say(f"warning: {message.partition(';')[0]} in {self.precision}: trying this step again in fp32")
         self._put_back(before)
         with torch.autocast(_device_of(optimizer).type, enabled=False):
             return self._in_shares(optimizer, count, terms_of, scale=None)
@@ -129,9 +134,9 @@ class Shares:
                 optimizer, count, lambda: self._differentiate(optimizer, count, terms_of, factor)
             )
         terms = average(optimizer, terms, count)
+        refuse_non_finite(terms, torch.stack(tuple(terms.values())).sum())
         if scale:
             self._unscale(optimizer, scale)
-        refuse_non_finite(terms, torch.stack(tuple(terms.values())).sum())
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return terms
@@ -158,7 +163,7 @@ class Shares:
         overflow = not torch.nn.utils.get_total_norm(gradients).isfinite()
         scale.overflowed(overflow)
         if overflow:
-            raise NonFiniteLoss("a gradient overflows; nothing was updated")
+            raise Overflow("a gradient overflows; nothing was updated")
 
     def _within_memory(self, optimizer: torch.optim.Optimizer, count: int, work: Callable[[], Terms]) -> Terms | None:
         """Do it; if memory runs out, say so, halve the micro-batch and return None."""

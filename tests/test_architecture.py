@@ -13,7 +13,7 @@ from ganshift.cli import COMMANDS
 ROOT = Path(ganshift.__file__).parent
 LAYERS = [
     {"errors"},
-    {"tensors"},
+    {"files", "tensors"},
     {"convolution"},
     {"products"},
     {"losses", "layers", "latents", "data", "runtime"},
@@ -21,8 +21,9 @@ LAYERS = [
     {"transfer", "dual"},
     {"models", "pace"},
     {"moving", "output", "translation", "report", "demo", "import_tf", "evaluation"},
+    {"study"},
     {"bench", "cli_metrics", "doctor"},
-    {"cli_data"},
+    {"cli_data", "cli_study"},
     {"cli"},
     {"__main__"},
 ]

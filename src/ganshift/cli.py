@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from . import __version__
 from .cli_data import doctor
 from .cli_metrics import compare, evaluate
+from .cli_study import study
 from .errors import UserError
 from .runtime.config import BUDGET_FIELDS, RunConfig
 
@@ -35,6 +36,7 @@ ganshift moves GANs and images between domains.
   translate   translate images with a dual run
   evaluate    measure a run against real images
   compare     show what two measured runs differ by
+  study       train and measure a grid of runs, and lay the scores side by side
   import-tf   turn a published TensorFlow checkpoint into a run
   bench       measure what everything costs on this machine
 
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"ganshift {__version__}\n")
         return 0
     from .runtime.distributed import SaidByFirst, leave_to_first
-    from .runtime.log import say, say_here, show_warnings
+    from .runtime.log import say, say_one_line, show_warnings
 
     show_warnings()
     try:
@@ -68,7 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SaidByFirst:
         return USER_ERROR
     except UserError as error:
-        say_here(f"error: {error}")
+        say_one_line(f"error: {error}")
+        return USER_ERROR
+    except OSError as error:  # a name too long, a folder that may not be looked into: what no room minds by itself
+        if error.filename is None:
+            raise
+        say_one_line(f"error: {error.filename}: {error.strerror}")
         return USER_ERROR
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # impatience while leaving must not end in a traceback
@@ -393,6 +400,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "translate": translate,
     "evaluate": evaluate,
     "compare": compare,
+    "study": study,
     "import-tf": import_tf,
     "bench": bench,
 }

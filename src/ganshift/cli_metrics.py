@@ -70,7 +70,7 @@ def evaluate(arguments: Sequence[str]) -> int:
 def _measure(options: Any, metrics: tuple[str, ...] | None) -> None:
     from .evaluation import evaluate as measure
     from .metrics.card import card_rows
-    from .runtime.log import say
+    from .runtime.log import say, show_table
 
     settings = {name: getattr(options, name) for name in (*SHARED_SETTINGS, "split")}
     if options.num_images is not None:
@@ -78,7 +78,7 @@ def _measure(options: Any, metrics: tuple[str, ...] | None) -> None:
     settings |= {"metrics": metrics, "kid_subsets": options.kid_subsets, "kid_subset_size": options.kid_subset_size}
     cards = measure(options.run, options.reference, **settings)
     rows = card_rows(cards)
-    _show([{name: row[name] for name in IN_TABLE} for row in rows])
+    show_table([{name: row[name] for name in IN_TABLE} for row in rows])
     for name in rows[0]:
         if name not in IN_TABLE:
             sys.stdout.write(_detail(name, rows))
@@ -143,6 +143,7 @@ def compare(arguments: Sequence[str]) -> int:
         if not path.exists():
             raise UserError(f"there is no card or run folder {path}")
     from .metrics.card_files import compare as differences
+    from .runtime.log import show_table
 
     rows = differences(options.a, options.b)
     if options.json:
@@ -150,18 +151,5 @@ def compare(arguments: Sequence[str]) -> int:
 
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:
-        _show(rows)
+        show_table(rows)
     return 0
-
-
-def _show(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of the same names as a table to standard output."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table()
-    for name in rows[0]:
-        table.add_column(name, no_wrap=name in ("score", "value"))
-    for row in rows:
-        table.add_row(*("" if value is None else str(value).replace("[", r"\[") for value in row.values()))
-    Console(highlight=False).print(table)

@@ -8,6 +8,15 @@ class UserError(ValueError):
     """
 
 
+def printable(text: str, keep: str = "") -> str:
+    """The text with everything that is no visible character written out, but for what to keep.
+
+    Names of files and contents of foreign files get into messages; as they are they could break lines, and say
+    anything to a terminal.
+    """
+    return "".join(one if one.isprintable() or one in keep else ascii(one)[1:-1] for one in text)
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, cut to one line; its name if it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -7,6 +7,7 @@ left over is listed in an error. Training does not go on from here: the state of
 import glob
 import hashlib
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from torch import nn
 from .dual import tensorflow as dual_names
 from .dual.networks import Critic
 from .errors import UserError, first_line
+from .files import read_text
 from .layers import BatchNorm
 from .models import Translator
 from .runtime import run_folder
@@ -40,6 +42,8 @@ DUAL_NAME = re.compile(r"^[AB]_[gd]_")
 STATISTICS_BATCHES = 64
 """Batches of generated images that the running statistics are averaged over."""
 STATISTICS_BATCH = 64
+HASH_BYTES = 2**20
+"""Of a checkpoint, hashed at once."""
 NAMES_SHOWN = 10
 """Names in an error about a checkpoint that is of neither method."""
 
@@ -66,7 +70,11 @@ def read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
         ) from error
     try:
         reader = tf.train.load_checkpoint(str(prefix))
-        names = sorted(name for name in reader.get_variable_to_shape_map() if not OPTIMIZER_STATE.search(name))
+        shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+        names = sorted(name for name in shapes if not OPTIMIZER_STATE.search(name))
+        claimed = sum(math.prod(shapes[name]) * types[name].size for name in names)
+        if claimed > sum(path.stat().st_size for path in _data_files(prefix)):
+            raise ValueError("its variables are larger than its files")
         return {name: np.asarray(reader.get_tensor(name)) for name in names}
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError, OSError) as error:
         raise UserError(f"checkpoint {prefix} is damaged or cut short: {first_line(error)}") from None
@@ -81,7 +89,7 @@ def find_checkpoint(checkpoint: Path) -> Path:
     if not _index(prefix).is_file():
         raise UserError(f"there is no TensorFlow checkpoint {checkpoint}: {_index(prefix)} is missing")
     parts = _data_files(prefix)
-    if not parts or len(parts) != int(parts[0].name[-5:]):
+    if not parts or not all(part.is_file() for part in parts) or len(parts) != int(parts[0].name[-5:]):
         raise UserError(f"checkpoint {prefix} is not whole: of its .data files {len(parts)} are there")
     return prefix
 
@@ -288,7 +296,7 @@ def _only_checkpoint(folder: Path) -> Path:
     state = folder / "checkpoint"
     named = None
     if state.is_file():
-        named = re.match(r'model_checkpoint_path: "(.+)"', state.read_text(encoding="utf-8", errors="replace"))
+        named = re.match(r'model_checkpoint_path: "(.+)"', read_text(state))
     if named:
         # By its last part, because the state file may name a folder of the machine that it was trained on.
         return folder / Path(named[1]).name
@@ -303,12 +311,15 @@ def _index(prefix: Path) -> Path:
 
 
 def _data_files(prefix: Path) -> list[Path]:
-    return sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}.data-[0-9]????-of-[0-9]????"))
+    digits = "[0-9]" * 5
+    return sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}.data-{digits}-of-{digits}"))
 
 
 def _hash(prefix: Path) -> str:
     """SHA-256 of the data file, or of all of them in order."""
     digest = hashlib.sha256()
     for path in _data_files(prefix):
-        digest.update(path.read_bytes())
+        with path.open("rb") as file:
+            while block := file.read(HASH_BYTES):
+                digest.update(block)
     return digest.hexdigest()

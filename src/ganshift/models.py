@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from .data.images import UnreadableImage, to_picture
 from .data.originals import Original, from_pillow, load_original
 from .dual.bands import translate_in_bands
-from .dual.config import with_tuples
+from .dual.config import PUBLISHED_LEVELS, with_tuples
 from .dual.networks import UNet
 from .errors import UserError
 from .latents import draw, slerp, truncate
@@ -20,9 +20,10 @@ from .layers import batch_statistics as using_batch_statistics
 from .runtime import run_folder
 from .runtime.config import check_seed, require
 from .runtime.device import choose_device
-from .runtime.weights import copy_weights, load_weights
-from .tensors import Images, Labels, Latents, Side, to_uint8
+from .runtime.weights import build_on_paper, copy_weights, load_weights
+from .tensors import Images, Labels, Latents, Side, height_and_width, to_uint8
 from .transfer.networks import LATENT_DIM, ResNetGenerator
+from .transfer.source import check_classes
 
 Model = TypeVar("Model", bound=nn.Module)
 Domain = Literal["a", "b"]
@@ -33,6 +34,12 @@ SAMPLING_BATCH = 64
 statistics are used: those of images 0 to 63, then of 64 to 127, and of what is left in the end."""
 PUBLISHED_SIZE = 256
 """Side of the images that DualGAN was published for."""
+CHANNELS = (1, 3, 4)
+"""Of images: gray, colour, colour with opacity."""
+MAX_LEVELS = 32
+"""Halvings that bring any image to one pixel."""
+MAX_SIDE = 8192
+"""Side, in pixels, that networks may say they were trained at."""
 AT_ONCE_PIXELS = 2**20
 """Larger images are translated in bands."""
 PUBLISHED_SHEET = (10, 10)
@@ -45,7 +52,7 @@ class Generator(nn.Module):
     def __init__(self, generator: Mapping[str, Any], classes: Sequence[str] = ()):
         super().__init__()
         self.generator = ResNetGenerator(**generator)
-        self.classes = tuple(classes)
+        self.classes = check_classes(classes, self.generator.num_classes)
         self.eval()
 
     @classmethod
@@ -164,10 +171,11 @@ class Translator(nn.Module):
     def __init__(self, gen_ab: Mapping[str, Any], gen_ba: Mapping[str, Any]):
         super().__init__()
         gen_ab, gen_ba = with_tuples(gen_ab), with_tuples(gen_ba)
-        self.gen_ab, self.gen_ba = UNet(**gen_ab), UNet(**gen_ba)
-        self.channels = {"a": int(gen_ab["in_channels"]), "b": int(gen_ba["in_channels"])}
+        self.channels = {"a": gen_ab["in_channels"], "b": gen_ba["in_channels"]}
         self.size: Side = gen_ab.get("size", PUBLISHED_SIZE)
         """Side, or height and width, of the images trained on."""
+        _check_pair(gen_ab, gen_ba, self.size)
+        self.gen_ab, self.gen_ba = UNet(**gen_ab), UNet(**gen_ba)
         self.eval()
 
     @classmethod
@@ -207,6 +215,24 @@ class Translator(nn.Module):
         """
         original = from_pillow(picture) if isinstance(picture, Image.Image) else _open_original(Path(picture))
         return self.translate_original(original, to).to_pillow()
+
+
+def _check_pair(gen_ab: Mapping[str, Any], gen_ba: Mapping[str, Any], size: Side) -> None:
+    """Raise unless these are arguments of two U-Nets of which each takes what the other gives."""
+    for one, other in ((gen_ab, gen_ba), (gen_ba, gen_ab)):
+        require(
+            type(one["in_channels"]) is int
+            and one["in_channels"] in CHANNELS
+            and one["in_channels"] == other["out_channels"],
+            f"channels must be 1, 3 or 4, and the same in both directions, got {one['in_channels']}",
+        )
+        levels = one.get("levels", PUBLISHED_LEVELS)
+        require(levels in range(1, MAX_LEVELS + 1), f"levels must be from 1 to {MAX_LEVELS}, got {levels}")
+    sides = height_and_width(size)
+    require(
+        len(sides) == 2 and all(type(side) is int and 1 <= side <= MAX_SIDE for side in sides),
+        f"size must be one or two sides of 1 to {MAX_SIDE} pixels, got {size}",
+    )
 
 
 def other_domain(domain: Domain) -> Domain:
@@ -249,11 +275,7 @@ def _load(make: Callable[[dict[str, Any]], Model], run: Path, method: str, devic
     config = run_folder.read_config(run)
     if config.get("method") != method:
         raise UserError(f"{run} holds a {config.get('method')} run, not a {method} run")
-    try:
-        with torch.device("meta"):
-            model = make(config)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{run / run_folder.CONFIG} does not describe a {method} model: {error}") from None
+    model = build_on_paper(lambda: make(config), str(run / run_folder.CONFIG), f"a {method} model")
     weights = load_weights(run / run_folder.MODEL)
     copy_weights(model, weights, str(run), "config.json and model are of different runs", assign=True)
     return model.to(choose_device(device)).eval().requires_grad_(False)

@@ -1,6 +1,6 @@
 """Files that the commands write: generated pictures, sheets, translations of whole folders."""
 
-import logging
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +9,8 @@ from PIL import Image
 
 from .data.images import with_channels
 from .errors import UserError
+from .files import write_output
 from .models import Rows
-
-logger = logging.getLogger("ganshift")
 
 
 def write_pictures(pictures: Sequence[Image.Image], out: Path, columns: int | None = None) -> list[Path]:
@@ -59,8 +58,6 @@ def _is_sheet(out: Path) -> bool:
 
 
 def _write(picture: Image.Image, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    write_output(path, buffer.getvalue())

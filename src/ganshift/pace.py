@@ -51,7 +51,7 @@ def pace(config: TransferConfig | DualConfig, seconds: int | float = 5.0) -> Pac
     """
     keep_freed_memory()
     with quiet():  # what is said when opening belongs to a run
-        return time_iterations(config, _new_job(replace(config, evaluate_every=0)), seconds)
+        return time_iterations(config, new_job(replace(config, evaluate_every=0)), seconds)
 
 
 def time_iterations(
@@ -82,7 +82,8 @@ def time_iterations(
         return Pace(seen - warm, passed)
 
 
-def _new_job(config: TransferConfig | DualConfig) -> Job:
+def new_job(config: TransferConfig | DualConfig) -> Job:
+    """Open the data and build what the loop needs, whichever method the settings are of; writes nothing."""
     if isinstance(config, TransferConfig):
         from .transfer.train import new_job as new_transfer_job
 

@@ -17,7 +17,8 @@ from .data.images import UnreadableImage, bombs_are_errors, fit_picture, load_pi
 from .data.layouts import find_domains, is_image
 from .data.originals import Original, from_pillow, load_original
 from .data.places import Place, locate
-from .errors import UserError
+from .errors import UserError, first_line
+from .files import write_output
 from .models import Domain, Translator, other_domain
 from .moving import VIDEO_SUFFIXES, is_animation, translate_animation, translate_video
 from .runtime.log import ProgressLine, say
@@ -112,7 +113,7 @@ def _translate(
                         written.append(path)
                 elif isinstance(content, Image.Image):
                     data, suffix = translate_animation(content, partial(model.translate_original, to=to))
-                    written.append(_write(data, _in(out, name, suffix)))
+                    written.append(write_output(_in(out, name, suffix), data))
                 else:
                     path = _in(out, name, ".mp4")
                     _make_folder(path.parent)
@@ -218,7 +219,10 @@ def _find(images: Sequence[Path]) -> Iterator[Source]:
 def _matching(pattern: Path) -> Iterator[Source]:
     """Files that match a glob, named from its first wildcard on."""
     fixed = Path(*itertools.takewhile(lambda part: not _has_wildcard(part), pattern.parts))
-    matching = sorted(fixed.glob(str(pattern.relative_to(fixed))))
+    try:
+        matching = sorted(fixed.glob(str(pattern.relative_to(fixed))))
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise UserError(f"{pattern} is no pattern of names ({first_line(error)})") from None
     found = [path for path in matching if path.is_file() and _is_translatable(path.name)]
     if not found:
         raise UserError(f"no image matches {pattern}")
@@ -256,20 +260,14 @@ def _output_names(sources: Sequence[Source]) -> list[str]:
 
 
 def _in(folder: Path, name: str, suffix: str) -> Path:
+    parts = PurePosixPath(name).parts
+    if PurePosixPath(name).is_absolute() or ".." in parts:  # of a zip; it must not say where we write
+        raise UnreadableImage("its name leads out of the folder to write to")
     return folder / (name if name.endswith(suffix) else name + suffix)
 
 
 def _write_png(original: Original, path: Path) -> Path:
-    return _write(original.to_png(), path)
-
-
-def _write(data: bytes, path: Path) -> Path:
-    _make_folder(path.parent)
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
+    return write_output(path, original.to_png())
 
 
 def _make_folder(folder: Path) -> None:

@@ -12,7 +12,9 @@ from rich.console import Console
 
 from ganshift.cli import main
 from ganshift.doctor import examine
-from ganshift.doctor.advice import CLASS_CURVE, CURVE
+from ganshift.doctor.advice import CLASS_CURVE, CURVE, advise
+from ganshift.doctor.parts import find_parts
+from ganshift.doctor.scan import scan
 from ganshift.doctor.screen import show
 from ganshift.transfer.config import PRESETS as TRANSFER_PRESETS
 
@@ -166,6 +168,29 @@ def test_the_command_can_be_typed(tmp_path, case, capsys):
     extra = words[words.index("--preset") + 2 : words.index("--out")]
     assert extra == settings
     capsys.readouterr()
+    assert main([*words[1:], "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out) == advice.config.to_json()
+
+
+ACCELERATED = {
+    "few-shot": (many("", 5), []),
+    "few-shot of gray": (many("", 5, (8, 8), mode="L"), ["--source", "digits32"]),
+    "cifar10": (many("", 1001, (8, 8)), ["--conditioning", "none"]),
+    "authors64": (many("", 1001, (64, 70)), []),
+    "cifar10 of classes": (many("x/", 500, (8, 8)) | many("y/", 501, (8, 8), 500), ["--conditioning", "acgan"]),
+    "sketch-photo": (many("A/", 3, (256, 300)) | many("B/", 3, (300, 256), 9), []),
+    "sketch-photo of small ones": (many("A/", 3) | many("B/", 3, start=9), ["--size", "64"]),
+}
+
+
+@pytest.mark.parametrize("case", ACCELERATED)
+def test_the_command_for_an_accelerator(tmp_path, case, capsys):
+    files, settings = ACCELERATED[case]
+    train = [scan(part) for part in find_parts(write(tmp_path / "d", files))]
+    advice = advise(train, tmp_path / "d", None, on_accelerator=True)
+    words = shlex.split(advice.command)
+    assert advice.preset == case.split()[0]
+    assert words[words.index("--preset") + 1 : words.index("--out")] == [advice.preset, *settings]
     assert main([*words[1:], "--dry-run"]) == 0
     assert json.loads(capsys.readouterr().out) == advice.config.to_json()
 

@@ -21,8 +21,8 @@ COMMANDS = {
     "dual": ["dual", "--preset", "tiny", "--data", "bundled:photo-sketch", "--images", "24"],
 }
 FILES = {
-    "transfer": {"config.json", "critic.safetensors", "log.jsonl", "model.safetensors"},
-    "dual": {"config.json", "log.jsonl", "model.safetensors"},
+    "transfer": {".lock", "config.json", "critic.safetensors", "log.jsonl", "model.safetensors"},
+    "dual": {".lock", "config.json", "log.jsonl", "model.safetensors"},
 }
 SHEETS = {"transfer": ["samples"], "dual": ["a-b-a", "b-a-b"]}
 SAMPLED_AT = {"transfer": (0, 48, 96, 144, 192, 240, 288, 320), "dual": (0, 4, 8, 12, 16, 20, 24)}

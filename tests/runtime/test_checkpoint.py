@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ganshift.errors import UserError
+from ganshift.files import write_atomically
 from ganshift.runtime import checkpoint
 
 
@@ -110,6 +111,6 @@ def test_failed_write_leaves_the_old_file(tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        checkpoint.write_atomically(path, fail)
+        write_atomically(path, fail)
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

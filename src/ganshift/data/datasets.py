@@ -79,6 +79,21 @@ class ImageSet:
                 images[row] = self._decode(int(index))
         return torch.from_numpy(images)
 
+    def select(self, indices: Int[np.ndarray, " k"]) -> "ImageSet":
+        """A set of these images alone, with all the classes; its quarantine is that of the whole."""
+        names = tuple(self.names[index] for index in indices)
+        return ImageSet(
+            names=names,
+            labels=None if self.labels is None else self.labels[indices],
+            classes=self.classes,
+            channels=self.channels,
+            size=self.size,
+            content_hash=hashlib.sha256(repr((self.content_hash, names)).encode()).hexdigest(),
+            quarantined=self.quarantined,
+            pixels=None if self._pixels is None else self._pixels[torch.from_numpy(indices)],
+            place=self._place,
+        )
+
     def set_aside(self, name: str, reason: str) -> None:
         """Quarantine a file that turned out broken after opening; says so once."""
         if name not in self._broken:
@@ -172,10 +187,10 @@ def open_place(
     files = [name for name in place.names if is_image(name)]
     if not files:
         raise UserError(nothing_found(place))
-    wanted = sample_channels(place, files) if channels is None else channels
-    in_memory = len(files) * wanted * height * width <= memory_budget_bytes
-    read = decode_all if in_memory else probe_all
     with bombs_are_errors():
+        wanted = sample_channels(place, files) if channels is None else channels
+        in_memory = len(files) * wanted * height * width <= memory_budget_bytes
+        read = decode_all if in_memory else probe_all
         found = read(place, files, size, wanted, progress)
         if channels is None and (usual := found.usual_channels) not in (None, wanted):
             wanted = usual

@@ -1,17 +1,19 @@
 """Decode single pictures: whatever is in the file becomes an upright L, RGB or RGBA picture, or one clear refusal."""
 
 import io
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float32, UInt8
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from ..files import read_file
 from ..tensors import Side, height_and_width
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
@@ -20,11 +22,20 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Decoders that may be tried. Pillow knows more, but some of them start other programs."""
 MAX_PIXELS = 80_000_000
 """Larger pictures are refused: this is below the size at which Pillow itself begins to suspect an attack."""
+MAX_SIDE = 1_000_000
+"""The longest side of a picture, since what is longer cannot be written: it is the limit of libpng, too."""
+MAX_FILE_BYTES = 256 * 1024 * 1024
+"""Larger files are refused unread; a zip member can claim to unpack to any size."""
+LARGE_PIXELS = 8_000_000
+"""Pictures of more pixels than this are decoded one at a time, so that threads do not multiply what they take."""
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _DEEP = ("I", "F")  # how the names of modes with more than 8 bits begin: I, I;16, I;16B, F
 _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _LYING = range(5, 9)  # the camera's notes of a picture whose stored width is its height
+
+
+_large = threading.Lock()
 
 
 class UnreadableImage(Exception):  # noqa: N818 - it names a thing that is set aside, not a failure of the run
@@ -33,11 +44,13 @@ class UnreadableImage(Exception):  # noqa: N818 - it names a thing that is set a
 
 @contextmanager
 def bombs_are_errors() -> Iterator[None]:
-    """Let Pillow's warning about a suspiciously large picture be an error inside the block.
+    """Let Pillow's warning about a suspiciously large picture be an error inside the block, and silence its others.
 
-    Enter it in the thread that starts the others: the list of warning filters belongs to the whole process.
+    What else it warns of are broken notes in files whose pixels it can read. Enter it in the thread that starts the
+    others: the list of warning filters belongs to the whole process.
     """
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
 
@@ -51,13 +64,21 @@ def load_picture(source: Path | bytes | io.IOBase, for_size: Side | None = None)
     faster.
     """
     picture = open_picture(source)
-    try:
+    with decoding(picture):
         if for_size is not None:
             _draft(picture, for_size)
         picture.load()
         return _plain(upright(picture))
-    except Exception as error:
-        raise refusal(error) from error
+
+
+@contextmanager
+def decoding(picture: Image.Image) -> Iterator[None]:
+    """Decode a picture inside the block: one large one at a time, and whatever a decoder raises as `refusal` of it."""
+    with _large if picture.width * picture.height > LARGE_PIXELS else nullcontext():
+        try:
+            yield
+        except Exception as error:
+            raise refusal(error) from error
 
 
 def natural_channels(picture: Image.Image) -> int:
@@ -69,11 +90,9 @@ def probe_channels(source: Path | bytes | io.IOBase) -> int:
     """The same number from the head of a file alone; only a picture that may be transparent is decoded in full."""
     picture = open_picture(source)
     if may_be_transparent(picture):
-        try:
+        with decoding(picture):
             picture.load()
             return natural_channels(_plain(picture))
-        except Exception as error:
-            raise refusal(error) from error
     return 1 if picture.mode in ("1", "L") or is_deep(picture) else 3
 
 
@@ -120,26 +139,37 @@ def to_picture(pixels: UInt8[np.ndarray, "c h w"]) -> Image.Image:
 def open_picture(source: Path | bytes | io.IOBase) -> Image.Image:
     """Look at the head of the file; pixels are decoded later."""
     try:
-        data: Any = (
-            source if isinstance(source, bytes) else source.read_bytes() if isinstance(source, Path) else source.read()
-        )
-    except OSError as error:
-        raise UnreadableImage(f"cannot be read ({error.strerror})") from error
+        data: Any = source.read() if isinstance(source, io.IOBase) else read_bytes(source)
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise UnreadableImage(f"cannot be read ({getattr(error, 'strerror', error)})") from error
     if not data:
         raise UnreadableImage("empty file")
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        check_pixels(*picture.size)  # in here, because some decoders find out only now that they know none
     except Exception as error:
         raise refusal(error) from error
-    width, height = picture.size
+    return picture
+
+
+def read_bytes(source: Path | bytes) -> bytes:
+    """The content of a file of the user's, or the bytes themselves; `OSError` if it is no regular file or too long."""
+    return source if isinstance(source, bytes) else read_file(source, MAX_FILE_BYTES)
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Raise `UnreadableImage` for pictures without a pixel, with more than `MAX_PIXELS`, or with too long a side."""
+    if width < 1 or height < 1:
+        raise UnreadableImage(f"no pixels: {width} x {height}")
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"too large: {width} x {height} is more than {MAX_PIXELS:,} pixels")
-    return picture
+    if max(width, height) > MAX_SIDE:
+        raise UnreadableImage(f"too large: {width} x {height} has a side of more than {MAX_SIDE:,} pixels")
 
 
 def refusal(error: Exception) -> UnreadableImage | MemoryError:
     """What to raise in place of what a decoder raised: damaged bytes make decoders raise almost anything."""
-    if isinstance(error, MemoryError):  # the machine is at fault, not the file
+    if isinstance(error, UnreadableImage | MemoryError):  # MemoryError: the machine is at fault, not the file
         return error
     if isinstance(error, UnidentifiedImageError):
         return UnreadableImage("not a JPEG, PNG, WebP, BMP, TIFF or GIF picture")
@@ -156,12 +186,13 @@ def is_deep(picture: Image.Image) -> bool:
     return picture.mode.startswith(_DEEP)
 
 
-def deep_levels(picture: Image.Image) -> Float64[np.ndarray, "h w"]:
+def deep_levels(picture: Image.Image) -> Float32[np.ndarray, "h w"]:
     """The values of a deep picture in 0..65535; floats count as 0..1 if none is above 1."""
-    values = np.nan_to_num(np.asarray(picture).astype(np.float64))
+    values = np.asarray(picture).astype(np.float32)
+    np.nan_to_num(values, copy=False)
     if picture.mode == "F" and values.max() <= 1:
         values *= 65535
-    return values.clip(0, 65535)
+    return values.clip(0, 65535, out=values)
 
 
 def _draft(picture: Image.Image, size: Side) -> None:

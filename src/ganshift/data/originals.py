@@ -15,7 +15,18 @@ from jaxtyping import Float, UInt
 from PIL import Image
 from torch import Tensor
 
-from .images import deep_levels, is_deep, may_be_transparent, open_picture, refusal, to_picture, to_pixels, upright
+from .images import (
+    check_pixels,
+    decoding,
+    deep_levels,
+    is_deep,
+    may_be_transparent,
+    open_picture,
+    read_bytes,
+    to_picture,
+    to_pixels,
+    upright,
+)
 
 _MIN_IS_BLACK, _RGB = 1, 2  # how a TIFF says what its values mean
 _ORIENTATION = 0x0112
@@ -89,13 +100,11 @@ class Original:
 def load_original(source: Path | bytes) -> Original:
     """Decode the first frame, upright; raises `images.UnreadableImage`."""
     picture = open_picture(source)
-    try:
+    with decoding(picture):
         if has_deep_file(picture):
-            return _load_deep(picture, source if isinstance(source, bytes) else source.read_bytes())
+            return _load_deep(picture, read_bytes(source))
         picture.load()
         return from_pillow(upright(picture))
-    except Exception as error:
-        raise refusal(error) from error
 
 
 def has_deep_file(picture: Image.Image) -> bool:
@@ -126,13 +135,15 @@ def _load_deep(picture: Image.Image, data: bytes) -> Original:
 
         with TiffFile(io.BytesIO(data)) as file:
             page: Any = file.pages[0]
-            values = page.asarray()
             plain = page.photometric in (_MIN_IS_BLACK, _RGB) and page.axes in ("YX", "YXS")
-        if (
-            not plain or values.dtype != np.uint16
-        ):  # inverted, or a plane a channel: rare, and Pillow gives 8 bits of it
-            return from_pillow(upright(picture))
+            plain = plain and page.dtype == np.uint16 and sorted(page.shape[:2]) == sorted(picture.size)
+            if not plain:  # inverted, or a plane a channel: rare, and Pillow gives 8 bits of it
+                return from_pillow(upright(picture))
+            values = page.asarray()
     values = values[..., None] if values.ndim == 2 else values
+    check_pixels(*values.shape[:2])
+    if values.shape[2] > 4:
+        raise ValueError(f"{values.shape[2]} channels")
     mirrored, turns = _TURNS.get(picture.getexif().get(_ORIENTATION, 1), (False, 0))
     values = np.rot90(values[:, ::-1] if mirrored else values, turns).transpose(2, 0, 1)
     values = np.ascontiguousarray(values, dtype=np.uint16)

@@ -3,16 +3,18 @@
 import os
 import stat
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from .images import UnreadableImage
+from ..errors import UserError, first_line
+from ..files import open_regular
+from .images import MAX_FILE_BYTES, UnreadableImage
 
-MAX_FILE_BYTES = 256 * 1024 * 1024
-"""Larger files are refused unread; a zip member can claim to unpack to any size."""
+MAX_LINKED_FOLDERS = 1000
+"""So many folders are entered by way of links; a few folders with links to one another are a maze of any size."""
+MAX_RATIO = 1100
+"""Zip members that claim to unpack to more times their size are refused: deflate cannot, whatever is packed."""
 
 
 class Place(ABC):
@@ -45,9 +47,11 @@ class Place(ABC):
             if (length := self.num_bytes(name)) > MAX_FILE_BYTES:
                 raise UnreadableImage(f"too large: {length:,} bytes is more than {MAX_FILE_BYTES:,}")
             return self.read_bytes(name, limit)
-        # A damaged, encrypted or oddly compressed zip member has no error type of its own.
-        except (OSError, EOFError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            raise UnreadableImage(f"cannot be read ({' '.join(str(error).split())[:80]})") from error
+        except (UnreadableImage, MemoryError):
+            raise
+        except Exception as error:  # a damaged, encrypted or oddly compressed zip member has no error type of its own
+            reason = getattr(error, "strerror", None) or first_line(error)
+            raise UnreadableImage(f"cannot be read ({' '.join(reason.split())[:80]})") from error
 
     def folders(self) -> list[str]:
         """Names of the folders directly in this place that hold files at any depth."""
@@ -75,8 +79,9 @@ class Folder(Place):
 
     def read_bytes(self, name: str, limit: int) -> bytes:
         """See `Place`."""
-        with (self.path / name).open("rb") as file:
-            return file.read(limit)
+        with open_regular(self.path / name) as file:
+            # No more than the length: files that the kernel makes up have none, and reading some of them waits.
+            return file.read(min(limit, os.fstat(file.fileno()).st_size))
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -100,7 +105,14 @@ class Archive(Place):
 
     def num_bytes(self, name: str) -> int:
         """What the zip claims; no more than this is ever unpacked."""
-        return self._zip().getinfo(self.prefix + name).file_size
+        member = self._zip().getinfo(self.prefix + name)
+        if any(part in ("", "..") for part in member.filename.replace("\\", "/").split("/")):
+            raise UnreadableImage("its name leads out of the zip")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a limit
+            raise UnreadableImage("packed in an unusual way: pack it again with deflate, as all programs do by default")
+        if member.file_size > MAX_RATIO * max(member.compress_size, 1):
+            raise UnreadableImage(f"claims to unpack to more than {MAX_RATIO:,} times its size")
+        return member.file_size
 
     def read_bytes(self, name: str, limit: int) -> bytes:
         """See `Place`."""
@@ -124,20 +136,35 @@ class Archive(Place):
 
     def _members(self) -> tuple[str, ...]:
         try:
-            members = {member.filename for member in self._zip().infolist() if not member.is_dir()}
-        except (OSError, zipfile.BadZipFile) as error:
-            raise UserError(f"{self.path} is a damaged zip ({error}); download or pack it again") from error
-        return tuple(sorted(name for name in members if not any(map(_is_hidden, name.split("/")))))
+            listed = self._zip().infolist()
+            names = {member.filename for member in listed if not member.is_dir()}
+            packed = sum(member.compress_size for member in listed)
+            if packed > self.path.stat().st_size:  # members that share their bytes, to unpack to any size in all
+                raise zipfile.BadZipFile("its members overlap")
+        except Exception as error:  # a damaged directory makes zipfile raise anything
+            raise UserError(f"{self.path} is a damaged zip ({first_line(error)}); download or pack it again") from error
+        return tuple(sorted(name for name in names if not any(map(_is_hidden, name.split("/")))))
 
 
 def locate(path: Path) -> Place:
     """The folder, the zip, or the folder inside a zip (such as data.zip/train) that a path names."""
+    try:
+        return _locate(path)
+    except (OSError, ValueError) as error:  # a name too long, a folder that may not be looked into, a failing disk
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path} cannot be opened ({getattr(error, 'strerror', error)}); give another") from error
+
+
+def _locate(path: Path) -> Place:
     if path.is_dir():
         return Folder(path)
     if path.is_file():
         if not zipfile.is_zipfile(path):
             raise UserError(f"{path} is neither a folder nor a zip; give a folder of images or a zip of one")
         return Archive(path)
+    if path.exists() or path.is_symlink():
+        raise UserError(f"{path} is neither a folder nor a regular file; give a folder of images or a zip of one")
     for parent in path.parents:
         if parent.is_file() and zipfile.is_zipfile(parent):
             return _inside(Archive(parent), path.relative_to(parent).as_posix())
@@ -156,31 +183,43 @@ def _inside(archive: Archive, inner: str) -> Place:
 
 
 def _walk(path: Path) -> tuple[str, ...]:
+    """Names of all files below. What cannot be looked into stays in the list, for whoever reads it to be told why."""
     names: list[str] = []
-
-    def visit(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> None:
-        status = folder.stat()
-        identity = (status.st_dev, status.st_ino)
-        if identity in above:  # a link back to a folder we are in
-            return
+    linked = 0
+    left: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    while left:  # no recursion: folders can be nested deeper than Python can call
+        prefix, above = left.pop()
+        folder = path / prefix
         try:
+            status = folder.stat()
             entries = list(os.scandir(folder))
         except OSError as error:
             raise UserError(f"{folder} cannot be listed ({error.strerror}); change its permissions") from error
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:  # a link back to a folder we are in
+            continue
         for entry in entries:
             if _is_hidden(entry.name):
                 continue
-            if entry.is_dir():
-                visit(folder / entry.name, f"{prefix}{entry.name}/", above | {identity})
-            else:
+            if not _is_folder(entry):
                 names.append(prefix + entry.name)
-
-    visit(path, "", frozenset())
+                continue
+            linked += entry.is_symlink()
+            if linked > MAX_LINKED_FOLDERS:
+                raise UserError(f"links below {path} lead to more than {MAX_LINKED_FOLDERS:,} folders; take some away")
+            left.append((f"{prefix}{entry.name}/", above | {identity}))
     return tuple(sorted(names))
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+    return (name.startswith(".") and name != "..") or name == "__MACOSX"
 
 
 def _cut(names: tuple[str, ...], prefix: str) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
     alike = _alike([picture for part in facts for picture in part.pictures])
     train = [part for part in facts if part.part.split == "train"]
     can_train = all(part.pictures for part in train)
-    advice = advise(train, data, data_b) if can_train else None
+    advice = advise(train, data, data_b, choose_device().type != "cpu") if can_train else None
     findings = judge(facts, alike, advice.size if advice else None)
     found = None
     if advice and seconds > 0:

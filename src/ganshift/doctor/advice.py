@@ -11,7 +11,6 @@ from ..data.named import PREFIX
 from ..dual.config import PRESETS as DUAL_PRESETS
 from ..dual.config import DualConfig
 from ..runtime import run_folder
-from ..runtime.device import choose_device
 from ..tensors import height_and_width
 from ..transfer.config import PRESETS as TRANSFER_PRESETS
 from ..transfer.config import SIZES, TransferConfig
@@ -81,21 +80,21 @@ class Advice:
         }
 
 
-def advise(train: Sequence[Facts], data: Path, data_b: Path | None) -> Advice:
+def advise(train: Sequence[Facts], data: Path, data_b: Path | None, on_accelerator: bool) -> Advice:
     """A command for the training part, or for those of two domains, all of which have readable pictures."""
     name = data.stem if data_b is None else f"{data.stem}-{data_b.stem}"
     out = _free(Path("runs") / (name.removeprefix(PREFIX) or "mine"))
     if len(train) == 2:
-        return _dual(train, {"data": data} if data_b is None else {"a": data, "b": data_b}, out)
-    return _transfer(train[0], data, out)
+        return _dual(train, {"data": data} if data_b is None else {"a": data, "b": data_b}, out, on_accelerator)
+    return _transfer(train[0], data, out, on_accelerator)
 
 
-def _transfer(facts: Facts, data: Path, out: Path) -> Advice:
+def _transfer(facts: Facts, data: Path, out: Path, on_accelerator: bool) -> Advice:
     num_images, why = len(facts.pictures), []
     per_class = min((number for number in facts.classes.values() if number), default=0)
     has_classes = len([number for number in facts.classes.values() if number]) > 1
     settings: dict[str, Any] = {}
-    if choose_device().type == "cpu":
+    if not on_accelerator:
         preset = "small"
         why.append("small is made for two processor cores: there is no accelerator here.")
     elif num_images <= FEW_SHOT:
@@ -121,7 +120,7 @@ def _transfer(facts: Facts, data: Path, out: Path) -> Advice:
         source = _fitting_source(facts.usual_channels, {**TRANSFER_PRESETS[preset], **settings})
         if source:
             settings["source"] = source
-            why.append(f"{source} ships and has the same channels and size: with few images, any start helps.")
+            why.append(f"{source} ships and has the same channels and size: few images gain most from a source.")
         else:
             why.append(
                 "With few images a source helps most. None that ships fits these: train one on many pictures of a "
@@ -139,9 +138,9 @@ def _transfer(facts: Facts, data: Path, out: Path) -> Advice:
     )
 
 
-def _dual(train: Sequence[Facts], where: Mapping[str, Path], out: Path) -> Advice:
+def _dual(train: Sequence[Facts], where: Mapping[str, Path], out: Path, on_accelerator: bool) -> Advice:
     settings: dict[str, Any] = {}
-    if choose_device().type == "cpu":
+    if not on_accelerator:
         preset, why = "small", ["small is made for one or two processor cores: there is no accelerator here."]
     else:
         preset, why = "sketch-photo", ["sketch-photo has the published settings and wants an accelerator."]

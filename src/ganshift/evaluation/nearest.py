@@ -14,13 +14,13 @@ from ..data.cifar import Split
 from ..data.datasets import MEMORY_BUDGET_BYTES, ImageSet
 from ..data.named import open_named_images
 from ..errors import UserError
+from ..files import write_atomically
 from ..metrics.copying import PAIRS, VERDICT, Verdict, copying, nearest
 from ..metrics.extractors import EXTRACTORS
 from ..metrics.measuring import Extraction, Settings, counting, for_extractor, provenance
 from ..metrics.scores import Kept, extract
 from ..models import Generator, draw_latents
 from ..runtime import run_folder
-from ..runtime.checkpoint import write_atomically
 from ..runtime.log import opening_progress
 from ..tensors import Bytes, from_uint8, sheet
 from ..transfer.evaluation import sample_stored

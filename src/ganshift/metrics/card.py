@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from math import hypot, isfinite, isnan, sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from ..errors import UserError
+from ..errors import UserError, first_line
+from ..files import read_text
 
 HIGHER_IS_BETTER = {
     "IS": True,
@@ -29,6 +30,7 @@ CLEAR = 2.0
 MEASURED = frozenset({"value", "spread", "model_hash"})
 """What two cards may differ in: the models and their scores."""
 _NUMBERS = ("value", "spread")
+_NOT_FINITE = frozenset({"inf", "-inf", "nan"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +89,13 @@ class Card:
 def load_card(path: Path) -> Card:
     """Read a card; a `UserError` if the file holds none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        card = Card(**content | {name: float(content[name]) for name in _NUMBERS})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} holds no card ({error}): give a file that ganshift evaluate wrote") from None
+        content = json.loads(read_text(path))
+        card = Card(**content | {name: _from_json(content[name]) for name in _NUMBERS})
+        _check_types(card)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UserError(
+            f"{path} holds no card ({first_line(error)}): give a file that ganshift evaluate wrote"
+        ) from None
     if card.kind not in HIGHER_IS_BETTER:
         raise UserError(f"{path} holds a card of the unknown metric {card.metric}: this version cannot compare it")
     return card
@@ -99,6 +104,28 @@ def load_card(path: Path) -> Card:
 def _as_json(number: float) -> float | str:
     """JSON knows no infinity; `float` reads these names."""
     return number if isfinite(number) else str(number)
+
+
+def _from_json(value: Any) -> Any:
+    """A number, or what `_as_json` wrote in its place."""
+    if isinstance(value, str) and value in _NOT_FINITE:
+        return float(value)
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError(f"{value} stands where a number should")
+    return value
+
+
+def _check_types(card: Card) -> None:
+    """Raise a `TypeError` or `ValueError` that names the first field that is not what it should be."""
+    stored = {float: int | float, dict[str, str]: dict}
+    for name, kind in get_type_hints(Card).items():
+        value = getattr(card, name)
+        if isinstance(value, bool) or not isinstance(value, stored.get(kind, kind)):
+            raise TypeError(f"its {name} is a {type(value).__name__}")
+    if not all(isinstance(version, str) for version in card.versions.values()):
+        raise TypeError("its versions are no texts")
+    if card.num_generated < 1:
+        raise ValueError("it is of no images")
 
 
 def unlike(first: Card, second: Card) -> list[str]:

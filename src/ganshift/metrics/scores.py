@@ -29,7 +29,7 @@ from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, k
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
 from ..errors import UserError
-from ..runtime.checkpoint import write_atomically
+from ..files import write_atomically
 from ..tensors import Bytes
 from .card import INCEPTION_SPLITS
 

@@ -5,18 +5,22 @@ folders, `environment` says what a run was made with, and `render` writes the pa
 """
 
 from .chapters import dual_chapter, transfer_chapter
-from .page import Chapter, Figure, Panels, Slider, render
-from .runs import environment, evolution, loss_curves
+from .page import Chapter, Figure, Listing, Panels, Part, Slider, Table, render
+from .runs import environment, evolution, loss_curves, plot_curves
 
 __all__ = [
     "Chapter",
     "Figure",
+    "Listing",
     "Panels",
+    "Part",
     "Slider",
+    "Table",
     "dual_chapter",
     "environment",
     "evolution",
     "loss_curves",
+    "plot_curves",
     "render",
     "transfer_chapter",
 ]

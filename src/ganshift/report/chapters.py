@@ -13,7 +13,7 @@ from ..data.images import to_pixels, with_channels
 from ..metrics.copying import PAIRS, Verdict, load_verdict
 from ..models import Generator, Translator
 from ..tensors import from_uint8, sheet
-from .page import Chapter, Figure, Panels, Slider, duration, to_png
+from .page import Chapter, Figure, Panels, Part, Slider, duration, to_png
 from .runs import NOT_LEARNED, evolution, loss_curves, summarize, terms
 from .watching import watched
 
@@ -88,7 +88,7 @@ def transfer_chapter(
     )
     if summary.images < PUBLISHED_IMAGES / 10:
         introduction += " Expect pictures that are on their way, not finished ones."
-    figures: list[Figure | Panels | Slider] = []
+    figures: list[Part] = []
     if real is not None:
         figures.append(_beside(real, *sheets[next(iter(runs))][-1]))
     caption = (
@@ -158,7 +158,7 @@ def dual_chapter(
     )
     if passes < PUBLISHED_PASSES / 10:
         introduction += " Expect the right kind of picture, with blur and wrong colours."
-    figures: list[Figure | Panels | Slider] = [
+    figures: list[Part] = [
         _slider(
             "There and back, step by step",
             {label: evolution(run, name) for label, name in labels.items()},

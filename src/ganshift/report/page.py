@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from ..runtime.checkpoint import write_atomically
+from ..files import write_atomically
 
 LARGEST_EXACT = 200_000
 """Pictures that take more bytes without loss are stored in the page as WebP of quality 90."""
@@ -66,13 +66,41 @@ class Slider:
 
 
 @final
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of texts under headings; `numbers` says in which columns they are numbers."""
+
+    kind: ClassVar[str] = "table"
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str
+    numbers: Sequence[str] = ()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """A text file as it is."""
+
+    kind: ClassVar[str] = "listing"
+    title: str
+    text: str
+    caption: str
+
+
+Part = Figure | Panels | Slider | Table | Listing
+"""What a chapter shows."""
+
+
+@final
 @dataclass(kw_only=True)
 class Chapter:
     """One part of the page. Blank lines part the paragraphs of the introduction."""
 
     title: str
     introduction: str
-    figures: Sequence[Figure | Panels | Slider]
+    figures: Sequence[Part]
     facts: Sequence[tuple[str, str]]
     commands: Sequence[str]
     """Lines for a shell that do the same with the reader's own images."""

@@ -7,7 +7,6 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import Any, final
 
@@ -55,12 +54,12 @@ class Summary:
     @property
     def seconds(self) -> float:
         """Time spent training, likewise."""
-        return self.log[-1]["seconds"] if self.log else 0.0
+        return self.log[-1].get("seconds", 0.0) if self.log else 0.0
 
     @property
     def iterations(self) -> int:
         """Iterations done, likewise."""
-        return self.log[-1]["iteration"] if self.log else 0
+        return self.log[-1].get("iteration", 0) if self.log else 0
 
 
 def summarize(run: Path) -> Summary:
@@ -69,6 +68,8 @@ def summarize(run: Path) -> Summary:
     path = run / run_folder.LOG
     if not path.is_file():
         raise UserError(f"{run} has no {run_folder.LOG}: a report needs the folder of a training run")
+    if not isinstance(config.get("training"), dict) or not isinstance(config.get("versions"), dict):
+        raise UserError(f"{run / run_folder.CONFIG} has no settings: a report needs the folder of a training run")
     return Summary(settings=config["training"], config=config, log=run_folder.read_log(path))
 
 
@@ -88,14 +89,8 @@ def loss_curves(runs: Mapping[str, Path]) -> dict[str, str]:
 
     A run whose log lacks a term has no curve for it. The plots are transparent and follow light and dark mode.
     """
-    looks = looks_of(runs)
     last = max((summarize(run).images for run in runs.values()), default=0)
-    return {name: plot(curves, looks, last) for name, curves in terms(runs).items()}
-
-
-def looks_of(runs: Mapping[str, Path]) -> dict[str, tuple[str, Any]]:
-    """Colour and dashes of each run's curves, the same in every plot."""
-    return dict(zip(runs, zip(cycle(light for light, _ in COLOURS), cycle(DASHES), strict=False), strict=False))
+    return {name: plot_curves(curves, list(runs), last) for name, curves in terms(runs).items()}
 
 
 def terms(runs: Mapping[str, Path]) -> dict[str, dict[str, Curve]]:
@@ -120,16 +115,23 @@ def environment(*runs: Path) -> dict[str, str]:
     return found | {"platform": platform.platform(terse=True), "processor cores": str(os.cpu_count())}
 
 
-def plot(
+def plot_curves(
     curves: Mapping[str, Curve],
-    looks: Mapping[str, tuple[str, Any]],
+    labels: Sequence[str],
     last: int,
     *,
     errors: Mapping[str, Sequence[float]] | None = None,
     logarithmic: bool = False,
 ) -> str:
-    """Draw without pyplot, whose state is global, as SVG; with `errors` as bands, and a ring at the lowest value."""
-    plot = Plot(figsize=(3.9, 2.1), layout="constrained")
+    """An SVG of curves by label over images shown, from 0 to `last`.
+
+    With `errors` they have bands, and a ring at the lowest value. `labels` are those of all plots on a page, in which a label always looks the same. Up to 16 look different.
+    """
+    looks = {
+        label: (COLOURS[index % len(COLOURS)][0], DASHES[(index + index // len(COLOURS)) % len(DASHES)])
+        for index, label in enumerate(labels)
+    }
+    plot = Plot(figsize=(3.9, 2.1), layout="constrained")  # without pyplot, whose state is global
     axes = plot.subplots()
     for label, curve in curves.items():
         colour, dashes = looks[label]
@@ -170,7 +172,9 @@ def plot(
     for side, spine in axes.spines.items():
         spine.set_color(INK[0])
         spine.set_visible(side in ("left", "bottom"))
-    if len(curves) > 1:
+    if len(curves) > 2:  # beside the axes, where it hides no curve
+        plot.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=9, labelcolor=INK[0])
+    elif len(curves) > 1:
         axes.legend(frameon=False, fontsize=9, labelcolor=INK[0])
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": "ganshift"}):  # equal runs, equal pages

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..runtime import run_folder
 from .page import Figure, Panels
-from .runs import Curve, looks_of, plot, summarize
+from .runs import Curve, plot_curves, summarize
 
 LOG_SCALE = 8.0
 """Scores of which the largest is so many times the smallest are drawn on a logarithmic scale."""
@@ -71,7 +71,7 @@ def _panel(name: str, scores: Mapping[str, list[dict[str, Any]]], runs: Mapping[
     logarithmic = lowest > 0 and highest > LOG_SCALE * lowest
     return Figure(
         title=name,
-        image=plot(curves, looks_of(runs), last, errors=errors, logarithmic=logarithmic),
+        image=plot_curves(curves, list(runs), last, errors=errors, logarithmic=logarithmic),
         caption=f"Best (the ring): {'; '.join(best)}.{' The scale is logarithmic.' if logarithmic else ''}",
         alt=f"Curves of {name}. Best: {'; '.join(best)}.",
     )

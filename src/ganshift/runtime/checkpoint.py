@@ -2,34 +2,20 @@
 
 import errno
 import logging
-import os
-import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..errors import UserError, first_line
+from ..files import open_regular, write_atomically
 
 FORMAT = 1
 """Version of the checkpoint's layout; raised when an older reader would misread a newer file."""
 
 logger = logging.getLogger("ganshift")
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make the file beside its place, then move it there once it is safely on disk."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        write(beside)
-        _sync(beside)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
 
 
 def save(folder: Path, images: int, state: dict[str, Any], keep: int, healthy_at: int | None = None) -> Path:
@@ -73,12 +59,27 @@ def load_latest(folder: Path) -> dict[str, Any] | None:
             return content
         except UserError:
             raise
-        except (OSError, RuntimeError, ValueError, KeyError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as e:
-            logger.warning("checkpoint %s is damaged (%s): falling back to the one before", path, first_line(e))
+        except Exception as error:  # hostile or damaged bytes make a reader raise anything
+            logger.warning("checkpoint %s is damaged (%s): falling back to the one before", path, first_line(error))
             damaged.append(path)
     if paths:
         raise UserError(f"all {len(paths)} checkpoints in {folder} are damaged: delete that folder to start again")
     return None
+
+
+def restore(parts: Mapping[str, Any], content: Mapping[str, Any], where: Path) -> None:
+    """Give each part its state of a checkpoint; a `UserError` if it is the state of something else."""
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(content["state"][name])
+        if not (isinstance(content["seconds"], float) and isinstance(content["budget"], int)):
+            raise TypeError("its budget or its seconds are no numbers")
+        if not all(isinstance(number, float) for pair in content["means"].values() for number in pair):
+            raise TypeError("its means are no numbers")
+    except Exception as error:  # what does not fit makes torch raise anything
+        raise UserError(
+            f"the checkpoint in {where} is of another run ({first_line(error)}): delete that folder to start again"
+        ) from error
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
@@ -91,25 +92,53 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    with zipfile.ZipFile(path) as archive:
-        broken = archive.testzip()  # torch.load would read flipped bits without complaint
-    if broken:
-        raise ValueError(f"wrong checksum of {broken}")
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    with open_regular(path) as file:
+        with zipfile.ZipFile(file) as archive:
+            _check_packing(archive, path.stat().st_size)
+            broken = archive.testzip()  # torch.load would read flipped bits without complaint
+        if broken:
+            raise ValueError(f"wrong checksum of {broken}")
+        file.seek(0)
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    _check_plain(content)
     if not isinstance(content, dict) or not {"format", "images"} <= content.keys():
         raise ValueError("it holds something else")
+    if type(content["format"]) is not int or type(content["images"]) is not int or content["images"] < 0:
+        raise ValueError("its counts are none")
     if content["format"] != FORMAT:
         raise UserError(f"{path} has checkpoint format {content['format']}, this version reads {FORMAT}")
     return content
 
 
+def _check_packing(archive: zipfile.ZipFile, length: int) -> None:
+    """Refuse what torch does not write and what could unpack to more than the file."""
+    members = archive.infolist()
+    names = {member.filename for member in members}
+    is_stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+    if not is_stored or len(names) < len(members) or sum(member.file_size for member in members) > length:
+        raise ValueError("it is not packed as torch packs")
+
+
+def _check_plain(content: Any) -> None:
+    """Refuse anything but containers, numbers, texts and tensors that have all their values in memory."""
+    seen: set[int] = set()  # each is looked at once: lists that hold one another double at every level
+    left = [content]
+    while left:
+        value = left.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Mapping):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple):
+            left += value
+        elif isinstance(value, torch.Tensor):
+            whole = value.layout == torch.strided and value.device.type == "cpu"
+            if not whole or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+                raise ValueError("it holds a tensor of values that it has not")
+        elif not isinstance(value, str | int | float | None):
+            raise ValueError(f"it holds a {type(value).__name__}")
+
+
 def _newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9]*.pt"), reverse=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,7 +4,8 @@ from abc import ABC
 from dataclasses import MISSING, dataclass, fields
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, get_args
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..errors import UserError
 
@@ -27,6 +28,13 @@ A changed budget changes what is learned only where a schedule, such as linear d
 """
 
 
+MAX_BUDGET = 10**12
+"""Images, iterations or epochs; who asks for more means something else."""
+MAX_WORKERS = 256
+MAX_WIDTH = 4096
+"""Channels that a network may be told to have; the published ones have up to 128."""
+MAX_BATCH = 65_536
+"""Images of a batch."""
 FEWEST_EVALUATED = 4
 """Images that scores need."""
 CHOICES = {
@@ -40,6 +48,27 @@ def require(condition: bool, message: str) -> None:
     """Raise a `UserError` with the message unless the condition holds."""
     if not condition:
         raise UserError(message)
+
+
+def check_most(settings: Any, most: int, *names: str) -> None:
+    """Raise if one of these fields is larger: it would end in want of memory, an hour later or at once."""
+    for name in names:
+        value = getattr(settings, name)
+        require(value is None or value <= most, f"{name} must be at most {most:,}, got {value}")
+
+
+def _check_types(settings: Any) -> None:
+    """Raise a `UserError` that names the first field of a dataclass that is not of its type, or not finite."""
+    for name, kind in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+        choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
+        types = tuple(part for part in parts if isinstance(part, type))
+        fits = value in choices or (type(value) is int and float in types)
+        fits = fits or (isinstance(value, types) and (type(value) is not bool or bool in types))
+        wanted = ", ".join([*choices, *(part.__name__ for part in types if part is not type(None))])
+        require(fits, f"{name} must be {'one of ' if choices else 'of type '}{wanted}, got {value!r}")
+        require(not isinstance(value, float) or isfinite(value), f"{name} must be finite, got {value}")
 
 
 def check_seed(seed: int) -> None:
@@ -101,10 +130,15 @@ class RunConfig(ABC):
     """Half-life, in images, of the averaged generator weights that sampling uses; 0 samples the raw weights."""
 
     def __post_init__(self) -> None:
+        _check_types(self)
         given = [name for name in BUDGET_FIELDS if getattr(self, name) is not None]
         require(len(given) == 1, f"give one budget of --images, --iterations and --epochs, got {given or 'none'}")
         for name in (*given, "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "memory_budget"):
             require(getattr(self, name) > 0, f"{name} must be more than 0, got {getattr(self, name)}")
+        for name in ("images", "iterations", "epochs"):
+            value = getattr(self, name)
+            require(value is None or value <= MAX_BUDGET, f"{name} must be at most {MAX_BUDGET:,}, got {value}")
+        require(self.workers <= MAX_WORKERS, f"workers must be at most {MAX_WORKERS}, got {self.workers}")
         for name in ("workers", "ema_images", "evaluate_every"):
             require(getattr(self, name) >= 0, f"{name} must be at least 0, got {getattr(self, name)}")
         require(
@@ -122,8 +156,6 @@ class RunConfig(ABC):
         for name, choices in CHOICES.items():
             require(getattr(self, name) in choices, f"{name} must be one of {choices}, got {getattr(self, name)}")
         check_seed(self.seed)
-        for name, value in ((field.name, getattr(self, field.name)) for field in fields(self)):
-            require(not isinstance(value, float) or isfinite(value), f"{name} must be finite, got {value}")
 
     @property
     def computes_in(self) -> Precision:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..tensors import Terms
-from . import run_folder
+from . import checkpoint, run_folder
 from .best import Scores
 from .distributed import is_first
 from .health import Health
@@ -59,20 +59,21 @@ class Course:
             "scores": self.scores.state_dict(),
         }
 
-    def load(self, content: Mapping[str, Any], parts: Mapping[str, Stateful]) -> None:
-        """Restore everything; runs begun before there were scores and health have none yet."""
-        for name, part in parts.items():
-            part.load_state_dict(content["state"][name])
+    def load(self, content: Mapping[str, Any], parts: Mapping[str, Stateful], where: Path) -> None:
+        """Restore everything; runs begun before there were scores and health have none yet.
+
+        A `UserError` that names the folder `where` if this is the checkpoint of something else.
+        """
+        checkpoint.restore(parts, content, where)
         self.seen, self.seconds, self.means = content["images"], content["seconds"], Means(content["means"])
         if "health" in content:
-            self.health.load_state_dict(content["health"])
-            self.scores.load_state_dict(content["scores"])
+            checkpoint.restore({"health": self.health, "scores": self.scores}, {**content, "state": content}, where)
 
-    def return_to(self, content: Mapping[str, Any], parts: Mapping[str, Stateful]) -> None:
+    def return_to(self, content: Mapping[str, Any], parts: Mapping[str, Stateful], where: Path) -> None:
         """Roll back to a checkpoint: what was said, the best that was kept and the time spent stay."""
         messages, rollbacks = self.health.messages, self.health.rollbacks
         best, seconds = self.scores.best, self.seconds
-        self.load(content, parts)
+        self.load(content, parts, where)
         self.health.messages, self.health.rollbacks = messages, rollbacks + 1
         self.scores.best, self.seconds = best, seconds
 

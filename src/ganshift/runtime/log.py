@@ -3,18 +3,21 @@
 import json
 import logging
 import sys
+import threading
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Column
+from rich.table import Column, Table
 
+from ..errors import printable
 from . import distributed
 
 PLAIN_SECONDS = 10.0
@@ -25,15 +28,23 @@ console = Console(stderr=True, highlight=False)
 
 
 def say(message: str) -> None:
-    """Print one status line; square brackets are text, not markup. Of several processes the first speaks for all."""
+    """Print a status line, or several; square brackets are text, not markup, and control characters are written out.
+
+    Of several processes the first speaks for all.
+    """
     if distributed.is_first():
         say_here(message)
 
 
 def say_here(message: str) -> None:
-    """Print one status line from whichever process: what the first may not know."""
+    """Print a status line from whichever process: what the first may not know."""
     which = "" if distributed.is_first() else f"process {distributed.rank()}: "
-    console.print(which + message, markup=False, soft_wrap=True)
+    console.print(which + printable(message, keep="\n"), markup=False, soft_wrap=True)
+
+
+def say_one_line(message: str) -> None:
+    """Print an error about something of the user's, whatever characters its names have, as one line, on any process."""
+    say_here(printable(message))
 
 
 @contextmanager
@@ -46,6 +57,16 @@ def quiet() -> Iterator[None]:
         console.quiet = before
 
 
+def show_table(rows: Sequence[Mapping[str, Any]], unbroken: Collection[str] = ("score", "value")) -> None:
+    """Write rows of the same names as a table to standard output; the columns named `unbroken` are never wrapped."""
+    table = Table()
+    for name in rows[0]:
+        table.add_column(escape(name), no_wrap=name in unbroken)
+    for row in rows:
+        table.add_row(*("" if value is None else escape(str(value)) for value in row.values()))
+    Console(highlight=False).print(table)
+
+
 def show_warnings() -> None:
     """Send what the package logs to the terminal. Called by the command line; a program sets up its own."""
     logging.getLogger("ganshift").handlers = [_Teller()]
@@ -55,7 +76,7 @@ class _Teller(logging.Handler):
     """Says each warning as one status line."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(f"{record.levelname.lower()}: {record.getMessage()}")
+        say_one_line(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def _fixed(text: str) -> TextColumn:
@@ -77,6 +98,7 @@ class RunLog:
             rewind_log(out / name, images)
         self._evaluations = out / EVALUATIONS
         self._file = (out / LOG).open("a", encoding="utf-8")
+        self._hook, threading.excepthook = threading.excepthook, _not_write_errors
         self._events = SummaryWriter(str(out / "tensorboard"), purge_step=images + 1 if images else 0)
 
     def write(self, images: int, terms: Mapping[str, float], **more: Any) -> None:
@@ -102,8 +124,19 @@ class RunLog:
 
     def close(self) -> None:
         """Flush and close both."""
-        self._file.close()
-        self._events.close()
+        try:
+            self._file.close()
+        finally:
+            try:
+                self._events.close()
+            finally:
+                threading.excepthook = self._hook
+
+
+def _not_write_errors(arguments: threading.ExceptHookArgs) -> None:
+    """Print what ends a thread, but for errors in writing: TensorBoard's thread raises its own again in ours."""
+    if not isinstance(arguments.exc_value, OSError):
+        threading.__excepthook__(arguments)
 
 
 class NoLog:
@@ -141,7 +174,9 @@ class ProgressLine:
                 _fixed("{task.completed:,.0f}/{task.total:,.0f}"),
                 _fixed("{task.fields[speed]}"),
                 TimeRemainingColumn(compact=True),
-                TextColumn("{task.fields[note]}", style="dim", table_column=Column(ratio=1, no_wrap=True)),
+                TextColumn(
+                    "{task.fields[note]}", style="dim", markup=False, table_column=Column(ratio=1, no_wrap=True)
+                ),
                 console=console,
                 expand=True,  # the note takes what is left of the width, and is cut off before anything else is
             )
@@ -153,7 +188,7 @@ class ProgressLine:
 
     def update(self, done: int, note: str = "") -> None:
         """Say how far things are; an empty note leaves the last one standing."""
-        self._done, self._note = done, note or self._note
+        self._done, self._note = done, printable(note) or self._note
         now = time.monotonic()
         speed = (done - self._start_done) / max(now - self._started, 1e-9)
         if self._bar:

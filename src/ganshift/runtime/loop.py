@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from ..errors import UserError
+from ..files import write_atomically
 from ..tensors import Terms
 from . import checkpoint, run_folder
 from .best import mend_best, write_best
@@ -51,7 +52,8 @@ def fit(config: RunConfig, job: Job) -> Outcome:
     """Train until the budget is spent, a signal asks to stop or training is no longer worth it; resume if possible."""
     keep_freed_memory()
     try:
-        return _fit(config, job)
+        with run_folder.held(config.out):
+            return _fit(config, job)
     except OSError as error:
         if error.errno not in WRITE_ERRORS:
             raise
@@ -232,7 +234,7 @@ def _roll_back(config: RunConfig, job: Job, run: Course, messages: str) -> None:
     content = from_first(go_back)
     assert content is not None
     collapsed_at = run.seen
-    run.return_to(content, job.state)
+    run.return_to(content, job.state, config.out / run_folder.CHECKPOINTS)
     job.pace.factor = 0.5**run.health.rollbacks
     run.health.say(
         collapsed_at,
@@ -312,7 +314,7 @@ def _resume(out: Path, job: Job, budget: int) -> Course:
             for name, state in from_first(lambda: run.content(budget, job.state)["state"]).items():
                 job.state[name].load_state_dict(state)
         return run
-    run.load(content, job.state)
+    run.load(content, job.state, out / run_folder.CHECKPOINTS)
     job.pace.factor = 0.5**run.health.rollbacks
     run.write_messages(out)
     say(f"resuming {out} at {run.seen:,} images")
@@ -340,7 +342,7 @@ def _write_sheets(out: Path, job: Job, log: RunLog | NoLog, seen: int) -> None:
     for name, pixels in job.sheets().items():
         path = folder / f"{name}-{seen:012d}.png"
         picture = Image.fromarray(pixels)
-        checkpoint.write_atomically(path, partial(picture.save, format="png"))
+        write_atomically(path, partial(picture.save, format="png"))
         log.image(name, pixels, seen)
 
 

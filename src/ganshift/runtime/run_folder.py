@@ -1,9 +1,12 @@
 """The run folder as an interface: what is where, and whose it is."""
 
+import errno
 import json
+import logging
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import torch
 
 from .. import __version__
 from ..errors import UserError
-from .checkpoint import write_atomically
+from ..files import read_text, write_atomically
 from .config import FREE_TO_CHANGE
 
 CONFIG = "config.json"
@@ -25,6 +28,44 @@ BEST = "best"
 LEFT_OUT = "left-out.txt"
 SAMPLES = "samples"
 CHECKPOINTS = "checkpoints"
+LOCK = ".lock"
+"""Held by the process that trains in the folder; it stays behind, and the system lets go of it when a process ends."""
+TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
+"""What the system answers when another process holds a lock."""
+
+logger = logging.getLogger("ganshift")
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Keep other processes from training in the folder; a `UserError` if one does.
+
+    The lock is the system's and ends with the process, however that ends. Where the file system knows no locks, a
+    warning says so. To read a run, no lock is needed.
+    """
+    _refuse_foreign(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        file = os.fdopen(os.open(out / LOCK, flags, 0o666), "r+", encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"cannot write to --out {out}: {error.strerror}") from error
+    with file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (ImportError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in TAKEN:
+                raise UserError(
+                    f"another process is training in {out} ({file.read(80).strip() or 'it has just started'}): "
+                    "wait until it has ended, or give another --out"
+                ) from None
+            logger.warning("%s cannot be locked (%s): see to it that one process alone trains in it", out, error)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}\n")
+        file.flush()
+        yield
 
 
 def claim(out: Path, config: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> None:
@@ -34,8 +75,7 @@ def claim(out: Path, config: Mapping[str, Any], defaults: Mapping[str, Any] | No
     know, because it was begun before there was one, had the default that `defaults` says. Raises a
     `UserError` that lists every difference if the folder holds a run of other settings.
     """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file: name a folder")
+    _refuse_foreign(out)
     path = out / CONFIG
     if path.exists():
         held = read_config(out)
@@ -47,8 +87,6 @@ def claim(out: Path, config: Mapping[str, Any], defaults: Mapping[str, Any] | No
                 f"{out} holds a run of another configuration: {'; '.join(differences)}. "
                 "Give the same settings to resume it, or another --out"
             )
-    elif out.is_dir() and any(out.iterdir()):
-        raise UserError(f"--out {out} is not empty and holds no run: name a new folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_json(path, config)
@@ -60,9 +98,11 @@ def read_config(run: Path) -> dict[str, Any]:
     """The run's or model's description; a `UserError` if there is none or it is not JSON."""
     path = run / CONFIG
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(read_text(path))
     except FileNotFoundError:
         raise UserError(f"{run} is not a run folder: there is no {CONFIG} in it") from None
+    except RecursionError:
+        raise UserError(f"cannot read {path}: it is nested too deeply") from None
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
     if not isinstance(config, dict):
@@ -76,7 +116,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text, whole or not at all."""
+    """Write a text, whole or not at all.
+
+    Names of files need not be text. What of them is none becomes \\udc80 and the like, which JSON takes for itself.
+    """
     write_atomically(path, lambda beside: _write_text(beside, text))
 
 
@@ -103,18 +146,40 @@ def rewind_log(path: Path, images: int) -> None:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The log's lines; a last line cut short by a crash is left out."""
+    """The log's lines; those that are damaged are left out, such as a last one cut short by a crash."""
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for text in read_text(path).splitlines():
         try:
-            lines.append(json.loads(text))
-        except ValueError:
-            break
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        if _is_line(line):
+            lines.append(line)
     return lines
 
 
+def _is_line(line: Any) -> bool:
+    """Whether it is what `log.RunLog` writes."""
+    if not isinstance(line, dict) or not isinstance(line.setdefault("terms", {}), dict):
+        return False
+    counts, seconds = (line.get("images"), line.get("iteration", 0)), line.get("seconds", 0.0)
+    return (
+        all(type(count) is int and 0 <= count < 2**63 for count in counts)
+        and all(isinstance(number, float) or type(number) is int for number in (seconds, *line["terms"].values()))
+        and 0 <= seconds < float("inf")
+    )
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raise if the folder is a file, or holds something else than a run."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file: name a folder")
+    if out.is_dir() and not (out / CONFIG).exists() and {path.name for path in out.iterdir()} - {LOCK}:
+        raise UserError(f"--out {out} is not empty and holds no run: name a new folder")
+
+
 def _write_text(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -1,26 +1,37 @@
 """Reading network weights from safetensors files, with errors a user can act on."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ..errors import UserError
-from .checkpoint import write_atomically
+from ..errors import UserError, first_line
+from ..files import open_regular, write_atomically
+
+Built = TypeVar("Built")
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file; half precision becomes float32."""
+    """The tensors of a file, all finite; other precisions become float32."""
     try:
+        open_regular(path).close()
         weights = load_file(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: the run there has not saved a model yet") from None
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read ({error}): train on to write it again") from None
-    return {name: value.float() for name, value in weights.items()}
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} cannot be read ({first_line(error)}): train on to write it again") from None
+    for name, value in weights.items():
+        if not value.is_floating_point():
+            raise UserError(f"{path} is no model: its {name} is of type {value.dtype}; train on to write it again")
+        weights[name] = value.float()
+        if not weights[name].isfinite().all():
+            raise UserError(f"{path}: its {name} has values that are not finite; train on, or go back to another model")
+    return weights
 
 
 def save_weights(path: Path, network: nn.Module, prefix: str = "") -> None:
@@ -45,10 +56,27 @@ def copy_weights(
 
     `assign` makes the tensors themselves the weights, for a network that was built without memory.
     """
+    check_fit(network, weights, where, hint)
+    network.load_state_dict(dict(weights), assign=assign)
+
+
+def check_fit(network: nn.Module, weights: Mapping[str, Tensor], where: str, hint: str) -> None:
+    """Raise a `UserError` that names the first tensor whose shapes differ, if one does."""
     own = network.state_dict()
     for name in sorted({*own, *weights}):
         ours = tuple(own[name].shape) if name in own else "absent"
         theirs = tuple(weights[name].shape) if name in weights else "absent"
         if ours != theirs:
             raise UserError(f"{where} does not fit: its {name} is {theirs}, needed is {ours}; {hint}")
-    network.load_state_dict(dict(weights), assign=assign)
+
+
+def build_on_paper(make: Callable[[], Built], where: str, what: str) -> Built:
+    """Build a network without memory from arguments that a file names, so that absurd ones cost nothing.
+
+    A `UserError` that `where` does not describe `what` if they are no arguments of it.
+    """
+    try:
+        with torch.device("meta"):
+            return make()
+    except Exception as error:  # of wrong types and sizes, constructors raise anything
+        raise UserError(f"{where} does not describe {what}: {first_line(error)}") from None

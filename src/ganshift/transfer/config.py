@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ..runtime.config import RunConfig, require
+from ..runtime.config import MAX_BATCH, MAX_WIDTH, RunConfig, check_most, check_seed, require
 
 SIZES = (32, 64, 128)
 AUGMENTATIONS = ("color", "translation", "cutout")
@@ -22,6 +22,10 @@ class TransferConfig(RunConfig):
 
     data: Path
     """Images to learn: a folder, class subfolders, a zip of either, CIFAR batches, or bundled:digits, bundled:faces."""
+    subset: int | None = None
+    """Learn so many of the images only, of each class as many as can be; a smaller subset lies within a larger."""
+    subset_seed: int = 0
+    """Which images the subset has."""
     source: str | None = None
     """Where to start from: a run folder, a bundled source by name, a hub id (owner/model); nothing is from scratch."""
     size: int | None = None
@@ -90,6 +94,10 @@ class TransferConfig(RunConfig):
         for name in ("generator_width", "critic_width", "batch", "generator_batch_multiple", "critic_steps"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
+        require(self.subset is None or self.subset >= 1, f"subset must be at least 1, got {self.subset}")
+        check_seed(self.subset_seed)
+        check_most(self, MAX_WIDTH, "generator_width", "critic_width", "critic_steps", "generator_batch_multiple")
+        check_most(self, MAX_BATCH, "batch")
         unknown = set(self.augment.split(",")) - {"", *AUGMENTATIONS}
         require(not unknown, f"augment takes any of {', '.join(AUGMENTATIONS)}, got {', '.join(sorted(unknown))}")
         require(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ..errors import UserError, first_line
 from ..runtime import run_folder
-from ..runtime.weights import load_weights
+from ..runtime.config import require
+from ..runtime.weights import build_on_paper, check_fit, load_weights
+from .networks import ResNetCritic, ResNetGenerator
 
 CRITIC = "critic.safetensors"
 """The critic's weights, beside the model of a transfer run, so that the run can be a source."""
@@ -43,18 +45,64 @@ def open_source(name: str) -> Source:
     config = run_folder.read_config(folder)
     if config.get("method") != "transfer":
         raise UserError(f"{folder} holds a {config.get('method')} run; a source must be a transfer run")
+    source = _described(name, folder, config)
     weights = load_weights(folder / run_folder.MODEL)
+    source = replace(
+        source,
+        generator={name.removeprefix(GENERATOR_PREFIX): value for name, value in weights.items()},
+        critic=load_weights(folder / CRITIC),
+    )
+    _check_weights(source, folder)
+    return source
+
+
+def source_of_run(out: Path, name: str) -> Source:
+    """The source that a run starts from; once the run has a checkpoint, what the run itself says of its networks.
+
+    Then there are no weights in it: they are in the checkpoint, and the source may have moved or gone.
+    """
+    if not has_begun(out):
+        return open_source(name)
+    return _described(name, out, run_folder.read_config(out))
+
+
+def has_begun(out: Path) -> bool:
+    """Whether a run folder has a checkpoint."""
+    return (out / run_folder.CONFIG).exists() and any((out / run_folder.CHECKPOINTS).glob("[0-9]*.pt"))
+
+
+def check_classes(classes: Any, num_classes: int) -> tuple[str, ...]:
+    """The names of the classes; a `UserError` unless they are as many names as said."""
+    fit = isinstance(classes, list | tuple) and all(isinstance(name, str) for name in classes)
+    require(fit and len(classes) == num_classes, f"there must be {num_classes} names of classes, got {classes!r:.80}")
+    return tuple(classes)
+
+
+def _described(name: str, folder: Path, config: Mapping[str, Any]) -> Source:
+    """A source without weights, as the description in its folder has it."""
     generator, critic, classes = (config.get(name) for name in ("generator", "critic", "classes"))
-    if not (isinstance(generator, dict) and isinstance(critic, dict) and isinstance(classes, list)):
+    named = isinstance(classes, list) and all(isinstance(each, str) for each in classes)
+    if not (isinstance(generator, dict) and isinstance(critic, dict) and named):
         raise UserError(f"{folder / run_folder.CONFIG} does not describe a transfer model")
     return Source(
         where=name,
         generator_arguments=generator,
         critic_arguments=critic,
-        classes=tuple(classes),
-        generator={name.removeprefix(GENERATOR_PREFIX): value for name, value in weights.items()},
-        critic=load_weights(folder / CRITIC),
+        classes=tuple(classes or ()),
+        generator={},
+        critic={},
     )
+
+
+def _check_weights(source: Source, folder: Path) -> None:
+    """Raise unless the weights are those of the networks that the description names: a run builds the same."""
+    where = str(folder / run_folder.CONFIG)
+    generator = build_on_paper(lambda: ResNetGenerator(**source.generator_arguments), where, "a transfer model")
+    critic = build_on_paper(lambda: ResNetCritic(**source.critic_arguments), where, "a transfer model")
+    num_classes = generator.num_classes or source.critic_arguments.get("num_classes", 0)
+    check_classes(source.classes, num_classes)
+    for network, weights in ((generator, source.generator), (critic, source.critic)):
+        check_fit(network, weights, f"source {source.where}", "config.json and weights are of different runs")
 
 
 def _find(name: str) -> Path:
@@ -63,9 +111,13 @@ def _find(name: str) -> Path:
     if name in bundled:
         return bundled[name]
     path = Path(name)
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # a name too long, or below a folder that may not be looked into
+        raise UserError(f"--source {name} cannot be opened ({error.strerror}): give another") from None
+    if is_folder:
         return path
-    if path.is_file():
+    if is_file:
         if path.name == run_folder.MODEL:
             return path.parent
         raise UserError(f"--source {name} is no model: give a run folder, or the {run_folder.MODEL} in one")
@@ -84,7 +136,7 @@ def _download(name: str) -> Path:
 
     try:
         return Path(snapshot_download(name, allow_patterns=[run_folder.CONFIG, run_folder.MODEL, CRITIC]))
-    except (OSError, HfHubHTTPError) as error:
+    except (OSError, ValueError, HfHubHTTPError) as error:  # ValueError: what the hub takes for no name of a model
         raise UserError(
             f"source {name!r} is no folder here, and the Hugging Face hub did not give a model of that name "
             f"({first_line(error)}): check the name and the network, or give a run folder"

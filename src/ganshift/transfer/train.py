@@ -13,6 +13,7 @@ from torch import Tensor
 from ..data.datasets import ImageSet
 from ..data.named import open_named_images
 from ..data.sampling import Batch, batches
+from ..data.subsets import draw_subset
 from ..errors import UserError
 from ..latents import draw
 from ..layers import batch_statistics
@@ -29,7 +30,7 @@ from ..runtime.weights import save_weights
 from ..tensors import Terms, dequantize, from_uint8, sheet
 from .config import TransferConfig
 from .networks import LATENT_DIM, ResNetCritic, ResNetGenerator
-from .source import CRITIC, GENERATOR_PREFIX, Source, open_source
+from .source import CRITIC, GENERATOR_PREFIX, Source, has_begun, source_of_run
 from .step import TransferState, critic_step, generator_step
 from .surgery import Fitted, as_table, initialised, transplant
 
@@ -58,10 +59,12 @@ def train(config: TransferConfig) -> Outcome:
 
 def new_job(config: TransferConfig) -> Job:
     """Open the data and build everything that the loop needs; writes nothing."""
-    source = open_source(config.source) if config.source else None
+    source = source_of_run(config.out, config.source) if config.source else None
     size, channels = _image_shape(config, source)
     with opening_progress() as progress:
         data = open_named_images(config.data, size, channels, config.memory_budget * 1e9, progress)
+    if config.subset is not None:
+        data = draw_subset(data, config.subset, config.subset_seed)
     generator_arguments, critic_arguments = _architecture(config, source, data)
     device = join(config.device)
     mine = part_of(config.batch)
@@ -69,7 +72,8 @@ def new_job(config: TransferConfig) -> Job:
     with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
         torch.manual_seed(config.seed)
         generator, critic = ResNetGenerator(**generator_arguments), ResNetCritic(**critic_arguments)
-    table = _start_from(source, config, generator, critic, data.classes) if source else ""
+    begun = has_begun(config.out)  # then the weights come from the checkpoint, and nothing is said of the source
+    table = _start_from(source, config, generator, critic, data.classes) if source and not begun else ""
     _freeze(critic, config.freeze_critic)
     generator, critic = generator.to(device), critic.to(device)
     betas = (0.0, 0.9)  # Gulrajani et al. 2017, algorithm 1

@@ -1,0 +1,89 @@
+"""Files of the user's: read what is a regular file of a sensible length only, write whole or not at all.
+
+Opening a pipe or a device may wait for ever, and reading one may never end; a run folder or an image that somebody
+hands on can be either.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import UserError
+
+MAX_TEXT_BYTES = 64 * 1024 * 1024
+"""Longer descriptions, logs and cards are refused."""
+NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF})
+"""What file systems answer that cannot write a folder down at once: they have their own way, or none."""
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; an `OSError` at once, without waiting, if it is anything but a regular one."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """All bytes of a regular file of at most so many; else an `OSError`."""
+    with open_regular(path) as file:
+        length = os.fstat(file.fileno()).st_size
+        if length > most:
+            raise OSError(errno.EFBIG, f"too large: {length:,} bytes is more than {most:,}", str(path))
+        return file.read(length)  # no more than it said: what the kernel makes up, under /proc, has no end
+
+
+def read_text(path: Path) -> str:
+    """A text of at most `MAX_TEXT_BYTES` in UTF-8; bytes that are none become replacement characters."""
+    return read_file(path, MAX_TEXT_BYTES).decode("utf-8", "replace")
+
+
+def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
+    """Let `write` make the file beside its place, then move it there once it is safely on disk.
+
+    Without `durable` it is whole or not there for other programs, but a power cut may leave anything: right for what
+    can be made again.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        write(beside)
+        if durable:
+            _sync(beside)
+        beside.replace(path)
+    except BaseException:
+        with suppress(OSError):  # what went wrong first is what counts
+            beside.unlink(missing_ok=True)
+        raise
+    if durable:
+        _sync_folder(path.parent)
+
+
+def write_output(path: Path, content: bytes) -> Path:
+    """Write what a command was asked for, with its folders; a `UserError` says why it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda beside: beside.write_bytes(content), durable=False)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    try:
+        _sync(path)
+    except OSError as error:
+        if error.errno not in NO_FOLDER_SYNC:
+            raise

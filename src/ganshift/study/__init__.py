@@ -1,0 +1,1 @@
+"""Studies: a grid of ordinary runs described by a recipe, trained, measured and laid side by side."""

@@ -1,0 +1,117 @@
+"""One cell in a process of its own: train it, measure it, keep what came of it. `schedule` starts these.
+
+The process ends with 0 when the cell is finished, 1 when it failed, and 128 and the signal's number when it was
+stopped. When the process that started it is gone, it stops after its iteration and saves, as at any signal.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..dual.config import DualConfig
+from ..errors import UserError
+from ..transfer.config import TransferConfig
+from .folder import StudyFolder
+from .recipe import Cell, Table
+
+if TYPE_CHECKING:
+    from ..runtime.job import Outcome
+
+FAILED = 1
+"""Exit code of a cell that failed."""
+
+
+def order(folder: StudyFolder, cell: Cell, device: str | None) -> list[str]:
+    """The command that starts a worker on a cell."""
+    content = {"study": str(folder.path), "cell": asdict(cell), "device": device}
+    return [sys.executable, "-m", "ganshift.study.worker", json.dumps(content)]
+
+
+def main(given: str) -> int:
+    """Carry out what `order` says; why it failed is kept in the study's folder."""
+    from ..runtime.log import say, show_warnings
+
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
+    show_warnings()
+    content = json.loads(given)
+    folder, cell = StudyFolder(Path(content["study"])), Cell(**content["cell"])
+    try:
+        stopped_by = train_and_measure(folder, cell, content["device"])
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except UserError as error:
+        reason = str(error)
+    except Exception:
+        reason = traceback.format_exc().strip()
+    else:
+        return 128 + stopped_by if stopped_by else 0
+    folder.fail(cell, reason)
+    say(f"error: {reason}")
+    return FAILED
+
+
+def train_and_measure(folder: StudyFolder, cell: Cell, device: str | None = None) -> int | None:
+    """Train a cell, or go on with it, and measure it; the signal that stopped it, if one did."""
+    from ..evaluation import evaluate
+    from ..runtime.run_folder import versions
+
+    config = cell.config(folder.path, **({"device": device} if device else {}))
+    outcome = _train(config)
+    if outcome.stopped_by:
+        return outcome.stopped_by
+    cards = []
+    if cell.evaluation is not None:
+        settings = evaluation_settings(cell.evaluation)
+        cards = evaluate(config.out, cell.evaluation["reference"], **settings, device=config.device)
+    folder.finish(
+        cell,
+        {
+            "images": outcome.images,
+            "seconds": outcome.seconds,
+            "cards": [card.to_json() for card in cards],
+            "versions": versions(),
+        },
+    )
+    return None
+
+
+def evaluation_settings(evaluation: Table) -> dict[str, Any]:
+    """The settings of an evaluation as a recipe writes them, checked; without the reference."""
+    from ..metrics.measuring import Settings
+
+    settings = {name: value for name, value in evaluation.items() if name != "reference"}
+    if isinstance(settings.get("metrics"), list):
+        settings["metrics"] = tuple(settings["metrics"])
+    if "extractor_weights" in settings:
+        settings["extractor_weights"] = Path(settings["extractor_weights"])
+    try:
+        Settings(**settings)
+    except TypeError as error:
+        raise UserError(f"the evaluation of the recipe cannot be: {error}") from error
+    return settings
+
+
+def _train(config: TransferConfig | DualConfig) -> "Outcome":
+    if isinstance(config, DualConfig):
+        from ..dual.train import train as train_dual
+
+        return train_dual(config)
+    from ..transfer.train import train as train_transfer
+
+    return train_transfer(config)
+
+
+def _stop_with_parent() -> None:
+    """Wait for the end of standard input, which is a pipe from the parent that nothing is written to."""
+    os.read(sys.stdin.fileno(), 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

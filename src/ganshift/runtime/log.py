@@ -76,7 +76,7 @@ class _Teller(logging.Handler):
     """Says each warning as one status line."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say_one_line(f"{record.levelname.lower()}: {record.getMessage()}")
+        say(printable(f"{record.levelname.lower()}: {record.getMessage()}"))
 
 
 def _fixed(text: str) -> TextColumn:

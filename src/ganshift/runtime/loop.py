@@ -10,7 +10,7 @@ import logging
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,8 @@ def fit(config: RunConfig, job: Job) -> Outcome:
     """Train until the budget is spent, a signal asks to stop or training is no longer worth it; resume if possible."""
     keep_freed_memory()
     try:
-        with run_folder.held(config.out):
+        with ExitStack() as stack:
+            from_first(lambda: stack.enter_context(run_folder.held(config.out)))
             return _fit(config, job)
     except OSError as error:
         if error.errno not in WRITE_ERRORS:

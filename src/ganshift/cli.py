@@ -58,11 +58,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given[0] == "--version":
         sys.stdout.write(f"ganshift {__version__}\n")
         return 0
+    from .runtime.distributed import SaidByFirst, leave_to_first
     from .runtime.log import say, say_one_line, show_warnings
 
     show_warnings()
     try:
-        return _command(given[0])(given[1:])
+        command = _command(given[0])
+        if command not in TOGETHER and not leave_to_first():
+            return 0
+        return command(given[1:])
+    except SaidByFirst:
+        return USER_ERROR
     except UserError as error:
         say_one_line(f"error: {error}")
         return USER_ERROR
@@ -398,3 +404,5 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "import-tf": import_tf,
     "bench": bench,
 }
+TOGETHER = (transfer, dual)
+"""What several processes do together when a launcher starts them; of every other command the first does all."""

@@ -53,20 +53,29 @@ def flips(positions: Int[np.ndarray, " n"], seed: int) -> Bool[np.ndarray, " n"]
 
 
 def batches(
-    sets: Mapping[str, ImageSet], *, batch: int, start: int, seed: int, flip: bool, workers: int
+    sets: Mapping[str, ImageSet],
+    *,
+    batch: int,
+    start: int,
+    seed: int,
+    flip: bool,
+    workers: int,
+    steps: int = 1,
+    part: slice = slice(None),
 ) -> Generator[dict[str, Batch], None, None]:
-    """For ever, the next `batch` images of each set from position `start` on, in an order of its own per set.
+    """For ever, the next `steps` batches of each set as one, from position `start` on, in an order of its own per set.
 
+    Of each batch of `batch` images only `part` is read, the same for all, so that several processes can share the work.
     Sets in memory are read directly; if one streams, `workers` processes read ahead, with the same result. Close the
     iterator to end them.
     """
     reader = _Reader(dict(sets), seed, flip)
     if not any(images.streams for images in sets.values()):
-        for positions in _Positions(batch, start):
+        for positions in _Positions(batch, steps, part, start):
             yield reader.read(positions)
     loader: DataLoader[Any] = DataLoader(
         reader,
-        batch_sampler=_Positions(batch, start),  # type: ignore[arg-type]
+        batch_sampler=_Positions(batch, steps, part, start),  # type: ignore[arg-type]
         num_workers=workers,
         collate_fn=_as_it_is,
         worker_init_fn=_leave_to_parent,
@@ -117,17 +126,17 @@ class _Reader(Dataset[Any]):
 
 
 class _Positions:
-    """Endless lists of consecutive positions."""
+    """Endless lists of positions: a part of each of some batches, which follow one another."""
 
-    def __init__(self, batch: int, start: int):
-        self.batch = batch
-        self.start = start
+    def __init__(self, batch: int, steps: int, part: slice, start: int):
+        self.start, self.stride = start, batch * steps
+        self.wanted = np.arange(self.stride, dtype=np.int64).reshape(steps, batch)[:, part].ravel()
 
     def __iter__(self) -> Iterator[Int64[np.ndarray, " n"]]:
         start = self.start
         while True:
-            yield np.arange(start, start + self.batch, dtype=np.int64)
-            start += self.batch
+            yield start + self.wanted
+            start += self.stride
 
 
 def _as_it_is(found: Any) -> Any:

@@ -14,8 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .. import losses
-from ..runtime.optim import descend, frozen
+from ..runtime.optim import frozen
 from ..runtime.parallel import side_by_side
+from ..runtime.shares import ALL, WHOLE, Shares
 from ..tensors import Images, Scalar, Terms
 from .config import DualConfig
 
@@ -41,21 +42,23 @@ class DualState:
     critic_optimizer: torch.optim.Optimizer
 
 
-def training_step(state: DualState, pairs: Sequence[tuple[ImagesA, ImagesB]], config: DualConfig) -> Terms:
+def training_step(
+    state: DualState, pairs: Sequence[tuple[ImagesA, ImagesB]], config: DualConfig, shares: Shares = WHOLE
+) -> Terms:
     """One iteration: a critic step on each pair of batches, then the generator steps on the last pair, as published.
 
     The generators stand still during critic steps, so that the last of them and the first generator step judge the very
-    same fakes; they are made once, unless dropout makes others each time.
+    same fakes; they are made once, unless dropout makes others each time, or a batch is computed in shares.
     """
     *others, (a, b) = pairs
     terms: Terms = {}
     for pair in others:
-        terms |= critic_step(state, *pair, config)
-    fakes = None if config.drop_probability else translate(state, a, b, config)
-    terms |= critic_step(state, a, b, config, fakes=fakes)
-    terms |= generator_step(state, a, b, config, fakes)
+        terms |= critic_step(state, *pair, config, shares=shares)
+    kept: list[Fakes] | None = None if config.drop_probability else []
+    terms |= critic_step(state, a, b, config, kept=kept, shares=shares)
+    terms |= generator_step(state, a, b, config, kept, shares)
     for _ in range(config.generator_steps - 1):
-        terms |= generator_step(state, a, b, config)  # the generators have moved
+        terms |= generator_step(state, a, b, config, shares=shares)  # the generators have moved
     return terms
 
 
@@ -63,6 +66,20 @@ def translate(state: DualState, a: ImagesA, b: ImagesB, config: DualConfig) -> F
     """What the generators make of a batch of each domain: images of domain a, then of domain b."""
     fake_a, fake_b = both(lambda: state.gen_ba(b), lambda: state.gen_ab(a), config, a.device)
     return fake_a, fake_b
+
+
+def translate_part(
+    state: DualState, a: ImagesA, b: ImagesB, part: slice, config: DualConfig, kept: list[Fakes] | None
+) -> Fakes:
+    """What the generators make of a part of a batch, with their graphs; of all of it, what is kept, if it is."""
+    if kept is None or part != ALL:
+        if kept:
+            kept.clear()  # it was too large, or not finite
+        return translate(state, a[part], b[part], config)
+    if not kept:
+        with torch.enable_grad():  # the step that asks first may not need them
+            kept.append(translate(state, a, b, config))
+    return kept[0]
 
 
 def both(
@@ -79,17 +96,16 @@ def critic_step(
     config: DualConfig,
     mix_a: Float[Tensor, " n"] | None = None,
     mix_b: Float[Tensor, " n"] | None = None,
-    fakes: Fakes | None = None,
+    kept: list[Fakes] | None = None,
+    shares: Shares = WHOLE,
 ) -> Terms:
     """Move both critics once; generators stay put. Both batches have the same size.
 
     `mix_a` and `mix_b` say how much of the fake is in each image that the penalty is taken at; drawn by default.
-    `fakes` are the translations of this batch, if they have been made before.
+    `kept` is where translations of this batch are kept for the steps that follow; None makes them anew.
     """
-    with torch.no_grad():
-        fake_a, fake_b = (fake.detach() for fake in fakes or translate(state, a, b, config))
     if config.loss == "wgan-gp":
-        mix_a, mix_b = (torch.rand(len(a), device=a.device) if mix is None else mix for mix in (mix_a, mix_b))
+        mix_a, mix_b = (shares.uniform(len(a), a.device) if mix is None else mix for mix in (mix_a, mix_b))
 
     def judge(domain: str, critic: nn.Module, real: Images, fake: Images, mix: Float[Tensor, " n"] | None) -> Terms:
         scores_real, scores_fake = critic(torch.cat([real, fake])).chunk(2)  # it judges each image alone
@@ -99,39 +115,56 @@ def critic_step(
             terms[f"critic_{domain}/penalty"] = config.penalty * slope_loss
         return terms
 
-    of_a, of_b = both(
-        lambda: judge("a", state.critic_a, a, fake_a, mix_a),
-        lambda: judge("b", state.critic_b, b, fake_b, mix_b),
-        config,
-        a.device,
-    )
-    terms = descend(state.critic_optimizer, of_a, of_b)
+    def terms_of(part: slice) -> list[Terms]:
+        real_a, real_b = a[part], b[part]
+        with torch.no_grad():
+            fake_a, fake_b = (fake.detach() for fake in translate_part(state, a, b, part, config, kept))
+        mixes_a, mixes_b = (None if mix is None else mix[part] for mix in (mix_a, mix_b))
+        return both(
+            lambda: judge("a", state.critic_a, real_a, fake_a, mixes_a),
+            lambda: judge("b", state.critic_b, real_b, fake_b, mixes_b),
+            config,
+            a.device,
+        )
+
+    terms = shares.descend(state.critic_optimizer, len(a), terms_of)
     if config.loss == "wgan":
         clip_weights(state.critic_a, state.critic_b, limit=config.clip)
     return terms
 
 
-def generator_step(state: DualState, a: ImagesA, b: ImagesB, config: DualConfig, fakes: Fakes | None = None) -> Terms:
+def generator_step(
+    state: DualState,
+    a: ImagesA,
+    b: ImagesB,
+    config: DualConfig,
+    kept: list[Fakes] | None = None,
+    shares: Shares = WHOLE,
+) -> Terms:
     """Move both generators once: fool the critic of the target domain and come back to the source image.
 
-    `fakes` are the translations of this batch, with their graphs, if the generators have not moved since.
+    `kept` may hold the translations of this batch, with their graphs, if the generators have not moved since.
     """
     distance = losses.l1 if config.reconstruction == "l1" else losses.l2
-    with frozen(state.critic_a, state.critic_b):
-        fake_a, fake_b = fakes or translate(state, a, b, config)
-        from_a, from_b = both(
+
+    def terms_of(part: slice) -> list[Terms]:
+        real_a, real_b = a[part], b[part]
+        fake_a, fake_b = translate_part(state, a, b, part, config, kept)
+        return both(
             lambda: {
                 "gen_ab/adversarial": generator_loss(state.critic_b(fake_b), config),
-                "a/reconstruction": config.weight_a * distance(state.gen_ba(fake_b), a),
+                "a/reconstruction": config.weight_a * distance(state.gen_ba(fake_b), real_a),
             },
             lambda: {
                 "gen_ba/adversarial": generator_loss(state.critic_a(fake_a), config),
-                "b/reconstruction": config.weight_b * distance(state.gen_ab(fake_a), b),
+                "b/reconstruction": config.weight_b * distance(state.gen_ab(fake_a), real_b),
             },
             config,
             a.device,
         )
-        return descend(state.generator_optimizer, from_a, from_b)
+
+    with frozen(state.critic_a, state.critic_b):
+        return shares.descend(state.generator_optimizer, len(a), terms_of)
 
 
 def critic_loss(real: Float[Tensor, "n ..."], fake: Float[Tensor, "n ..."], config: DualConfig) -> Scalar:

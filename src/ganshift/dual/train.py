@@ -13,7 +13,7 @@ from ..data.domains import Domains
 from ..data.named import open_named_domains
 from ..data.sampling import Batch, batches
 from ..runtime.best import Evaluation
-from ..runtime.device import choose_device
+from ..runtime.distributed import join, part_of
 from ..runtime.ema import Ema
 from ..runtime.fast import adam_options, prepare_networks
 from ..runtime.job import Job, Outcome, Pace
@@ -21,6 +21,7 @@ from ..runtime.log import opening_progress
 from ..runtime.loop import fit
 from ..runtime.optim import TensorFlowRMSprop
 from ..runtime.run_folder import LEFT_OUT, MODEL, left_out_text, versions
+from ..runtime.shares import new_shares
 from ..runtime.weights import save_weights
 from ..tensors import Terms, from_uint8, sheet, to_colour
 from .config import DualConfig, with_tuples
@@ -59,7 +60,7 @@ def new_job(config: DualConfig) -> Job:
             memory_budget_bytes=config.memory_budget * 1e9,
             progress=progress,
         )
-    device = choose_device(config.device)
+    device, mine = join(config.device), part_of(config.batch)
     channels_a, channels_b = domains.train_a.channels, domains.train_b.channels
     with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
         torch.manual_seed(config.seed)
@@ -68,6 +69,7 @@ def new_job(config: DualConfig) -> Job:
     critics = nn.ModuleDict({"critic_a": state.critic_a, "critic_b": state.critic_b}).to(device)
     ema = Ema(generators, config.ema_images)
     prepare_networks([state.gen_ab, state.gen_ba], [state.critic_a, state.critic_b], device, config.fast)
+    shares = new_shares(config, config.batch)
     sheet_a, sheet_b = (_sheet_inputs(images).to(device) for images in _shown(domains))
     images_per_iteration = config.batch * config.critic_steps
     height, width = config.image_size
@@ -76,18 +78,21 @@ def new_job(config: DualConfig) -> Job:
     def batches_from(seen: int) -> Generator[dict[str, Batch], None, None]:
         return batches(
             {"a": domains.train_a, "b": domains.train_b},
-            batch=images_per_iteration,
+            batch=config.batch,
             start=seen,
             seed=config.seed,
             flip=config.flips,
             workers=config.workers,
+            steps=config.critic_steps,
+            part=mine,
         )
 
     def iterate(batch: dict[str, Batch], seen: int, budget: int) -> Terms:
         for optimizer in (state.generator_optimizer, state.critic_optimizer):
             optimizer.param_groups[0]["lr"] = config.learning_rate * pace.factor
-        images_a, images_b = (from_uint8(batch[name].images.to(device)).split(config.batch) for name in ("a", "b"))
-        terms = training_step(state, list(zip(images_a, images_b, strict=True)), config)
+        count = mine.stop - mine.start
+        images_a, images_b = (from_uint8(batch[name].images.to(device)).split(count) for name in ("a", "b"))
+        terms = training_step(state, list(zip(images_a, images_b, strict=True)), config, shares)
         ema.update(seen + images_per_iteration, images_per_iteration)
         return terms
 
@@ -122,6 +127,7 @@ def new_job(config: DualConfig) -> Job:
             "generator_optimizer": state.generator_optimizer,
             "critic_optimizer": state.critic_optimizer,
             "ema": ema,
+            **shares.state(),
         },
         sheets=sheets,
         export=export,

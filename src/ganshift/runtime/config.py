@@ -9,13 +9,15 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..errors import UserError
 
+Precision = Literal["fp32", "bf16", "fp16"]
+"""Of convolutions and products."""
 BUDGET_FIELDS = ("images", "iterations", "epochs")
 """Ways to say how long to train; exactly one is set."""
 FREE_TO_CHANGE = frozenset(
     {
         *BUDGET_FIELDS,
         *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "device"),
-        *("workers", "memory_budget"),
+        *("workers", "memory_budget", "micro_batch", "memory_limit"),
         *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse"),
         *("data", "a", "b"),  # where the images lie; a hash of what they are is compared instead
     }
@@ -92,6 +94,14 @@ class RunConfig(ABC):
     """Where to compute: auto (an accelerator if there is one), cpu, cuda, cuda:1, npu, mps."""
     fast: bool = False
     """For accelerators: bfloat16 and TF32, channels-last, fused Adam, compiled generators. Rounds more."""
+    micro_batch: int | None = None
+    """Compute at most so many images of a batch at a time, in every process, and add up their gradients: less memory,
+    the same result but for batch norm's statistics (docs/scaling.md). All at once if left out."""
+    memory_limit: float | None = None
+    """Choose --micro-batch so that a process, or its accelerator, uses no more than so many gigabytes (10^9 bytes)."""
+    precision: Precision | None = None
+    """What convolutions compute in; fp32 if left out, and bf16 with --fast. Norms, the penalty, losses, averages and
+    the optimisers keep to fp32. A step that is not finite in bf16 or fp16 is tried again in fp32."""
     log_every: int
     """Write a line to log.jsonl every so many images; its terms are means since the line before."""
     sample_every: int
@@ -132,12 +142,25 @@ class RunConfig(ABC):
         for name in ("workers", "ema_images", "evaluate_every"):
             require(getattr(self, name) >= 0, f"{name} must be at least 0, got {getattr(self, name)}")
         require(
+            self.micro_batch is None or self.micro_batch >= 1, f"micro_batch must be at least 1, got {self.micro_batch}"
+        )
+        require(
+            self.memory_limit is None or self.memory_limit > 0,
+            f"memory_limit must be more than 0, got {self.memory_limit}",
+        )
+        require(self.precision in (None, *get_args(Precision)), f"precision must be one of {get_args(Precision)}")
+        require(
             FEWEST_EVALUATED <= self.evaluate_images <= MOST_EVALUATED,
             f"evaluate_images must be from {FEWEST_EVALUATED} to {MOST_EVALUATED:,}, got {self.evaluate_images}",
         )
         for name, choices in CHOICES.items():
             require(getattr(self, name) in choices, f"{name} must be one of {choices}, got {getattr(self, name)}")
         check_seed(self.seed)
+
+    @property
+    def computes_in(self) -> Precision:
+        """The precision of convolutions and products."""
+        return self.precision or ("bf16" if self.fast else "fp32")
 
     def budget(self, images_per_iteration: int, images_per_epoch: int) -> int:
         """The budget in images, rounded up to whole iterations."""

@@ -8,6 +8,7 @@ from typing import Any
 from ..tensors import Terms
 from . import checkpoint, run_folder
 from .best import Scores
+from .distributed import is_first
 from .health import Health
 from .job import Stateful
 
@@ -79,5 +80,7 @@ class Course:
     def write_messages(self, out: Path) -> None:
         """Keep what was said in the run folder, once there is something, as far as the run has come."""
         path = out / run_folder.HEALTH
+        if not is_first():
+            return
         if self.health.messages or path.exists():
             run_folder.write_json(path, {"rollbacks": self.health.rollbacks, "messages": self.health.messages})

@@ -1,7 +1,8 @@
 """`--fast`: what accelerators gain from lower precision and from preparation, behind one choice.
 
-- Convolutions and products in bfloat16 (autocast), and in TF32 where they stay in float32. The networks themselves keep
-  norm statistics, images and scores in float32, and the losses, the penalty and the optimisers compute in it too.
+- Convolutions and products in bfloat16 (autocast; `--precision` chooses another), and in TF32 where they stay in
+  float32. The networks themselves keep norm statistics, images and scores in float32, and the losses, the penalty and
+  the optimisers compute in it too.
 - Images and kernels channels-last, the layout that tensor cores want.
 - Adam in one fused kernel.
 - Generators compiled, with graph capture: their steps are many small kernels. Critics are not, because the gradient
@@ -13,26 +14,30 @@ this has been measured on an accelerator yet; docs/performance.md has the comman
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
 
+from .config import Precision
+
+LOW: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""What autocast is told."""
 logger = logging.getLogger("ganshift")
 
 
 @contextmanager
-def fast_arithmetic(device: torch.device, fast: bool) -> Iterator[None]:
-    """Compute in low precision inside the block, and leave the process as it was."""
-    if not fast:
-        yield
-        return
+def fast_arithmetic(device: torch.device, fast: bool, precision: Precision | None = None) -> Iterator[None]:
+    """Compute in a precision inside the block, and leave the process as it was. By default bf16 if fast, else fp32."""
+    precision = precision or ("bf16" if fast else "fp32")
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
+    if fast:
+        torch.set_float32_matmul_precision("high")
+    # Without its cache, which would hand out casts of weights from before an update within one iteration.
+    low = torch.autocast(device.type, LOW[precision], cache_enabled=False) if precision in LOW else nullcontext()
     try:
-        # Without its cache, which would hand out casts of weights from before an update within one iteration.
-        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+        with low:
             yield
     finally:
         torch.set_float32_matmul_precision(before)

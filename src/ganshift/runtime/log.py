@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Column, Table
 
 from ..errors import printable
+from . import distributed
 
 PLAIN_SECONDS = 10.0
 """How often a progress line is written where the output is not a terminal."""
@@ -27,13 +28,23 @@ console = Console(stderr=True, highlight=False)
 
 
 def say(message: str) -> None:
-    """Print a status line, or several; square brackets are text, not markup, and control characters are written out."""
-    console.print(printable(message, keep="\n"), markup=False, soft_wrap=True)
+    """Print a status line, or several; square brackets are text, not markup, and control characters are written out.
+
+    Of several processes the first speaks for all.
+    """
+    if distributed.is_first():
+        say_here(message)
+
+
+def say_here(message: str) -> None:
+    """Print a status line from whichever process: what the first may not know."""
+    which = "" if distributed.is_first() else f"process {distributed.rank()}: "
+    console.print(which + printable(message, keep="\n"), markup=False, soft_wrap=True)
 
 
 def say_one_line(message: str) -> None:
-    """Print a message about something of the user's, whatever characters its names have, as one line."""
-    say(printable(message))
+    """Print an error about something of the user's, whatever characters its names have, as one line, on any process."""
+    say_here(printable(message))
 
 
 @contextmanager
@@ -65,7 +76,7 @@ class _Teller(logging.Handler):
     """Says each warning as one status line."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say_one_line(f"{record.levelname.lower()}: {record.getMessage()}")
+        say(printable(f"{record.levelname.lower()}: {record.getMessage()}"))
 
 
 def _fixed(text: str) -> TextColumn:
@@ -128,6 +139,22 @@ def _not_write_errors(arguments: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(arguments)
 
 
+class NoLog:
+    """Stands for the log in the processes that keep none."""
+
+    def write(self, images: int, terms: Mapping[str, float], **more: Any) -> None:
+        """Write nothing."""
+
+    def write_evaluation(self, line: Mapping[str, Any]) -> None:
+        """Write nothing."""
+
+    def image(self, name: str, pixels: Any, images: int) -> None:
+        """Show nothing."""
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
 class ProgressLine:
     """A live bar on a terminal, and a plain line now and then elsewhere: what is done, how fast, how much is left."""
 
@@ -140,7 +167,7 @@ class ProgressLine:
         self._task = TaskID(0)
 
     def __enter__(self) -> "ProgressLine":
-        if console.is_terminal:
+        if console.is_terminal and distributed.is_first():
             self._bar = Progress(
                 _fixed("{task.description}"),
                 BarColumn(bar_width=16),

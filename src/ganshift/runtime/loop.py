@@ -10,12 +10,11 @@ import logging
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -26,13 +25,15 @@ from . import checkpoint, run_folder
 from .best import mend_best, write_best
 from .config import RunConfig
 from .course import Course
+from .distributed import any_has, from_first, is_first, world_size
 from .fast import begin_iteration, fast_arithmetic
 from .health import Said, gradient_norms
 from .interruption import stop_signals
 from .job import Job, Outcome
-from .log import ProgressLine, RunLog, say
+from .log import NoLog, ProgressLine, RunLog, say
 from .memory import keep_freed_memory
 from .optim import NonFiniteLoss
+from .shares import seed_of
 
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 """What the system says when a disk is full, read-only, not ours, or failing."""
@@ -51,7 +52,8 @@ def fit(config: RunConfig, job: Job) -> Outcome:
     """Train until the budget is spent, a signal asks to stop or training is no longer worth it; resume if possible."""
     keep_freed_memory()
     try:
-        with run_folder.held(config.out):
+        with ExitStack() as stack:
+            from_first(lambda: stack.enter_context(run_folder.held(config.out)))
             return _fit(config, job)
     except OSError as error:
         if error.errno not in WRITE_ERRORS:
@@ -64,14 +66,11 @@ def fit(config: RunConfig, job: Job) -> Outcome:
 
 def _fit(config: RunConfig, job: Job) -> Outcome:
     budget = config.budget(job.images_per_iteration, job.images_per_epoch)
-    run_folder.claim(config.out, job.description, config.defaults())
-    mend_best(config.out)
-    for name, text in job.documents.items():
-        if text:
-            run_folder.write_text(config.out / name, text)
+    from_first(partial(_claim, config, job))
+    _refuse_other_data(job)
     run = _resume(config.out, job, budget)
     if run.seen >= budget:
-        if not (config.out / run_folder.MODEL).exists():
+        if is_first() and not (config.out / run_folder.MODEL).exists():
             job.export(config.out)
         say(f"{config.out} already has {run.seen:,} of {budget:,} images: nothing to do. A larger budget trains on.")
         return Outcome(run.seen, run.seconds)
@@ -81,7 +80,7 @@ def _fit(config: RunConfig, job: Job) -> Outcome:
         say(f"{job.summary}: {budget:,} images to show, {run.seen:,} done")
     stopped_by: signal.Signals | None = None
     with training_ground(config, job), stop_signals() as stop:
-        while run.seen < budget and not stop and not _enough(config, run):
+        while run.seen < budget and not _agreed(stop, job) and not _enough(config, run):
             try:
                 _sit(config, job, run, budget, stop)
             except Collapse as collapse:
@@ -106,15 +105,15 @@ def _sit(config: RunConfig, job: Job, run: Course, budget: int, stop: list[signa
     saved_at = run.seen
     optimizers = {name: part for name, part in job.state.items() if isinstance(part, torch.optim.Optimizer)}
     with (
-        closing(RunLog(config.out, run.seen)) as log,
+        closing(RunLog(config.out, run.seen) if is_first() else NoLog()) as log,
         closing(job.batches(run.seen)) as batches,
         ProgressLine(config.out.name, budget, run.seen) as progress,
     ):
         if run.seen == 0:
-            _write_sheets(config.out, job, log, run.seen)
+            from_first(partial(_write_sheets, config.out, job, log, run.seen))
             if config.on_collapse == "rollback":
                 _save(config, job, run, budget)
-        while run.seen < budget and not stop and not _enough(config, run):
+        while run.seen < budget and not _agreed(stop, job) and not _enough(config, run):
             before, seen = run.seen, run.seen + job.images_per_iteration
             last = seen >= budget
             logs = last or _crossed(config.log_every, before, seen)
@@ -138,7 +137,7 @@ def _sit(config: RunConfig, job: Job, run: Course, budget: int, stop: list[signa
                 wrong += _evaluate(config, job, run, budget, log)
             progress.update(seen, note)
             if last or _crossed(config.sample_every, before, seen):
-                _write_sheets(config.out, job, log, seen)
+                from_first(partial(_write_sheets, config.out, job, log, seen))
             if wrong:
                 _react(config, job, run, budget, wrong)
             if last or _crossed(config.checkpoint_every, before, seen):
@@ -150,13 +149,13 @@ def _sit(config: RunConfig, job: Job, run: Course, budget: int, stop: list[signa
 @contextmanager
 def training_ground(config: RunConfig, job: Job) -> Iterator[None]:
     """Compute as the settings say, and leave the process's arithmetic and random generators as they were."""
-    with _own_randomness(job.device), fast_arithmetic(job.device, config.fast):
+    with _own_randomness(job.device), fast_arithmetic(job.device, config.fast, config.computes_in):
         yield
 
 
 def iterate(config: RunConfig, job: Job, batch: Any, seen: int, budget: int, rollbacks: int = 0) -> Terms:
     """One iteration on a `training_ground`, all draws of which follow from (seed, images seen, rollbacks)."""
-    torch.manual_seed(_seed_of(config.seed, seen, rollbacks))
+    torch.manual_seed(seed_of(config.seed, seen, *([rollbacks] if rollbacks else [])))
     begin_iteration(job.device, config.fast)
     return job.iterate(batch, seen, budget)
 
@@ -174,11 +173,11 @@ def _evaluates(config: RunConfig, job: Job) -> bool:
     return job.evaluate is not None and config.evaluate_every > 0
 
 
-def _evaluate(config: RunConfig, job: Job, run: Course, budget: int, log: RunLog) -> list[Said]:
+def _evaluate(config: RunConfig, job: Job, run: Course, budget: int, log: RunLog | NoLog) -> list[Said]:
     """Score the model, keep it if it is the best, say how it went; returns what is wrong with it."""
     assert job.evaluate is not None
     started = time.monotonic()
-    found = job.evaluate()
+    found = from_first(job.evaluate)
     seconds = round(time.monotonic() - started, 3)
     score = {"name": found.name, "value": found.value, "error": found.error}
     signs = {**{f"diversity/{name}": value for name, value in found.diversity.items()}, **found.signs}
@@ -188,7 +187,8 @@ def _evaluate(config: RunConfig, job: Job, run: Course, budget: int, log: RunLog
     wrong = run.health.judge(run.seen, findings, "evaluation", decides=True)
     is_best = run.scores.add(run.seen, found)
     if is_best:
-        write_best(config.out, run.seen, line, run.content(budget, job.state), job.export)
+        content = run.content(budget, job.state)
+        from_first(partial(write_best, config.out, run.seen, line, content, job.export))
     say(f"{run.seen:,} images: {found.in_words()}{', the best so far' if is_best else ''}")
     if run.scores.to_be_told:
         said = run.health.say(
@@ -218,7 +218,7 @@ def _react(config: RunConfig, job: Job, run: Course, budget: int, wrong: list[Sa
 def _roll_back(config: RunConfig, job: Job, run: Course, messages: str) -> None:
     """Take up the last healthy checkpoint, with half the step sizes; the newer ones are deleted."""
     folder = config.out / run_folder.CHECKPOINTS
-    healthy = checkpoint.newest_of(folder, run.health.healthy_at)
+    healthy = from_first(lambda: checkpoint.newest_of(folder, run.health.healthy_at))
     if run.health.rollbacks >= MOST_ROLLBACKS:
         raise UserError(
             f"stopped on signs of collapse {messages} Going back {MOST_ROLLBACKS} times did not help: {_new_out()}"
@@ -227,8 +227,12 @@ def _roll_back(config: RunConfig, job: Job, run: Course, messages: str) -> None:
         raise UserError(
             f"stopped on signs of collapse {messages} There is no healthy checkpoint to go back to: {_new_out()}"
         )
-    checkpoint.drop_after(folder, healthy)
-    content = checkpoint.load_latest(folder)
+
+    def go_back() -> dict[str, Any] | None:
+        checkpoint.drop_after(folder, healthy)
+        return checkpoint.load_latest(folder)
+
+    content = from_first(go_back)
     assert content is not None
     collapsed_at = run.seen
     run.return_to(content, job.state, config.out / run_folder.CHECKPOINTS)
@@ -245,10 +249,13 @@ def _roll_back(config: RunConfig, job: Job, run: Course, messages: str) -> None:
 
 
 def _save(config: RunConfig, job: Job, run: Course, budget: int) -> int:
-    job.export(config.out)  # first, so that a checkpoint never stands beside an older model
-    healthy_at = run.health.healthy_at if config.on_collapse == "rollback" else None
-    content = run.content(budget, job.state)
-    checkpoint.save(config.out / run_folder.CHECKPOINTS, run.seen, content, config.keep_checkpoints, healthy_at)
+    def write() -> None:
+        job.export(config.out)  # first, so that a checkpoint never stands beside an older model
+        healthy_at = run.health.healthy_at if config.on_collapse == "rollback" else None
+        content = run.content(budget, job.state)
+        checkpoint.save(config.out / run_folder.CHECKPOINTS, run.seen, content, config.keep_checkpoints, healthy_at)
+
+    from_first(write)
     return run.seen
 
 
@@ -274,10 +281,39 @@ def _crossed(every: int, before: int, seen: int) -> bool:
     return seen // every > before // every
 
 
+def _claim(config: RunConfig, job: Job) -> None:
+    """Make the run folder this run's, and whole."""
+    run_folder.claim(config.out, job.description, config.defaults())
+    mend_best(config.out)
+    for name, text in job.documents.items():
+        if text:
+            run_folder.write_text(config.out / name, text)
+
+
+def _refuse_other_data(job: Job) -> None:
+    """Raise if this process sees other images than the first, which may be on another host."""
+    data = job.description.get("data")
+    if data != from_first(lambda: data):
+        raise UserError(
+            "the images that this process finds are others than those of the first process: copy the same files "
+            "to the same place on every host"
+        )
+
+
+def _agreed(stop: list[signal.Signals], job: Job) -> bool:
+    """Whether any process was asked to stop: then all are."""
+    if any_has(bool(stop), job.device) and not stop:
+        stop.append(signal.SIGTERM)
+    return bool(stop)
+
+
 def _resume(out: Path, job: Job, budget: int) -> Course:
     run = Course(job.advice)
-    content = checkpoint.load_latest(out / run_folder.CHECKPOINTS)
+    content = from_first(lambda: checkpoint.load_latest(out / run_folder.CHECKPOINTS))
     if content is None:
+        if world_size() > 1:  # wherever another process has its start from, it begins as the first one does
+            for name, state in from_first(lambda: run.content(budget, job.state)["state"]).items():
+                job.state[name].load_state_dict(state)
         return run
     run.load(content, job.state, out / run_folder.CHECKPOINTS)
     job.pace.factor = 0.5**run.health.rollbacks
@@ -301,7 +337,7 @@ def _own_randomness(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _write_sheets(out: Path, job: Job, log: RunLog, seen: int) -> None:
+def _write_sheets(out: Path, job: Job, log: RunLog | NoLog, seen: int) -> None:
     folder = out / run_folder.SAMPLES
     folder.mkdir(exist_ok=True)
     for name, pixels in job.sheets().items():
@@ -309,12 +345,6 @@ def _write_sheets(out: Path, job: Job, log: RunLog, seen: int) -> None:
         picture = Image.fromarray(pixels)
         write_atomically(path, partial(picture.save, format="png"))
         log.image(name, pixels, seen)
-
-
-def _seed_of(seed: int, seen: int, rollbacks: int) -> int:
-    """A 63-bit seed for the iteration that starts at `seen` images; neighbours get unrelated ones."""
-    entropy = [seed, seen, *([rollbacks] if rollbacks else [])]
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _what_is_saved(out: Path) -> str:

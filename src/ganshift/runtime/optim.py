@@ -120,10 +120,7 @@ def descend(optimizer: torch.optim.Optimizer, *parts: Terms) -> Terms:
     sums = [torch.stack(tuple(part.values())).sum() for part in parts]
     # Reading the total waits for the device: the price, once per step, of never stepping along NaN.
     total = torch.stack(sums).sum()
-    if not torch.isfinite(total):
-        bad = [f"{name} is {term.item()}" for name, term in terms.items() if not torch.isfinite(term)]
-        what = ", ".join(bad) or f"the sum of {', '.join(terms)} overflows"
-        raise NonFiniteLoss(f"the loss must be finite, but {what}; nothing was updated")
+    refuse_non_finite(terms, total)
 
     def differentiate(loss: Tensor) -> Factors:
         if not isinstance(optimizer, TensorFlowRMSprop):
@@ -143,6 +140,14 @@ def descend(optimizer: torch.optim.Optimizer, *parts: Terms) -> Terms:
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)  # so that they take no memory while something else is trained
     return {name: term.detach() for name, term in terms.items()}
+
+
+def refuse_non_finite(terms: Terms, total: Tensor) -> None:
+    """Raise `NonFiniteLoss`, naming the terms at fault, unless their total is finite."""
+    if not torch.isfinite(total):
+        bad = [f"{name} is {term.item()}" for name, term in terms.items() if not torch.isfinite(term)]
+        what = ", ".join(bad) or f"the sum of {', '.join(terms)} overflows"
+        raise NonFiniteLoss(f"the loss must be finite, but {what}; nothing was updated")
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from .. import losses
 from ..data.augment import augment
-from ..runtime.optim import descend, frozen
+from ..runtime.optim import frozen
+from ..runtime.shares import WHOLE, Shares
 from ..tensors import Images, Labels, Latents, Terms
 from .config import TransferConfig
 from .networks import ResNetCritic, ResNetGenerator
@@ -37,36 +38,54 @@ def critic_step(
     fake_labels: Labels | None,
     mix: Float[Tensor, " m"],
     config: TransferConfig,
+    shares: Shares = WHOLE,
 ) -> Terms:
     """Move the critic once; generator parameters stay put.
 
     `mix` in [0, 1] holds one number per pair of images, or more where every pair is penalised at several mixtures.
     Augmentation, if any, comes before everything that the critic sees, the mixtures included.
     """
-    with torch.no_grad():
-        fake = augment(state.generator(latents, fake_labels), config.augment)
-        real = augment(real, config.augment)
-    real_scores, real_logits = state.critic(real, labels)
-    fake_scores, _ = state.critic(fake, fake_labels)
-    terms = {"critic/distance": losses.wasserstein_critic_loss(real_scores, fake_scores)}
-    copies = len(mix) // len(real)
-    penalty_labels = labels.repeat(copies) if labels is not None else None
-    terms["critic/penalty"] = config.penalty * losses.gradient_penalty(
-        lambda images: state.critic(images, penalty_labels)[0],
-        real.repeat(copies, 1, 1, 1),
-        fake.repeat(copies, 1, 1, 1),
-        mix,
-    )
-    if real_logits is not None and labels is not None:
-        terms["critic/classes"] = config.acgan_scale * F.cross_entropy(real_logits, labels)
-    return descend(state.critic_optimizer, terms)
+    mixtures = mix.view(-1, len(real))  # one row per mixture of every pair
+    copies = len(mixtures)
+
+    def terms_of(part: slice) -> list[Terms]:
+        labels_of_real, labels_of_fake = _cut(labels, part), _cut(fake_labels, part)
+        with torch.no_grad():
+            fakes = augment(state.generator(latents[part], labels_of_fake), config.augment)
+            reals = augment(real[part], config.augment)
+        real_scores, real_logits = state.critic(reals, labels_of_real)
+        fake_scores, _ = state.critic(fakes, labels_of_fake)
+        terms = {"critic/distance": losses.wasserstein_critic_loss(real_scores, fake_scores)}
+        penalty_labels = labels_of_real.repeat(copies) if labels_of_real is not None else None
+        terms["critic/penalty"] = config.penalty * losses.gradient_penalty(
+            lambda images: state.critic(images, penalty_labels)[0],
+            reals.repeat(copies, 1, 1, 1),
+            fakes.repeat(copies, 1, 1, 1),
+            mixtures[:, part].flatten(),
+        )
+        if real_logits is not None and labels_of_real is not None:
+            terms["critic/classes"] = config.acgan_scale * F.cross_entropy(real_logits, labels_of_real)
+        return [terms]
+
+    return shares.descend(state.critic_optimizer, len(real), terms_of)
 
 
-def generator_step(state: TransferState, latents: Latents, labels: Labels | None, config: TransferConfig) -> Terms:
+def generator_step(
+    state: TransferState, latents: Latents, labels: Labels | None, config: TransferConfig, shares: Shares = WHOLE
+) -> Terms:
     """Move the generator once, towards images that the critic scores higher and sorts into their class."""
-    with frozen(state.critic):
-        scores, logits = state.critic(augment(state.generator(latents, labels), config.augment), labels)
+
+    def terms_of(part: slice) -> list[Terms]:
+        wanted = _cut(labels, part)
+        scores, logits = state.critic(augment(state.generator(latents[part], wanted), config.augment), wanted)
         terms = {"generator/adversarial": losses.wasserstein_generator_loss(scores)}
-        if logits is not None and labels is not None:
-            terms["generator/classes"] = config.acgan_scale_generator * F.cross_entropy(logits, labels)
-        return descend(state.generator_optimizer, terms)
+        if logits is not None and wanted is not None:
+            terms["generator/classes"] = config.acgan_scale_generator * F.cross_entropy(logits, wanted)
+        return [terms]
+
+    with frozen(state.critic):
+        return shares.descend(state.generator_optimizer, len(latents), terms_of)
+
+
+def _cut(labels: Labels | None, part: slice) -> Labels | None:
+    return None if labels is None else labels[part]

@@ -18,13 +18,14 @@ from ..errors import UserError
 from ..latents import draw
 from ..layers import batch_statistics
 from ..runtime.best import Evaluation
-from ..runtime.device import choose_device
+from ..runtime.distributed import join, part_of
 from ..runtime.ema import Ema
 from ..runtime.fast import adam_options, prepare_networks
 from ..runtime.job import Job, Outcome, Pace
 from ..runtime.log import opening_progress, say
 from ..runtime.loop import fit
 from ..runtime.run_folder import LEFT_OUT, MODEL, left_out_text, versions
+from ..runtime.shares import average_buffers, new_shares
 from ..runtime.weights import save_weights
 from ..tensors import Terms, dequantize, from_uint8, sheet
 from .config import TransferConfig
@@ -65,7 +66,8 @@ def new_job(config: TransferConfig) -> Job:
     if config.subset is not None:
         data = draw_subset(data, config.subset, config.subset_seed)
     generator_arguments, critic_arguments = _architecture(config, source, data)
-    device = choose_device(config.device)
+    device = join(config.device)
+    mine = part_of(config.batch)
 
     with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
         torch.manual_seed(config.seed)
@@ -91,29 +93,37 @@ def new_job(config: TransferConfig) -> Job:
     num_classes = generator_arguments["num_classes"] or critic_arguments["num_classes"]
     mixtures = 2 if config.as_published and size == 32 else 1  # the 32-pixel port counts every pair twice
     pace = Pace()
+    shares = new_shares(config, config.batch, generator)
     sheet_latents, sheet_labels = _sheet_inputs(config.seed, num_classes, device)
 
     def batches_from(seen: int) -> Generator[dict[str, Batch], None, None]:
         return batches(
             {"real": data},
-            batch=config.images_per_iteration,
+            batch=config.batch,
             start=seen,
             seed=config.seed,
             flip=config.flip,
             workers=config.workers,
+            steps=config.critic_steps,
+            part=mine,
         )
 
     def iterate(batch: dict[str, Batch], seen: int, budget: int) -> Terms:
         _set_learning_rates(state, config, seen, budget, pace.factor)
         terms = {}
-        real, labels = batch["real"].images, batch["real"].labels
+        images, count = batch["real"].images, mine.stop - mine.start
+        labels = batch["real"].labels if num_classes else None
         for index in range(config.critic_steps):
-            part = slice(index * config.batch, (index + 1) * config.batch)
-            part_labels = labels[part].to(device) if num_classes and labels is not None else None
-            terms = _update_critic(state, real[part].to(device), part_labels, num_classes, mixtures, config)
+            part = slice(index * count, (index + 1) * count)
+            real_labels = labels[part].to(device) if labels is not None else None
+            draws = _critic_draws(images[part].to(device), real_labels, mine, num_classes, mixtures, config)
+            terms = critic_step(state, *draws, config, shares)
         if seen > 0:  # as published, the critic has the first iteration to itself
-            latents = torch.randn(config.batch * config.generator_batch_multiple, LATENT_DIM, device=device)
-            terms |= generator_step(state, latents, _random_labels(len(latents), num_classes, device), config)
+            number = config.batch * config.generator_batch_multiple
+            part = part_of(number)
+            latents = torch.randn(number, LATENT_DIM, device=device)[part]
+            terms |= generator_step(state, latents, _random_labels(number, num_classes, device, part), config, shares)
+        average_buffers(generator)
         ema.update(seen + config.images_per_iteration, config.images_per_iteration)
         return terms
 
@@ -147,6 +157,7 @@ def new_job(config: TransferConfig) -> Job:
             "generator_optimizer": state.generator_optimizer,
             "critic_optimizer": state.critic_optimizer,
             "ema": ema,
+            **shares.state(),
         },
         sheets=sheets,
         export=export,
@@ -229,25 +240,24 @@ def _conditioning_of(generator: Mapping[str, Any], critic: Mapping[str, Any]) ->
     return "acgan" if critic.get("class_head") else "norm"
 
 
-def _update_critic(
-    state: TransferState,
-    stored: Tensor,
-    labels: Tensor | None,
-    num_classes: int,
-    mixtures: int,
-    config: TransferConfig,
-) -> Terms:
-    """One critic step with its random draws."""
-    device, count = stored.device, len(stored)
-    real = dequantize(stored, torch.rand(stored.shape, device=device)) if config.dequantize else from_uint8(stored)
-    latents = torch.randn(count, LATENT_DIM, device=device)
-    fake_labels = labels if config.fake_labels == "real" else _random_labels(count, num_classes, device)
-    mix = torch.rand(count * mixtures, device=device)
-    return critic_step(state, real, labels, latents, fake_labels, mix, config)
+def _critic_draws(
+    stored: Tensor, labels: Tensor | None, mine: slice, num_classes: int, mixtures: int, config: TransferConfig
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None, Tensor]:
+    """Real images, their labels, latents, labels of fakes, and mixtures of a critic step: the part `mine` of a batch.
+
+    Random numbers are drawn for the whole batch, so that it does not matter how many processes share it.
+    """
+    device, count = stored.device, config.batch
+    noise = torch.rand(count, *stored.shape[1:], device=device)[mine] if config.dequantize else None
+    real = from_uint8(stored) if noise is None else dequantize(stored, noise)
+    latents = torch.randn(count, LATENT_DIM, device=device)[mine]
+    fake_labels = labels if config.fake_labels == "real" else _random_labels(count, num_classes, device, mine)
+    mix = torch.rand(mixtures, count, device=device)[:, mine].flatten()
+    return real, labels, latents, fake_labels, mix
 
 
-def _random_labels(count: int, num_classes: int, device: torch.device) -> Tensor | None:
-    return torch.randint(num_classes, (count,), device=device) if num_classes else None
+def _random_labels(count: int, num_classes: int, device: torch.device, part: slice) -> Tensor | None:
+    return torch.randint(num_classes, (count,), device=device)[part] if num_classes else None
 
 
 def _set_learning_rates(state: TransferState, config: TransferConfig, seen: int, budget: int, factor: float) -> None:

@@ -1,0 +1,59 @@
+"""Training in lower precision follows training in float32, and its translations are as sharp."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganshift.dual.config import PRESETS, DualConfig
+from ganshift.dual.train import new_job
+from ganshift.runtime.loop import iterate, training_ground
+
+STEPS, WINDOW, SHOWN = 200, 50, 20
+
+
+def high_frequencies(images):
+    """Energy of the differences of neighbouring pixels, which blur takes away."""
+    return sum(images.diff(dim=dim).square().mean().item() for dim in (2, 3))
+
+
+def trained(precision, **more):
+    """Means of the round trips over the last steps, and the sharpness of translations after them."""
+    settings = {**PRESETS["tiny"], "generator_width": 8, "critic_width": 8, "learning_rate": 3e-4, "weight_a": 100.0}
+    config = DualConfig(
+        **{**settings, "weight_b": 100.0, "images": 10**6, "batch": 2, "flip": False, "ema_images": 100, **more},
+        data=Path("bundled:photo-sketch"),
+        out=Path("unused"),
+        precision=precision,
+        device="cpu",
+    )
+    job = new_job(config)
+    batches = job.batches(0)
+    terms = []
+    with training_ground(config, job):
+        for step in range(STEPS):
+            found = iterate(config, job, next(batches), step * 2, 10**6)
+            terms.append([found[f"{domain}/reconstruction"].item() for domain in "ab"])
+        shown = [next(batches) for _ in range(SHOWN)]
+    average = job.state["ema"].average
+    sharpness = 0.0
+    with torch.no_grad():
+        for domain, name in (("a", "gen_ab"), ("b", "gen_ba")):
+            images = torch.cat([batch[domain].images for batch in shown]) / 127.5 - 1
+            sharpness += high_frequencies(average.get_submodule(name)(images))
+    return torch.tensor(terms), sharpness
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return trained("fp32")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precision_follows_float32(exact, precision):
+    """Round trips within 10% on average over each 50 of 200 steps, and sharpness within 5%."""
+    terms, sharpness = trained(precision)
+    windows, expected = (losses.unflatten(0, (-1, WINDOW)).mean(dim=1) for losses in (terms, exact[0]))
+    assert not torch.equal(terms, exact[0])
+    torch.testing.assert_close(windows, expected, rtol=0.1, atol=0)
+    assert sharpness == pytest.approx(exact[1], rel=0.05)

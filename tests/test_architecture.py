@@ -22,8 +22,8 @@ LAYERS = [
     {"models", "pace"},
     {"moving", "output", "translation", "report", "demo", "import_tf", "evaluation"},
     {"study"},
-    {"bench", "cli_metrics", "doctor"},
-    {"cli_data", "cli_study"},
+    {"bench", "doctor"},
+    {"cli_data", "cli_metrics", "cli_study"},
     {"cli"},
     {"__main__"},
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from . import __version__
 from .cli_data import doctor
-from .cli_metrics import compare, evaluate
+from .cli_metrics import bench, compare, evaluate
 from .cli_study import study
 from .errors import UserError
 from .runtime.config import BUDGET_FIELDS, RunConfig
@@ -283,37 +283,6 @@ def import_tf(arguments: Sequence[str]) -> int:
     return 0
 
 
-def bench(arguments: Sequence[str]) -> int:
-    """Measure what everything costs on this machine."""
-    import tyro
-
-    from .bench import Group
-
-    @dataclass(frozen=True, kw_only=True)
-    class Bench:
-        """Measure what training, sampling, translation, data and start-up cost on this machine's CPU, against its peak.
-
-        What the figures mean is said in docs/performance.md.
-        """
-
-        only: tuple[Group, ...] = ()
-        """Groups to measure; all if left out."""
-        quick: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Small networks and few rounds, in a fraction of the time; small networks reach less of the peak."""
-        json: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Write JSON instead of tables."""
-        device: str = "cpu"
-        """Where to compute; memory and start-up are always measured on the processor."""
-        fast: bool = False
-        """Train as --fast does."""
-
-    options = tyro.cli(Bench, prog="ganshift bench", args=arguments)
-    from .bench.run import run_bench
-
-    run_bench(options.only, options.quick, options.json, options.device, options.fast)
-    return 0
-
-
 def parse_run(
     config_class: type[Config], presets: dict[str, dict[str, Any]], default_preset: str, arguments: Sequence[str]
 ) -> tuple[Config, bool]:
@@ -404,5 +373,5 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "import-tf": import_tf,
     "bench": bench,
 }
-TOGETHER = (transfer, dual)
+TOGETHER = (transfer, dual, study)
 """What several processes do together when a launcher starts them; of every other command the first does all."""

@@ -1,4 +1,4 @@
-"""The commands of `cli` that measure runs and compare what was measured; apart, since `cli` is long enough."""
+"""The commands of `cli` that measure runs and what they cost, and compare; apart, since `cli` is long enough."""
 
 import sys
 import textwrap
@@ -152,4 +152,35 @@ def compare(arguments: Sequence[str]) -> int:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:
         show_table(rows)
+    return 0
+
+
+def bench(arguments: Sequence[str]) -> int:
+    """Measure what everything costs on this machine."""
+    import tyro
+
+    from .bench import Group
+
+    @dataclass(frozen=True, kw_only=True)
+    class Bench:
+        """Measure what training, sampling, translation, data and start-up cost on this machine's CPU, against its peak.
+
+        What the figures mean is said in docs/performance.md.
+        """
+
+        only: tuple[Group, ...] = ()
+        """Groups to measure; all if left out."""
+        quick: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Small networks and few rounds, in a fraction of the time; small networks reach less of the peak."""
+        json: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Write JSON instead of tables."""
+        device: str = "cpu"
+        """Where to compute; memory and start-up are always measured on the processor."""
+        fast: bool = False
+        """Train as --fast does."""
+
+    options = tyro.cli(Bench, prog="ganshift bench", args=arguments)
+    from .bench.run import run_bench
+
+    run_bench(options.only, options.quick, options.json, options.device, options.fast)
     return 0

@@ -31,7 +31,7 @@ FREE_NUMBERS = {
     *("log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "memory_budget", "ema_images"),
     *("penalty", "acgan_scale", "acgan_scale_generator", "weight_a", "weight_b", "clip", "warmup_images"),
     *("generator_learning_rate", "critic_learning_rate", "learning_rate", "freeze_critic"),
-    *("evaluate_every", "subset"),
+    *("evaluate_every", "subset", "micro_batch", "memory_limit"),
 }
 """Settings that may be as large as one likes: what they are too large for never comes, or is said later."""
 CARD = {

@@ -5,7 +5,7 @@ from torch import nn
 
 from ganshift.errors import UserError
 from ganshift.products import product
-from ganshift.runtime.optim import CACHED_NUMBERS, NonFiniteLoss, TensorFlowRMSprop, descend, frozen
+from ganshift.runtime.optim import CACHED_NUMBERS, NonFiniteLoss, TensorFlowRMSprop, descend, frozen, gradient_norm
 
 
 def by_hand(start, gradients, lr, decay, eps):
@@ -70,6 +70,23 @@ def test_rmsprop_moves_by_factors(with_rest):
     TensorFlowRMSprop([parameter], lr=0.1).step(factors=[{parameter: pairs[:2]}, {parameter: pairs[2:]}])
     expected = by_hand(start.numpy(), [gradient.numpy()], 0.1, 0.9, 1e-10)
     torch.testing.assert_close(parameter.detach().double(), torch.tensor(expected), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("with_rest", [False, True])
+def test_the_norm_of_gradients_counts_factors(with_rest):
+    torch.manual_seed(0)
+    parameters = [nn.Parameter(torch.zeros(6, 4, 2)), nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(5))]
+    optimizer = torch.optim.SGD(parameters)
+    assert gradient_norm(optimizer) is None
+    pairs = [(torch.randn(n, 6), torch.randn(n, 8)) for n in (2, 1, 4)]
+    whole = sum(left.t() @ right for left, right in pairs).flatten()
+    parameters[1].grad = torch.randn(3)
+    if with_rest:
+        parameters[0].grad = torch.randn(6, 4, 2)
+        whole = whole + parameters[0].grad.flatten()
+    expected = torch.cat([whole, parameters[1].grad]).norm()
+    found = gradient_norm(optimizer, [{parameters[0]: pairs[:2]}, {parameters[0]: pairs[2:]}])
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("parts", [1, 2])

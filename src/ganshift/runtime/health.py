@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from .optim import gradient_norm
+
 FEWEST_LINES = 5
 """Lines of the log before a sign has a past to be compared with."""
 SURGE = 10.0
@@ -165,12 +167,9 @@ def gradient_norms(optimizers: Mapping[str, torch.optim.Optimizer]) -> Iterator[
             hook.remove()
 
 
-def _put_down(found: dict[str, torch.Tensor], name: str, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-    gradients = [
-        parameter.grad
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        if parameter.grad is not None
-    ]
-    if gradients:
-        found[name] = torch.nn.utils.get_total_norm(gradients)
+def _put_down(
+    found: dict[str, torch.Tensor], name: str, optimizer: torch.optim.Optimizer, _: Any, options: Mapping[str, Any]
+) -> None:
+    norm = gradient_norm(optimizer, options.get("factors", ()))
+    if norm is not None:
+        found[name] = norm

@@ -142,6 +142,25 @@ def descend(optimizer: torch.optim.Optimizer, *parts: Terms) -> Terms:
     return {name: term.detach() for name, term in terms.items()}
 
 
+def gradient_norm(optimizer: torch.optim.Optimizer, factors: Sequence[Factors] = ()) -> Tensor | None:
+    """The norm of all gradients that a step is about to take, factored ones too; None without any.
+
+    Of a gradient L'R, by rows of its factors, the squared norm is the sum of the products of LL' and RR'.
+    """
+    squares = []
+    for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
+        pairs = [pair for part in factors for pair in part.get(parameter, [])]
+        gradient = parameter.grad
+        if gradient is not None:
+            squares.append(torch.linalg.vector_norm(gradient) ** 2)
+        if pairs:
+            left, right = (torch.cat(list(column)) for column in zip(*pairs, strict=True))
+            squares.append(((left @ left.t()) * (right @ right.t())).sum())
+            if gradient is not None:
+                squares.append(2 * ((left @ gradient.flatten(1)) * right).sum())
+    return torch.stack(squares).sum().clamp(min=0).sqrt() if squares else None
+
+
 def refuse_non_finite(terms: Terms, total: Tensor) -> None:
     """Raise `NonFiniteLoss`, naming the terms at fault, unless their total is finite."""
     if not torch.isfinite(total):

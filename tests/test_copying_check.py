@@ -12,6 +12,7 @@ import ganshift
 from ganshift import Generator, UserError
 from ganshift.cli import main
 from ganshift.data.named import open_named_images
+from ganshift.data.subsets import draw_subset
 from ganshift.evaluation import check_copying
 from ganshift.evaluation.nearest import SHOWN
 from ganshift.metrics.copying import PAIRS, VERDICT, load_verdict
@@ -76,6 +77,18 @@ def test_without_held_out_images_there_is_no_verdict_but_a_picture(run, tmp_path
     assert check_copying(run, held_out=tmp_path / "others", seed=1, num_images=COUNT, device="cpu").alarm
     with pytest.raises(UserError, match="holds the training images"):
         check_copying(run, held_out=tmp_path / "data", seed=1, num_images=COUNT, device="cpu")
+
+
+def test_what_a_subset_left_out_is_held_out(run, tmp_path):
+    shutil.rmtree(tmp_path / "data" / "test")
+    config = json.loads((run / "config.json").read_text())
+    drawn = draw_subset(open_named_images(tmp_path / "data", 32, 1, 1e9), 80, 5)
+    config["data"] = {"images": 80, "content": drawn.content_hash}
+    config["training"] |= {"subset": 80, "subset_seed": 5}
+    (run / "config.json").write_text(json.dumps(config))
+    verdict = check_copying(run, seed=1, num_images=COUNT, device="cpu")
+    assert (verdict.num_training, verdict.num_held_out) == (80, COUNT - 80)
+    assert verdict.pairs[0]["training"] in drawn.names
 
 
 def test_training_images_are_known_by_their_content(run, tmp_path):

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from ..data.cifar import Split
 from ..data.datasets import MEMORY_BUDGET_BYTES, ImageSet
 from ..data.named import open_named_images
+from ..data.subsets import draw_subset
 from ..errors import UserError
 from ..files import write_atomically
 from ..metrics.copying import PAIRS, VERDICT, Verdict, copying, nearest
@@ -38,16 +40,16 @@ def check_copying(
 
     The training images are read from where the run read them, or else from `reference`; they are recognised by their
     content. Held-out images, without which there is no verdict, are those of `held_out`, or else the test split that
-    lies beside the training images. `settings` are fields of `Settings`; `num_images` is 2000 unless given. Raises a
-    `UserError` if the training images are not found.
+    lies beside the training images, or else what the run's `subset` left out. `settings` are fields of `Settings`;
+    `num_images` is 2000 unless given. Raises a `UserError` if the training images are not found.
     """
     run, chosen = Path(run), Settings(**{"num_images": CHECKED} | settings)
     config = run_folder.read_config(run)
     if config.get("method") == "dual":
         raise UserError(f"{run} is a translator: copying is checked for generators")
     model = Generator.from_pretrained(run, chosen.device)
-    place, training = _training_images(run, config, None if reference is None else Path(reference))
-    others = _held_out(place, training, None if held_out is None else Path(held_out))
+    place, training, left_out = _training_images(run, config, None if reference is None else Path(reference))
+    others = _held_out(place, training, None if held_out is None else Path(held_out)) or left_out
     extraction = Extraction.open(chosen)
     theirs = extraction.reference(training, chosen).features
     latents = draw_latents(chosen.num_images, chosen.seed)
@@ -88,22 +90,32 @@ def check_copying(
     return verdict
 
 
-def _training_images(run: Path, config: dict[str, Any], reference: Path | None) -> tuple[Path, ImageSet]:
-    """Where the images that the run was trained on are, and the images."""
+def _training_images(
+    run: Path, config: dict[str, Any], reference: Path | None
+) -> tuple[Path, ImageSet, ImageSet | None]:
+    """Where the images that the run was trained on are, these images, and those that its --subset left out."""
     network, trained = config["generator"], config.get("training", {})
+    subset, subset_seed = trained.get("subset"), trained.get("subset_seed", 0)
     tried = []
     for place in (trained.get("data"), reference):
         if place is None:
             continue
         try:
             images = _open(Path(place), network, "train")
+            drawn = images if subset is None else draw_subset(images, subset, subset_seed)
         except UserError as error:
             tried.append(str(error))
             continue
-        if images.content_hash == config.get("data", {}).get("content"):
-            return Path(place), images
+        if drawn.content_hash == config.get("data", {}).get("content"):
+            return Path(place), drawn, _left_out(images, drawn)
         tried.append(f"{place} holds other images than {run} was trained on")
     raise UserError(f"copying cannot be checked without the training images: {'; '.join(tried) or 'none are named'}")
+
+
+def _left_out(images: ImageSet, drawn: ImageSet) -> ImageSet | None:
+    names = set(drawn.names)
+    numbers = [number for number, name in enumerate(images.names) if name not in names]
+    return images.select(np.array(numbers)) if numbers else None
 
 
 def _held_out(place: Path, training: ImageSet, named: Path | None) -> ImageSet | None:

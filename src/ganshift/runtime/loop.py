@@ -191,11 +191,9 @@ def _evaluate(config: RunConfig, job: Job, run: Course, budget: int, log: RunLog
         from_first(partial(write_best, config.out, run.seen, line, content, job.export))
     say(f"{run.seen:,} images: {found.in_words()}{', the best so far' if is_best else ''}")
     if run.scores.to_be_told:
-        said = run.health.say(
-            run.seen, "stalled", f"{run.scores.in_words()}. The best is in {config.out / run_folder.BEST}."
-        )
+        said = run.health.say(run.seen, "stalled", f"{run.scores.in_words()}.")
         if config.when_stalled == "advise":
-            say(f"advice {said}")
+            say(f"advice {said} The best is in {config.out / run_folder.BEST}.")
     run.write_messages(config.out)
     return wrong
 

@@ -1,0 +1,78 @@
+"""Runs killed again and again at random moments, also while a checkpoint is written, end as if nothing had happened."""
+
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from e2e.test_runs import start
+from e2e.test_watched_runs import assert_equal_watched_runs
+from PIL import Image
+
+from ganshift.cli import main
+
+KILLS = 10
+"""Of each method; every other one strikes while a checkpoint is being written."""
+STREAMED = ["--workers", "2", "--memory-budget", "1e-9"]
+COMMANDS = {
+    "transfer": [
+        *("transfer", "--preset", "tiny", "--images", "960", "--augment", "color,translation", "--ema-images", "64"),
+        *("--checkpoint-every", "8", "--evaluate-every", "96", "--evaluate-images", "12", "--linear-decay"),
+    ],
+    "dual": [
+        *("dual", "--preset", "tiny", "--images", "80", "--ema-images", "8"),
+        *("--checkpoint-every", "1", "--evaluate-every", "8", "--evaluate-images", "6"),
+    ],
+}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def write_pictures(folder: Path, count: int, seed: int) -> Path:
+    folder.mkdir(parents=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    for number, picture in enumerate(pixels):
+        Image.fromarray(picture).resize((32, 32)).save(folder / f"{number:02d}.png")
+    return folder
+
+
+def newest(out: Path) -> int:
+    return max((int(path.stem) for path in (out / "checkpoints").glob("[0-9]*.pt")), default=0)
+
+
+def kill(command: list[str], out: Path, while_writing: bool, chance: random.Random) -> bool:
+    """Start the run, let it get on, and kill it; False if it came to its end first."""
+    process, before = start(command, out), newest(out)
+    goal = time.monotonic() + 120
+    while newest(out) == before and process.poll() is None:
+        assert time.monotonic() < goal, "no checkpoint within two minutes"
+        time.sleep(0.002)
+    until = time.monotonic() + chance.uniform(0, 0.5)
+    while time.monotonic() < until and process.poll() is None:
+        time.sleep(0.002)
+    while while_writing and process.poll() is None and not any((out / "checkpoints").glob(".*.part")):
+        pass  # a part is there for a millisecond
+    process.kill()
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode in (0, -9), said
+    return process.returncode == -9
+
+
+@pytest.mark.parametrize("method", sorted(COMMANDS))
+def test_a_run_killed_again_and_again_equals_a_straight_one(method, tmp_path):
+    chance = random.Random(method)
+    data = (
+        ["--data", str(write_pictures(tmp_path / "data", 40, 0))]
+        if method == "transfer"
+        else [f"--{name}={write_pictures(tmp_path / name, 12, seed)}" for seed, name in enumerate("ab")]
+    )
+    command = [*COMMANDS[method], *data, *STREAMED]
+    killed = [kill(command, tmp_path / "killed", bool(number % 2), chance) for number in range(KILLS)]
+    assert all(killed), "the run ended before it had been killed as often as it should be"
+    assert main([*command, "--out", str(tmp_path / "killed")]) == 0
+    assert main([*command, "--out", str(tmp_path / "straight")]) == 0
+    assert_equal_watched_runs(tmp_path / "killed", tmp_path / "straight")

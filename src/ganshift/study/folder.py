@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -38,7 +38,8 @@ class StudyFolder:
         """Make the folder and keep the recipe in it."""
         try:
             (self.path / STATE).mkdir(parents=True, exist_ok=True)
-            write_text(self.path / RECIPE, recipe.text)
+            with self.writing():
+                write_text(self.path / RECIPE, recipe.text)
         except OSError as error:
             raise UserError(f"cannot write to --out {self.path}: {error.strerror}") from error
 
@@ -100,11 +101,12 @@ class StudyFolder:
         return descriptor
 
     @contextmanager
-    def writing_results(self) -> Iterator[None]:
-        """Wait for other processes that write this study's results."""
+    def writing(self) -> Iterator[None]:
+        """Wait for other processes that write what belongs to the whole study: its recipe, its results."""
         descriptor = os.open(self.path / STATE / "results.lock", os.O_CREAT | os.O_RDWR, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with suppress(OSError):  # where there are no locks, `claim` says so
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)

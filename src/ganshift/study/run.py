@@ -45,7 +45,7 @@ def write_results(folder: StudyFolder, recipe: Recipe, command: str) -> None:
         if reasons := row.unlike():
             name = ", ".join(f"{axis} {label}" for axis, label in row.labels.items())
             say(f"warning: cells of {name or 'the study'} were not measured alike ({'; '.join(reasons)})")
-    with folder.writing_results():
+    with folder.writing():
         write_csv(folder, table)
         write_page(folder, recipe, table, command)
     show_table(as_narrow_lines(table))

@@ -9,14 +9,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import final
 
 import torch
 
+from ..runtime.interruption import collected_signals
 from ..runtime.log import say
 from .folder import StudyFolder
 from .recipe import Cell
@@ -86,7 +85,7 @@ def run_cells(
     second one stops them at once.
     """
     sitting = _Sitting(folder, cells, processes, device, rank or Rank())
-    with _stop_signals() as received:
+    with collected_signals(_tell_of_stop) as received:
         while sitting.go_on(received):
             time.sleep(POLL_SECONDS)
     sitting.ending.stopped_by = received[0] if received else None
@@ -215,18 +214,5 @@ def _own_device(number: int) -> str | None:
     return f"{kind.type}:{number % count}" if kind is not None and count > 1 else None
 
 
-@contextmanager
-def _stop_signals() -> Iterator[list[signal.Signals]]:
-    """Collect SIGINT and SIGTERM in a list."""
-    received: list[signal.Signals] = []
-
-    def ask_to_stop(number: int, frame: FrameType | None) -> None:
-        received.append(signal.Signals(number))
-        say("stopping the cells (again to stop at once)" if len(received) == 1 else "stopping at once")
-
-    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _tell_of_stop(count: int) -> None:
+    say("stopping the cells (again to stop at once)" if count == 1 else "stopping at once")

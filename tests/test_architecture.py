@@ -23,7 +23,6 @@ LAYERS = [
     {"moving", "output", "translation", "report", "demo", "import_tf", "evaluation"},
     {"study"},
     {"bench", "doctor"},
-    {"cli_data", "cli_metrics", "cli_study"},
     {"cli"},
     {"__main__"},
 ]

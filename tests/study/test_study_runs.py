@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from study.recipes import TINY, write_recipe
 
 from ganshift.cli import main
-from ganshift.cli_study import SOME_FAILED
+from ganshift.cli.studies import SOME_FAILED
 from ganshift.runtime.run_folder import read_log
 from ganshift.study.folder import StudyFolder
 from ganshift.study.recipe import load_recipe

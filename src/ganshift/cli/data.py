@@ -1,4 +1,4 @@
-"""The command of `cli` that looks at data before training; apart, since `cli` is long enough."""
+"""What looks at data before training: `ganshift doctor`."""
 
 import sys
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def doctor(arguments: Sequence[str]) -> int:
         """Train so long to see how fast it goes; 0 leaves that out."""
 
     options = tyro.cli(Doctor, prog="ganshift doctor", args=arguments)
-    from .doctor import examine
+    from ..doctor import examine
 
     report = examine(options.data, options.data_b, options.seconds)
     if options.json:
@@ -38,7 +38,7 @@ def doctor(arguments: Sequence[str]) -> int:
     else:
         from rich.console import Console
 
-        from .doctor.screen import show
+        from ..doctor.screen import show
 
         show(report, Console(highlight=False))
     return report.exit_code

@@ -1,4 +1,4 @@
-"""The command `study` of `cli`; apart, since `cli` is long enough."""
+"""What trains and measures many runs: `ganshift study`."""
 
 import shlex
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from .errors import UserError
+from ..errors import UserError
 
 SOME_FAILED = 1
 """Exit code when a cell failed."""
@@ -40,10 +40,10 @@ def study(arguments: Sequence[str]) -> int:
         """Show the recipes that ship."""
 
     options = tyro.cli(Study, prog="ganshift study", args=arguments)
-    from .study.recipe import load_recipe, read_table, shipped
+    from ..study.recipe import load_recipe, read_table, shipped
 
     if options.list:
-        from .runtime.log import show_table
+        from ..runtime.log import show_table
 
         show_table([{"recipe": name, "question": read_table(name)[2].get("about", "")} for name in shipped()])
         return 0
@@ -53,8 +53,8 @@ def study(arguments: Sequence[str]) -> int:
         raise UserError(f"processes must be at least 1, got {options.processes}")
     recipe = load_recipe(options.recipe, options.data)
     out = options.out or Path("runs") / recipe.name
-    from .study.run import run_study, show_plan
-    from .study.schedule import Rank
+    from ..study.run import run_study, show_plan
+    from ..study.schedule import Rank
 
     if options.dry_run:
         show_plan(recipe, out, options.processes, options.device)

@@ -1,4 +1,4 @@
-"""The commands of `cli` that measure runs and what they cost, and compare; apart, since `cli` is long enough."""
+"""What measures: `ganshift evaluate`, `compare` and `bench`."""
 
 import sys
 import textwrap
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from .errors import UserError
+from ..errors import UserError
 
 COPYING = "copying"
 """What --metrics calls the check for copies, which is no score."""
@@ -68,9 +68,9 @@ def evaluate(arguments: Sequence[str]) -> int:
 
 
 def _measure(options: Any, metrics: tuple[str, ...] | None) -> None:
-    from .evaluation import evaluate as measure
-    from .metrics.card import card_rows
-    from .runtime.log import say, show_table
+    from ..evaluation import evaluate as measure
+    from ..metrics.card import card_rows
+    from ..runtime.log import say, show_table
 
     settings = {name: getattr(options, name) for name in (*SHARED_SETTINGS, "split")}
     if options.num_images is not None:
@@ -100,11 +100,11 @@ def _detail(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _check_copying(options: Any, insist: bool) -> None:
     """Say whether a generator copies; where that cannot be told, why not, or raise if `insist`."""
-    from .evaluation import check_copying
-    from .evaluation.nearest import CHECKED
-    from .metrics.copying import PAIRS
-    from .runtime.log import say
-    from .runtime.run_folder import read_config
+    from ..evaluation import check_copying
+    from ..evaluation.nearest import CHECKED
+    from ..metrics.copying import PAIRS
+    from ..runtime.log import say
+    from ..runtime.run_folder import read_config
 
     if not insist and read_config(options.run).get("method") == "dual":
         return
@@ -142,8 +142,8 @@ def compare(arguments: Sequence[str]) -> int:
     for path in (options.a, options.b):
         if not path.exists():
             raise UserError(f"there is no card or run folder {path}")
-    from .metrics.card_files import compare as differences
-    from .runtime.log import show_table
+    from ..metrics.card_files import compare as differences
+    from ..runtime.log import show_table
 
     rows = differences(options.a, options.b)
     if options.json:
@@ -159,7 +159,7 @@ def bench(arguments: Sequence[str]) -> int:
     """Measure what everything costs on this machine."""
     import tyro
 
-    from .bench import Group
+    from ..bench import Group
 
     @dataclass(frozen=True, kw_only=True)
     class Bench:
@@ -180,7 +180,7 @@ def bench(arguments: Sequence[str]) -> int:
         """Train as --fast does."""
 
     options = tyro.cli(Bench, prog="ganshift bench", args=arguments)
-    from .bench.run import run_bench
+    from ..bench.run import run_bench
 
     run_bench(options.only, options.quick, options.json, options.device, options.fast)
     return 0

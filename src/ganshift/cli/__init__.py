@@ -1,0 +1,101 @@
+"""The command line: one function a command, each importing what it needs when it runs."""
+
+import difflib
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from .. import __version__
+from ..errors import UserError
+from .data import doctor
+from .models import generate, import_tf, translate
+from .scores import bench, compare, evaluate
+from .studies import study
+from .training import demo, dual, transfer
+
+USER_ERROR = 2
+"""Exit code when what was given cannot work; a stop by a signal exits with 128 + its number."""
+
+OVERVIEW = """\
+usage: ganshift COMMAND [OPTIONS]      ganshift COMMAND --help
+
+ganshift moves GANs and images between domains.
+
+  demo        train both methods on bundled images in minutes, and write a report
+  doctor      look at images before training: what is wrong, what to run, how long
+  transfer    teach a pretrained generator a folder of images
+  dual        learn to translate between two unpaired folders of images
+  generate    draw images from a transfer run
+  translate   translate images with a dual run
+  evaluate    measure a run against real images
+  compare     show what two measured runs differ by
+  study       train and measure a grid of runs, and lay the scores side by side
+  import-tf   turn a published TensorFlow checkpoint into a run
+  bench       measure what everything costs on this machine
+
+  ganshift doctor my-images/
+  ganshift transfer --data my-images/ --preset small --out runs/mine
+  ganshift generate runs/mine -n 64 -o sheet.png
+  ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings
+  ganshift translate runs/drawings holiday.jpg clip.mp4 'more/*.png' --to b -o drawn/
+  ganshift import-tf published/wgan-gp.model --out runs/published
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        sys.stdout.write(OVERVIEW)
+        return 0
+    if given[0] == "--version":
+        sys.stdout.write(f"ganshift {__version__}\n")
+        return 0
+    from ..runtime.distributed import SaidByFirst, leave_to_first
+    from ..runtime.log import say, say_one_line, show_warnings
+
+    show_warnings()
+    try:
+        command = _command(given[0])
+        if command not in TOGETHER and not leave_to_first():
+            return 0
+        return command(given[1:])
+    except SaidByFirst:
+        return USER_ERROR
+    except UserError as error:
+        say_one_line(f"error: {error}")
+        return USER_ERROR
+    except OSError as error:  # a name too long, a folder that may not be looked into: what no room minds by itself
+        if error.filename is None:
+            raise
+        say_one_line(f"error: {error.filename}: {error.strerror}")
+        return USER_ERROR
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # impatience while leaving must not end in a traceback
+        say("stopped")
+        return 130
+
+
+def _command(name: str) -> Callable[[Sequence[str]], int]:
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"commands are {', '.join(COMMANDS)}"
+        raise UserError(f"there is no command {name!r}; {hint}")
+    return COMMANDS[name]
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "demo": demo,
+    "doctor": doctor,
+    "transfer": transfer,
+    "dual": dual,
+    "generate": generate,
+    "translate": translate,
+    "evaluate": evaluate,
+    "compare": compare,
+    "study": study,
+    "import-tf": import_tf,
+    "bench": bench,
+}
+TOGETHER = (transfer, dual, study)
+"""What several processes do together when a launcher starts them; of every other command the first does all."""

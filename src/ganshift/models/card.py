@@ -114,7 +114,7 @@ def history(run: Path) -> dict[str, Any]:
 def cell(value: Any) -> str:
     """A value in Markdown, in a table or a line, whatever a foreign file holds: one line, and no markup of its own."""
     text = printable(str(value))
-    for mark in "\\`*_[]<>|#":
+    for mark in "\\`*[]<>|#":
         text = text.replace(mark, f"\\{mark}")
     return text
 

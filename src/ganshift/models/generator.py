@@ -179,7 +179,7 @@ class Generator(Pretrained):
         labels = torch.arange(CARD_COLUMNS**2) % CARD_COLUMNS % len(self.classes) if self.classes else None
         as_published = bool(run_folder.section(self.config, "training").get("as_published"))
         (images,) = self._images(latents, labels, as_published, at_once=len(latents))
-        return {"samples.png": enlarged(sheet(images, CARD_COLUMNS), self.size)}
+        return {"samples.png": enlarged(sheet(images, CARD_COLUMNS))}
 
     def _pictures(
         self, latents: Latents, labels: Labels | None, batch_statistics: bool, at_once: int = SAMPLING_BATCH

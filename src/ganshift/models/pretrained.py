@@ -32,8 +32,8 @@ Sheets = Mapping[str, UInt8[np.ndarray, "h w 3"]]
 """Pictures of the model card by the names of their files."""
 COLOURS = {1: "gray", 3: "colour", 4: "colour with opacity"}
 """What channels are."""
-LOOKED_AT = 96
-"""Pixels of the side of a small picture on a model card, about."""
+PAGE_WIDTH = 900
+"""Pixels that a page has room for."""
 PLACES = ("data", "a", "b", "out")
 """Settings that say where something lies on the machine that trained."""
 
@@ -160,12 +160,13 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
             ) from None
 
     def generate_model_card(self, *, folder: Path | None = None, **notes: Any) -> ModelCard:
-        """The README.md that `save_pretrained` writes; `folder` is where the model's scores and pictures lie.
+        """The README.md that `save_pretrained` writes; `folder` is what it saved so far, to be described and shown.
 
         `notes` are the fields of `card.Notes`.
         """
         num_weights = sum(weights.numel() for weights in self.parameters())
-        return card.model_card(self.config, self.in_words(), num_weights, folder, _notes(notes))
+        config = run_folder.read_config(folder) if folder else _without_folders(self.config)
+        return card.model_card(config, self.in_words(), num_weights, folder, _notes(notes))
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write everything but the card and its pictures, and take away what an earlier model left in the folder."""
@@ -193,9 +194,9 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
         return own.keys() == weights.keys() and all(torch.equal(own[name].cpu(), weights[name]) for name in own)
 
 
-def enlarged(pixels: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """A sheet of pictures of that side, so many times as large that they can be looked at."""
-    times = max(1, LOOKED_AT // side)
+def enlarged(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """A sheet as many times as large as fits on a page, so that small pictures can be looked at."""
+    times = max(1, PAGE_WIDTH // pixels.shape[1])
     return pixels.repeat(times, axis=0).repeat(times, axis=1)
 
 

@@ -174,7 +174,7 @@ class Translator(Pretrained):
             )
             fitted = [_fitted(picture, (height, width), self.channels[back]) for picture in shown]
             trips = round_trips(torch.stack(fitted), partial(self.translate, to=to), partial(self.translate, to=back))
-            found[f"samples-{domain}.png"] = enlarged(trips, min(height, width))
+            found[f"samples-{domain}.png"] = enlarged(trips)
         return found
 
 

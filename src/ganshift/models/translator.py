@@ -141,12 +141,12 @@ class Translator(Pretrained):
         """Translate a batch or one image, after a look at what it is."""
         shape = list(images.shape)
         require(
-            len(shape) in (3, 4) and images.is_floating_point(),
+            len(shape) in (3, 4) and 0 not in shape and images.is_floating_point(),
             f"a tensor must be [c, h, w] or [n, c, h, w] of floats in [-1, 1], got {images.dtype} {shape}; "
             "tensors.from_uint8 makes them out of bytes",
         )
-        within = bool((images.abs() <= 1 + ROUNDING).all())  # so written, nan fails too
-        require(within, f"a tensor must lie in [-1, 1], got {images.min():.3g} to {images.max():.3g}: scale it")
+        if not (images.abs() <= 1 + ROUNDING).all():  # so written, nan fails too
+            raise UserError(f"a tensor must lie in [-1, 1], got {images.min():.3g} to {images.max():.3g}: scale it")
         batch = images if len(shape) == 4 else images[None]
         translated = self.translate(batch.float(), to).to(images.dtype)
         return translated if len(shape) == 4 else translated[0]
@@ -167,6 +167,7 @@ class Translator(Pretrained):
         height, width = height_and_width(self.size)
         found = {}
         given: Mapping[Any, Sequence[Any]] = pictures or _bundled_pictures((height, width))
+        require(set(given) <= {"a", "b"}, f"pictures are of the domains a and b, got {', '.join(map(str, given))}")
         for domain, shown in given.items():
             to, back = other_domain(domain), other_domain(other_domain(domain))
             require(

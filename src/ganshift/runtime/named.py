@@ -10,7 +10,7 @@ from . import run_folder
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 """What may be an owner and a model of the Hugging Face hub."""
-HUB_FILES = [run_folder.CONFIG, run_folder.MODEL, run_folder.CRITIC, "cards/*.json"]
+HUB_FILES = [run_folder.CONFIG, run_folder.MODEL, run_folder.CRITIC, "cards/*.json", "copying.json"]
 """What is taken from there."""
 
 

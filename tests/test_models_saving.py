@@ -168,7 +168,7 @@ def test_the_card_says_what_a_reader_needs(run, tmp_path):
     ):
         assert said in text
     with Image.open(folder / "samples.png") as shown:
-        assert shown.size == (3 * 274, 3 * 274)
+        assert shown.size == (2 * 274, 2 * 274)
     assert Generator.from_pretrained(run).generate_model_card(name="me/x").text.startswith("<!--")
 
 
@@ -177,13 +177,15 @@ def test_pictures_of_a_translator(tmp_path):
     folder = saved(model, tmp_path / "drawings")
     for domain in "ab":
         with Image.open(folder / f"samples-{domain}.png") as shown:
-            assert shown.size == (8 * 104, 8 * 138)
+            assert shown.size == (5 * 104, 5 * 138)
     first = (folder / "samples-a.png").read_bytes()
     saved(Translator.from_pretrained(folder, "cpu"), folder)
     assert (folder / "samples-a.png").read_bytes() == first
     photo = Image.effect_noise((50, 40), 60).convert("RGB")
     other = saved(model, tmp_path / "other", pictures={"a": [photo, np.zeros((9, 9), np.uint8)]})
     assert not (other / "samples-b.png").exists()
+    saved(model, folder, pictures={"b": [photo]})  # over the pictures of both
+    assert sorted(path.name for path in folder.glob("*.png")) == ["samples-b.png"]
     for wrong in ({"c": [photo]}, {"a": []}, {"a": [tmp_path / "none.png"]}):
         with pytest.raises(UserError):
             saved(model, tmp_path / "wrong", pictures=wrong)

@@ -86,7 +86,7 @@ def model_card(config: Mapping[str, Any], about: str, num_weights: int, folder: 
         pictures=sorted(path.name for path in folder.glob("samples*.png")) if folder else [],
         has_critic=bool(folder and (folder / run_folder.CRITIC).exists()),
         model_hash=hash_of_file(folder / run_folder.MODEL) if folder else None,
-        scores=card_rows(cards_of(folder)) if folder and (folder / CARDS).is_dir() else [],
+        scores=_scores(folder) if folder and (folder / CARDS).is_dir() else [],
         columns=IN_TABLE,
         verdict=load_verdict(folder) if folder else None,
     )
@@ -130,6 +130,12 @@ def _data(config: Mapping[str, Any], training: Mapping[str, Any]) -> list[tuple[
         name = training.get(domain) or training.get("data")
         rows.append((f"{name}, domain {domain}", of_domain.get("images"), of_domain.get("content")))
     return rows if data else []
+
+
+def _scores(folder: Path) -> list[dict[str, Any]]:
+    """Rows of the table of scores; one that takes no real images has none."""
+    rows = card_rows(cards_of(folder))
+    return [{**row, "reference": "none" if row["reference"] == "0" else row["reference"]} for row in rows]
 
 
 def _shown(config: Mapping[str, Any], training: Mapping[str, Any]) -> str | None:

@@ -32,8 +32,10 @@ Sheets = Mapping[str, UInt8[np.ndarray, "h w 3"]]
 """Pictures of the model card by the names of their files."""
 COLOURS = {1: "gray", 3: "colour", 4: "colour with opacity"}
 """What channels are."""
-PAGE_WIDTH = 900
+PAGE_WIDTH = 600
 """Pixels that a page has room for."""
+SHEETS = ("samples.png", "samples-a.png", "samples-b.png")
+"""Names that pictures of model cards may have."""
 PLACES = ("data", "a", "b", "out")
 """Settings that say where something lies on the machine that trained."""
 
@@ -129,7 +131,10 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._save_pretrained(folder)
-            for name, pixels in self.sheets(notes.pictures).items():
+            sheets = self.sheets(notes.pictures)
+            for name in set(SHEETS) - set(sheets):
+                (folder / name).unlink(missing_ok=True)
+            for name, pixels in sheets.items():
                 save = partial(Image.fromarray(pixels).save, format="png")
                 write_atomically(folder / name, save, durable=False)
             card.write(folder, self.generate_model_card(folder=folder, **(model_card_kwargs or {})))

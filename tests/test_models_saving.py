@@ -271,6 +271,23 @@ def test_pushing_without_a_network_says_so_in_one_line(tmp_path):
     assert said.count("\n") == 1
 
 
+def test_a_model_of_the_hub_opens_and_is_handed_on(run, tmp_path, monkeypatch):
+    """From a cache laid out as the hub's own client does it; the folder in it is named by a commit."""
+    monkeypatch.chdir(tmp_path)
+    kept = saved(Generator.from_pretrained(run, "cpu"), tmp_path / "kept")
+    repository = tmp_path / "cache" / "models--someone--fives"
+    shutil.copytree(kept, repository / "snapshots" / ("0" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    how = {"cache_dir": tmp_path / "cache", "local_files_only": True}
+    model = Generator.from_pretrained("someone/fives", "cpu", **how)
+    assert model.sample(2) == Generator.from_pretrained(run, "cpu").sample(2)
+    again = card_of(saved(model, tmp_path / "again"))
+    assert again == card_of(kept).replace("# kept", "# again").replace("to/kept", "to/again")
+    with pytest.raises(UserError, match="no run folder someone/fives, and the Hugging Face hub did not give"):
+        Generator.from_pretrained("someone/fives", "cpu", revision="old", **how)
+
+
 def test_bundled_sources_have_a_card_to_make(tmp_path):
     for name in bundled_sources():
         assert f"From the run {name}" in card_of(saved(Generator.from_pretrained(name, "cpu"), tmp_path / name))

@@ -2,10 +2,11 @@
 
 from .generator import SAMPLING_BATCH, Generator, Rows, draw_latents
 from .pretrained import Pretrained
-from .translator import AT_ONCE_PIXELS, Domain, Translator, other_domain
+from .translator import AT_ONCE_PIXELS, MAX_SIDE, Domain, Translator, other_domain
 
 __all__ = [
     "AT_ONCE_PIXELS",
+    "MAX_SIDE",
     "SAMPLING_BATCH",
     "Domain",
     "Generator",

@@ -149,6 +149,17 @@ def test_nothing_of_the_machine_is_told(run, tmp_path):
     assert written["data"] == config["data"]
 
 
+def test_the_best_of_a_run_says_when_it_was(run, tmp_path):
+    best = Path(shutil.move(run, tmp_path / "best"))
+    best = Path(shutil.move(best, Path(shutil.copytree(best / "samples", tmp_path / "fives")) / "best"))
+    (best / "log.jsonl").unlink()
+    for said, content in (("96 images shown", '{"images": 96}'), ("a budget of 128 images", "[" * 200_000)):
+        (best / "evaluation.json").write_text(content)
+        assert f"From the run fives, {said}" in card_of(
+            saved(Generator.from_pretrained(best, "cpu"), tmp_path / "saved")
+        )
+
+
 def test_the_card_says_what_a_reader_needs(run, tmp_path):
     folder = saved(
         Generator.from_pretrained(run, "cpu"), tmp_path / "digits", license="cc0-1.0", data="Digits of the UCI."
@@ -284,7 +295,7 @@ def test_a_model_of_the_hub_opens_and_is_handed_on(run, tmp_path, monkeypatch):
     assert model.sample(2) == Generator.from_pretrained(run, "cpu").sample(2)
     again = card_of(saved(model, tmp_path / "again"))
     assert again == card_of(kept).replace("# kept", "# again").replace("to/kept", "to/again")
-    with pytest.raises(UserError, match="no run folder someone/fives, and the Hugging Face hub did not give"):
+    with pytest.raises(UserError, match="no run folder 'someone/fives', and the Hugging Face hub did not give"):
         Generator.from_pretrained("someone/fives", "cpu", revision="old", **how)
 
 

@@ -67,6 +67,6 @@ try: open_source("someone/else")
 except UserError as error: print(error)
 """
     message = offline(code, tmp_path)
-    assert "there is no run folder someone/else, and the Hugging Face hub" in message
+    assert "there is no run folder 'someone/else', and the Hugging Face hub" in message
     assert "check the name and the network" in message
     assert len(message.splitlines()) == 1

@@ -1,5 +1,6 @@
 """The model card: what a model is, learned from, scores and looks like, as the README.md that a hub shows."""
 
+import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
@@ -103,12 +104,19 @@ def write(folder: Path, card: ModelCard) -> None:
 
 
 def history(run: Path) -> dict[str, Any]:
-    """What a description gets of where its model comes from: the name of the run, and images shown as of its log."""
+    """What a description gets of where its model comes from: the name of the run, and images shown as of its log.
+
+    Nothing of what is no run, but a model that was saved before or is bundled: then the description says so itself.
+    """
+    place = run.resolve()
     try:
-        log = run_folder.read_log(run / run_folder.LOG)
-    except OSError:  # no run, but a model that was saved or is bundled: then it says so itself
+        if (run / run_folder.EVALUATION).is_file():  # the best of a run, which lies in the run
+            place, shown = place.parent, json.loads(read_text(run / run_folder.EVALUATION))["images"]
+        else:
+            shown = max((line["images"] for line in run_folder.read_log(run / run_folder.LOG)), default=0)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return {}
-    return {"saved": {"run": run.resolve().name, "images_shown": log[-1]["images"] if log else 0}}
+    return {"saved": {"run": place.name, "images_shown": shown}}
 
 
 def cell(value: Any) -> str:

@@ -45,7 +45,7 @@ def find_model(name: str | Path, **hub: Any) -> Path:
     if HUB_NAME.fullmatch(text) and not beside:
         return _download(text, hub)
     raise UserError(
-        f"there is no run folder {text}: give a run folder, the {run_folder.MODEL} in one, an owner/model of the "
+        f"there is no run folder {text!r}: give a run folder, the {run_folder.MODEL} in one, an owner/model of the "
         f"Hugging Face hub, or a bundled model ({', '.join(bundled) or 'none'})"
     )
 
@@ -69,6 +69,6 @@ def _download(name: str, hub: dict[str, Any]) -> Path:
         return Path(snapshot_download(name, allow_patterns=HUB_FILES, **hub))
     except (OSError, ValueError, HfHubHTTPError) as error:  # ValueError: what the hub takes for no name of a model
         raise UserError(
-            f"there is no run folder {name}, and the Hugging Face hub did not give a model of that name "
+            f"there is no run folder {name!r}, and the Hugging Face hub did not give a model of that name "
             f"({first_line(error)}): check the name and the network"
         ) from None

@@ -63,8 +63,10 @@ def picture(size=(40, 24), mode="RGB", form="PNG"):
 
 def bomb():
     """A PNG of a few bytes that claims 50,000 x 50,000 pixels."""
-    head = b"IHDR" + struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n\0\0\0\r" + head + struct.pack(">I", zlib.crc32(head))
+    head, data = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0), zlib.compress(bytes(1000))
+    chunks = ((b"IHDR", head), (b"IDAT", data), (b"IEND", b""))
+    parts = (struct.pack(">I", len(c)) + name + c + struct.pack(">I", zlib.crc32(name + c)) for name, c in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def opened(response):
@@ -423,4 +425,4 @@ def test_names_of_models(runs, tmp_path):
 def test_limits_are_checked(wrong):
     (name,) = wrong
     with pytest.raises(UserError, match=f"{name} must be"):
-        Limits(**wrong)
+        Limits(**wrong).check()

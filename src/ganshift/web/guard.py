@@ -114,9 +114,7 @@ class Guard:
             await self._pass_work(scope, receive, send)
         elif path in PAGES or GRADIO_FILES.fullmatch(path):
             _check_method(scope, "GET", "HEAD")
-            # Gradio lets the origin that asks read its answers; without one it says nothing of the kind.
-            scope = {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"origin"]}
-            await self._app(scope, receive, send)
+            await self._app(_plain(scope), receive, send)
         else:
             raise Refused(404, "there is nothing at this address")
 
@@ -155,6 +153,15 @@ class Guard:
 def _check_method(scope: Scope, *methods: str) -> None:
     if scope["method"] not in methods:
         raise Refused(405, f"this address takes {' and '.join(methods)} only", Allow=", ".join(methods))
+
+
+def _plain(scope: Scope) -> Scope:
+    """The request without what Gradio would do more for.
+
+    It lets whatever origin asks read its answers, and it loads states by names in the query.
+    """
+    headers = [(name, value) for name, value in scope["headers"] if name != b"origin"]
+    return {**scope, "headers": headers, "query_string": b""}
 
 
 async def _read(receive: Receive, most: int) -> bytes:

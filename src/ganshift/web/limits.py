@@ -25,7 +25,8 @@ class Limits:
     seconds: float = 60.0
     """Longest that one request may compute."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise a `UserError` that names the first one that cannot be."""
         for name in ("max_upload_mb", "max_pixels", "requests_per_minute", "seconds"):
             value = getattr(self, name)
             require(value > 0 and isfinite(value), f"{name} must be more than 0 and finite, got {value}")

@@ -36,6 +36,7 @@ def serve(
     device: str = "auto",
 ) -> None:
     """Serve until SIGINT or SIGTERM, which then end the process as they would have."""
+    limits.check()
     account = None if username is None else Account(username, password)
     with _listen(host, port) as listener:  # first, since loading takes longer than finding the port taken
         shelf = open_runs(runs, device)

@@ -1,5 +1,7 @@
 """Tiny untrained models of both kinds, and a server of them."""
 
+import signal
+
 import pytest
 import torch
 from live import CLASSES, serving, write_run
@@ -51,7 +53,10 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(runs):
-    """A server that takes 1 MB and 300,000 pixels, and any number of requests."""
+    """A server that ends cleanly at the end, and takes 1 MB and 300,000 pixels, and any number of requests."""
     options = ["--max-upload-mb", "1", "--max-pixels", "300000", "--requests-per-minute", "1000000"]
     with serving(runs, *options) as (process, address):
         yield process, address
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr.read() == ""  # after all that the tests did to it
+        assert process.wait() == -signal.SIGTERM

@@ -27,7 +27,6 @@ from ganshift.web.refusals import Abandoned, TooSlow
 from ganshift.web.shelf import open_runs
 from ganshift.web.worker import Worker
 
-pytestmark = pytest.mark.filterwarnings("ignore::starlette.exceptions.StarletteDeprecationWarning")
 
 
 @pytest.fixture(scope="module")

@@ -39,12 +39,12 @@ def serve(
     limits.check()
     account = None if username is None else Account(username, password)
     with _listen(host, port) as listener:  # first, since loading takes longer than finding the port taken
+        if account is None and not _is_loopback(host):
+            logger.warning("everybody who can reach %s may use these models: --username asks for a password", host)
         shelf = open_runs(runs, device)
         worker = Worker(limits.seconds)
         try:
             app = create_app(shelf, limits, worker, account, LOOPBACK_NAMES if _is_loopback(host) else None)
-            if account is None and not _is_loopback(host):
-                logger.warning("everybody who can reach %s may use these models: give --username to ask for one", host)
             _Server(_address(host, listener.getsockname()[1]), app).run(sockets=[listener])
         finally:
             worker.close()

@@ -28,7 +28,6 @@ from ganshift.web.shelf import open_runs
 from ganshift.web.worker import Worker
 
 
-
 @pytest.fixture(scope="module")
 def shelf(runs):
     return open_runs(runs, "cpu")

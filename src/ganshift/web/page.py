@@ -28,7 +28,7 @@ PICTURE_TYPES = "image/png,image/jpeg,image/webp,image/bmp,image/tiff,image/gif"
 
 def mount_page(api: FastAPI, shelf: Shelf, limits: Limits) -> FastAPI:
     """Put the page at / of the application."""
-    with gr.Blocks(title="ganshift", analytics_enabled=False) as blocks:
+    with gr.Blocks(title="ganshift", analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML('<h1 class="ganshift-title">ganshift</h1>')
         with gr.Tabs():
             if shelf.names(Generator):
@@ -52,6 +52,7 @@ def mount_page(api: FastAPI, shelf: Shelf, limits: Limits) -> FastAPI:
         color_accent="*primary_700",
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_300",
+        checkbox_border_color_dark="*neutral_400",
         block_label_text_color="*neutral_700",
         block_title_text_color="*neutral_700",
         button_primary_background_fill="*primary_700",
@@ -78,8 +79,9 @@ def _generate_tab(shelf: Shelf) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             model, label, seed, truncation = _shared_controls(shelf)
-            kind = gr.Radio(["images", "class grid"], value="images", label="Draw")
-            count = gr.Slider(1, 64, value=16, step=1, label="Images (in a class grid: of each class)")
+            kind = gr.Radio(["images", "class grid"], value="images", label="Draw", visible=label.visible)
+            in_grid = " (in a class grid: of each class)" if label.visible else ""
+            count = gr.Slider(1, 64, value=16, step=1, label=f"Images{in_grid}")
             columns = gr.Slider(0, 16, value=0, step=1, label="Columns of the sheet (0: about as many as rows)")
             button = gr.Button("Generate", variant="primary")
         with gr.Column(scale=3, min_width=280):
@@ -108,9 +110,9 @@ def _shared_controls(shelf: Shelf) -> tuple[Any, Any, Any, Any]:
     label = gr.Dropdown(
         classes[names[0]], value="", label="Class", visible=any(len(each) > 1 for each in classes.values())
     )
-    with gr.Row(equal_height=True):
+    with gr.Row():
         seed = gr.Number(0, precision=0, minimum=0, maximum=2**53 - 1, label="Seed", min_width=120)
-        other = gr.Button("Other seed", size="md", min_width=120)
+        other = gr.Button("Other seed", size="md", min_width=120, elem_classes="ganshift-other")
     truncation = gr.Slider(0, 3, value=0, step=0.1, label="Truncation (0: none; smaller is more typical)")
     update = f"(name) => ({{__type__: 'update', value: '', choices: {json.dumps(classes)}[name]}})"
     model.change(None, [model], [label], js=update)

@@ -44,8 +44,8 @@ def serve(
         shelf = open_runs(runs, device)
         worker = Worker(limits.seconds)
         try:
-            app = create_app(shelf, limits, worker, account, LOOPBACK_NAMES if _is_loopback(host) else None)
-            _Server(_address(host, listener.getsockname()[1]), app).run(sockets=[listener])
+            app = create_app(shelf, limits, worker, account, LOOPBACK_NAMES | {host} if _is_loopback(host) else None)
+            _Server(_address(host, listener.getsockname()[1]), app, worker).run(sockets=[listener])
         finally:
             worker.close()
 
@@ -58,9 +58,9 @@ def create_app(
 
 
 class _Server(uvicorn.Server):
-    """Says one line once it answers."""
+    """Says one line once it answers, and first of all ends what is computed when it is to end."""
 
-    def __init__(self, address: str, app: Guard):
+    def __init__(self, address: str, app: Guard, worker: Worker):
         super().__init__(
             uvicorn.Config(
                 app,
@@ -74,12 +74,16 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=GRACE_SECONDS,
             )
         )
-        self._address = address
+        self._address, self._worker = address, worker
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             say(f"serving on {self._address} (Ctrl-C ends)")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._worker.stop()
+        await super().shutdown(sockets)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -24,7 +24,7 @@ class Worker:
 
     def __init__(self, seconds: float):
         self._seconds = seconds
-        self._closed = threading.Event()
+        self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ganshift-worker")
 
     async def run(self, work: Callable[[], Result], gone: Callable[[], Awaitable[bool]]) -> Result:
@@ -42,13 +42,17 @@ class Worker:
         finally:
             left.set()  # also where this task was cancelled
 
+    def stop(self) -> None:
+        """Let what is computed end at the next torch function, and what waits not begin."""
+        self._stopped.set()
+
     def close(self) -> None:
-        """Stop what is computed at the next torch call, and wait for that."""
-        self._closed.set()
+        """Stop, and wait until that is so."""
+        self.stop()
         self._pool.shutdown(cancel_futures=True)
 
     def _compute(self, work: Callable[[], Result], left: threading.Event) -> Result:
-        watch = Watch(self._seconds, (left, self._closed))
+        watch = Watch(self._seconds, (left, self._stopped))
         watch.check()  # it may have been given up while it waited
         with watch:
             return work()

@@ -149,10 +149,10 @@ const ganshift = (() => {
     during("translate", async (isLast) => {
       const answer = await (await translation(request, "json")).json();
       if (!isLast()) return "";
-      const captions = ["The picture", "Its translation", "And back"];
+      const captions = ["Its translation", "And back"];
       find("translate-figures").querySelectorAll("img").forEach((image) => URL.revokeObjectURL(image.src));
       find("translate-figures").replaceChildren(
-        ...answer.pictures.map((each, number) => figure(each, captions[number])).slice(1)
+        ...answer.pictures.map((each, number) => figure(each, captions[number]))
       );
       find("translate-downloads").hidden = false;
       last.translate = request;

@@ -67,6 +67,24 @@ def test_two_processes_equal_one_and_resume_each_other(method, tmp_path):
     assert {path.name for path in several.iterdir()} == {path.name for path in one.iterdir()}
 
 
+@pytest.mark.parametrize("method", sorted(COMMANDS))
+def test_evaluations_are_shared(method, tmp_path, monkeypatch):
+    """Each of two processes generates or translates its half of the batches; scores are those of one process."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    more = ["--evaluate-every", "1", "--evaluate-images", "150"]
+    lines = {}
+    for number in (1, 2):
+        out = tmp_path / str(number)
+        codes, said = run([*arguments(method, out, 1), *more], tmp_path / f"said{number}", number)
+        assert codes == [0] * number, said
+        assert said.count("the best so far") == 1
+        (lines[number],) = [json.loads(line) for line in (out / "evaluations.jsonl").read_text().splitlines()]
+        assert (out / "best" / "model.safetensors").is_file()
+    cards = [{card["metric"]: card["value"] for card in lines[number]["cards"]} for number in (1, 2)]
+    torch.testing.assert_close(cards[1], cards[0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(lines[2]["signs"], lines[1]["signs"], rtol=1e-3, atol=1e-3)
+
+
 def test_batch_norm_has_the_statistics_of_all_processes(tmp_path):
     """It normalises by what a process has of the batch; the running mean of the images' shares is that of the batch."""
     means = []

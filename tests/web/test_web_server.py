@@ -173,7 +173,7 @@ def test_many_clients_at_once(server):
         memory.append(resident(process))
     assert process.poll() is None
     assert json.loads(request(address, "GET", "/healthz")[2]) == {"status": "ok"}
-    assert memory[1] - memory[0] < 32 * 2**20
+    assert memory[1] - memory[0] < 16 * 2**20
 
 
 def test_curl_lines_of_the_document(server, runs, tmp_path):

@@ -5,10 +5,16 @@ import signal
 import pytest
 import torch
 from live import CLASSES, serving, write_run
+from starlette.testclient import TestClient
 
 from ganshift import Generator, Translator
 from ganshift.metrics.card import Card
 from ganshift.metrics.card_files import write_cards
+from ganshift.web.api import create_api
+from ganshift.web.guard import Guard
+from ganshift.web.limits import Limits
+from ganshift.web.shelf import open_runs
+from ganshift.web.worker import Worker
 
 NETWORK = {"size": 32, "width": 4, "channels": 3, "norm": True}
 CARD = Card(
@@ -60,3 +66,23 @@ def server(runs):
         process.send_signal(signal.SIGTERM)
         assert process.stderr.read() == ""  # after all that the tests did to it
         assert process.wait() == -signal.SIGTERM
+
+
+@pytest.fixture(scope="session")
+def shelf(runs):
+    return open_runs(runs, "cpu")
+
+
+@pytest.fixture
+def connect(shelf):
+    """Clients of servers with these limits, account and host names."""
+    workers = []
+
+    def make(account=None, hosts=None, **limits):
+        limits = Limits(**limits)
+        workers.append(Worker(limits.seconds))
+        return TestClient(Guard(create_api(shelf, limits, workers[-1]), limits, account, hosts))
+
+    yield make
+    for worker in workers:
+        worker.close()

@@ -1,5 +1,6 @@
 """What tests of the server share: how a model is written, a server started, a leak found."""
 
+import io
 import json
 import os
 import re
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from safetensors.torch import save_file
 
 CLASSES = ["cat", "dog", "<b>rose</b>"]
@@ -54,3 +56,17 @@ def leaks(text):
     """Paths of this machine in a text."""
     places = {*SECRETS, str(Path(__file__).parents[2]), sys.prefix, str(Path.home()), "/tmp", "site-packages"}
     return [place for place in places if place != "/" and place in text]
+
+
+def picture(size=(40, 24), mode="RGB", form="PNG"):
+    buffer = io.BytesIO()
+    Image.effect_noise(size, 80).convert(mode).save(buffer, form)
+    return buffer.getvalue()
+
+
+def refused(response, status):
+    assert response.status_code == status, response.text
+    sentence = response.json()["error"]
+    assert not leaks(response.text)
+    assert "\n" not in sentence
+    return sentence

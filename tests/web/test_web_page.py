@@ -9,13 +9,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from live import CLASSES, leaks
-from PIL import Image
+from live import CLASSES, leaks, picture
 from playwright.sync_api import expect, sync_playwright
 
 from ganshift.data.images import load_picture
 
 WIDTHS = {"desk": (1280, 900), "phone": (390, 844)}
+expect.set_options(timeout=60_000)  # machines that test may be busy
 EVENT = """(bytes) => {
   const data = new DataTransfer();
   data.items.add(new File([new Uint8Array(bytes)], "given.png", { type: "image/png" }));
@@ -42,6 +42,7 @@ def visit(request, chromium, server):
         viewport={"width": width, "height": height}, permissions=["clipboard-read", "clipboard-write"]
     )
     page = context.new_page()
+    page.set_default_timeout(60_000)
     page.said, page.asked = [], []
     page.on("console", lambda message: page.said.append(message.text))
     page.on("pageerror", lambda error: page.said.append(str(error)))
@@ -101,12 +102,6 @@ def answered(page, path, body, kind="application/json"):
 
 def drawn(page, **request):
     return answered(page, "/api/generate", json.dumps(request).encode())
-
-
-def noise(size, form="PNG"):
-    buffer = io.BytesIO()
-    Image.effect_noise(size, 60).convert("RGB").save(buffer, form)
-    return buffer.getvalue()
 
 
 def names_in(packed):
@@ -195,7 +190,7 @@ def test_interpolation_slides(page):
 
 def test_round_trip_of_an_upload(page, tmp_path):
     panel = open_tab(page, "Translate")
-    data = noise((70, 45), "JPEG")
+    data = picture((70, 45), form="JPEG")
     (tmp_path / "photo.jpg").write_bytes(data)
     panel.get_by_label("Picture to translate", exact=True).set_input_files(tmp_path / "photo.jpg")
     expect(page.locator("#upload-status")).to_contain_text("photo.jpg")
@@ -221,7 +216,7 @@ def test_pasted_and_dropped_pictures_go_the_other_way(page):
     panel.get_by_role("radio", name="b to a").check()
     panel.get_by_role("checkbox", name="Crop and scale").check()
     for name, size in (("paste", (40, 30)), ("drop", (30, 40))):
-        data = noise(size)
+        data = picture(size)
         given = page.evaluate_handle(EVENT, list(data))
         page.evaluate(
             """([name, data]) => (name === "drop" ? document.getElementById("upload") : document).dispatchEvent(
@@ -243,7 +238,7 @@ def test_button_pastes(page):
     page.evaluate(
         """async (bytes) => navigator.clipboard.write(
           [new ClipboardItem({ "image/png": new Blob([new Uint8Array(bytes)], { type: "image/png" }) })])""",
-        list(noise((50, 20))),
+        list(picture((50, 20))),
     )
     press(panel, "Paste from the clipboard", "upload", "clipboard")
     press(panel, "Translate", "translate", "Translated")
@@ -254,8 +249,8 @@ def test_button_pastes(page):
 @pytest.mark.parametrize(
     ("data", "sentence", "status"),
     [
-        (noise((600, 501)), "The picture has 600 x 501 pixels, which is more than the 300,000", 413),
-        (noise((64, 64))[:300], "", 400),
+        (picture((600, 501)), "The picture has 600 x 501 pixels, which is more than the 300,000", 413),
+        (picture((64, 64))[:300], "", 400),
         (bytes(1_000_001), "More than the 1,000,000 bytes that may be sent here.", 413),
     ],
     ids=["large", "damaged", "long"],

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from live import leaks, serving
+from live import leaks, picture, serving
 from PIL import Image
 
 from ganshift.cli import main
@@ -27,7 +27,7 @@ FILES = ("etc/passwd", "config.json", "src/ganshift/web/server.py", "proc/self/e
 
 def request(address, method, path, body=None, headers=()):
     """Status, headers and body; the path is sent as it is."""
-    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=300)
     try:
         connection.request(method, path, body, dict(headers))
         response = connection.getresponse()
@@ -106,12 +106,6 @@ def test_what_is_sent_names_no_path(server, path):
         assert headers["x-content-type-options"] == "nosniff"
 
 
-def noise(side=32, form="PNG"):
-    buffer = io.BytesIO()
-    Image.effect_noise((side, side), 60).convert("RGB").save(buffer, form)
-    return buffer.getvalue()
-
-
 def drawing(**fields):
     return "/api/generate", json.dumps({"model": "flowers", "count": 9, **fields}).encode()
 
@@ -120,8 +114,8 @@ GOOD = [
     drawing(seed=1),
     drawing(kind="class-grid", count=2, result="zip"),
     drawing(kind="interpolation", count=1, result="json", label="cat"),
-    ("/api/translate?to=b", noise(64)),
-    ("/api/translate?to=a&roundtrip=true&result=zip", noise(48, "JPEG")),
+    ("/api/translate?to=b", picture((64, 64))),
+    ("/api/translate?to=a&roundtrip=true&result=zip", picture((48, 48), form="JPEG")),
 ]
 BAD = [
     drawing(count=-1),
@@ -130,12 +124,12 @@ BAD = [
     ("/api/generate", b"{" * 1000),
     ("/api/generate", b" " * 100_000),
     ("/api/translate", b""),
-    ("/api/translate", noise(64)[:500]),
+    ("/api/translate", picture((64, 64))[:500]),
     ("/api/translate", random.Random(0).randbytes(10_000)),
     ("/api/translate", b"\x89PNG\r\n\x1a\n" + random.Random(1).randbytes(5000)),
     ("/api/translate", b"II*\0" + random.Random(2).randbytes(5000)),
     ("/api/translate", bytes(1_500_000)),
-    ("/api/translate?to=c", noise(32)),
+    ("/api/translate?to=c", picture((32, 32))),
 ]
 
 
@@ -177,7 +171,7 @@ def test_many_clients_at_once(server):
 
 
 def test_curl_lines_of_the_document(server, runs, tmp_path):
-    (tmp_path / "photo.png").write_bytes(noise())
+    (tmp_path / "photo.png").write_bytes(picture((32, 32)))
     lines = re.findall(r"^curl .*127\.0\.0\.1:7860.*", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(lines) == 6
     for line in lines:
@@ -198,9 +192,9 @@ def test_password_and_interruption(runs):
         for path in ("/", "/config", "/page.js", "/api/models", "/static/js/iframeResizer.contentWindow.min.js"):
             assert request(address, "GET", path)[0] == 401
             assert request(address, "GET", path, headers={"Authorization": "Basic bWU6c2VjcmV0"})[0] == 200
-        assert request(address, "POST", "/api/translate", noise())[0] == 401
+        assert request(address, "POST", "/api/translate", picture((32, 32)))[0] == 401
         assert b"secret" not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
-        long = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+        long = http.client.HTTPConnection(address.removeprefix("http://"), timeout=300)
         large = io.BytesIO()
         Image.new("RGB", (3900, 4000)).save(large, "PNG")
         long.request("POST", "/api/translate", large.getvalue(), {"Authorization": "Basic bWU6c2VjcmV0"})

@@ -125,6 +125,22 @@ def test_work_ends_when_its_time_is_over_or_nobody_waits():
     worker.close()
 
 
+def test_answers_come_before_a_long_operation_ends():
+    """Decoding, say, which no torch function interrupts."""
+
+    async def stop():
+        worker, end = Worker(3600.0), threading.Event()
+        task = asyncio.create_task(worker.run(end.wait, stays))
+        await asyncio.sleep(0)
+        worker.stop()
+        with pytest.raises(Abandoned, match="the server ends"):
+            await task
+        end.set()
+        await asyncio.to_thread(worker.close)
+
+    asyncio.run(stop())
+
+
 async def ask(app, receive, path="/api/translate"):
     """The status that an ASGI application answers."""
     statuses = []
@@ -169,7 +185,14 @@ def test_slow_and_lost_uploads(monkeypatch):
     async def lost():
         return {"type": "http.disconnect"}
 
+    async def end_while_reading():
+        task = asyncio.create_task(ask(nothing, hang))
+        await asyncio.sleep(0)
+        task.cancel()
+        return await task
+
     nothing = Guard(ask, Limits())
+    assert asyncio.run(end_while_reading()) == 503
     assert asyncio.run(ask(nothing, hang)) == 408
     assert asyncio.run(ask(nothing, lost)) == 400
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -194,14 +195,13 @@ def test_password_and_interruption(runs):
             assert request(address, "GET", path, headers={"Authorization": "Basic bWU6c2VjcmV0"})[0] == 200
         assert request(address, "POST", "/api/translate", picture((32, 32)))[0] == 401
         assert b"secret" not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
-        long = http.client.HTTPConnection(address.removeprefix("http://"), timeout=300)
         large = io.BytesIO()
         Image.new("RGB", (3900, 4000)).save(large, "PNG")
-        long.request("POST", "/api/translate", large.getvalue(), {"Authorization": "Basic bWU6c2VjcmV0"})
-        process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == "stopped\n"
+        with closing(http.client.HTTPConnection(address.removeprefix("http://"), timeout=300)) as long:
+            long.request("POST", "/api/translate", large.getvalue(), {"Authorization": "Basic bWU6c2VjcmV0"})
+            process.send_signal(signal.SIGINT)
+            assert process.stderr.read() == "stopped\n"
         assert process.wait() == 130
-        long.close()
 
 
 def refused(capsys, *arguments):

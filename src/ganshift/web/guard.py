@@ -33,10 +33,8 @@ all, and would learn nothing from a connection that ends before."""
 OPEN = frozenset({"/healthz"})
 """Needs no password."""
 PAGES = frozenset({"/", "/page.js", "/config", "/theme.css", "/favicon.ico", "/api/models", "/openapi.json", *OPEN})
-GRADIO_FILES = re.compile(
-    r"/(assets|static)(/(?!\.)[\w@.+-]+)+|/gradio_api/(startup-events|heartbeat/\w+)|/manifest\.json"
-)
-"""What Gradio's page loads: scripts and styles that it ships, and two messages without content."""
+GRADIO_FILES = re.compile(r"/(assets|static)(/(?!\.)[\w@.+-]+)+|/manifest\.json")
+"""What Gradio's page loads: scripts and styles that it ships."""
 WORK = frozenset({"/api/generate", "/api/translate"})
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -182,6 +180,8 @@ async def _read(receive: Receive, most: int) -> bytes:
                     body.clear()
     except TimeoutError:
         raise Refused(408, f"the request was not here after {BODY_SECONDS:g} s") from None
+    except asyncio.CancelledError:
+        raise Refused(503, "the server ends") from None
     if seen > most:
         raise Refused(413, f"more than the {most:,} bytes that may be sent here")
     return bytes(body)

@@ -36,6 +36,9 @@ class Worker:
         try:
             future = asyncio.get_running_loop().run_in_executor(self._pool, self._compute, work, left)
             while not (await asyncio.wait({future}, timeout=LOOK_SECONDS))[0]:
+                if self._stopped.is_set():  # whoever asked need not wait until the computation notices
+                    future.cancel()
+                    raise Abandoned("the server ends")
                 if await gone():
                     left.set()
             return await future

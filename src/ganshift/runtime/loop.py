@@ -129,7 +129,9 @@ def _sit(config: RunConfig, job: Job, run: Course, budget: int, stop: list[signa
             wrong: list[Said] = []
             if logs:
                 line = run.means.take()
-                log.write(seen, line, iteration=seen // job.images_per_iteration, seconds=round(run.seconds, 3))
+                more = {} if (at_once := job.micro_batch()) is None else {"micro_batch": at_once}
+                iteration = seen // job.images_per_iteration
+                log.write(seen, line, iteration=iteration, seconds=round(run.seconds, 3), **more)
                 note = _shown(line)
                 found = run.health.of_line(line, job.gaps)
                 wrong += run.health.judge(seen, found, "log", decides=not _evaluates(config, job))

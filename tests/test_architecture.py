@@ -21,7 +21,7 @@ LAYERS = [
     {"transfer", "dual"},
     {"models", "pace"},
     {"moving", "output", "translation", "report", "demo", "import_tf", "evaluation"},
-    {"study"},
+    {"study", "web"},
     {"bench", "doctor"},
     {"cli"},
     {"__main__"},

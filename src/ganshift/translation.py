@@ -99,14 +99,18 @@ def _translate(
     names = _output_names(sources)
     written: list[Path] = []
     trips = RoundTrips()
-    load = partial(_load, as_trained=partial(_as_trained, model, to) if training_size else None, stills=roundtrip)
+    load = partial(_load, as_trained=partial(as_trained, model, to) if training_size else None, stills=roundtrip)
     with bombs_are_errors(), ProgressLine("translate", len(sources)) as progress, Background() as background:
         for number, loaded in enumerate(background.ahead(load, sources)):
             source, name = sources[number], names[number]
             try:
                 content = loaded.result()
                 if isinstance(content, Original):
-                    results = _round_trip(model, content, to, trips) if roundtrip else _there(model, content, to)
+                    if roundtrip:
+                        results, distance = round_trip(model, content, to)
+                        trips.distances.append(distance)
+                    else:
+                        results = {"": model.translate_original(content, to)}  # for the folder itself
                     for kind, result in results.items():
                         path = _in(out / kind, name, ".png")
                         background.later(partial(_write_png, result, path))
@@ -184,26 +188,23 @@ def _load(
     return picture if is_animation(picture) else load_original(data)
 
 
-def _as_trained(model: Translator, to: Domain, data: bytes | Path) -> Original:
+def as_trained(model: Translator, to: Domain, data: bytes | Path) -> Original:
     """The picture cropped and scaled to the size of training, in the channels of its domain."""
     channels = model.channels[other_domain(to)]
     return from_pillow(to_picture(fit_picture(load_picture(data, for_size=model.size), model.size, channels)))
 
 
-def _there(model: Translator, original: Original, to: Domain) -> dict[str, Original]:
-    """The translation, for the folder itself."""
-    return {"": model.translate_original(original, to)}
+def round_trip(model: Translator, original: Original, to: Domain) -> tuple[dict[str, Original], float]:
+    """The picture, its translation and the way back, by their names in `KINDS`; and the mean distance of both ends.
 
-
-def _round_trip(model: Translator, original: Original, to: Domain, trips: RoundTrips) -> dict[str, Original]:
-    """The picture, its translation and the way back, by folder; the distance is noted."""
+    The distance is of values in [-1, 1], before what came back is rounded to the picture's bits.
+    """
     start = other_domain(to)
     images = original.for_network(model.channels[start])
     there = model.translate(images, to)
     back = model.translate(there, start)  # not rounded in between
-    trips.distances.append((back - images).abs().mean().item())
     results = (original, original.given_back(there, model.keeps_mode), original.given_back(back, keep_mode=True))
-    return dict(zip(KINDS[start], results, strict=True))
+    return dict(zip(KINDS[start], results, strict=True)), (back - images).abs().mean().item()
 
 
 def _find(images: Sequence[Path]) -> Iterator[Source]:

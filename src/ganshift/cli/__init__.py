@@ -10,6 +10,7 @@ from ..errors import UserError
 from .data import doctor
 from .models import generate, import_tf, translate
 from .scores import bench, compare, evaluate
+from .serving import serve
 from .studies import study
 from .training import demo, dual, transfer
 
@@ -30,6 +31,7 @@ ganshift moves GANs and images between domains.
   evaluate    measure a run against real images
   compare     show what two measured runs differ by
   study       train and measure a grid of runs, and lay the scores side by side
+  serve       put trained models on a web page and behind an HTTP API
   import-tf   turn a published TensorFlow checkpoint into a run
   bench       measure what everything costs on this machine
 
@@ -38,6 +40,7 @@ ganshift moves GANs and images between domains.
   ganshift generate runs/mine -n 64 -o sheet.png
   ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings
   ganshift translate runs/drawings holiday.jpg clip.mp4 'more/*.png' --to b -o drawn/
+  ganshift serve runs/mine runs/drawings
   ganshift import-tf published/wgan-gp.model --out runs/published
 """
 
@@ -94,6 +97,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "evaluate": evaluate,
     "compare": compare,
     "study": study,
+    "serve": serve,
     "import-tf": import_tf,
     "bench": bench,
 }

@@ -1,0 +1,1 @@
+"""Trained models as a web app and an HTTP API: `ganshift serve`."""

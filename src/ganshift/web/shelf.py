@@ -1,0 +1,81 @@
+"""The models that a server has: opened once, each with a name for the page and its card."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, final
+
+from ..errors import UserError, printable
+from ..models import Generator, Translator
+from ..runtime import run_folder
+from ..runtime.run_folder import BEST
+from .card import ModelCard, model_card
+from .refusals import NotServed
+
+Kind = TypeVar("Kind", Generator, Translator)
+METHODS: dict[str, type[Generator] | type[Translator]] = {"transfer": Generator, "dual": Translator}
+NOUNS: dict[type[Generator] | type[Translator], str] = {Generator: "generator", Translator: "translator"}
+
+
+@final
+@dataclass(frozen=True)
+class Served:
+    """A model and what is told of it."""
+
+    name: str
+    model: Generator | Translator
+    card: ModelCard
+
+
+@final
+class Shelf:
+    """All models of a server by name, in the order given."""
+
+    def __init__(self, served: Sequence[Served]):
+        self._served = {one.name: one for one in served}
+
+    def __iter__(self) -> Iterator[Served]:
+        return iter(self._served.values())
+
+    def names(self, kind: type[Kind]) -> list[str]:
+        """Of the generators or of the translators."""
+        return [one.name for one in self._served.values() if isinstance(one.model, kind)]
+
+    def find(self, kind: type[Kind], name: str | None) -> Kind:
+        """The model of this name, or the only one of its kind if no name is given; else `NotServed`."""
+        names, noun = self.names(kind), NOUNS[kind]
+        if not names:
+            raise NotServed(f"there is no {noun} here")
+        if name is None and len(names) > 1:
+            raise UserError(f"there are several {noun}s here, so name one as model: {', '.join(names)}")
+        found = self._served.get(names[0] if name is None else name)
+        if found is None or not isinstance(found.model, kind):
+            raise NotServed(f"there is no {noun} {name!r} here; there is {', '.join(names)}")
+        return found.model
+
+
+def open_runs(runs: Sequence[Path], device: str = "auto") -> Shelf:
+    """Load the models of run folders. They get the folders' names, with numbers where two are the same."""
+    if not runs:
+        raise UserError("name at least one run folder to serve")
+    served: dict[str, Served] = {}
+    for run in runs:
+        if not run.is_dir():
+            raise UserError(f"there is no run folder {run}")
+        config = run_folder.read_config(run)
+        method = METHODS.get(str(config.get("method")))
+        if method is None:
+            raise UserError(f"{run} holds no run of transfer or dual: name the folder of one")
+        model = method.from_pretrained(run, device)
+        name = _new_name(run, served)
+        served[name] = Served(name, model, model_card(run, config, model))
+    return Shelf(list(served.values()))
+
+
+def _new_name(run: Path, taken: Mapping[str, Served]) -> str:
+    folder = run.resolve()
+    name = printable(f"{folder.parent.name}-{BEST}" if folder.name == BEST else folder.name) or "model"
+    number, new = 2, name
+    while new in taken:
+        new, number = f"{name}-{number}", number + 1
+    return new

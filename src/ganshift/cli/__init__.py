@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from .. import __version__
 from ..errors import UserError
 from .data import doctor
-from .models import generate, import_tf, translate
+from .models import export, generate, import_tf, translate
 from .scores import bench, compare, evaluate
 from .studies import study
 from .training import demo, dual, transfer
@@ -30,6 +30,7 @@ ganshift moves GANs and images between domains.
   evaluate    measure a run against real images
   compare     show what two measured runs differ by
   study       train and measure a grid of runs, and lay the scores side by side
+  export      write a run's model for other programs: ONNX, TorchScript, safetensors, or a page
   import-tf   turn a published TensorFlow checkpoint into a run
   bench       measure what everything costs on this machine
 
@@ -94,6 +95,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "evaluate": evaluate,
     "compare": compare,
     "study": study,
+    "export": export,
     "import-tf": import_tf,
     "bench": bench,
 }

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -52,7 +53,7 @@ def to_onnx(graph: Graph, opset: int) -> bytes:
 
     batch = torch.export.Dim("n")
     axes = tuple(_dimensions(varying, batch) for varying in graph.inputs.values())
-    with _quiet():
+    with _tracing():
         program = torch.onnx.export(
             graph.module,
             _example(graph),
@@ -93,7 +94,7 @@ def run_onnx(content: bytes) -> Run:
 def to_torchscript(graph: Graph) -> bytes:
     """A traced TorchScript file, with the facts as `ganshift.json` in it."""
     file = io.BytesIO()
-    with _quiet():
+    with _tracing():
         traced = torch.jit.trace(graph.module, _example(graph), check_trace=False)
         torch.jit.save(torch.jit.freeze(traced), file, _extra_files={FACTS: json.dumps(dict(graph.facts))})
     return file.getvalue()
@@ -101,7 +102,7 @@ def to_torchscript(graph: Graph) -> bytes:
 
 def run_torchscript(content: bytes) -> Run:
     """A TorchScript file, on the processor."""
-    with _quiet():
+    with _tracing():  # which keeps the warning that TorchScript is deprecated
         return torch.jit.load(io.BytesIO(content), map_location="cpu")
 
 
@@ -136,14 +137,16 @@ def _dimensions(axes: Axes, batch: Any) -> dict[int, Any]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep to ourselves what the exporters say to the developers of the code that is exported."""
+def _tracing() -> Iterator[None]:
+    """Keep to ourselves what exporters say to developers, and check no types, since sizes are symbols then."""
     logger = logging.getLogger("torch.onnx")
-    before = logger.level
+    before = logger.level, jaxtyping.config.jaxtyping_disable
     logger.setLevel(logging.ERROR)
+    jaxtyping.config.update("jaxtyping_disable", True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(before)
+        logger.setLevel(before[0])
+        jaxtyping.config.update("jaxtyping_disable", before[1])

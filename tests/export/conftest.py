@@ -11,7 +11,8 @@ from ganshift import Generator, Translator
 
 CLASSES = ("cat", "<b>&", "rose")
 NETWORK = {"size": 32, "width": 4, "channels": 3, "num_classes": len(CLASSES), "norm": True}
-UNET = {"in_channels": 3, "out_channels": 1, "width": 4, "levels": 3, "size": [16, 24]}
+UNET = {"in_channels": 3, "out_channels": 1, "width": 4, "levels": 3, "size": [8, 16]}
+"""The training height is a single step, so that the deepest map is one pixel high."""
 DATA = {"images": 9, "content": "ab12"}
 Run = namedtuple("Run", "folder model")
 

@@ -54,7 +54,7 @@ def test_what_an_onnx_file_says(onnx_translator):
         "method": "dual",
         "direction": "b to a",
         "step": "8",
-        "size": "[16, 24]",
+        "size": "[8, 16]",
         "channels_in": "1",
         "channels_out": "3",
         "images": "float32, n c h w, from -1 to 1",
@@ -76,7 +76,7 @@ def test_parity_is_stored(onnx_translator):
         assert 0 < parity["max_abs_error"] < parity["tolerance"]
         shapes = [case["shapes"][0] for case in parity["cases"]]
         assert {shape[0] for shape in shapes} == {1, 3, 8}
-        assert {tuple(shape[2:]) for shape in shapes} == {(16, 24), (24, 24), (16, 32)}
+        assert {tuple(shape[2:]) for shape in shapes} == {(8, 16), (16, 16), (8, 24)}
 
 
 def test_a_damaged_model_fails(onnx_translator, translator):
@@ -88,7 +88,7 @@ def test_a_damaged_model_fails(onnx_translator, translator):
     assert check_parity("a2b.onnx", run_onnx(whole), graph.reference, graph.cases).max_abs_error < 1e-5
     with pytest.raises(UserError, match=r"a2b.onnx is not written: its values differ by 0\.0"):
         check_parity("a2b.onnx", run_onnx(model.SerializeToString()), graph.reference, graph.cases)
-    with pytest.raises(UserError, match=r"gives torch.float32 \[1, 3, 16, 24\] where"):
+    with pytest.raises(UserError, match=r"gives torch.float32 \[1, 3, 8, 16\] where"):
         check_parity("a2b.onnx", lambda images: images, graph.reference, graph.cases)
     with pytest.raises(UserError, match="differ by nan"):
         check_parity("a2b.onnx", lambda *images: graph.reference(*images) + torch.nan, graph.reference, graph.cases)
@@ -204,4 +204,4 @@ def test_command_and_its_folder(generator, capsys):
     said = "".join(capsys.readouterr())
     assert "from the PyTorch model" in said
     assert f"wrote {out / 'model.safetensors'}" in said
-    assert as_json(out / "parity.json")["models"]["generator"]["tolerance"] == 0.1
+    assert as_json(out / "parity.json")["models"]["generator"]["tolerance"] == 0.03

@@ -95,7 +95,7 @@ def to_torchscript(graph: Graph) -> bytes:
     """A traced TorchScript file, with the facts as `ganshift.json` in it."""
     file = io.BytesIO()
     with _tracing():
-        traced = torch.jit.trace(graph.module, _example(graph), check_trace=False)
+        traced = torch.jit.trace(graph.module, graph.cases[0], check_trace=False)
         torch.jit.save(torch.jit.freeze(traced), file, _extra_files={FACTS: json.dumps(dict(graph.facts))})
     return file.getvalue()
 
@@ -123,8 +123,14 @@ def load_safetensors(kind: type[Generator] | type[Translator], files: Mapping[st
 
 
 def _example(graph: Graph) -> tuple[Tensor, ...]:
-    """Inputs of which no varying axis has length 1, which an exporter would take for a constant."""
-    return graph.cases[-1]
+    """Inputs of which no axis that may vary is a single step: on the way it would be 1, which is taken as constant."""
+    example = []
+    for axes, value in zip(graph.inputs.values(), graph.cases[0], strict=True):
+        shape = list(value.shape)
+        for number, (axis, step) in enumerate(axes.items()):
+            shape[axis] = max(2, number + 1) * step
+        example.append(value.new_zeros(shape))
+    return tuple(example)
 
 
 def _dimensions(axes: Axes, batch: Any) -> dict[int, Any]:

@@ -62,4 +62,4 @@ def page_of(
 
 def _packed(content: bytes) -> str:
     """Gzip in base64; of the same bytes always the same."""
-    return base64.b64encode(gzip.compress(content, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(content, compresslevel=6, mtime=0)).decode()

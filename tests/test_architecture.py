@@ -20,7 +20,7 @@ LAYERS = [
     {"metrics"},
     {"transfer", "dual"},
     {"models", "pace"},
-    {"moving", "output", "translation", "report", "demo", "import_tf", "evaluation"},
+    {"moving", "output", "export", "translation", "report", "demo", "import_tf", "evaluation"},
     {"study", "web"},
     {"bench", "doctor"},
     {"cli"},

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from .. import __version__
 from ..errors import UserError
 from .data import doctor
-from .models import generate, import_tf, translate
+from .models import export, generate, import_tf, translate
 from .scores import bench, compare, evaluate
 from .serving import serve
 from .studies import study
@@ -32,6 +32,7 @@ ganshift moves GANs and images between domains.
   compare     show what two measured runs differ by
   study       train and measure a grid of runs, and lay the scores side by side
   serve       put trained models on a web page and behind an HTTP API
+  export      write a run's model for other programs: ONNX, TorchScript, safetensors, or a page
   import-tf   turn a published TensorFlow checkpoint into a run
   bench       measure what everything costs on this machine
 
@@ -98,6 +99,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "compare": compare,
     "study": study,
     "serve": serve,
+    "export": export,
     "import-tf": import_tf,
     "bench": bench,
 }

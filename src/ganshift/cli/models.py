@@ -1,4 +1,4 @@
-"""What is done with trained models: `ganshift generate`, `translate` and `import-tf`."""
+"""What is done with trained models: `ganshift generate`, `translate`, `export` and `import-tf`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -150,6 +150,45 @@ def import_tf(arguments: Sequence[str]) -> int:
     for line in import_checkpoint(options.checkpoint, options.out, classes, options.keep_channel_order):
         say(line)
     say(f"wrote {options.out}")
+    return 0
+
+
+def export(arguments: Sequence[str]) -> int:
+    """Write a run's model for other programs."""
+    import tyro
+
+    @dataclass(frozen=True, kw_only=True)
+    class Export:
+        """Write a run's averaged model for other programs, checked against PyTorch before it is written."""
+
+        run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+        """Run folder of ganshift transfer or dual."""
+        format: Literal["onnx", "torchscript", "safetensors", "html"] = "onnx"
+        """What to write: models for onnxruntime, for PyTorch's C++ and mobile libraries, weights for from_pretrained,
+        or one page that draws or translates in a browser. onnx and html need pip install 'ganshift[export]'."""
+        opset: int | None = None
+        """Version of the ONNX operators, from 18 to 23 (18 if left out)."""
+        uint8: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Let models take and give images as uint8 [n, h, w, c], as files hold them, instead of float32 [n, c, h, w]
+        in [-1, 1]."""
+        half: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Store the weights of safetensors in half precision."""
+        onnxruntime_web: Path | None = None
+        """For html, the file that npm pack onnxruntime-web writes. npm fetches it, once, if this is left out."""
+        out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+        """New folder for the files; RUN/export/FORMAT if left out."""
+
+    options = tyro.cli(Export, prog="ganshift export", args=arguments)
+    from ..export import Settings
+    from ..export import export as export_run
+    from ..runtime.log import say
+
+    chosen = {name: value for name, value in vars(options).items() if name not in ("run", "out")}
+    exported = export_run(options.run, options.out, Settings(**chosen))
+    for name, parity in exported.parities.items():
+        say(f"{name}: at most {parity.max_abs_error:.2g} from the PyTorch model ({parity.unit})")
+    for path in exported.paths:
+        say(f"wrote {path}")
     return 0
 
 

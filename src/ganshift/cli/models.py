@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ..errors import UserError
+from .options import read
 
 
 def generate(arguments: Sequence[str]) -> int:
@@ -42,7 +43,14 @@ def generate(arguments: Sequence[str]) -> int:
         device: str = "auto"
         """Where to compute."""
 
-    options = tyro.cli(Generate, prog="ganshift generate", args=arguments)
+    examples = """
+        ganshift generate runs/mine -n 64 -o sheet.png
+        ganshift generate runs/mine -n 1000 --seed 3 -o many/
+        ganshift generate runs/mine --truncation 1.5 -o typical.png
+        ganshift generate runs/mine --interpolate 10 -n 6 -o strips.png
+        ganshift generate runs/classes --label rose -n 16 -o roses.png
+        """
+    options = read(Generate, "generate", arguments, examples)
     _refuse_conflicts(options)
     from ..models import Generator
     from ..output import write_pictures, write_rows, write_strips
@@ -106,7 +114,12 @@ def translate(arguments: Sequence[str]) -> int:
         device: str = "auto"
         """Where to compute."""
 
-    options = tyro.cli(Translate, prog="ganshift translate", args=arguments)
+    examples = """
+        ganshift translate runs/drawings holiday.jpg --to b -o drawn/
+        ganshift translate runs/drawings photos/ 'more/*.png' packed.zip clip.mp4 -o drawn/
+        ganshift translate runs/drawings data/ --to both --roundtrip --training-size -o trips/
+        """
+    options = read(Translate, "translate", arguments, examples)
     if options.to == "both" and len(options.images) != 1:
         raise UserError(f"--to both takes one folder or zip with two domains, got {len(options.images)} names")
     from ..models import Translator
@@ -141,7 +154,12 @@ def import_tf(arguments: Sequence[str]) -> int:
         keep_channel_order: tyro.conf.FlagCreatePairsOff[bool] = False
         """Leave a DualGAN with blue first, as published, instead of making it take and give RGB."""
 
-    options = tyro.cli(ImportTf, prog="ganshift import-tf", args=arguments)
+    examples = """
+        ganshift import-tf published/wgan-gp.model --out runs/published
+        ganshift import-tf published/wgan-gp.model --classes plane,car,bird --out runs/published
+        ganshift import-tf published/DualNet.model-1002 --out runs/published
+        """
+    options = read(ImportTf, "import-tf", arguments, examples)
     from ..import_tf import import_tf as import_checkpoint
     from ..runtime.log import say
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ..errors import UserError
+from .options import read
 
 COPYING = "copying"
 """What --metrics calls the check for copies, which is no score."""
@@ -57,7 +58,13 @@ def evaluate(arguments: Sequence[str]) -> int:
         device: str = "auto"
         """Where to compute."""
 
-    options = tyro.cli(Evaluate, prog="ganshift evaluate", args=arguments)
+    examples = """
+        ganshift evaluate runs/mine --reference my-images/
+        ganshift evaluate runs/mine --reference my-images/ --metrics kid -n 2000
+        ganshift evaluate runs/mine --reference my-images/ --split test --metrics fid,kid --json > scores.json
+        ganshift evaluate runs/drawings --reference data/
+        """
+    options = read(Evaluate, "evaluate", arguments, examples)
     metrics = None if options.metrics is None else tuple(name.strip() for name in options.metrics.split(","))
     others = None if metrics is None else tuple(name for name in metrics if name != COPYING)
     if others != ():
@@ -138,7 +145,11 @@ def compare(arguments: Sequence[str]) -> int:
         json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Write JSON instead of a table."""
 
-    options = tyro.cli(Compare, prog="ganshift compare", args=arguments)
+    examples = """
+        ganshift compare runs/mine runs/other
+        ganshift compare runs/mine/best runs/mine --json
+        """
+    options = read(Compare, "compare", arguments, examples)
     for path in (options.a, options.b):
         if not path.exists():
             raise UserError(f"there is no card or run folder {path}")
@@ -179,7 +190,12 @@ def bench(arguments: Sequence[str]) -> int:
         fast: bool = False
         """Train as --fast does."""
 
-    options = tyro.cli(Bench, prog="ganshift bench", args=arguments)
+    examples = """
+        ganshift bench --quick
+        ganshift bench --only training sampling
+        ganshift bench --fast --device cuda --only training --json > bench.json
+        """
+    options = read(Bench, "bench", arguments, examples)
     from ..bench.run import run_bench
 
     run_bench(options.only, options.quick, options.json, options.device, options.fast)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ..errors import UserError
+from .options import read
 
 SOME_FAILED = 1
 """Exit code when a cell failed."""
@@ -24,7 +25,7 @@ def study(arguments: Sequence[str]) -> int:
         such commands on one folder, also on several machines, share the work. What a recipe is: docs/study.md.
         """
 
-        recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RECIPE")] = ""
+        recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[RECIPE]")] = ""
         """A recipe's file, or the name of one that ships (see --list)."""
         out: Path | None = None
         """Folder of the study; runs/ with the recipe's name if left out."""
@@ -39,7 +40,13 @@ def study(arguments: Sequence[str]) -> int:
         list: tyro.conf.FlagCreatePairsOff[bool] = False
         """Show the recipes that ship."""
 
-    options = tyro.cli(Study, prog="ganshift study", args=arguments)
+    examples = """
+        ganshift study --list
+        ganshift study table1-small --dry-run
+        ganshift study table2-small --data my-images/ --out runs/fewer
+        ganshift study my-recipe.toml --processes 2
+        """
+    options = read(Study, "study", arguments, examples)
     from ..study.recipe import load_recipe, read_table, shipped
 
     if options.list:

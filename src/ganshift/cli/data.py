@@ -35,7 +35,10 @@ def doctor(arguments: Sequence[str]) -> int:
         ganshift doctor data.zip --json > report.json
         """
     options = read(Doctor, "doctor", arguments, examples)
-    from ..doctor import examine
+    from ..runtime.log import loading
+
+    with loading():
+        from ..doctor import examine
 
     report = examine(options.data, options.data_b, options.seconds)
     if options.json:

@@ -88,7 +88,9 @@ def read_values(
             for name in names
         ]
         parts[title] = make_dataclass("Part", members, frozen=True, kw_only=True, namespace={"__doc__": ""})
-    whole = make_dataclass("Whole", [(title, tyro.conf.OmitArgPrefixes[part]) for title, part in parts.items()])
+    whole = make_dataclass(
+        "Whole", [(title, Annotated[(part, tyro.conf.OmitArgPrefixes)]) for title, part in parts.items()]
+    )
     one = parts[OTHER] if groups is None else whole
     try:
         given = tyro.cli(one, prog=f"ganshift {command}", description=_filled(sources[0].__doc__), args=arguments)
@@ -136,7 +138,7 @@ def _annotated(kind: Any, default: Any, text: str) -> Any:
         how["metavar"] = f"{{{','.join(map(str, get_args(kinds[0])))}}}"
     elif plain is not bool and kinds[0] in METAVARS:
         how["metavar"] = METAVARS[kinds[0]]
-    return Annotated[(plain, tyro.conf.arg(**how), *more)]  # type: ignore[return-value]
+    return Annotated[(plain, tyro.conf.arg(**how), *more)]
 
 
 def _option(field: Field) -> Option:

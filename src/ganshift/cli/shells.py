@@ -49,12 +49,14 @@ def completion(arguments: Sequence[str], commands: Mapping[str, Callable[[Sequen
         ganshift completion zsh > ~/.ganshift-completion    # then, in ~/.zshrc: source ~/.ganshift-completion
         """
     shell = read(Completion, "completion", arguments, examples).shell
+    from ..runtime.log import say
+
     described = {name: _described(command) for name, command in commands.items()}
     choices = [
         f'        "{command} {name}") words="{" ".join(option.choices)}" ;;'
         for command, options in described.items()
         for option in options
-        for name in option.names
+        for name in option.names or (command,)
         if option.choices
     ]
     words = [
@@ -63,6 +65,7 @@ def completion(arguments: Sequence[str], commands: Mapping[str, Callable[[Sequen
     ]
     text = BASH.format(commands=" ".join([*described, "help"]), choices="\n".join(choices), options="\n".join(words))
     sys.stdout.write(ZSH * (shell == "zsh") + text)
+    say("Next: open a new shell, or source the file that this was written to")
     return 0
 
 

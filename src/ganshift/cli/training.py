@@ -81,7 +81,10 @@ def transfer(arguments: Sequence[str]) -> int:
     config, dry_run = parse_run(TransferConfig, PRESETS, "few-shot", arguments)
     if dry_run:
         return _show(config)
-    from ..transfer.train import train
+    from ..runtime.log import loading
+
+    with loading():
+        from ..transfer.train import train
 
     return _finish(train(config), f"ganshift generate {config.out} -n 64 -o {config.out}/sheet.png")
 
@@ -93,7 +96,10 @@ def dual(arguments: Sequence[str]) -> int:
     config, dry_run = parse_run(DualConfig, PRESETS, "sketch-photo", arguments)
     if dry_run:
         return _show(config)
-    from ..dual.train import train
+    from ..runtime.log import loading
+
+    with loading():
+        from ..dual.train import train
 
     return _finish(train(config), f"ganshift translate {config.out} IMAGES... --to b -o translated/")
 
@@ -120,7 +126,10 @@ def demo(arguments: Sequence[str]) -> int:
         ganshift demo --quick --out runs/look
         """
     options = read(Demo, "demo", arguments, examples)
-    from ..demo import run_demo
+    from ..runtime.log import loading
+
+    with loading():
+        from ..demo import run_demo
 
     return _finish(run_demo(options.out, options.quick, options.seed), f"open {options.out}/report.html in a browser")
 
@@ -168,7 +177,10 @@ def _scan(arguments: Sequence[str], default_preset: str, presets: dict[str, Any]
 def _show(config: RunConfig) -> int:
     import json
 
+    from ..runtime.log import say
+
     sys.stdout.write(json.dumps(config.to_json(), indent=2) + "\n")
+    say("Next: the same command without --dry-run")
     return 0
 
 

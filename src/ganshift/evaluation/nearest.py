@@ -23,7 +23,7 @@ from ..metrics.measuring import Extraction, Settings, counting, for_extractor, p
 from ..metrics.scores import Kept, extract
 from ..models import Generator, draw_latents
 from ..runtime import run_folder
-from ..runtime.log import opening_progress
+from ..runtime.log import opening_progress, working
 from ..tensors import Bytes, from_uint8, sheet
 from ..transfer.evaluation import sample_stored
 
@@ -60,8 +60,10 @@ def check_copying(
         stream = counted(sample_stored(model.generator, latents, chosen.batch, as_published))
         for layers in extract(extraction.network, map(for_extractor, stream)):
             kept.update(layers[layer])
-    found = None if others is None else copying(kept.values, theirs, extraction.reference(others, chosen).features)
-    distances, indices = (found.distances, found.indices) if found else nearest(kept.values, theirs)
+    ours = None if others is None else extraction.reference(others, chosen).features
+    with working("comparing generated with training images"):
+        found = None if ours is None else copying(kept.values, theirs, ours)
+        distances, indices = (found.distances, found.indices) if found else nearest(kept.values, theirs)
     first = distances.argsort(stable=True)[:SHOWN].tolist()
     verdict = Verdict(
         alarm=found.alarm if found else None,

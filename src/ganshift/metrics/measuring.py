@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from ..data.datasets import ImageSet
 from ..runtime import run_folder
 from ..runtime.config import require
 from ..runtime.device import choose_device
-from ..runtime.log import ProgressLine
+from ..runtime.log import ProgressLine, working
 from ..tensors import Bytes, from_uint8, to_colour, to_uint8
 from . import scores
 from .card import INCEPTION_SPLITS, Card
@@ -82,8 +82,9 @@ class Extraction:
     @classmethod
     def open(cls, settings: Settings) -> "Extraction":
         """The extractor that the settings name, on their device."""
-        network = open_extractor(settings.extractor, settings.extractor_weights)
-        weights = weights_hash(network)
+        with working("opening the extractor") if settings.progress else nullcontext():
+            network = open_extractor(settings.extractor, settings.extractor_weights)
+            weights = weights_hash(network)
         return cls(network.to(choose_device(settings.device)), settings.extractor, weights)
 
     def reference(self, images: ImageSet, settings: Settings) -> scores.Reference:
@@ -210,6 +211,8 @@ def measure(
     taken = Taken(extraction, metrics, num_images, features, settings)
     with counting(verb, num_images, settings.progress) as counted:
         taken.update(counted(stream))
+    with working("computing scores") if settings.progress else nullcontext():
+        found = list(taken.found())
     cards = [
         Card(
             metric=name.format(metric),
@@ -221,7 +224,7 @@ def measure(
             **extraction.on_card(),
             **about,
         )
-        for metric, how, score in taken.found()
+        for metric, how, score in found
     ]
     return Measured(cards, taken.diversity())
 

@@ -7,7 +7,7 @@ import threading
 import time
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -162,6 +162,20 @@ class NoLog:
 
     def close(self) -> None:
         """Nothing was opened."""
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show on a terminal that something goes on whose length nobody knows; elsewhere say nothing."""
+    with ExitStack() as stack:
+        if console.is_terminal and distributed.is_first() and not (_quiet or console.quiet):
+            stack.enter_context(console.status(what))
+        yield
+
+
+def loading() -> AbstractContextManager[None]:
+    """The same while PyTorch and what stands on it are imported, which takes seconds."""
+    return working("loading PyTorch")
 
 
 class ProgressLine:

@@ -199,7 +199,10 @@ class _Sitting:
     def _report_failure(self, cell: Cell) -> None:
         self.ending.failed.append(cell)
         reason = self._folder.failure(cell) or "unknown"
-        say(f"{cell.place} failed ({reason.splitlines()[-1]}); all of it in {self._folder.failure_path(cell)}", always=True)
+        say(
+            f"{cell.place} failed ({reason.splitlines()[-1]}); all of it in {self._folder.failure_path(cell)}",
+            always=True,
+        )
 
     def _failed_lately(self, cell: Cell) -> bool:
         """Whether the cell failed since this sitting began, here or in another process."""

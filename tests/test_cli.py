@@ -96,6 +96,10 @@ def test_presets_are_explained_and_their_defaults_shown(capsys):
         ("dual --critic quadratic", "--critic does not take 'quadratic': it takes global, patch"),
         ("generate run --published_shet", "did you mean --published-sheet?"),
         ("evaluate run --frobnicate", "evaluate has no option --frobnicate: ganshift evaluate --help shows them all"),
+        ("transfer --data x --out o --images 1e5", "--images takes a whole number, such as 20000; got '1e5'"),
+        ("dual --weight-a=ten", "--weight-a takes a number, such as 0.5; got 'ten'"),
+        ("generate run -n many -o x.png", "-n takes a whole number"),
+        ("transfer --data x --out o --critic-norm yes", "--critic-norm does not take 'yes': it takes True, False"),
         ("doctr x", "there is no command 'doctr'; did you mean doctor?"),
     ],
 )

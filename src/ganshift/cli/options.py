@@ -39,6 +39,8 @@ class Option:
     """What it can be given as; nothing if its place tells what it is."""
     choices: tuple[str, ...]
     """What it takes, where that is a list."""
+    number: type | None = None
+    """int or float, where it takes one."""
 
 
 class Described(Exception):  # noqa: N818  # an answer, not an error
@@ -147,12 +149,15 @@ def _option(field: Field) -> Option:
     plain, *more = _taken_apart(field.type)
     kinds = (plain, *get_args(plain))
     choices = tuple(str(one) for kind in kinds if get_origin(kind) is Literal for one in get_args(kind))
+    if bool in get_args(plain):
+        choices = ("True", "False")
     if tyro.conf.Positional in more:
         return Option((), choices)
+    number = next((kind for kind in kinds if kind in (int, float)), None)
     name = field.name.replace("_", "-")
     opposite = [f"--no-{name}"] if plain is bool and tyro.conf.FlagCreatePairsOff not in more else []
     short = [alias for one in more for alias in getattr(one, "aliases", None) or ()]
-    return Option((*short, f"--{name}", *opposite), choices)
+    return Option((*short, f"--{name}", *opposite), choices, number)
 
 
 def _taken_apart(kind: Any) -> tuple[Any, ...]:
@@ -161,21 +166,29 @@ def _taken_apart(kind: Any) -> tuple[Any, ...]:
 
 
 def _refuse_misspelt(command: str, known: Sequence[Option], arguments: Sequence[str]) -> None:
-    """Raise if a long option is none, or if an option does not take what it is given, and say what is nearest."""
+    """Raise if there is no such long option, or if an option does not take what it is given; say what is nearest."""
     options = {name: option for option in known for name in option.names}
     for argument, following in pairwise([*arguments, ""]):
         name, equals, value = argument.partition("=")
         name = name.replace("_", "-")
-        if not name.startswith("--") or name in HELP or name.startswith("--tyro-"):
-            continue
-        if name not in options:
+        if name.startswith("--") and name not in (*options, *HELP) and not name.startswith("--tyro-"):
             hint = _nearest(name, options) or f"ganshift {command} --help shows them all"
             raise UserError(f"{command} has no option {name}: {hint}")
-        choices = options[name].choices
         value = value if equals else following
-        if choices and value not in choices and not value.startswith("-"):
-            hint = _nearest(value, choices) or f"it takes {', '.join(choices)}"
-            raise UserError(f"{name} does not take {value!r}: {hint}")
+        if name in options and value not in ("", "None") and not value.startswith("--"):
+            _refuse_value(name, value, options[name])
+
+
+def _refuse_value(name: str, value: str, option: Option) -> None:
+    if option.choices and value not in option.choices:
+        hint = _nearest(value, option.choices) or f"it takes {', '.join(option.choices)}"
+        raise UserError(f"{name} does not take {value!r}: {hint}")
+    if option.number:
+        try:
+            option.number(value)
+        except ValueError:
+            wanted = "a whole number, such as 20000" if option.number is int else "a number, such as 0.5"
+            raise UserError(f"{name} takes {wanted}; got {value!r}") from None
 
 
 def _nearest(word: str, words: Sequence[str] | Mapping[str, Any]) -> str:

@@ -189,5 +189,6 @@ def _finish(outcome: "Outcome", next_step: str) -> int:
 
     if outcome.stopped_by:
         return 128 + outcome.stopped_by
-    say(f"done in {outcome.seconds / 60:.1f} min. Next: {next_step}")
+    minutes = outcome.seconds / 60
+    say(f"done in {f'{minutes:.1f} min' if minutes >= 1 else f'{outcome.seconds:.0f} s'}. Next: {next_step}")
     return 0

@@ -92,7 +92,7 @@ class Extraction:
         layer = EXTRACTORS[self.name].features
         key = f"{images.content_hash} {self.name} {layer} {self.hash}"
         with counting("reference", len(images), settings.progress) as counted:
-            batches = counted(map(for_extractor, _read(images, settings.batch)))
+            batches = counted(map(for_extractor, read_in_batches(images, settings.batch)))
             return scores.reference_features(self.network, layer, batches, len(images), key)
 
     def on_card(self) -> dict[str, Any]:
@@ -241,7 +241,8 @@ def for_extractor(stored: Bytes) -> UInt8[Tensor, "n 3 h w"]:
     return stored if stored.shape[1] == 3 else to_uint8(to_colour(from_uint8(stored)))
 
 
-def _read(images: ImageSet, batch: int) -> Iterator[Bytes]:
+def read_in_batches(images: ImageSet, batch: int = BATCH) -> Iterator[Bytes]:
+    """A whole set in its order."""
     for first in range(0, len(images), batch):
         yield images.read(range(first, min(first + batch, len(images))))
 

@@ -108,7 +108,7 @@ def explanations(options_class: type) -> dict[str, str]:
     """The string below each field of a dataclass, by the field's name, as one line; base classes come first."""
     found = {}
     for base in reversed(options_class.__mro__):
-        if not vars(base).get("__annotations__"):
+        if not inspect.get_annotations(base):
             continue
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
         for name, text in pairwise(tree.body if isinstance(tree, ast.ClassDef) else []):

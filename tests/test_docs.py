@@ -2,9 +2,9 @@
 
 Of the commands in code blocks, `doctor`, `generate`, `translate`, `completion`, `help` and `study --list` are run as
 they stand, on small images and untrained networks (`doctor` without its seconds of training). `transfer` and `dual`
-resolve their settings (`--dry-run`). The others are parsed with all their options, and then stop: `evaluate` and
-`compare` at a run, `import-tf` at a checkpoint that is not there, `study`, `bench` and `demo` at one more option that
-cannot work.
+resolve their settings (`--dry-run`). The others are parsed with all their options, and then stop: `import-tf` at a
+checkpoint that is not there, `study`, `bench` and `demo` at one more option that cannot work, all else at a run that is
+not there.
 """
 
 import ast
@@ -34,7 +34,6 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 READMES = ("README.md", "README.zh-CN.md")
 ENDS = {
-    "evaluate": ([], "run folder"),
     "compare": ([], "there is no card or run folder"),
     "import-tf": ([], "there is no TensorFlow checkpoint"),
     "study": (["--processes", "0"], "processes must be at least 1"),
@@ -42,6 +41,8 @@ ENDS = {
     "demo": (["--seed", "-1"], "seed must be from 0"),
 }
 """What is added to a command that is only parsed, and what it says in the end."""
+AT_A_RUN = ([], "run folder")
+"""The same of all commands that begin with a run."""
 PROGRAMS = ("accelerate", "git", "make", "pip", "pre-commit", "pytest", "python", "source", "tensorboard", "torchrun")
 """What else a code block may begin a line with."""
 NOT_OURS = {
@@ -159,7 +160,7 @@ def test_commands_can_be_typed(line, playground, monkeypatch, capsys):
     elif command == "completion" or "--list" in rest:
         assert main([command, *rest]) == 0
     else:
-        more, end = ENDS[command]
+        more, end = ENDS.get(command, AT_A_RUN)
         monkeypatch.chdir(playground / "photos")  # where there are no runs
         assert main([command, *rest, *more]) == 2
         assert end in capsys.readouterr().err

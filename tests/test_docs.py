@@ -43,7 +43,19 @@ ENDS = {
 """What is added to a command that is only parsed, and what it says in the end."""
 AT_A_RUN = ([], "run folder")
 """The same of all commands that begin with a run."""
-PROGRAMS = ("accelerate", "git", "make", "pip", "pre-commit", "pytest", "python", "source", "tensorboard", "torchrun")
+PROGRAMS = (
+    "accelerate",
+    "curl",
+    "git",
+    "make",
+    "pip",
+    "pre-commit",
+    "pytest",
+    "python",
+    "source",
+    "tensorboard",
+    "torchrun",
+)
 """What else a code block may begin a line with."""
 NOT_OURS = {
     *(
@@ -76,6 +88,12 @@ def lines_of(block):
     return [line for line in block.replace("\\\n", " ").splitlines() if line.strip() and not line.startswith("#")]
 
 
+def without_variables(line):
+    """A command without the variables that are set for it, and these."""
+    variables, command = re.fullmatch(r"((?:[A-Z_]+=\S+ )*)(.*)", line).groups()
+    return command, dict(pair.split("=", 1) for pair in variables.split())
+
+
 def typed():
     """Every line of every block of commands, those of the overview, and the examples below the help of each command."""
     for document in DOCUMENTS:
@@ -87,7 +105,11 @@ def typed():
             yield f"overview: {line[:70]}", line.strip()
 
 
-TYPED = [pytest.param(line, id=name) for name, line in dict(typed()).items() if line.startswith("ganshift ")]
+TYPED = [
+    pytest.param(line, id=name)
+    for name, line in dict(typed()).items()
+    if without_variables(line)[0].startswith("ganshift ")
+]
 
 
 def noise(side=40, seed=0):
@@ -143,6 +165,9 @@ def words_of(line):
 
 @pytest.mark.parametrize("line", TYPED)
 def test_commands_can_be_typed(line, playground, monkeypatch, capsys):
+    line, variables = without_variables(line)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     command, *rest = words_of(line)
     monkeypatch.chdir(playground)
     if command == "--version" or command == "help" or set(HELP) & set(rest):
@@ -188,7 +213,7 @@ def test_other_programs_are_known(document):
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     for block in blocks(document.read_text(encoding="utf-8")):
         for line in lines_of(block):
-            program, *rest = shlex.split(line, comments=True)
+            program, *rest = shlex.split(without_variables(line)[0], comments=True)
             program = Path(program).name
             assert program in ("ganshift", *PROGRAMS), line
             if program == "python":

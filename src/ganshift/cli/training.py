@@ -40,7 +40,7 @@ PRESETS_EXPLAINED = {
 _BUDGET = ("images", "iterations", "epochs", "seed")
 _WATCHING = (
     *("log_every", "sample_every", "checkpoint_every", "keep_checkpoints"),
-    *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse"),
+    *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse", "tracker"),
 )
 _MACHINE = ("device", "fast", "precision", "micro_batch", "memory_limit", "memory_budget", "workers")
 GROUPS = {

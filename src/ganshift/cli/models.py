@@ -196,9 +196,10 @@ def import_tf(arguments: Sequence[str]) -> int:
         ganshift import-tf published/DualNet.model-1002 --out runs/published
         """
     options = read(ImportTf, "import-tf", arguments, examples)
-    from ..import_tf import import_tf as import_checkpoint
-    from ..runtime.log import say
+    from ..runtime.log import loading, say
 
+    with loading():
+        from ..import_tf import import_tf as import_checkpoint
     classes = None if options.classes is None else [name.strip() for name in options.classes.split(",")]
     for line in import_checkpoint(options.checkpoint, options.out, classes, options.keep_channel_order):
         say(line)

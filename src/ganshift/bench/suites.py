@@ -23,7 +23,7 @@ from ..data.datasets import open_array, open_images
 from ..data.sampling import batches
 from ..metrics import scores
 from ..metrics.extractors import EXTRACTORS, open_extractor
-from ..metrics.measuring import BATCH, ExtractorName, read_in_batches
+from ..metrics.measuring import BATCH, ExtractorName, batches_of
 from ..models import SAMPLING_BATCH, Generator, Translator, draw_latents
 from ..runtime.job import Job
 from ..runtime.loop import fit
@@ -176,7 +176,7 @@ def evaluation(bench: Bench) -> list[Row]:
 def _features(folder: Path, extractor: FeatureExtractorBase) -> dict[str, torch.Tensor]:
     """Open a folder and extract all of its features, as an evaluation does for a reference."""
     images = open_images(folder, FILE_SIZE, channels=3)
-    layers = list(scores.extract(extractor, read_in_batches(images, BATCH)))
+    layers = list(scores.extract(extractor, batches_of(images, BATCH)))
     return {name: torch.cat([batch[name] for batch in layers]) for name in layers[0]}
 
 

@@ -396,6 +396,21 @@ def test_what_cannot_be_drawn(options, message, conditional_run, tmp_path, capsy
     assert not (tmp_path / "x.png").exists()
 
 
+def test_scores_as_json(conditional_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    real = tmp_path / "real"
+    real.mkdir()
+    for index in range(20):
+        Image.effect_noise((32, 32), 20 + index).convert("RGB").save(real / f"{index}.png")
+    arguments = ["evaluate", str(conditional_run), "--reference", str(real), "-n", "20", "--metrics", "kid"]
+    assert main([*arguments, "--json"]) == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert [(card["metric"], card["num_generated"]) for card in found["cards"]] == [("KID", 20)]
+    assert found["copying"] is None
+    assert captured.err.splitlines()[-1].startswith("Next: ganshift compare")
+
+
 def test_class_grid_without_classes(tmp_path, capsys):
     digits32 = Path(ganshift.__file__).parent / "sources" / "digits32"
     line = refused(capsys, "generate", digits32, "--class-grid", "-o", tmp_path / "x.png")

@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format docs bench clean
 
 help:
 	@echo "make setup   make $(VENV) and install ganshift with its development tools"
 	@echo "make demo    train both methods on bundled images and write runs/demo/report.html"
 	@echo "make test    run the whole test suite"
-	@echo "make lint    check formatting, style and types"
+	@echo "make lint    check formatting, style, types and documents"
+	@echo "make docs    build the documents into build/docs, as pages to open in a browser"
 	@echo "make format  put the code in the shape that lint wants"
 	@echo "make bench   time and weigh training iterations beside the literal baseline"
 	@echo "make clean   remove $(VENV) and the tools' caches, not your runs"
@@ -32,6 +33,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: setup
 	$(BIN)/ruff format .

@@ -11,6 +11,7 @@ from .data.images import with_channels
 from .errors import UserError
 from .files import write_output
 from .models import Rows
+from .runtime.log import ProgressLine
 
 
 def write_pictures(pictures: Sequence[Image.Image], out: Path, columns: int | None = None) -> list[Path]:
@@ -23,8 +24,10 @@ def write_pictures(pictures: Sequence[Image.Image], out: Path, columns: int | No
     if out.suffix:
         raise UserError(f"--out {out} must end in .png for one sheet, or be a folder")
     paths = [out / f"{index:05d}.png" for index in range(len(pictures))]
-    for picture, path in zip(pictures, paths, strict=True):
-        _write(picture, path)
+    with ProgressLine("write", len(paths)) as progress:
+        for done, (picture, path) in enumerate(zip(pictures, paths, strict=True), start=1):
+            _write(picture, path)
+            progress.update(done)
     return paths
 
 

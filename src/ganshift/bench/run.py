@@ -34,7 +34,9 @@ def run_bench(
         folder = Path(scratch)
         write_pictures(folder)
         groups = {}
-        for group in only or SUITES:
+        chosen = only or tuple(SUITES)
+        for number, group in enumerate(chosen, start=1):
+            say(f"measuring {group} ({number} of {len(chosen)})")  # a bar would take time from what is measured
             started = time.monotonic()
             groups[group] = SUITES[group](Bench(folder, quick, where, fast))
             say(f"measured {group} in {time.monotonic() - started:.0f} s")

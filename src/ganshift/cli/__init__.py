@@ -1,6 +1,7 @@
 """The command line: one function a command, each importing what it needs when it runs."""
 
 import difflib
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -9,8 +10,10 @@ from .. import __version__
 from ..errors import UserError
 from .data import doctor
 from .models import export, generate, import_tf, translate
+from .options import HELP, QUIET
 from .scores import bench, compare, evaluate
 from .serving import serve
+from .shells import completion
 from .studies import study
 from .training import demo, dual, transfer
 
@@ -35,6 +38,7 @@ ganshift moves GANs and images between domains.
   export      write a run's model for other programs: ONNX, TorchScript, safetensors, or a page
   import-tf   turn a published TensorFlow checkpoint into a run
   bench       measure what everything costs on this machine
+  completion  print what makes a shell complete ganshift's commands and options
 
   ganshift doctor my-images/
   ganshift transfer --data my-images/ --preset small --out runs/mine
@@ -43,27 +47,52 @@ ganshift moves GANs and images between domains.
   ganshift translate runs/drawings holiday.jpg clip.mp4 'more/*.png' --to b -o drawn/
   ganshift serve runs/mine runs/drawings
   ganshift import-tf published/wgan-gp.model --out runs/published
+
+Every command takes --quiet: only warnings and errors are said. Results go to standard output, all else to standard
+error; NO_COLOR=1 turns colours off.
+
+exit codes
+  0      done
+  1      doctor: training would fail; study: a run of the grid failed
+  2      what was given cannot work; one line says why
+  130    stopped by Ctrl-C; 143 by SIGTERM: the same training command goes on (128 + the signal's number)
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or given[0] in ("-h", "--help"):
+    words = [word for word in given if word != QUIET]
+    if words[:1] == ["help"]:
+        words = [*words[1:2], HELP[0]]
+    try:
+        code = _answer(words, quiet=len(words) < len(given))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who reads the output has seen enough, as in: ganshift study --list | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _answer(words: Sequence[str], quiet: bool) -> int:
+    if not words or words[0] in HELP:
         sys.stdout.write(OVERVIEW)
         return 0
-    if given[0] == "--version":
+    if words[0] == "--version":
         sys.stdout.write(f"ganshift {__version__}\n")
         return 0
+    if words[0] in COMMANDS and set(HELP) & set(words):
+        return COMMANDS[words[0]](words[1:])  # without what a run needs, which takes longer to import
     from ..runtime.distributed import SaidByFirst, leave_to_first
-    from ..runtime.log import say, say_one_line, show_warnings
+    from ..runtime.log import say, say_less, say_one_line, show_warnings
 
+    say_less(quiet)
     show_warnings()
     try:
-        command = _command(given[0])
+        command = _command(words[0])
         if command not in TOGETHER and not leave_to_first():
             return 0
-        return command(given[1:])
+        return command(words[1:])
     except SaidByFirst:
         return USER_ERROR
     except UserError as error:
@@ -102,6 +131,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "export": export,
     "import-tf": import_tf,
     "bench": bench,
+    "completion": lambda arguments: completion(arguments, COMMANDS),
 }
 TOGETHER = (transfer, dual, study)
 """What several processes do together when a launcher starts them; of every other command the first does all."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from .options import read
+
 
 def doctor(arguments: Sequence[str]) -> int:
     """Say what data is, what is wrong with it, and what to run on it."""
@@ -20,15 +22,23 @@ def doctor(arguments: Sequence[str]) -> int:
 
         data: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
         """What --data can be: a folder or zip of images, class folders or two domains; CIFAR batches; bundled:faces."""
-        data_b: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="DATA_B")] = None
+        data_b: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[DATA_B]")] = None
         """The second domain, where two folders or zips have one each."""
         json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Write JSON instead of tables."""
         seconds: float = 5.0
         """Train so long to see how fast it goes; 0 leaves that out."""
 
-    options = tyro.cli(Doctor, prog="ganshift doctor", args=arguments)
-    from ..doctor import examine
+    examples = """
+        ganshift doctor my-images/
+        ganshift doctor photos/ drawings/
+        ganshift doctor data.zip --json > report.json
+        """
+    options = read(Doctor, "doctor", arguments, examples)
+    from ..runtime.log import loading
+
+    with loading():
+        from ..doctor import examine
 
     report = examine(options.data, options.data_b, options.seconds)
     if options.json:

@@ -1,11 +1,16 @@
 """What is done with trained models: `ganshift generate`, `translate`, `export` and `import-tf`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ..errors import UserError
+from .options import read
+
+if TYPE_CHECKING:
+    from ..models import Generator
 
 
 def generate(arguments: Sequence[str]) -> int:
@@ -43,24 +48,60 @@ def generate(arguments: Sequence[str]) -> int:
         device: str = "auto"
         """Where to compute."""
 
-    options = tyro.cli(Generate, prog="ganshift generate", args=arguments)
+    examples = """
+        ganshift generate runs/mine -n 64 -o sheet.png
+        ganshift generate runs/mine -n 1000 --seed 3 -o many/
+        ganshift generate runs/mine --truncation 1.5 -o typical.png
+        ganshift generate runs/mine --interpolate 10 -n 6 -o strips.png
+        ganshift generate runs/classes --label rose -n 16 -o roses.png
+        """
+    options = read(Generate, "generate", arguments, examples)
     _refuse_conflicts(options)
-    from ..models import Generator
-    from ..output import write_pictures, write_rows, write_strips
+    from ..runtime.log import loading
+
+    with loading():
+        from ..models import Generator
+        from ..output import write_pictures, write_rows, write_strips
 
     model = Generator.from_pretrained(options.run, options.device)
     seed, label, out, number = options.seed, options.label, options.out, options.num_images
     few, many = (8, 64) if number is None else (number, number)
     how: dict[str, Any] = {"batch_statistics": options.batch_statistics, "truncation": options.truncation}
     if options.interpolate is not None:
-        paths = write_strips(model.interpolate(options.interpolate, few, label, seed, **how), out)
+        with _counted(model, few * options.interpolate):
+            strips = model.interpolate(options.interpolate, few, label, seed, **how)
+        paths = write_strips(strips, out)
     elif options.class_grid:
-        paths = write_rows(model.class_grid(few, seed, **how), out)
+        with _counted(model, few * len(model.classes)):
+            rows = model.class_grid(few, seed, **how)
+        paths = write_rows(rows, out)
     elif options.published_sheet:
         paths = write_rows(model.published_sheet(seed), out)
     else:
-        paths = write_pictures(model.sample(many, label, seed, **how), out)
-    return _say_written(paths, out)
+        with _counted(model, many):
+            pictures = model.sample(many, label, seed, **how)
+        paths = write_pictures(pictures, out)
+    return _say_written(paths, out, f"ganshift evaluate {options.run} --reference IMAGES")
+
+
+@contextmanager
+def _counted(model: "Generator", total: int) -> Iterator[None]:
+    """Show how many images have left the network."""
+    from ..runtime.log import ProgressLine
+
+    with ProgressLine("generate", total) as progress:
+        done = 0
+
+        def count(module: Any, given: Any, images: Any) -> None:
+            nonlocal done
+            done += len(images)
+            progress.update(done)
+
+        hook = model.generator.register_forward_hook(count)
+        try:
+            yield
+        finally:
+            hook.remove()
 
 
 def _refuse_conflicts(options: Any) -> None:
@@ -107,11 +148,19 @@ def translate(arguments: Sequence[str]) -> int:
         device: str = "auto"
         """Where to compute."""
 
-    options = tyro.cli(Translate, prog="ganshift translate", args=arguments)
+    examples = """
+        ganshift translate runs/drawings holiday.jpg --to b -o drawn/
+        ganshift translate runs/drawings photos/ 'more/*.png' packed.zip clip.mp4 -o drawn/
+        ganshift translate runs/drawings data/ --to both --roundtrip --training-size -o trips/
+        """
+    options = read(Translate, "translate", arguments, examples)
     if options.to == "both" and len(options.images) != 1:
         raise UserError(f"--to both takes one folder or zip with two domains, got {len(options.images)} names")
-    from ..models import Translator
-    from ..translation import translate_domains, translate_files
+    from ..runtime.log import loading
+
+    with loading():
+        from ..models import Translator
+        from ..translation import translate_domains, translate_files
 
     model = Translator.from_pretrained(options.run, options.device)
     how = {"roundtrip": options.roundtrip, "training_size": options.training_size}
@@ -119,7 +168,7 @@ def translate(arguments: Sequence[str]) -> int:
         paths = translate_domains(model, options.images[0], options.out, **how)
     else:
         paths = translate_files(model, options.images, options.to, options.out, **how)
-    return _say_written(paths, options.out)
+    return _say_written(paths, options.out, f"ganshift evaluate {options.run} --reference DATA")
 
 
 def import_tf(arguments: Sequence[str]) -> int:
@@ -142,14 +191,24 @@ def import_tf(arguments: Sequence[str]) -> int:
         keep_channel_order: tyro.conf.FlagCreatePairsOff[bool] = False
         """Leave a DualGAN with blue first, as published, instead of making it take and give RGB."""
 
-    options = tyro.cli(ImportTf, prog="ganshift import-tf", args=arguments)
-    from ..import_tf import import_tf as import_checkpoint
-    from ..runtime.log import say
+    examples = """
+        ganshift import-tf published/wgan-gp.model --out runs/published
+        ganshift import-tf published/wgan-gp.model --classes plane,car,bird --out runs/published
+        ganshift import-tf published/DualNet.model-1002 --out runs/published
+        """
+    options = read(ImportTf, "import-tf", arguments, examples)
+    from ..runtime.log import loading, say
 
+    with loading():
+        from ..import_tf import import_tf as import_checkpoint
     classes = None if options.classes is None else [name.strip() for name in options.classes.split(",")]
     for line in import_checkpoint(options.checkpoint, options.out, classes, options.keep_channel_order):
         say(line)
-    say(f"wrote {options.out}")
+    from ..runtime.run_folder import read_config
+
+    translates = read_config(options.out).get("method") == "dual"
+    use = f"translate {options.out} IMAGES... -o translated/" if translates else f"generate {options.out} -o sheet.png"
+    say(f"wrote {options.out}. Next: ganshift {use}")
     return 0
 
 
@@ -192,8 +251,9 @@ def export(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _say_written(paths: Sequence[Path], out: Path) -> int:
+def _say_written(paths: Sequence[Path], out: Path, next_step: str) -> int:
     from ..runtime.log import say
 
-    say(f"wrote {paths[0]}" if len(paths) == 1 else f"wrote {len(paths)} images to {out}")
+    written = f"wrote {paths[0]}" if len(paths) == 1 else f"wrote {len(paths)} images to {out}"
+    say(f"{written}. Next: {next_step}")
     return 0

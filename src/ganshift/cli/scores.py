@@ -1,13 +1,19 @@
 """What measures: `ganshift evaluate`, `compare` and `bench`."""
 
+import json
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ..errors import UserError
+from .options import read
+
+if TYPE_CHECKING:
+    from ..metrics.card import Card
+    from ..metrics.copying import Verdict
 
 COPYING = "copying"
 """What --metrics calls the check for copies, which is no score."""
@@ -57,20 +63,37 @@ def evaluate(arguments: Sequence[str]) -> int:
         """Images in each; 1000, or half of the smaller set where that is less."""
         out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
         """Folder for cards and pictures; RUN if left out, which a bundled model or one of the hub cannot be."""
+        json: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Write the cards, and what was found of copying, as JSON instead of a table."""
         device: str = "auto"
         """Where to compute."""
 
-    options = tyro.cli(Evaluate, prog="ganshift evaluate", args=arguments)
+    examples = """
+        ganshift evaluate runs/mine --reference my-images/
+        ganshift evaluate runs/mine --reference my-images/ --metrics kid -n 2000
+        ganshift evaluate runs/mine --reference my-images/ --split test --metrics fid,kid --json > scores.json
+        ganshift evaluate runs/drawings --reference data/
+        """
+    options = read(Evaluate, "evaluate", arguments, examples)
     metrics = None if options.metrics is None else tuple(name.strip() for name in options.metrics.split(","))
     others = None if metrics is None else tuple(name for name in metrics if name != COPYING)
-    if others != ():
-        _measure(options, others)
-    if metrics is None or COPYING in metrics:
-        _check_copying(options, insist=metrics is not None)
+    from ..runtime.log import loading, say
+
+    with loading():
+        from .. import evaluation  # noqa: F401  # what follows needs it
+    cards = [] if others == () else _measure(options, others)
+    verdict = _check_copying(options, insist=metrics is not None) if metrics is None or COPYING in metrics else None
+    if options.json:
+        found = {
+            "cards": [card.to_json() for card in cards],
+            "copying": None if verdict is None else asdict(verdict),
+        }
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    say(f"Next: ganshift compare {options.run} OTHER-RUN")
     return 0
 
 
-def _measure(options: Any, metrics: tuple[str, ...] | None) -> None:
+def _measure(options: Any, metrics: tuple[str, ...] | None) -> list["Card"]:
     from ..evaluation import evaluate as measure
     from ..metrics.card import card_rows
     from ..metrics.card_files import CARDS
@@ -82,12 +105,14 @@ def _measure(options: Any, metrics: tuple[str, ...] | None) -> None:
         settings["num_images"] = options.num_images
     settings |= {"metrics": metrics, "kid_subsets": options.kid_subsets, "kid_subset_size": options.kid_subset_size}
     cards = measure(options.run, options.reference, out=options.out, **settings)
-    rows = card_rows(cards)
-    show_table([{name: row[name] for name in IN_TABLE} for row in rows])
-    for name in rows[0]:
-        if name not in IN_TABLE:
-            sys.stdout.write(_detail(name, rows))
+    if not options.json:
+        rows = card_rows(cards)
+        show_table([{name: row[name] for name in IN_TABLE} for row in rows])
+        for name in rows[0]:
+            if name not in IN_TABLE:
+                sys.stdout.write(_detail(name, rows))
     say(f"wrote {len(cards)} cards to {results_place(options.run, options.out) / CARDS}")
+    return cards
 
 
 def _detail(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -103,7 +128,7 @@ def _detail(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return "".join(textwrap.fill(line, WIDTH, **WRAPPED) + "\n" for line in lines)
 
 
-def _check_copying(options: Any, insist: bool) -> None:
+def _check_copying(options: Any, insist: bool) -> "Verdict | None":
     """Say whether a generator copies; where that cannot be told, why not, or raise if `insist`."""
     from ..evaluation import check_copying
     from ..evaluation.nearest import CHECKED
@@ -113,7 +138,7 @@ def _check_copying(options: Any, insist: bool) -> None:
     from ..runtime.run_folder import read_config
 
     if not insist and read_config(find_model(options.run)).get("method") == "dual":
-        return
+        return None
     settings = {name: getattr(options, name) for name in (*SHARED_SETTINGS, "out")}
     count = min(options.num_images or CHECKED, CHECKED)
     try:
@@ -122,8 +147,9 @@ def _check_copying(options: Any, insist: bool) -> None:
         if insist:
             raise
         say(str(error))
-    else:
-        say(f"{verdict.in_words()}. The nearest pairs are in {results_place(options.run, options.out) / PAIRS}")
+        return None
+    say(f"{verdict.in_words()}. The nearest pairs are in {results_place(options.run, options.out) / PAIRS}")
+    return verdict
 
 
 def compare(arguments: Sequence[str]) -> int:
@@ -144,20 +170,23 @@ def compare(arguments: Sequence[str]) -> int:
         json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Write JSON instead of a table."""
 
-    options = tyro.cli(Compare, prog="ganshift compare", args=arguments)
+    examples = """
+        ganshift compare runs/mine runs/other
+        ganshift compare runs/mine/best runs/mine --json
+        """
+    options = read(Compare, "compare", arguments, examples)
     for path in (options.a, options.b):
         if not path.exists():
             raise UserError(f"there is no card or run folder {path}")
     from ..metrics.card_files import compare as differences
-    from ..runtime.log import show_table
+    from ..runtime.log import say, show_table
 
     rows = differences(options.a, options.b)
     if options.json:
-        import json
-
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:
         show_table(rows)
+    say("Next: what training again with other seeds would change is asked by ganshift study")
     return 0
 
 
@@ -185,8 +214,16 @@ def bench(arguments: Sequence[str]) -> int:
         fast: bool = False
         """Train as --fast does."""
 
-    options = tyro.cli(Bench, prog="ganshift bench", args=arguments)
-    from ..bench.run import run_bench
+    examples = """
+        ganshift bench --quick
+        ganshift bench --only training sampling
+        ganshift bench --fast --device cuda --only training --json > bench.json
+        """
+    options = read(Bench, "bench", arguments, examples)
+    from ..runtime.log import loading, say
 
+    with loading():
+        from ..bench.run import run_bench
     run_bench(options.only, options.quick, options.json, options.device, options.fast)
+    say("Next: docs/performance.md says what the figures mean, and make bench compares with the literal baseline")
     return 0

@@ -19,7 +19,7 @@ from ..metrics.copying import PAIRS, VERDICT, Verdict, copying, nearest
 from ..metrics.measuring import Extraction, Settings, provenance
 from ..models import Generator, draw_latents
 from ..runtime import run_folder
-from ..runtime.log import opening_progress
+from ..runtime.log import opening_progress, working
 from ..runtime.named import find_model, results_place
 from ..tensors import Bytes, from_uint8, sheet
 from ..transfer.evaluation import sample_stored
@@ -60,8 +60,10 @@ def check_copying(
     as_published = bool(run_folder.section(config, "training").get("as_published"))
     batches = sample_stored(model.generator, latents, chosen.batch, as_published)
     ours = extraction.features(batches, chosen.num_images, "generate", chosen.progress)
-    found = None if others is None else copying(ours, theirs, extraction.reference(others, chosen).features)
-    distances, indices = (found.distances, found.indices) if found else nearest(ours, theirs)
+    unseen = None if others is None else extraction.reference(others, chosen).features
+    with working("comparing generated with training images"):
+        found = None if unseen is None else copying(ours, theirs, unseen)
+        distances, indices = (found.distances, found.indices) if found else nearest(ours, theirs)
     first = distances.argsort(stable=True)[:SHOWN].tolist()
     verdict = Verdict(
         alarm=found.alarm if found else None,

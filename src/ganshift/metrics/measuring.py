@@ -18,7 +18,7 @@ from ..data.datasets import ImageSet
 from ..runtime import run_folder
 from ..runtime.config import require
 from ..runtime.device import choose_device
-from ..runtime.log import ProgressLine
+from ..runtime.log import ProgressLine, working
 from ..runtime.weights import hash_of_file
 from ..tensors import Bytes, from_uint8, to_colour, to_uint8
 from . import scores
@@ -82,8 +82,9 @@ class Extraction:
     @classmethod
     def open(cls, settings: Settings) -> "Extraction":
         """The extractor that the settings name, on their device."""
-        network = open_extractor(settings.extractor, settings.extractor_weights)
-        weights = weights_hash(network)
+        with working("opening the extractor") if settings.progress else nullcontext():
+            network = open_extractor(settings.extractor, settings.extractor_weights)
+            weights = weights_hash(network)
         return cls(network.to(choose_device(settings.device)), settings.extractor, weights)
 
     def reference(self, images: ImageSet, settings: Settings) -> scores.Reference:
@@ -225,6 +226,8 @@ def measure(
     features = extraction.reference(reference, settings) if reference is not None else None
     taken = Taken(extraction, metrics, num_images, features, settings)
     taken.update(extraction.layers(batches, num_images, verb, settings.progress))
+    with working("computing scores") if settings.progress else nullcontext():
+        found = list(taken.found())
     cards = [
         Card(
             metric=name.format(metric),
@@ -236,7 +239,7 @@ def measure(
             **extraction.on_card(),
             **about,
         )
-        for metric, how, score in taken.found()
+        for metric, how, score in found
     ]
     return Measured(cards, taken.diversity())
 

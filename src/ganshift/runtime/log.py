@@ -7,7 +7,7 @@ import threading
 import time
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,12 +27,21 @@ console = Console(stderr=True, highlight=False)
 """Status goes to standard error, so that standard output can be piped."""
 
 
-def say(message: str) -> None:
+_quiet = False
+
+
+def say_less(quiet: bool) -> None:
+    """Leave out, or no longer, what is neither a warning nor an error: progress and ordinary status lines."""
+    global _quiet
+    _quiet = quiet
+
+
+def say(message: str, always: bool = False) -> None:
     """Print a status line, or several; square brackets are text, not markup, and control characters are written out.
 
-    Of several processes the first speaks for all.
+    Of several processes the first speaks for all. What is said `always` is said to who asked for less, too.
     """
-    if distributed.is_first():
+    if distributed.is_first() and (always or not _quiet):
         say_here(message)
 
 
@@ -76,7 +85,7 @@ class _Teller(logging.Handler):
     """Says each warning as one status line."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(printable(f"{record.levelname.lower()}: {record.getMessage()}"))
+        say(printable(f"{record.levelname.lower()}: {record.getMessage()}"), always=True)
 
 
 def _fixed(text: str) -> TextColumn:
@@ -155,6 +164,20 @@ class NoLog:
         """Nothing was opened."""
 
 
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show on a terminal that something goes on whose length nobody knows; elsewhere say nothing."""
+    with ExitStack() as stack:
+        if console.is_terminal and distributed.is_first() and not (_quiet or console.quiet):
+            stack.enter_context(console.status(what))
+        yield
+
+
+def loading() -> AbstractContextManager[None]:
+    """The same while PyTorch and what stands on it are imported, which takes seconds."""
+    return working("loading PyTorch")
+
+
 class ProgressLine:
     """A live bar on a terminal, and a plain line now and then elsewhere: what is done, how fast, how much is left."""
 
@@ -167,7 +190,7 @@ class ProgressLine:
         self._task = TaskID(0)
 
     def __enter__(self) -> "ProgressLine":
-        if console.is_terminal and distributed.is_first():
+        if console.is_terminal and distributed.is_first() and not _quiet:
             self._bar = Progress(
                 _fixed("{task.description}"),
                 BarColumn(bar_width=16),

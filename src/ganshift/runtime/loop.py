@@ -196,7 +196,7 @@ def _evaluate(config: RunConfig, job: Job, run: Course, budget: int, log: RunLog
     if run.scores.to_be_told:
         said = run.health.say(run.seen, "stalled", f"{run.scores.in_words()}.")
         if config.when_stalled == "advise":
-            say(f"advice {said} The best is in {config.out / run_folder.BEST}.")
+            say(f"advice {said} The best is in {config.out / run_folder.BEST}.", always=True)
     run.write_messages(config.out)
     return wrong
 
@@ -213,7 +213,7 @@ def _react(config: RunConfig, job: Job, run: Course, budget: int, wrong: list[Sa
             f"stopped on signs of collapse {messages} Other settings need a new --out; the same command with "
             "--on-collapse advise goes on as it is"
         )
-    say(f"warning: signs of collapse {messages}")
+    say(f"warning: signs of collapse {messages}", always=True)
 
 
 def _roll_back(config: RunConfig, job: Job, run: Course, messages: str) -> None:
@@ -246,7 +246,7 @@ def _roll_back(config: RunConfig, job: Job, run: Course, messages: str) -> None:
     )
     _save(config, job, run, content["budget"])
     run.write_messages(config.out)
-    say(f"signs of collapse {messages} Going {run.health.messages[-1]['message']}")
+    say(f"signs of collapse {messages} Going {run.health.messages[-1]['message']}", always=True)
 
 
 def _save(config: RunConfig, job: Job, run: Course, budget: int) -> int:

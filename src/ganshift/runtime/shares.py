@@ -110,7 +110,9 @@ class Shares:
         except NonFiniteLoss as error:
             message = "" if isinstance(error, Overflow) else str(error)
         if message:
-            say(f"warning: {message.partition(';')[0]} in {self.precision}: trying this step again in fp32")
+            say(
+                f"warning: {message.partition(';')[0]} in {self.precision}: trying this step again in fp32", always=True
+            )
         self._put_back(before)
         with torch.autocast(_device_of(optimizer).type, enabled=False):
             return self._in_shares(optimizer, count, terms_of, scale=None)

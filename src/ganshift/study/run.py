@@ -44,7 +44,7 @@ def write_results(folder: StudyFolder, recipe: Recipe, command: str) -> None:
     for row in table:
         if reasons := row.unlike():
             name = ", ".join(f"{axis} {label}" for axis, label in row.labels.items())
-            say(f"warning: cells of {name or 'the study'} were not measured alike ({'; '.join(reasons)})")
+            say(f"warning: cells of {name or 'the study'} were not measured alike ({'; '.join(reasons)})", always=True)
     with folder.writing():
         write_csv(folder, table)
         write_page(folder, recipe, table, command)
@@ -89,4 +89,4 @@ def _say_estimate(recipe: Recipe, estimates: Sequence[Estimate], processes: int)
     unknown = [found for found in estimates if found.seconds is None]
     for reason in sorted({found.why_not for found in unknown}):
         count = sum(found.why_not == reason for found in unknown)
-        say(f"warning: {count} of them cannot be trained: {reason}")
+        say(f"warning: {count} of them cannot be trained: {reason}", always=True)

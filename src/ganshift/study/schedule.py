@@ -104,6 +104,8 @@ class _Sitting:
         self._pending = [*own, *(cell for cell in left if cell not in own)]  # then what others did not get to
         self._working: list[_Working] = []
         self._began = time.time()
+        self._minutes: list[float] = []
+        """What the cells took that finished in this sitting."""
         self._look_at = 0.0
 
     def go_on(self, received: Sequence[signal.Signals]) -> bool:
@@ -178,7 +180,10 @@ class _Sitting:
         work.process.stdin.close()
         minutes = (time.monotonic() - work.began) / 60
         if code == 0:
-            say(f"{cell.place} finished in {minutes:.1f} min; {self._count_left()} left")
+            self._minutes.append(minutes)
+            left = self._count_left()
+            ahead = left * sum(self._minutes) / len(self._minutes) / self._processes
+            say(f"{cell.place} finished in {minutes:.1f} min; {left} left, which take about {ahead:.0f} min")
         elif code == FAILED:
             self._report_failure(cell)
         elif stopping:
@@ -199,7 +204,10 @@ class _Sitting:
     def _report_failure(self, cell: Cell) -> None:
         self.ending.failed.append(cell)
         reason = self._folder.failure(cell) or "unknown"
-        say(f"{cell.place} failed ({reason.splitlines()[-1]}); all of it in {self._folder.failure_path(cell)}")
+        say(
+            f"{cell.place} failed ({reason.splitlines()[-1]}); all of it in {self._folder.failure_path(cell)}",
+            always=True,
+        )
 
     def _failed_lately(self, cell: Cell) -> bool:
         """Whether the cell failed since this sitting began, here or in another process."""

@@ -52,7 +52,7 @@ def main(given: str) -> int:
     else:
         return 128 + stopped_by if stopped_by else 0
     folder.fail(cell, reason)
-    say(f"error: {reason}")
+    say(f"error: {reason}", always=True)
     return FAILED
 
 

@@ -9,6 +9,7 @@ from .. import __version__
 from ..errors import UserError
 from .data import doctor
 from .models import generate, import_tf, translate
+from .reporting import report
 from .scores import bench, compare, evaluate
 from .studies import study
 from .training import demo, dual, transfer
@@ -29,6 +30,7 @@ ganshift moves GANs and images between domains.
   translate   translate images with a dual run
   evaluate    measure a run against real images
   compare     show what two measured runs differ by
+  report      write one page that shows a run, or lays several side by side
   study       train and measure a grid of runs, and lay the scores side by side
   import-tf   turn a published TensorFlow checkpoint into a run
   bench       measure what everything costs on this machine
@@ -93,6 +95,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "translate": translate,
     "evaluate": evaluate,
     "compare": compare,
+    "report": report,
     "study": study,
     "import-tf": import_tf,
     "bench": bench,

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..errors import UserError, first_line
+from ..files import read_text
 
 ALARM_PROBABILITY = 0.01
 """How often fair generated images raise the alarm, at most."""
@@ -133,7 +134,7 @@ def load_verdict(run: Path) -> Verdict | None:
     """What the last check of a run found, if there was one; a `UserError` if its file is damaged."""
     path = run / VERDICT
     try:
-        return Verdict(**json.loads(path.read_text(encoding="utf-8")))
+        return Verdict(**json.loads(read_text(path)))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:

@@ -164,7 +164,7 @@ class RunConfig(ABC):
         unknown = set(self.trackers) - {*TRACKERS}
         require(
             not unknown,
-            f"tracker takes any of {', '.join(TRACKERS)}, joined by commas, or {NO_TRACKER} alone, got {self.tracker!r}",
+            f"tracker takes any of {', '.join(TRACKERS)}, joined by commas, or {NO_TRACKER}, got {self.tracker!r}",
         )
         check_seed(self.seed)
 

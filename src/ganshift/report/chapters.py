@@ -80,9 +80,9 @@ def _of_transfer(runs: Mapping[str, Run], notes: Notes) -> str:
     words = (
         f"A generator turns random numbers into pictures. This one started from {_start(run)}, and was then shown the "
         f"{_count(run.num_images('data'))} images of {shown(run.settings.get('data'))}, again and again.\n\n"
-        f"The generator has {_weights(run)} weights and trained for {duration(run.seconds)}, in which it was shown "
-        f"{run.images:,} images, repeats counted. The published runs at 32 pixels show {PUBLISHED_IMAGES:,}, to "
-        f"generators of width 128 (here {shown(run.get('generator', 'width'))})."
+        f"The generator has {_count(_weights(run))} weights and trained for {duration(run.seconds)}, in which it was "
+        f"shown {run.images:,} images, repeats counted. The published runs at 32 pixels show {PUBLISHED_IMAGES:,}, "
+        f"to generators of width 128 (here {shown(run.get('generator', 'width'))})."
     )
     return words + (
         " Expect pictures that are on their way, not finished ones." if run.images < PUBLISHED_IMAGES / 10 else ""
@@ -105,8 +105,8 @@ def _of_dual(runs: Mapping[str, Run], notes: Notes) -> str:
     made = f"{passes:,.1f}" if passes is not None else "an unknown number of"
     words = words.replace("two folders, A and B", f"two folders: {a}, and {b}")
     words += (
-        f"\n\nBoth generators together have {_weights(run)} weights and trained for {duration(run.seconds)}: {made} "
-        f"passes over the images, at {_in_pixels(run.get('size'))} pixels. The published runs make up to "
+        f"\n\nBoth generators together have {_count(_weights(run))} weights and trained for {duration(run.seconds)}: "
+        f"{made} passes over the images, at {_in_pixels(run.get('size'))} pixels. The published runs make up to "
         f"{PUBLISHED_PASSES}, at 256 pixels, with generators of width 64 (here {shown(run.get('gen_ab', 'width'))})."
     )
     few = passes is not None and passes < PUBLISHED_PASSES / 10
@@ -198,7 +198,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Iterations", f"{run.iterations:,}"),
         ("Training time", duration(run.seconds)),
         *([("Best while training", best)] if (best := best_of(run)) else []),
-        ("Weights to generate with", _weights(run)),
+        *([("Weights to generate with", f"{weights:,}")] if (weights := _weights(run)) else []),
         ("Seed", shown(run.settings.get("seed"))),
         ("Made with", ", ".join(f"{name} {version}" for name, version in versions_of(run).items()) or "not known"),
     ]
@@ -263,15 +263,15 @@ def _passes(run: Run) -> float | None:
     return run.images / smaller if smaller else None
 
 
-def _weights(run: Run) -> str:
-    """How many numbers the model's file has, without reading them."""
+def _weights(run: Run) -> int | None:
+    """How many numbers the model's file has, without reading them; None where there is none."""
     try:
         open_regular(run.path / MODEL).close()
         with safe_open(run.path / MODEL, framework="numpy") as file:
             shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 - it is no mapping
     except (OSError, SafetensorError, ValueError):
-        return "an unknown number of"
-    return f"{sum(map(prod, shapes)):,}"
+        return None
+    return sum(map(prod, shapes))
 
 
 def _count(count: int | None) -> str:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from ..errors import printable
+from ..errors import UserError, printable
 from ..files import write_output
 from .pictures import MOST_BYTES, RUNGS, Album, TooLarge
 from .plots import Look
@@ -150,24 +151,30 @@ def render(
     content = {"title": title, "introduction": introduction, "chapters": chapters, "environment": environment}
     for rung in RUNGS:
         album = Album(rung, most_bytes)
-        templates = Environment(
-            loader=PackageLoader("ganshift"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=_visible,
-        )
-        templates.filters |= {"duration": duration, "stored": album.store, "thinned": album.thin}
         try:
-            html = templates.get_template(TEMPLATE).render(**content, seconds=seconds, commands=commands)
+            page = _template().render(**content, seconds=seconds, commands=commands, album=album).encode()
         except TooLarge:
             continue
-        page = html.encode()
-        if len(page) < most_bytes or rung is RUNGS[-1]:
+        if len(page) < most_bytes:
             write_output(path, page)
             return
-    raise AssertionError("the pictures of the last rung are too large")
+    raise UserError(
+        f"the page would be larger than {most_bytes:,} bytes even with the smallest pictures: name fewer runs"
+    )
+
+
+@cache
+def _template() -> Template:
+    templates = Environment(
+        loader=PackageLoader("ganshift"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_visible,
+    )
+    templates.filters["duration"] = duration
+    return templates.get_template(TEMPLATE)
 
 
 def duration(seconds: float) -> str:

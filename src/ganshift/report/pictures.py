@@ -70,7 +70,7 @@ class Album:
         picture = picture if picture.mode != "RGBA" else with_channels(picture, 3)
         picture.thumbnail((self._rung.longest, self._rung.longest), Image.Resampling.LANCZOS)
         kind = "pixels" if picture.width <= UPSCALED else "photo"
-        uri = self._address(*_smallest(picture, self._rung.quality))
+        uri = self._address(*_smallest(picture, self._rung.quality, exactly=self._rung is RUNGS[0]))
         return Stored(uri=uri, kind=kind, width=picture.width, height=picture.height)
 
     def thin(self, items: Sequence[Item]) -> Sequence[Item]:
@@ -93,16 +93,19 @@ def to_png(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
     return _encode(Image.fromarray(pixels), "png")
 
 
-def _smallest(picture: Image.Image, quality: int) -> tuple[str, bytes]:
-    """Without loss, if that is small; equal channels become one."""
+def _smallest(picture: Image.Image, quality: int, exactly: bool) -> tuple[str, bytes]:
+    """The shortest encoding, and one without loss if it is asked for and not long; equal channels become one."""
     if picture.mode == "RGB" and _is_gray(np.asarray(picture)):
         picture = picture.convert("L")
+    found: list[tuple[str, bytes]] = []
     if picture.width * picture.height < 4 * LARGEST_EXACT:  # larger ones would take long, and then be too large
-        exact = {"png": _encode(picture, "png", optimize=True), "webp": _encode(picture, "webp", lossless=True)}
-        kind, content = min(exact.items(), key=lambda item: len(item[1]))
-        if len(content) <= LARGEST_EXACT:
-            return kind, content
-    return "webp", _encode(picture, "webp", quality=quality)
+        found.append(("png", _encode(picture, "png", optimize=True)))
+    if found and exactly:
+        found.append(("webp", _encode(picture, "webp", lossless=True)))
+    shortest = min((len(content) for _, content in found), default=LARGEST_EXACT + 1)
+    if not exactly or shortest > LARGEST_EXACT:
+        found.append(("webp", _encode(picture, "webp", quality=quality)))
+    return min(found, key=lambda item: len(item[1]))
 
 
 def _encode(picture: Image.Image, form: str, **options: Any) -> bytes:

@@ -91,7 +91,7 @@ def _about_digits() -> Notes:
     shown = Figure(
         title="What they were shown",
         image=to_png(sheet(from_uint8(real.read(indices)), SHEET_COLUMNS)),
-        caption="64 of the hundred real images. Ask of the generated ones below: does one look like these at first "
+        caption="64 of the hundred real images. Ask of the generated ones above: does one look like these at first "
         "sight? Do they differ from each other? And is any of them a copy, which a generator can fall into when it has "
         "few images?",
         alt="Sheet of real images from the training set.",
@@ -112,7 +112,7 @@ def _about_digits() -> Notes:
             "two may well meet. The published runs at 32 pixels show 32,000,000 images, to generators of width 128: "
             "expect pictures that are on their way, not finished ones."
         ),
-        first=[shown],
+        beside=[shown],
         last=[Commands(title="With your own images", lines=commands)],
     )
 
@@ -146,4 +146,6 @@ def _about_sketches(run: Path) -> Notes:
         "ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings",
         "ganshift translate runs/drawings holiday.jpg --to b -o drawn/",
     ]
-    return Notes(domains=("photo", "sketch"), last=[beside, Commands(title="With your own images", lines=commands)])
+    return Notes(
+        domains=("photo", "sketch"), beside=[beside], last=[Commands(title="With your own images", lines=commands)]
+    )

@@ -23,7 +23,7 @@ def html(runs, tmp_path_factory):
     report.write_report(
         {"pretrained": runs / "pretrained", "from scratch": runs / "scratch", "sketches": runs / "dual"},
         path,
-        notes={"dual": report.Notes(domains=("photo", "sketch"), first=[beside])},
+        notes={"dual": report.Notes(domains=("photo", "sketch"), beside=[beside])},
         command="ganshift report 'my run'",
     )
     return path.read_text(encoding="utf-8")

@@ -41,8 +41,8 @@ class Notes:
     """Takes the place of ours."""
     domains: tuple[str, str] = ("A", "B")
     """What one image of A and one of B is, such as photo and sketch."""
-    first: Sequence[Part] = ()
-    """Shown before everything else."""
+    beside: Sequence[Part] = ()
+    """Shown after the sample sheets."""
     last: Sequence[Part] = ()
     """Shown after everything else."""
 
@@ -50,10 +50,10 @@ class Notes:
 def chapter(runs: Mapping[str, Run], notes: Notes) -> Chapter:
     """What one or more runs of one method did, by label."""
     method = next(iter(runs.values())).method
-    parts: list[Part] = [*_problems(runs), *notes.first]
+    parts: list[Part] = _problems(runs)
     if len(runs) > 1:
         parts.append(_at_a_glance(runs))
-    parts += _evolution(method, runs, notes)
+    parts += [*_evolution(method, runs, notes), *notes.beside]
     parts += watched(runs)
     parts += _curves(method, runs)
     parts += _differences(runs)
@@ -198,7 +198,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Iterations", f"{run.iterations:,}"),
         ("Training time", duration(run.seconds)),
         *([("Best while training", best)] if (best := best_of(run)) else []),
-        *([("Weights to generate with", f"{weights:,}")] if (weights := _weights(run)) else []),
+        *([("Weights", f"{weights:,}")] if (weights := _weights(run)) else []),
         ("Seed", shown(run.settings.get("seed"))),
         ("Made with", ", ".join(f"{name} {version}" for name, version in versions_of(run).items()) or "not known"),
     ]

@@ -17,6 +17,9 @@ EXPLAINED: Mapping[str, Mapping[str, str]] = {
         "low. A penalty that grows says that training is getting unstable.",
         "generator/adversarial": "Minus the critic's mean score of generated images. Only differences of scores mean "
         "anything to a critic, so this curve may wander without saying much about quality.",
+        "critic/classes": "How far off the critic is in naming the classes of real images (cross-entropy, times its "
+        "weight). It should fall.",
+        "generator/classes": "The same for generated images, whose classes the generator wants to be recognised.",
         **GRADIENTS,
     },
     "dual": {

@@ -14,8 +14,8 @@ ROOT = Path(ganshift.__file__).parent
 LAYERS = [
     {"errors"},
     {"files", "tensors"},
-    {"convolution"},
     {"products"},
+    {"convolution"},
     {"losses", "layers", "latents", "data", "runtime"},
     {"metrics"},
     {"transfer", "dual"},

@@ -11,8 +11,9 @@ from ganshift.bench import Group
 from ganshift.bench.cases import CASES, iteration, new_job, write_pictures
 from ganshift.bench.memory import STATUS, peak_megabytes
 from ganshift.bench.method import Spread, measure, spread, take_turns, work_of
-from ganshift.bench.suites import SUITES
+from ganshift.bench.suites import SUITES, _features, _features_by_torch_fidelity
 from ganshift.cli import main
+from ganshift.metrics.extractors import open_extractor
 
 
 def test_spread():
@@ -81,6 +82,15 @@ def test_fast_iterations(tmp_path):
     assert works[True].kernel_calls != works[False].kernel_calls
 
 
+def test_both_ways_to_features_agree(tmp_path):
+    write_pictures(tmp_path)
+    extractor = open_extractor("cifar")
+    ours = _features(tmp_path / "classes", extractor)
+    theirs = _features_by_torch_fidelity(tmp_path / "classes", extractor)
+    for name, values in ours.items():
+        torch.testing.assert_close(values, theirs[name])
+
+
 @pytest.mark.slow
 def test_command(capsys):
     """Every group that needs no other process, measured small."""
@@ -93,6 +103,9 @@ def test_command(capsys):
     for name in CASES:
         assert training[f"{name}, iteration"]["share of peak"] > 0
         assert training[f"{name}, batch from files"]["times faster than the iteration"] > 0
+    evaluation = {row["what"]: row for row in found["groups"]["evaluation"]}
+    assert evaluation["cifar, features"]["GFLOP"] == evaluation["cifar, features by torch-fidelity"]["GFLOP"]
+    assert evaluation["inception, features"]["times faster than torch-fidelity"] > 0
     grown = found["groups"]["growth"][1]
     assert grown["what"] == "transfer, width 16"
     assert 3 < grown["times the FLOP"] < 4  # four times, but for the layers next to images and latents

@@ -5,7 +5,8 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from ganshift.convolution import Conv2d, input_gradients_only
+from ganshift.convolution import Conv2d
+from ganshift.products import input_gradients_only
 
 SHAPES = [(3, 5, 4, 6), (1, 1, 2, 2), (2, 4, 8, 8)]
 """Images, channels, height, width: odd channels, one image, not square."""

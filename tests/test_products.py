@@ -3,8 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from ganshift.convolution import input_gradients_only
-from ganshift.products import factored_gradients, product
+from ganshift.products import factored_gradients, input_gradients_only, product
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -10,9 +10,7 @@ Write S for keeping every second row and column, S' for its adjoint (zeros betwe
 Both are exact but for rounding, and the weights stay those of the 3x3 convolution.
 """
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -22,7 +20,11 @@ from torch.autograd import Function
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
+from .products import multiply, weight_gradients_wanted
 from .tensors import Images
+
+FEW_CHANNELS = 4
+"""Doubling to at most so many channels, those of images, is a product on the CPU."""
 
 
 class Conv2d(nn.Conv2d):
@@ -57,32 +59,6 @@ def halving_convolution(
     """`conv2d` of stride 2 in PyTorch's usual layout, in which gradients of weights are faster than channels-last."""
     bias = None if bias is None else _autocast(bias)
     return _convolution(_autocast(x), _autocast(weight), bias, _How(2, padding, torch.contiguous_format))
-
-
-@contextmanager
-def input_gradients_only() -> Iterator[None]:
-    """Let backward passes inside the block skip the gradients of the weights of our custom functions.
-
-    For `torch.autograd.grad` with respect to images. PyTorch prunes such a pass by itself, but does not tell custom
-    functions (pytorch issue 174017). What is not asked for is lost: never call `backward` in the block.
-    """
-    global _blocks  # not thread local: the backward pass of a GPU runs in a thread of its own
-    with _lock:
-        _blocks += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _blocks -= 1
-
-
-_blocks = 0  # that are being executed, in whatever threads
-_lock = threading.Lock()
-
-
-def weight_gradients_wanted() -> bool:
-    """False in blocks of `input_gradients_only`."""
-    return not _blocks
 
 
 # A convolution pairs an image x, a kernel w and an image y to one number, <y, w * x>, linear in each of the three. Its
@@ -133,6 +109,11 @@ class _TransposedConvolution(Function):
             side - ((small - 1) * how.stride - 2 * padding + kernel)
             for side, small, padding in zip(size, y.shape[2:], how.padding, strict=True)
         ]
+        if y.device.type == "cpu" and how.stride > 1 and weight.shape[1] <= FEW_CHANNELS:
+            # Every pixel's patch by a product, and the patches summed: a library's kernels count on multiples of 16.
+            patches = torch.stack([multiply(weight.flatten(1).t(), image.flatten(1)) for image in y])  # n c*k*k h*w
+            x = F.fold(patches, tuple(size), kernel, padding=how.padding, stride=how.stride)
+            return x if bias is None else x + bias[:, None, None]
         return F.conv_transpose2d(y, weight, bias, how.stride, how.padding, larger)
 
     @staticmethod

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from .convolution import input_gradients_only
+from .products import input_gradients_only
 from .tensors import Images, Scalar
 
 

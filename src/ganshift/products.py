@@ -14,8 +14,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .convolution import weight_gradients_wanted
-
 Factors = dict[Tensor, list[tuple[Tensor, Tensor]]]
 """By weight, pairs of matrices k n and k m: its gradient, as a matrix n m, is the sum of `left.t() @ right`."""
 
@@ -47,6 +45,32 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
+
+
+@contextmanager
+def input_gradients_only() -> Iterator[None]:
+    """Let backward passes inside the block skip the gradients of the weights of our custom functions.
+
+    For `torch.autograd.grad` with respect to images. PyTorch prunes such a pass by itself, but does not tell custom
+    functions (pytorch issue 174017). What is not asked for is lost: never call `backward` in the block.
+    """
+    global _blocks  # not thread local: the backward pass of a GPU runs in a thread of its own
+    with _lock:
+        _blocks += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _blocks -= 1
+
+
+_blocks = 0  # that are being executed, in whatever threads
+_lock = threading.Lock()
+
+
+def weight_gradients_wanted() -> bool:
+    """False in blocks of `input_gradients_only`."""
+    return not _blocks
 
 
 class _Product(torch.autograd.Function):

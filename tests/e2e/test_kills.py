@@ -12,16 +12,16 @@ from PIL import Image
 
 from ganshift.cli import main
 
-KILLS = 10
+KILLS = 20
 """Of each method; every other one strikes while a checkpoint is being written."""
 STREAMED = ["--workers", "2", "--memory-budget", "1e-9"]
 COMMANDS = {
     "transfer": [
-        *("transfer", "--preset", "tiny", "--images", "960", "--augment", "color,translation", "--ema-images", "64"),
+        *("transfer", "--preset", "tiny", "--images", "1440", "--augment", "color,translation", "--ema-images", "64"),
         *("--checkpoint-every", "8", "--evaluate-every", "96", "--evaluate-images", "12", "--linear-decay"),
     ],
     "dual": [
-        *("dual", "--preset", "tiny", "--images", "80", "--ema-images", "8"),
+        *("dual", "--preset", "tiny", "--images", "120", "--ema-images", "8"),
         *("--checkpoint-every", "1", "--evaluate-every", "8", "--evaluate-images", "6"),
     ],
 }
@@ -51,7 +51,7 @@ def kill(command: list[str], out: Path, while_writing: bool, chance: random.Rand
     while newest(out) == before and process.poll() is None:
         assert time.monotonic() < goal, "no checkpoint within two minutes"
         time.sleep(0.002)
-    until = time.monotonic() + chance.uniform(0, 0.5)
+    until = time.monotonic() + chance.uniform(0, 0.3)
     while time.monotonic() < until and process.poll() is None:
         time.sleep(0.002)
     while while_writing and process.poll() is None and not any((out / "checkpoints").glob(".*.part")):

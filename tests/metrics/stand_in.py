@@ -33,7 +33,7 @@ def random_images(count, seed, low=0, high=256, size=16):
 
 
 def batches(images, size):
-    return iter(images.split(size))
+    return [lambda part=part: part for part in images.split(size)]
 
 
 def write_random_inception(path):

@@ -20,9 +20,13 @@ COMMANDS = {  # norms across images off, and batches that do not halve evenly
         *("transfer", "--preset", "tiny", "--data", "bundled:digits", "--generator-norm", "False", "--batch", "5"),
         "--no-linear-decay",
     ],
+    "classes": [
+        *("transfer", "--preset", "tiny", "--data", "bundled:digits", "--generator-norm", "False", "--batch", "5"),
+        *("--conditioning", "acgan", "--fake-labels", "uniform", "--no-linear-decay"),
+    ],
     "dual": ["dual", "--preset", "tiny", "--data", "bundled:photo-sketch", "--batch", "3", "--critic-steps", "2"],
 }
-ITERATION = {"transfer": 10, "dual": 6}
+ITERATION = {"transfer": 10, "classes": 10, "dual": 6}
 
 
 def arguments(method, out, iterations):
@@ -65,6 +69,44 @@ def test_two_processes_equal_one_and_resume_each_other(method, tmp_path):
     assert said.count("resuming") == 1
     assert_same_training(several, one)
     assert {path.name for path in several.iterdir()} == {path.name for path in one.iterdir()}
+
+
+@pytest.mark.parametrize("method", ["transfer", "dual"])
+def test_evaluations_are_shared(method, tmp_path, monkeypatch):
+    """Each of two processes generates or translates its half of the batches; scores are those of one process."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    more = ["--evaluate-every", "1", "--evaluate-images", "150"]
+    lines = {}
+    for number in (1, 2):
+        out = tmp_path / str(number)
+        codes, said = run([*arguments(method, out, 1), *more], tmp_path / f"said{number}", number)
+        assert codes == [0] * number, said
+        assert said.count("the best so far") == 1
+        (lines[number],) = [json.loads(line) for line in (out / "evaluations.jsonl").read_text().splitlines()]
+        assert (out / "best" / "model.safetensors").is_file()
+    cards = [{card["metric"]: card["value"] for card in lines[number]["cards"]} for number in (1, 2)]
+    torch.testing.assert_close(cards[1], cards[0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(lines[2]["signs"], lines[1]["signs"], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [["transfer", "--augment", "color,translation,cutout"], ["dual", "--dropout", "0.5"]],
+    ids=lambda more: more[0],
+)
+def test_what_steps_draw_differs_by_process_and_is_drawn_again(more, tmp_path):
+    """Augmentation and dropout: a run of two processes that is interrupted equals one that is not, to the last bit."""
+    method, *settings = more
+    for name, stops in (("straight", [4]), ("interrupted", [2, 4])):
+        for iterations in stops:
+            codes, said = run([*arguments(method, tmp_path / name, iterations), *settings], tmp_path / f"said{name}")
+            assert codes == [0, 0], said
+    straight, interrupted = (last_state(tmp_path / name)["state"] for name in ("straight", "interrupted"))
+    torch.testing.assert_close(interrupted, straight, rtol=0, atol=0)
+    one = tmp_path / "one"
+    assert main([*arguments(method, one, 4), *settings]) == 0
+    with pytest.raises(AssertionError):  # one process draws otherwise
+        assert_same_training(tmp_path / "straight", one)
 
 
 def test_batch_norm_has_the_statistics_of_all_processes(tmp_path):

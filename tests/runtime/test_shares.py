@@ -8,10 +8,12 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from ganshift.cli import main
 from ganshift.errors import UserError
 from ganshift.runtime.fast import LOW, fast_arithmetic
 from ganshift.runtime.memory import LivePeak, memory_in_use
 from ganshift.runtime.optim import NonFiniteLoss
+from ganshift.runtime.run_folder import read_log
 from ganshift.runtime.shares import STEPS_TO_GROW, LossScale, Shares, seed_of
 
 
@@ -238,3 +240,11 @@ def test_seeds():
     seeds = {seed_of(first, second) for first in range(10) for second in range(10)}
     assert len(seeds) == 100
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_the_log_says_how_many_images_are_computed_at_a_time(tmp_path):
+    settings = ["transfer", "--preset", "tiny", "--data", "bundled:digits", "--images", "16"]
+    for name, more, expected in (("all", [], None), ("two", ["--micro-batch", "2"], 2)):
+        assert main([*settings, "--out", str(tmp_path / name), *more]) == 0
+        (line,) = read_log(tmp_path / name / "log.jsonl")
+        assert line.get("micro_batch") == expected

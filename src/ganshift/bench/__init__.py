@@ -2,5 +2,5 @@
 
 from typing import Literal
 
-Group = Literal["memory", "start-up", "training", "sampling", "translation", "growth", "length"]
+Group = Literal["memory", "start-up", "training", "sampling", "translation", "evaluation", "growth", "length"]
 """What can be measured by itself; no torch here, for `--help`."""

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -10,13 +11,19 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torch_fidelity.utils import extract_featuresdict_from_input_id
 
-from ..data.datasets import open_array
+from ..data.datasets import open_array, open_images
 from ..data.sampling import batches
+from ..metrics import scores
+from ..metrics.extractors import EXTRACTORS, open_extractor
+from ..metrics.measuring import BATCH, ExtractorName, batches_of
 from ..models import SAMPLING_BATCH, Generator, Translator, draw_latents
 from ..runtime.job import Job
 from ..runtime.loop import fit
@@ -135,6 +142,82 @@ def translation(bench: Bench) -> list[Row]:
     return [_with_rate(row, len(files)) for row in rows]
 
 
+def evaluation(bench: Bench) -> list[Row]:
+    """Features of a folder of files, by our loop and by torch-fidelity's on the same networks; scores of features.
+
+    Inception has the weights that it is made with, since its time does not depend on them.
+    """
+    folder = bench.folder / "classes" / "0" if bench.quick else bench.folder / "classes"
+    count = sum(path.is_file() for path in folder.rglob("*"))
+    actions: dict[str, Action] = {}
+    for name in get_args(ExtractorName):
+        extractor = _untrained_inception() if name == "inception" else open_extractor(name)
+        extractor = extractor.to(bench.device)
+        actions[f"{name}, features"] = partial(_features, folder, extractor)
+        actions[f"{name}, features by torch-fidelity"] = partial(_features_by_torch_fidelity, folder, extractor)
+    rows = bench.measure(actions)
+    seconds = {row["what"]: row["seconds"] for row in rows}
+    for row in rows:
+        if theirs := seconds.get(f"{row['what']} by torch-fidelity"):
+            row["times faster than torch-fidelity"] = theirs / row["seconds"]
+    rows = [_with_rate(row, count) for row in rows]
+    images, width = (500, 64) if bench.quick else (5_000, 256)
+    generator = torch.Generator().manual_seed(0)
+    generated, real = torch.randn(2, images, width, generator=generator)
+    size = scores.kid_subset_size(None, images, images)
+    found: dict[str, Action] = {
+        f"FID of {images:,} features": partial(_fid, generated, real),
+        f"KID of {images:,} features": lambda: scores.kid(generated, real, scores.KID_SUBSETS, size),
+        f"precision and recall of {images:,} features": lambda: scores.precision_recall(generated, real),
+    }
+    return rows + bench.measure(found, with_peak=False)
+
+
+def _features(folder: Path, extractor: FeatureExtractorBase) -> dict[str, torch.Tensor]:
+    """Open a folder and extract all of its features, as an evaluation does for a reference."""
+    images = open_images(folder, FILE_SIZE, channels=3)
+    layers = list(scores.extract(extractor, batches_of(images, BATCH)))
+    return {name: torch.cat([batch[name] for batch in layers]) for name in layers[0]}
+
+
+def _features_by_torch_fidelity(folder: Path, extractor: FeatureExtractorBase) -> dict[str, torch.Tensor]:
+    """The same by torch-fidelity, with as many processes that read files as it likes."""
+    device = next(extractor.parameters()).device
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create")  # more processes than cores
+        return extract_featuresdict_from_input_id(
+            1,
+            extractor,
+            input1=str(folder),
+            samples_find_deep=True,
+            batch_size=BATCH,
+            cuda=device.type == "cuda",
+            verbose=False,
+        )
+
+
+def _untrained_inception() -> FeatureExtractorBase:
+    """Inception without a file of weights, which the class insists on."""
+
+    class Untrained(FeatureExtractorInceptionV3):
+        def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+            """Keep the weights that the network is made with."""
+
+    with TemporaryDirectory() as scratch:
+        nothing = Path(scratch) / "nothing.pth"
+        torch.save({}, nothing)
+        layers = [EXTRACTORS["inception"].features, EXTRACTORS["inception"].logits]
+        return Untrained("inception", layers, feature_extractor_weights_path=str(nothing))
+
+
+def _fid(generated: torch.Tensor, real: torch.Tensor) -> scores.Score:
+    """FID with its jackknife, from features on."""
+    moments = [scores.Moments(len(generated), scores.JACKKNIFE_GROUPS), scores.Moments(len(real))]
+    for taken, features in zip(moments, (generated, real), strict=True):
+        taken.update(features)
+    return scores.fid(moments[0], moments[1].statistics())
+
+
 def growth(bench: Bench) -> list[Row]:
     """How an iteration of one critic step and one of the generator grows with width, size and batch."""
     width, size = (8, 64) if bench.quick else (16, 128)
@@ -214,6 +297,7 @@ SUITES: dict[Group, Callable[[Bench], list[Row]]] = {
     "training": training,
     "sampling": sampling,
     "translation": translation,
+    "evaluation": evaluation,
     "growth": growth,
     "length": length,
 }

@@ -3,9 +3,10 @@
 Training and `ganshift evaluate` both come here.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..metrics.card import Card
 from ..metrics.measuring import ROUNDED, Extraction, Measured, Settings, against, measure, provenance_of
 from ..metrics.while_training import FEWEST_HELD_OUT, as_evaluation, enough, settings_of
 from ..runtime.best import Evaluation
+from ..runtime.distributed import gathered
 from ..runtime.ema import Ema
 from ..runtime.health import Finding
 from ..runtime.weights import hash_of_weights
@@ -94,12 +96,15 @@ def _of_way(
     most: int | None,
 ) -> MeasuredWay:
     """One way: cards of the translations among real images, of round trips, and of true pairs."""
-    compared = _Compared()
+    parts: dict[int, _Compared] = {}
     partners = _partners(start, target) if paired else {}
     numbers = spaced(len(start), most)
     origin = {"seed": None, **about}
     measured = measure(
-        _translate(there, back, start, target, numbers, partners, compared, settings.batch),
+        [
+            partial(_translate_part, there, back, start, target, numbers[first:][: settings.batch], partners, parts)
+            for first in range(0, len(numbers), settings.batch)
+        ],
         len(numbers),
         target,
         metrics,
@@ -110,6 +115,7 @@ def _of_way(
         about={"quantisation": ROUNDED, **origin},
         name=f"{{}} {way}",
     )
+    compared = _all_compared(parts)
     trip = f"L1 {way}-{way[0]}"
     cards = [*measured.cards, _pixel_card(trip, "round trip", compared.trips, "none", against(start, split), origin)]
     for name, values in compared.pairs.items():
@@ -163,31 +169,41 @@ class _Compared:
 
 
 @torch.no_grad()
-def _translate(
+def _translate_part(
     there: Translation,
     back: Translation,
     start: ImageSet,
     target: ImageSet,
     numbers: Sequence[int],
     partners: dict[int, int],
-    compared: _Compared,
-    batch: int,
-) -> Iterator[Bytes]:
+    compared: dict[int, _Compared],
+) -> Bytes:
     """Translations of these images, stored; on the way, round trips and true pairs are compared."""
-    for first in range(0, len(numbers), batch):
-        part = numbers[first : first + batch]
-        images = from_uint8(start.read(part))
-        translated = there(images)
-        returned = back(translated)  # not rounded in between
-        compared.trips += (returned - images.to(returned.device)).abs().mean((1, 2, 3)).tolist()
-        if translated.shape == images.shape:
-            compared.changes += (translated - images.to(translated.device)).abs().mean((1, 2, 3)).tolist()
-        stored = to_uint8(translated)
-        paired = [row for row, number in enumerate(part) if number in partners]
-        if paired:
-            truth = target.read([partners[part[row]] for row in paired]).to(stored.device)
-            _compare_pairs(stored[paired], truth, compared)
-        yield stored
+    scores = compared.setdefault(numbers[0], _Compared())
+    images = from_uint8(start.read(numbers))
+    translated = there(images)
+    returned = back(translated)  # not rounded in between
+    scores.trips += (returned - images.to(returned.device)).abs().mean((1, 2, 3)).tolist()
+    if translated.shape == images.shape:
+        scores.changes += (translated - images.to(translated.device)).abs().mean((1, 2, 3)).tolist()
+    stored = to_uint8(translated)
+    paired = [row for row, number in enumerate(numbers) if number in partners]
+    if paired:
+        truth = target.read([partners[numbers[row]] for row in paired]).to(stored.device)
+        _compare_pairs(stored[paired], truth, scores)
+    return stored
+
+
+def _all_compared(mine: dict[int, _Compared]) -> _Compared:
+    """Scores of the images of all processes, in the order of the images; by the first number of each batch."""
+    by_batch = {first: scores for part in gathered(mine) for first, scores in part.items()}
+    whole = _Compared()
+    for _, part in sorted(by_batch.items(), key=itemgetter(0)):
+        whole.trips += part.trips
+        whole.changes += part.changes
+        for name, values in part.pairs.items():
+            whole.pairs.setdefault(name, []).extend(values)
+    return whole
 
 
 def _compare_pairs(translated: Bytes, truth: Bytes, compared: _Compared) -> None:

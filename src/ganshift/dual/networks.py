@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..convolution import halving_convolution
+from ..convolution import FEW_CHANNELS, halving_convolution
 from ..errors import UserError
 from ..products import product
 from ..tensors import Side, height_and_width
@@ -35,8 +35,6 @@ FEW_PIXELS = 64
 """Maps of at most so many pixels go through convolutions as one product of matrices, on the CPU: the weights are far
 more than the maps there, and a product reads them where they lie, while a convolution first copies them into an order
 of its own, forward and in both directions back."""
-FEW_CHANNELS = 4
-"""Doubling to at most so many channels is a product, too: the convolution's kernels count on multiples of 16."""
 LOST_PIXELS = 2
 """Maps of no more pixels than this have no instance norm, which would leave nothing of them, or signs only."""
 MAX_WIDENING = 8

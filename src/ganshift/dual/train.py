@@ -141,6 +141,7 @@ def new_job(config: DualConfig) -> Job:
         gaps=("critic_a/adversarial", "critic_b/adversarial"),
         advice=ADVICE,
         pace=pace,
+        micro_batch=lambda: shares.micro_batch,
     )
 
 

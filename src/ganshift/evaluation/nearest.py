@@ -1,6 +1,5 @@
 """Is a generator copying? Its images beside their nearest training images, judged against held-out real ones."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from ..data.cifar import Split
 from ..data.datasets import MEMORY_BUDGET_BYTES, ImageSet
@@ -18,9 +16,7 @@ from ..data.subsets import draw_subset
 from ..errors import UserError
 from ..files import write_atomically
 from ..metrics.copying import PAIRS, VERDICT, Verdict, copying, nearest
-from ..metrics.extractors import EXTRACTORS
-from ..metrics.measuring import Extraction, Settings, counting, for_extractor, provenance
-from ..metrics.scores import Kept, extract
+from ..metrics.measuring import Extraction, Settings, provenance
 from ..models import Generator, draw_latents
 from ..runtime import run_folder
 from ..runtime.log import opening_progress
@@ -54,14 +50,10 @@ def check_copying(
     theirs = extraction.reference(training, chosen).features
     latents = draw_latents(chosen.num_images, chosen.seed)
     as_published = bool(config.get("training", {}).get("as_published"))
-    kept = Kept(chosen.num_images)
-    layer = EXTRACTORS[extraction.name].features
-    with counting("generate", chosen.num_images) as counted:
-        stream = counted(sample_stored(model.generator, latents, chosen.batch, as_published))
-        for layers in extract(extraction.network, map(for_extractor, stream)):
-            kept.update(layers[layer])
-    found = None if others is None else copying(kept.values, theirs, extraction.reference(others, chosen).features)
-    distances, indices = (found.distances, found.indices) if found else nearest(kept.values, theirs)
+    batches = sample_stored(model.generator, latents, chosen.batch, as_published)
+    ours = extraction.features(batches, chosen.num_images, "generate", chosen.progress)
+    found = None if others is None else copying(ours, theirs, extraction.reference(others, chosen).features)
+    distances, indices = (found.distances, found.indices) if found else nearest(ours, theirs)
     first = distances.argsort(stable=True)[:SHOWN].tolist()
     verdict = Verdict(
         alarm=found.alarm if found else None,
@@ -85,7 +77,7 @@ def check_copying(
         seed=chosen.seed,
         **provenance(run),
     )
-    generated = _again(model, latents, first, chosen.batch, as_published)
+    generated = torch.stack([batches[number // chosen.batch]()[number % chosen.batch] for number in first])
     _write(run, verdict, generated, training.read([int(indices[number]) for number in first]))
     return verdict
 
@@ -135,16 +127,6 @@ def _held_out(place: Path, training: ImageSet, named: Path | None) -> ImageSet |
 def _open(place: Path, network: dict[str, Any], split: Split) -> ImageSet:
     with opening_progress() as progress:
         return open_named_images(place, network["size"], network["channels"], MEMORY_BUDGET_BYTES, progress, split)
-
-
-def _again(model: Generator, latents: Tensor, numbers: Sequence[int], batch: int, as_published: bool) -> Bytes:
-    """Single images once more, each within its batch, on which it may depend."""
-    images = []
-    for number in numbers:
-        first = number // batch * batch
-        part = sample_stored(model.generator, latents[first : first + batch], batch, as_published, first)
-        images.append(next(part)[number - first])
-    return torch.stack(images)
 
 
 def _write(run: Path, verdict: Verdict, generated: Bytes, training: Bytes) -> None:

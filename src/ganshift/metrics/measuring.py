@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -10,7 +10,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
@@ -91,8 +91,24 @@ class Extraction:
         layer = EXTRACTORS[self.name].features
         key = f"{images.content_hash} {self.name} {layer} {self.hash}"
         with counting("reference", len(images), settings.progress) as counted:
-            batches = counted(map(for_extractor, _read(images, settings.batch)))
+            batches = counted(batches_of(images, settings.batch))
             return scores.reference_features(self.network, layer, batches, len(images), key)
+
+    def layers(
+        self, batches: Sequence[scores.Batch], num_images: int, verb: str, progress: bool
+    ) -> Iterator[dict[str, Tensor]]:
+        """Both layers of images, batch by batch; `verb` names the progress line."""
+        with counting(verb, num_images, progress) as counted:
+            yield from scores.extract(self.network, counted(batches))
+
+    def features(
+        self, batches: Sequence[scores.Batch], num_images: int, verb: str, progress: bool
+    ) -> Float[Tensor, "n d"]:
+        """The layer that distances are taken in, of all images; likewise."""
+        kept = scores.Kept(num_images)
+        for layers in self.layers(batches, num_images, verb, progress):
+            kept.update(layers[EXTRACTORS[self.name].features])
+        return kept.values
 
     def on_card(self) -> dict[str, Any]:
         """The fields of cards that it fills."""
@@ -115,16 +131,16 @@ class Taken:
         settings: Settings,
     ):
         layers = EXTRACTORS[extraction.name]
-        self._extraction, self._metrics, self._reference, self._settings = extraction, metrics, reference, settings
+        self._metrics, self._reference, self._settings = metrics, reference, settings
         self._logits, self._features = layers.logits, layers.features
         self._inception = scores.InceptionScore(num_images) if "is" in metrics else None
         groups = min(scores.JACKKNIFE_GROUPS, num_images)
         self._moments = scores.Moments(num_images, groups) if "fid" in metrics else None
         self._kept = scores.Kept(num_images) if {"kid", "prc"} & set(metrics) else None
 
-    def update(self, batches: Iterable[Bytes]) -> None:
-        """Take the images in."""
-        for layers in scores.extract(self._extraction.network, map(for_extractor, batches)):
+    def update(self, stream: Iterable[Mapping[str, Tensor]]) -> None:
+        """Take the layers of images in, batch by batch."""
+        for layers in stream:
             if self._inception:
                 self._inception.update(layers[self._logits])
             if self._moments:
@@ -188,7 +204,7 @@ def check_enough(metrics: Sequence[str], num_generated: int, num_reference: int,
 
 
 def measure(
-    stream: Iterable[Bytes],
+    batches: Sequence[scores.Batch],
     num_images: int,
     reference: ImageSet | None,
     metrics: Sequence[str],
@@ -201,15 +217,14 @@ def measure(
     name: str = "{}",
     protocol: str = "{}",
 ) -> Measured:
-    """The scores of `num_images` streamed images among real ones; they are read once and not kept.
+    """The scores of `num_images` images among real ones; each batch is made once, by one process, and not kept.
 
     `verb` names the progress line. `reference` may be None if the only metric is "is". `about` has the other fields of
     the cards; `name` and `protocol` say what becomes of those of each metric.
     """
     features = extraction.reference(reference, settings) if reference is not None else None
     taken = Taken(extraction, metrics, num_images, features, settings)
-    with counting(verb, num_images, settings.progress) as counted:
-        taken.update(counted(stream))
+    taken.update(extraction.layers(batches, num_images, verb, settings.progress))
     cards = [
         Card(
             metric=name.format(metric),
@@ -238,29 +253,27 @@ def for_extractor(stored: Bytes) -> UInt8[Tensor, "n 3 h w"]:
     return stored if stored.shape[1] == 3 else to_uint8(to_colour(from_uint8(stored)))
 
 
-def _read(images: ImageSet, batch: int) -> Iterator[Bytes]:
-    for first in range(0, len(images), batch):
-        yield images.read(range(first, min(first + batch, len(images))))
+def batches_of(images: ImageSet, batch: int = BATCH) -> list[scores.Batch]:
+    """A whole set in its order."""
+    return [
+        partial(images.read, range(first, min(first + batch, len(images)))) for first in range(0, len(images), batch)
+    ]
 
 
 @contextmanager
 def counting(
     description: str, total: int, shown: bool = True
-) -> Iterator[Callable[[Iterable[Bytes]], Iterator[Bytes]]]:
-    """Show how many images have gone by, once there are any; nothing unless `shown`."""
-    if not shown:
-        yield iter
-        return
-    with ProgressLine(description, total) as progress:
-        yield partial(_count, progress)
+) -> Iterator[Callable[[Sequence[scores.Batch]], list[scores.Batch]]]:
+    """Bring batches to the channels of extractors, and show how many have gone by, once there are any, if `shown`."""
+    with ProgressLine(description, total) if shown else nullcontext() as progress:
 
+        def make(batches: Sequence[scores.Batch], index: int) -> Bytes:
+            images = for_extractor(batches[index]())
+            if progress:
+                progress.update(total * (index + 1) // len(batches))
+            return images
 
-def _count(progress: ProgressLine, batches: Iterable[Bytes]) -> Iterator[Bytes]:
-    done = 0
-    for images in batches:
-        yield images
-        done += len(images)
-        progress.update(done)
+        yield lambda batches: [partial(make, batches, index) for index in range(len(batches))]
 
 
 def provenance(run: Path) -> dict[str, Any]:

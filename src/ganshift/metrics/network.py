@@ -11,13 +11,13 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 SIDE = 32
 """The side of the images it was trained on."""
 WHITENED = 24
-WIDTHS = (48, 48, 128, 128, 256, 256)
+WIDTHS = (64, 64, 256, 256, 256, 256)
 LOGIT_SCALE = 1 / 9
 """Keeps logits small at the learning rates of training."""
 
 
 class CifarNetwork(nn.Module):
-    """Seven convolutions and a linear layer, after airbench94 (Jordan 2024, arXiv 2404.00498) but narrower.
+    """Seven convolutions and a linear layer, after airbench94 (Jordan 2024, arXiv 2404.00498).
 
     A 2 x 2 convolution that whitens, then three pairs of 3 x 3 convolutions of which the first halves the image;
     the features are the maxima over what is left (3 x 3). Without `normalised` it is the network as it ships, whose

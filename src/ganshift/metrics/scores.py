@@ -10,8 +10,9 @@ Papers: Salimans et al. 2016 (IS), Heusel et al. 2017 (FID), Bińkowski et al. 2
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import sqrt
 from pathlib import Path
 from typing import final
@@ -30,6 +31,7 @@ from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, p
 
 from ..errors import UserError
 from ..files import write_atomically
+from ..runtime.distributed import from_first, is_first, shared
 from ..tensors import Bytes
 from .card import INCEPTION_SPLITS
 
@@ -61,15 +63,24 @@ class Statistics:
     covariance: Float64[Tensor, "d d"]
 
 
+Batch = Callable[[], Bytes]
+"""Makes or reads a batch of images when it is called, by the process that extracts their features."""
+
+
+def extract(extractor: FeatureExtractorBase, batches: Sequence[Batch]) -> Iterator[dict[str, Tensor]]:
+    """The layers of every batch [n, d], on the CPU. Images have the channels that the extractor takes.
+
+    Processes that share a run share the batches, and each gets the layers of all.
+    """
+    return shared([partial(_layers, extractor, batch) for batch in batches])
+
+
 @torch.no_grad()
-def extract(extractor: FeatureExtractorBase, batches: Iterable[Bytes]) -> Iterator[dict[str, Tensor]]:
-    """The layers of every batch [n, d], on the CPU. Images have the channels that the extractor takes."""
+def _layers(extractor: FeatureExtractorBase, batch: Batch) -> dict[str, Tensor]:
     # Inception has weights, and some test extractors have only buffers
     tensors = [*extractor.parameters(), *extractor.buffers()]
-    device = tensors[0].device
-    for images in batches:
-        layers = extractor.convert_features_tuple_to_dict(extractor(images.to(device)))
-        yield {name: values.cpu() for name, values in layers.items()}
+    layers = extractor.convert_features_tuple_to_dict(extractor(batch().to(tensors[0].device)))
+    return {name: values.cpu() for name, values in layers.items()}
 
 
 @final
@@ -217,31 +228,46 @@ class Reference:
 
 
 def reference_features(
-    extractor: FeatureExtractorBase, layer: str, batches: Iterable[Bytes], num_images: int, key: str
+    extractor: FeatureExtractorBase, layer: str, batches: Sequence[Batch], num_images: int, key: str
 ) -> Reference:
     """The features of a set, from the cache if there is an entry of this key, which says what set and what extractor.
 
-    `batches` is not touched then. An entry that cannot be read or written costs a warning and the time to extract.
+    `batches` is not touched then. An entry that cannot be read or written costs a warning and the time to extract. Of
+    several processes the first one's cache counts.
     """
     path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
-    if path.exists():
-        try:
-            found = load_file(path)
-            return Reference(found["features"], Statistics(found["mean"], found["covariance"]))
-        except (OSError, SafetensorError, KeyError) as error:
-            logger.warning("%s cannot be read (%s): extracting again", path, error)
+    found = from_first(lambda: _cached(path))
+    if found is not None:
+        return found
     kept, moments = Kept(num_images), Moments(num_images)
     for layers in extract(extractor, batches):
         kept.update(layers[layer])
         moments.update(layers[layer])
-    statistics = moments.statistics()
-    content = {"features": kept.values, "mean": statistics.mean, "covariance": statistics.covariance}
+    reference = Reference(kept.values, moments.statistics())
+    if is_first():
+        _keep(reference, path)
+    return reference
+
+
+def _cached(path: Path) -> Reference | None:
+    if not path.exists():
+        return None
+    try:
+        found = load_file(path)
+        return Reference(found["features"], Statistics(found["mean"], found["covariance"]))
+    except (OSError, SafetensorError, KeyError) as error:
+        logger.warning("%s cannot be read (%s): extracting again", path, error)
+        return None
+
+
+def _keep(reference: Reference, path: Path) -> None:
+    statistics = reference.statistics
+    content = {"features": reference.features, "mean": statistics.mean, "covariance": statistics.covariance}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda beside: save_file(content, beside))
     except OSError as error:
         logger.warning("features of the reference cannot be kept in %s (%s)", path.parent, error.strerror)
-    return Reference(kept.values, statistics)
 
 
 def cache_folder() -> Path:

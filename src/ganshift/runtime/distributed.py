@@ -11,10 +11,10 @@ Nothing here imports torch before there is more than one process.
 import atexit
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import UserError, first_line
 
@@ -120,6 +120,25 @@ def from_first(make: Callable[[], Result]) -> Result:
     if box[1] is not None:
         raise SaidByFirst(box[1])
     return box[0]
+
+
+def gathered(mine: Result) -> list[Result]:
+    """What every process has, in the order of their ranks, on all of them; it travels as in `from_first`."""
+    if world_size() == 1:
+        return [mine]
+    box: list[Any] = [None] * world_size()
+    with _together():
+        _dist().all_gather_object(box, mine)
+    return box
+
+
+def shared(makers: Sequence[Callable[[], Result]]) -> Iterator[Result]:
+    """What each of these makes, in their order, on all processes; each process makes its share of them."""
+    for first in range(0, len(makers), world_size()):
+        mine = first + rank()
+        made = gathered(makers[mine]() if mine < len(makers) else None)
+        for result in made[: len(makers) - first]:
+            yield cast(Result, result)
 
 
 def _dist() -> Any:

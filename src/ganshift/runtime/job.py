@@ -67,6 +67,8 @@ class Job:
     """Which settings to try, by kind of `Finding`."""
     pace: Pace = field(default_factory=Pace)
     """What step sizes are multiplied by; set by the loop, heeded by `iterate`."""
+    micro_batch: Callable[[], int | None] = lambda: None
+    """Images that are computed at a time, which may change when memory runs out; None for all of a batch."""
 
 
 @dataclass(frozen=True)

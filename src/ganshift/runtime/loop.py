@@ -131,7 +131,9 @@ def _sit(config: RunConfig, job: Job, run: Course, budget: int, stop: list[signa
             wrong: list[Said] = []
             if logs:
                 line = run.means.take()
-                log.write(seen, line, iteration=seen // job.images_per_iteration, seconds=round(run.seconds, 3))
+                more = {} if (at_once := job.micro_batch()) is None else {"micro_batch": at_once}
+                iteration = seen // job.images_per_iteration
+                log.write(seen, line, iteration=iteration, seconds=round(run.seconds, 3), **more)
                 note = _shown(line)
                 found = run.health.of_line(line, job.gaps)
                 wrong += run.health.judge(seen, found, "log", decides=not _evaluates(config, job))
@@ -186,7 +188,8 @@ def _evaluate(config: RunConfig, job: Job, run: Course, budget: int, log: RunLog
     """Score the model, keep it if it is the best, say how it went; returns what is wrong with it."""
     assert job.evaluate is not None
     started = time.monotonic()
-    found = from_first(job.evaluate)
+    mine = job.evaluate()  # all share the work
+    found = from_first(lambda: mine)  # and go on from the same numbers
     seconds = round(time.monotonic() - started, 3)
     score = {"name": found.name, "value": found.value, "error": found.error}
     signs = {**{f"diversity/{name}": value for name, value in found.diversity.items()}, **found.signs}

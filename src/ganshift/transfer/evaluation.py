@@ -1,11 +1,13 @@
 """Cards of a generator: its images, streamed, among real ones. Training and `ganshift evaluate` both come here."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache, partial
 from typing import Any
 
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 from ..data.datasets import ImageSet
 from ..data.named import open_named_images
@@ -54,20 +56,26 @@ def measure_generator(
     )
 
 
-@torch.no_grad()
 def sample_stored(
-    network: ResNetGenerator, latents: Latents, batch: int, as_published: bool, start: int = 0
-) -> Iterator[Bytes]:
-    """Generated images, stored; of a conditional generator with the classes in turn, as if `start` came before."""
+    network: ResNetGenerator, latents: Latents, batch: int, as_published: bool
+) -> list[Callable[[], Bytes]]:
+    """Batches of generated images, stored, each made when it is called; with classes in turn."""
+    return [
+        partial(_sample_part, network, latents, slice(first, first + batch), as_published)
+        for first in range(0, len(latents), batch)
+    ]
+
+
+@torch.no_grad()
+def _sample_part(
+    network: ResNetGenerator, latents: Latents, part: slice, as_published: bool
+) -> UInt8[Tensor, "m c h w"]:
     device = next(network.parameters()).device
     classes = network.num_classes
-    labels = torch.arange(start, start + len(latents)) % classes if classes else None
-    for first in range(0, len(latents), batch):
-        part = slice(first, first + batch)
-        part_labels = None if labels is None else labels[part].to(device)
-        with batch_statistics(network) if as_published else nullcontext():
-            images = network(latents[part].to(device), part_labels)
-        yield truncate_to_uint8(images) if as_published else to_uint8(images)
+    labels = (torch.arange(len(latents))[part] % classes).to(device) if classes else None
+    with batch_statistics(network) if as_published else nullcontext():
+        images = network(latents[part].to(device), labels)
+    return truncate_to_uint8(images) if as_published else to_uint8(images)
 
 
 def truncate_to_uint8(images: Images) -> Bytes:

@@ -172,6 +172,7 @@ def new_job(config: TransferConfig) -> Job:
         gaps=("critic/distance",),
         advice=ADVICE,
         pace=pace,
+        micro_batch=lambda: shares.micro_batch,
     )
 
 

@@ -20,7 +20,6 @@ from typing import Any, final
 
 from ..errors import UserError, first_line
 from ..files import read_text
-from . import run_folder
 
 PROJECT = "ganshift"
 """Name under which Weights & Biases, MLflow and trackio keep runs."""
@@ -151,8 +150,10 @@ class Foreign:
         logger.warning("tracker %s failed (%s): training goes on without it", self._name, first_line(error))
 
     def _write_state(self) -> None:
+        from .run_folder import write_json  # which imports torch, and `log` imports this
+
         state = _read_state(self._path) | {self._name: {"run": self._id, "images": self._told}}
-        run_folder.write_json(self._path, state)
+        write_json(self._path, state)
 
 
 Tracker = Events | Foreign

@@ -36,7 +36,6 @@ SHEETS = {"transfer": ("samples",), "dual": ("a-b-a", "b-a-b")}
 class Notes:
     """What only who made the runs knows of them."""
 
-    title: str = ""
     introduction: str = ""
     """Takes the place of ours."""
     domains: tuple[str, str] = ("A", "B")
@@ -67,7 +66,7 @@ def chapter(runs: Mapping[str, Run], notes: Notes) -> Chapter:
     titles = {"transfer": "Transfer: teach a generator new images", "dual": f"Dual: translate {a} to {b}, and back"}
     introduce: Callable[[Mapping[str, Run], Notes], str] = {"transfer": _of_transfer, "dual": _of_dual}[method]
     introduction = notes.introduction or introduce(runs, notes)
-    return Chapter(title=notes.title or titles[method], introduction=introduction, parts=parts)
+    return Chapter(title=titles[method], introduction=introduction, parts=parts)
 
 
 def _of_transfer(runs: Mapping[str, Run], notes: Notes) -> str:

@@ -29,12 +29,8 @@ PACKAGES = {"wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 """What pip calls them."""
 PATIENCE = {"init_timeout": 30, "login_timeout": 30}
 """Seconds that Weights & Biases may take to answer when a run starts."""
-IMPATIENT = {
-    "mlflow": {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"},
-    "wandb": {"WANDB_SILENT": "true"},
-    "trackio": {},
-}
-"""Environment variables, where they are not set: a server that does not answer must not hold up training."""
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""For MLflow, where they are not set: a server that does not answer must not hold up training."""
 OFFLINE = {
     "wandb": "WANDB_MODE=offline keeps the run on disk",
     "mlflow": "MLFLOW_TRACKING_URI says where it keeps runs",
@@ -102,8 +98,6 @@ class Foreign:
         self._told = known.get("images", -1)
         self._passed_over = self._told
         self._id = known.get("run") or (None if name == "mlflow" else uuid.uuid4().hex[:12])
-        for variable, value in IMPATIENT[name].items():
-            os.environ.setdefault(variable, value)
         try:
             with redirect_stdout(sys.stderr):
                 self._tracker = _start(name, self._id, out, settings)
@@ -178,6 +172,8 @@ def _start(name: str, run: str | None, out: Path, settings: Mapping[str, Any]) -
         cpu=True
     )  # its trackers ask it for the number of the process; where several train, it is there already
     if name == "mlflow":
+        for variable, value in IMPATIENT.items():
+            os.environ.setdefault(variable, value)
         tracker: Any = tracking.MLflowTracker(PROJECT, run_id=run, run_name=out.name)
         tracker.start()
         if run is None:  # what MLflow was told it does not change, and a resumed run may have another budget

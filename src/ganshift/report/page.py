@@ -64,7 +64,7 @@ class Slider:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of texts under headings; `numbers` says in which columns they are numbers."""
+    """Rows of texts under headings; `numbers` and `unbroken` name columns of numbers, and of texts on one line."""
 
     kind: ClassVar[str] = "table"
     title: str
@@ -72,6 +72,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     caption: str
     numbers: Sequence[str] = ()
+    unbroken: Sequence[str] = ()
 
 
 @final

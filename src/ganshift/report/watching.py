@@ -115,7 +115,8 @@ def _cards(runs: Mapping[str, Run]) -> list[Part]:
         caption += f" Scores in more than one row were measured differently. {reasons}"
     headings = ["score", *(list(runs) if several else ["value"]), *(["clearly better"] if several else []), "measured"]
     numbers = list(runs) if several else ["value"]
-    return [Table(title="Scores", headings=headings, rows=rows, caption=caption, numbers=numbers)]
+    table = Table(title="Scores", headings=headings, rows=rows, caption=caption, numbers=numbers, unbroken=["measured"])
+    return [table]
 
 
 def _value(card: Card) -> str:

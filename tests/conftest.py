@@ -10,6 +10,7 @@ import pytest
 import torch
 
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"  # a name like runs/mine must not be asked for on the network
 torch.set_num_threads(1)
 
 

@@ -115,7 +115,7 @@ def test_bad_places(capsys, tmp_path, photos):
     (tmp_path / "no.zip").write_bytes(b"PK nothing")
     assert "no.zip" in refused(capsys, *tiny, "--data", tmp_path / "no.zip")
     assert "bundled are bundled:digits" in refused(capsys, *tiny, "--data", "bundled:dogs")
-    assert "there is no source 'here'" in refused(capsys, *tiny, "--data", photos, "--source", "here")
+    assert "there is no run folder 'here'" in refused(capsys, *tiny, "--data", photos, "--source", "here")
     assert "no run" in refused(capsys, *tiny[:3], "--data", photos, "--out", photos)
     assert not (tmp_path / "out").exists()
 

@@ -116,10 +116,30 @@ def test_the_verdict_is_read_back_and_a_damaged_one_named(run):
     assert load_verdict(run) is None
     verdict = check_copying(run, seed=1, num_images=COUNT, device="cpu")
     assert load_verdict(run).in_words() == verdict.in_words()
-    for content in ("{", "[]", '{"alarm": true}'):
+    wrong = json.dumps({**vars(verdict), "median_distance": "far"})
+    for content in ("{", "[]", '{"alarm": true}', "[" * 200_000, wrong):
         (run / VERDICT).write_text(content)
         with pytest.raises(UserError, match="cannot read"):
             load_verdict(run)
+
+
+@pytest.mark.parametrize("anything", [None, 3, "x", [], {}, {"data": 3}, {"data": "/dev/zero", "subset": "many"}])
+def test_descriptions_with_anything_where_the_training_images_should_be(run, anything):
+    """Every part of a description that is looked at may be missing or of another type."""
+    config = json.loads((run / "config.json").read_text())
+    for part in ("training", "data"):
+        (run / "config.json").write_text(json.dumps({**config, part: anything}))
+        with pytest.raises(UserError, match=r"copying cannot be checked without|does not say which images"):
+            check_copying(run, num_images=8, device="cpu")
+
+
+def test_what_is_found_of_a_model_that_ships_goes_elsewhere(tmp_path, capfd):
+    command = ["evaluate", "digits32", "--reference", "bundled:digits-0-4", "-n", "64", "--metrics", "kid,copying"]
+    assert main([*command, "--device", "cpu"]) == 2
+    assert "say with --out where they go" in capfd.readouterr().err
+    assert main([*command, "--device", "cpu", "--out", str(tmp_path / "found")]) == 0
+    assert {path.name for path in (tmp_path / "found").iterdir()} == {"cards", VERDICT, PAIRS}
+    assert str(tmp_path / "found" / PAIRS) in capfd.readouterr().err
 
 
 def test_a_translator_is_refused(tmp_path):

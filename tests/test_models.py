@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -43,7 +44,8 @@ def test_generator_round_trip(tmp_path):
 def test_sampling_is_a_function_of_the_seed():
     model = new_generator()
     first, second, other = model.sample(3, seed=1), model.sample(70, seed=1), model.sample(3, seed=2)
-    assert [picture.tobytes() for picture in first] == [picture.tobytes() for picture in second[:3]]
+    assert as_bytes(first) == as_bytes(model.sample(3, seed=1))
+    assert alike(first, second[:3])
     assert first[0].tobytes() != other[0].tobytes()
     assert first[0].size == (32, 32)
     assert first[0].mode == "RGB"
@@ -86,12 +88,20 @@ def as_bytes(pictures):
     return [picture.tobytes() for picture in pictures]
 
 
+def alike(first, second):
+    """Whether pictures made in batches of other sizes are the same to rounding: at most a level, in few values."""
+    ours, theirs = (np.array([np.asarray(picture, np.int16) for picture in pictures]) for pictures in (first, second))
+    apart = np.abs(ours - theirs)
+    return apart.max() <= 1 and apart.mean() < 1e-3
+
+
 def test_truncation_of_samples():
     model = new_generator()
+    pictures = model.sample(3, seed=4, truncation=0.5)
     free, wide, narrow = (as_bytes(model.sample(3, seed=4, truncation=at)) for at in (None, 1e9, 0.5))
     assert free == wide == as_bytes(model.sample(3, seed=4))
     assert narrow != free
-    assert narrow == as_bytes(model.sample(70, seed=4, truncation=0.5))[:3]
+    assert alike(pictures, model.sample(70, seed=4, truncation=0.5)[:3])
     given = model.sample(draw_latents(3, seed=4), seed=4, truncation=0.5)
     assert as_bytes(given) == narrow
     for wrong in (0.0, -1.0, float("nan")):
@@ -108,21 +118,21 @@ def test_strips_start_and_end_with_samples(classes, truncation):
     label = "dog" if classes else None
     strips = model.interpolate(4, 3, label, seed=1, truncation=truncation)
     assert [len(strip) for strip in strips] == [4, 4, 4]
-    samples = as_bytes(model.sample(4, label, seed=1, truncation=truncation))
-    assert as_bytes(strip[0] for strip in strips) == samples[:-1]
-    assert as_bytes(strip[-1] for strip in strips) == samples[1:]
+    samples = model.sample(4, label, seed=1, truncation=truncation)
+    assert alike([strip[0] for strip in strips], samples[:-1])
+    assert alike([strip[-1] for strip in strips], samples[1:])
     for strip in strips:
         assert len(set(as_bytes(strip))) == 4
     longer = model.interpolate(4, 20, label, seed=1, truncation=truncation)  # more than one batch of pictures
-    assert [as_bytes(strip) for strip in longer[:3]] == [as_bytes(strip) for strip in strips]
+    assert all(alike(*pair) for pair in zip(longer, strips, strict=False))
 
 
 def test_strips_stay_in_one_class():
     model = new_generator(("cat", "dog", "rose"))
     strips = model.interpolate(2, 4, seed=1)
-    assert as_bytes(strip[0] for strip in strips) == as_bytes(model.sample(4, seed=1))
+    assert alike([strip[0] for strip in strips], model.sample(4, seed=1))
     for number, strip in enumerate(strips):
-        assert as_bytes(strip) == as_bytes(model.sample(number + 2, number % 3, seed=1)[number:])
+        assert alike(strip, model.sample(number + 2, number % 3, seed=1)[number:])
     with pytest.raises(UserError, match="at least 2 steps, its two ends; got 1"):
         model.interpolate(1)
     with pytest.raises(UserError, match="no class 'bird'"):
@@ -134,9 +144,9 @@ def test_class_grid_has_a_row_for_each_class():
     grid = model.class_grid(4, seed=2)
     assert [len(row) for row in grid] == [4, 4, 4]
     for number, row in enumerate(grid):
-        assert as_bytes(row) == as_bytes(model.sample(4, number, seed=2))
+        assert alike(row, model.sample(4, number, seed=2))
     assert len(set(as_bytes(row[0] for row in grid))) == 3
-    assert as_bytes(model.class_grid(2, truncation=0.5)[1]) == as_bytes(model.sample(2, 1, truncation=0.5))
+    assert alike(model.class_grid(2, truncation=0.5)[1], model.sample(2, 1, truncation=0.5))
     with pytest.raises(UserError, match=r"needs a generator with classes.*leave out --class-grid"):
         new_generator().class_grid()
 

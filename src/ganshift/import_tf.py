@@ -31,7 +31,7 @@ from .runtime.log import ProgressLine
 from .runtime.weights import copy_weights, save_weights
 from .transfer import tensorflow as transfer_names
 from .transfer.networks import LATENT_DIM, ResNetCritic, ResNetGenerator
-from .transfer.source import CRITIC, GENERATOR_PREFIX
+from .transfer.source import GENERATOR_PREFIX
 
 OPTIMIZER_STATE = re.compile(r"/(Adam|RMSProp)(_\d+)?$|(^|/)(beta[12]_power|global_step)(_\d+)?$")
 """Variables that only the training of the published code needs."""
@@ -187,7 +187,7 @@ def _import_transfer(
     run_folder.claim(out, config)  # before the slow part, so that a folder in use is refused at once
     measure_running_statistics(generator.to(choose_device("auto")))
     _save(out / run_folder.MODEL, generator, GENERATOR_PREFIX)
-    _save(out / CRITIC, critic)
+    _save(out / run_folder.CRITIC, critic)
     of_generator, of_critic = found.generator_arguments, found.critic_arguments
     conditioning = ("ACGAN" if of_critic["class_head"] else "conditional norms") if names else "unconditional"
     lines = [

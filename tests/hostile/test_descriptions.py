@@ -22,8 +22,9 @@ from ganshift.import_tf import find_checkpoint
 from ganshift.metrics.card_files import compare
 from ganshift.report import write_report
 from ganshift.runtime import checkpoint, run_folder
+from ganshift.runtime.named import bundled_sources
 from ganshift.runtime.weights import save_weights
-from ganshift.transfer.source import bundled_sources, open_source
+from ganshift.transfer.source import open_source
 from ganshift.transfer.train import new_job
 
 ABSURD = [None, -1, 0, 10**9, 2**70, 1.5, float("nan"), "x", "", True, [], [1, 2, 3], {"a": 1}, "\x1b[31m\n"]

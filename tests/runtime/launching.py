@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ganshift.cli import main
 
-WAIT = 120
+WAIT = 240
 """Seconds after which a process hangs."""
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["accelerate", "ganshift.dual.train", "ganshift.transfer.train"])

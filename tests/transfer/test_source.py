@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from ganshift.errors import UserError
-from ganshift.transfer.source import bundled_sources, open_source
+from ganshift.runtime.named import bundled_sources
+from ganshift.transfer.source import open_source
 
 
 def test_bundled_sources_open():
@@ -66,6 +67,6 @@ try: open_source("someone/else")
 except UserError as error: print(error)
 """
     message = offline(code, tmp_path)
-    assert "'someone/else' is no folder here" in message
-    assert "check the name and the network, or give a run folder" in message
+    assert "there is no run folder 'someone/else', and the Hugging Face hub" in message
+    assert "check the name and the network" in message
     assert len(message.splitlines()) == 1

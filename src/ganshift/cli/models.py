@@ -17,7 +17,8 @@ def generate(arguments: Sequence[str]) -> int:
         """Draw images from a transfer run."""
 
         run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-        """Run folder of ganshift transfer."""
+        """Run folder of ganshift transfer, the model.safetensors in one, a bundled model (digits32), or an owner/model
+        of the Hugging Face hub."""
         num_images: Annotated[int | None, tyro.conf.arg(name="num-images", aliases=["-n"])] = None
         """How many images (64 if left out), strips with --interpolate (8), images a class with --class-grid (8)."""
         label: str | None = None
@@ -91,7 +92,7 @@ def translate(arguments: Sequence[str]) -> int:
         """Translate images with a dual run, each at its own size, with its own transparency and bit depth."""
 
         run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-        """Run folder of ganshift dual."""
+        """Run folder of ganshift dual, the model.safetensors in one, or an owner/model of the Hugging Face hub."""
         images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGES...")]
         """Images, animations, videos, and folders, zips and globs of them."""
         to: Literal["a", "b", "both"] = "b"

@@ -31,7 +31,8 @@ def evaluate(arguments: Sequence[str]) -> int:
         """
 
         run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-        """Run folder of ganshift transfer or dual."""
+        """Run folder of ganshift transfer or dual, the model.safetensors in one, a bundled model, or an owner/model of
+        the Hugging Face hub."""
         reference: Path | None = None
         """Real images: for a generator what transfer's --data can be, for a translator what dual's can be."""
         metrics: str | None = None
@@ -54,6 +55,8 @@ def evaluate(arguments: Sequence[str]) -> int:
         """Random subsets that KID is the mean over."""
         kid_subset_size: int | None = None
         """Images in each; 1000, or half of the smaller set where that is less."""
+        out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+        """Folder for cards and pictures; RUN if left out, which a bundled model or one of the hub cannot be."""
         device: str = "auto"
         """Where to compute."""
 
@@ -70,19 +73,21 @@ def evaluate(arguments: Sequence[str]) -> int:
 def _measure(options: Any, metrics: tuple[str, ...] | None) -> None:
     from ..evaluation import evaluate as measure
     from ..metrics.card import card_rows
+    from ..metrics.card_files import CARDS
     from ..runtime.log import say, show_table
+    from ..runtime.named import results_place
 
     settings = {name: getattr(options, name) for name in (*SHARED_SETTINGS, "split")}
     if options.num_images is not None:
         settings["num_images"] = options.num_images
     settings |= {"metrics": metrics, "kid_subsets": options.kid_subsets, "kid_subset_size": options.kid_subset_size}
-    cards = measure(options.run, options.reference, **settings)
+    cards = measure(options.run, options.reference, out=options.out, **settings)
     rows = card_rows(cards)
     show_table([{name: row[name] for name in IN_TABLE} for row in rows])
     for name in rows[0]:
         if name not in IN_TABLE:
             sys.stdout.write(_detail(name, rows))
-    say(f"wrote {len(cards)} cards to {options.run / 'cards'}")
+    say(f"wrote {len(cards)} cards to {results_place(options.run, options.out) / CARDS}")
 
 
 def _detail(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -104,11 +109,12 @@ def _check_copying(options: Any, insist: bool) -> None:
     from ..evaluation.nearest import CHECKED
     from ..metrics.copying import PAIRS
     from ..runtime.log import say
+    from ..runtime.named import find_model, results_place
     from ..runtime.run_folder import read_config
 
-    if not insist and read_config(options.run).get("method") == "dual":
+    if not insist and read_config(find_model(options.run)).get("method") == "dual":
         return
-    settings = {name: getattr(options, name) for name in SHARED_SETTINGS}
+    settings = {name: getattr(options, name) for name in (*SHARED_SETTINGS, "out")}
     count = min(options.num_images or CHECKED, CHECKED)
     try:
         verdict = check_copying(options.run, options.reference, options.held_out, num_images=count, **settings)
@@ -117,7 +123,7 @@ def _check_copying(options: Any, insist: bool) -> None:
             raise
         say(str(error))
     else:
-        say(f"{verdict.in_words()}. The nearest pairs are in {options.run / PAIRS}")
+        say(f"{verdict.in_words()}. The nearest pairs are in {results_place(options.run, options.out) / PAIRS}")
 
 
 def compare(arguments: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt
 from PIL import Image
 from torch import Tensor
 
+from ..errors import UserError
 from .images import (
     check_pixels,
     decoding,
@@ -79,7 +80,7 @@ class Original:
         """A picture of mode L, LA, RGB or RGBA; of mode I;16 if it is deep and only gray, since Pillow has no other."""
         if self.colours.dtype == np.uint16 and len(self.colours) == 1 and self.alpha is None:
             return Image.fromarray(self.colours[0])
-        values = self._channels()
+        values = self.channels()
         if values.dtype == np.uint16:
             values = (values / 257).round().astype(np.uint8)
         if len(values) == 2:
@@ -90,10 +91,11 @@ class Original:
         """A PNG file of exactly these values."""
         from imagecodecs import png_encode
 
-        values = self._channels()
+        values = self.channels()
         return bytes(png_encode(values[0] if len(values) == 1 else np.ascontiguousarray(values.transpose(1, 2, 0))))
 
-    def _channels(self) -> UInt[np.ndarray, "d h w"]:
+    def channels(self) -> UInt[np.ndarray, "d h w"]:
+        """Colours, and opacity if there is any."""
         return self.colours if self.alpha is None else np.concatenate([self.colours, self.alpha[None]])
 
 
@@ -123,6 +125,38 @@ def from_pillow(picture: Image.Image) -> Original:
         picture = picture.convert("LA")
     values = to_pixels(picture.convert("RGBA"))
     return Original(values[:1] if is_gray else values[:3], values[3])
+
+
+def from_array(array: np.ndarray) -> Original:
+    """The values of an array [h, w] or [h, w, c], of uint8, uint16, or floats in [0, 1], which become 16 bits.
+
+    1 channel is gray, 2 are gray and opacity, 3 colour, 4 colour and opacity. Raises a `UserError` for anything else.
+    """
+    values = array[..., None] if array.ndim == 2 else array
+    if values.ndim != 3 or values.shape[2] not in (1, 2, 3, 4) or 0 in values.shape:
+        raise UserError(
+            f"an array must be [h, w] or [h, w, c] with 1 to 4 channels, got {list(array.shape)}: "
+            "move its channels to the end, and give one picture at a time, or give a tensor [n, c, h, w] in [-1, 1]"
+        )
+    if np.issubdtype(values.dtype, np.floating):
+        if not ((values >= 0) & (values <= 1)).all():  # so written, nan fails too
+            raise UserError(
+                f"an array of floats must lie in [0, 1], got {values.min():.3g} to {values.max():.3g}: scale it, or "
+                "give uint8 in 0 to 255"
+            )
+        values = (values.astype(np.float64) * 65535).round().astype(np.uint16)
+    if values.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"an array must be of uint8, uint16 or floats in [0, 1], got {array.dtype}: convert it")
+    values = np.ascontiguousarray(values.transpose(2, 0, 1))
+    return Original(values, None) if len(values) in (1, 3) else Original(values[:-1], values[-1])
+
+
+def to_array(original: Original, like: np.ndarray) -> np.ndarray:
+    """The values as an array of the type of `like`, from which they come; [h, w] if it is so and one will do."""
+    values = original.channels().transpose(1, 2, 0)
+    if np.issubdtype(like.dtype, np.floating):
+        values = (values / 65535).astype(like.dtype)
+    return np.ascontiguousarray(values[..., 0] if like.ndim == 2 and values.shape[2] == 1 else values)
 
 
 def _load_deep(picture: Image.Image, data: bytes) -> Original:

@@ -11,10 +11,10 @@ from ..data.named import PREFIX
 from ..dual.config import PRESETS as DUAL_PRESETS
 from ..dual.config import DualConfig
 from ..runtime import run_folder
+from ..runtime.named import bundled_sources
 from ..tensors import height_and_width
 from ..transfer.config import PRESETS as TRANSFER_PRESETS
 from ..transfer.config import SIZES, TransferConfig
-from ..transfer.source import bundled_sources
 from .scan import Facts
 
 CURVE: Mapping[int, tuple[float, float]] = {

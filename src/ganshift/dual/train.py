@@ -99,7 +99,7 @@ def new_job(config: DualConfig) -> Job:
     def sheets() -> dict[str, np.ndarray]:
         average = ema.average
         gen_ab, gen_ba = average.get_submodule("gen_ab"), average.get_submodule("gen_ba")
-        return {"a-b-a": _round_trips(sheet_a, gen_ab, gen_ba), "b-a-b": _round_trips(sheet_b, gen_ba, gen_ab)}
+        return {"a-b-a": round_trips(sheet_a, gen_ab, gen_ba), "b-a-b": round_trips(sheet_b, gen_ba, gen_ab)}
 
     def export(out: Path) -> None:
         save_weights(out / MODEL, ema.average)
@@ -165,8 +165,8 @@ def _sheet_inputs(images: ImageSet) -> Tensor:
 
 
 @torch.no_grad()
-def _round_trips(start: Tensor, there: nn.Module, back: nn.Module) -> np.ndarray:
-    """Rows of an image, its translation and the way back."""
+def round_trips(start: Tensor, there: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor]) -> np.ndarray:
+    """A sheet with rows of an image, its translation and the way back."""
     translated = there(start)
     columns = [to_colour(images) for images in (start, translated, back(translated))]
     return sheet(torch.stack(columns, dim=1).flatten(0, 1), columns=len(columns))

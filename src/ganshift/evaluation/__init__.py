@@ -9,6 +9,7 @@ from ..metrics.card import Card
 from ..metrics.card_files import write_cards
 from ..metrics.measuring import PREFER_KID, Settings
 from ..runtime import run_folder
+from ..runtime.named import find_model, results_place
 from .generators import cards_of_generator
 from .nearest import check_copying
 from .translators import cards_of_translator
@@ -17,24 +18,25 @@ __all__ = ["check_copying", "evaluate"]
 logger = logging.getLogger("ganshift")
 
 
-def evaluate(run: str | Path, reference: str | Path | None = None, **settings: Any) -> list[Card]:
-    """Measure a run against a reference and write the cards into its folder `cards`.
+def evaluate(
+    run: str | Path, reference: str | Path | None = None, *, out: str | Path | None = None, **settings: Any
+) -> list[Card]:
+    """Measure a run against a reference and write the cards into its folder `cards`, or into that of `out`.
 
-    `settings` are the fields of `Settings`. For a generator, `reference` is what --data can be, brought to the size and
-    channels of the generator; only "is" alone needs none. For a translator it has two domains, of which val is taken,
-    or train where there is no val. A run trained `as_published` is measured as published: normalised by each
-    batch, and truncated.
+    `run` is whatever `find_model` finds; a model that is bundled or the hub's needs `out`. `settings` are the fields of
+    `Settings`. For a generator, `reference` is what --data can be, brought to the size and channels of the generator;
+    only "is" alone needs none. For a translator it has two domains, of which val is taken, or train where there is no
+    val. A run trained `as_published` is measured as published: normalised by each batch, and truncated.
     """
-    run, chosen = Path(run), Settings(**settings)
-    if not run.is_dir():
-        raise UserError(f"there is no run folder {run}")
+    chosen = Settings(**settings)
+    place, run = results_place(run, out), find_model(run)
     config = run_folder.read_config(run)
     data = None if reference is None else Path(reference)
     if config.get("method") == "dual" and "num_images" in settings:
         raise UserError("num_images (-n) is for generators: a translator translates all images of the reference")
     measure = cards_of_translator if config.get("method") == "dual" else cards_of_generator
     cards = measure(run, config, data, chosen)
-    write_cards(run, cards)
+    write_cards(place, cards)
     small = [card for card in cards if card.kind == "FID" and min(card.num_generated, card.num_reference) < PREFER_KID]
     if small:
         count = min(min(card.num_generated, card.num_reference) for card in small)

@@ -9,6 +9,7 @@ from ..errors import UserError
 from ..metrics.card import Card
 from ..metrics.measuring import METRICS, Extraction, Settings, check_enough, provenance
 from ..models import Generator, draw_latents
+from ..runtime import run_folder
 from ..runtime.log import opening_progress
 from ..transfer.evaluation import measure_generator
 
@@ -19,14 +20,11 @@ def cards_of_generator(run: Path, config: dict[str, Any], data: Path | None, set
     metrics = settings.metrics or METRICS
     if data is None and set(metrics) != {"is"}:
         raise UserError(f"{', '.join(metrics)} compare with real images: give --reference, or --metrics is")
-    training, network = config.get("training"), model.generator
-    as_published = isinstance(training, dict) and bool(training.get("as_published"))
+    as_published = bool(run_folder.section(config, "training").get("as_published"))
     images = None
     if data is not None and set(metrics) != {"is"}:
         with opening_progress() as progress:
-            images = open_named_images(
-                data, network.size, network.to_image.weight.shape[0], MEMORY_BUDGET_BYTES, progress, settings.split
-            )
+            images = open_named_images(data, model.size, model.channels, MEMORY_BUDGET_BYTES, progress, settings.split)
     check_enough(metrics, settings.num_images, 0 if images is None else len(images), settings)
     latents = draw_latents(settings.num_images, settings.seed)
     extraction = Extraction.open(settings)

@@ -20,6 +20,7 @@ from ..metrics.measuring import Extraction, Settings, provenance
 from ..models import Generator, draw_latents
 from ..runtime import run_folder
 from ..runtime.log import opening_progress
+from ..runtime.named import find_model, results_place
 from ..tensors import Bytes, from_uint8, sheet
 from ..transfer.evaluation import sample_stored
 
@@ -30,26 +31,33 @@ SHOWN = 8
 
 
 def check_copying(
-    run: str | Path, reference: str | Path | None = None, held_out: str | Path | None = None, **settings: Any
+    run: str | Path,
+    reference: str | Path | None = None,
+    held_out: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    **settings: Any,
 ) -> Verdict:
-    """Compare generated with training images and write `copying.json` and `copying.png` into the run folder.
+    """Compare generated with training images and write `copying.json` and `copying.png` into the run folder, or `out`.
 
-    The training images are read from where the run read them, or else from `reference`; they are recognised by their
-    content. Held-out images, without which there is no verdict, are those of `held_out`, or else the test split that
-    lies beside the training images, or else what the run's `subset` left out. `settings` are fields of `Settings`;
-    `num_images` is 2000 unless given. Raises a `UserError` if the training images are not found.
+    `run` is whatever `find_model` finds. The training images are read from where the run read them, or else from
+    `reference`; they are recognised by their content. Held-out images, without which there is no verdict, are those of
+    `held_out`, or else the test split that lies beside the training images, or else what the run's `subset` left out.
+    `settings` are fields of `Settings`; `num_images` is 2000 unless given. Raises a `UserError` if the training images
+    are not found.
     """
-    run, chosen = Path(run), Settings(**{"num_images": CHECKED} | settings)
+    chosen = Settings(**{"num_images": CHECKED} | settings)
+    results, run = results_place(run, out), find_model(run)
     config = run_folder.read_config(run)
     if config.get("method") == "dual":
         raise UserError(f"{run} is a translator: copying is checked for generators")
     model = Generator.from_pretrained(run, chosen.device)
-    place, training, left_out = _training_images(run, config, None if reference is None else Path(reference))
-    others = _held_out(place, training, None if held_out is None else Path(held_out)) or left_out
+    place, training, left_out = _training_images(run, config, model, None if reference is None else Path(reference))
+    others = _held_out(place, training, model, None if held_out is None else Path(held_out)) or left_out
     extraction = Extraction.open(chosen)
     theirs = extraction.reference(training, chosen).features
     latents = draw_latents(chosen.num_images, chosen.seed)
-    as_published = bool(config.get("training", {}).get("as_published"))
+    as_published = bool(run_folder.section(config, "training").get("as_published"))
     batches = sample_stored(model.generator, latents, chosen.batch, as_published)
     ours = extraction.features(batches, chosen.num_images, "generate", chosen.progress)
     found = None if others is None else copying(ours, theirs, extraction.reference(others, chosen).features)
@@ -78,27 +86,29 @@ def check_copying(
         **provenance(run),
     )
     generated = torch.stack([batches[number // chosen.batch]()[number % chosen.batch] for number in first])
-    _write(run, verdict, generated, training.read([int(indices[number]) for number in first]))
+    _write(results, verdict, generated, training.read([int(indices[number]) for number in first]))
     return verdict
 
 
 def _training_images(
-    run: Path, config: dict[str, Any], reference: Path | None
+    run: Path, config: dict[str, Any], model: Generator, reference: Path | None
 ) -> tuple[Path, ImageSet, ImageSet | None]:
     """Where the images that the run was trained on are, these images, and those that its --subset left out."""
-    network, trained = config["generator"], config.get("training", {})
-    subset, subset_seed = trained.get("subset"), trained.get("subset_seed", 0)
+    trained = run_folder.section(config, "training")
+    subset, subset_seed, named = trained.get("subset"), trained.get("subset_seed", 0), trained.get("data")
+    if subset is not None and not all(type(number) is int and number >= 0 for number in (subset, subset_seed)):
+        raise UserError(f"{run / run_folder.CONFIG} does not say which images were trained on: give another run")
     tried = []
-    for place in (trained.get("data"), reference):
+    for place in (named if isinstance(named, str) else None, reference):
         if place is None:
             continue
         try:
-            images = _open(Path(place), network, "train")
+            images = _open(Path(place), model, "train")
             drawn = images if subset is None else draw_subset(images, subset, subset_seed)
         except UserError as error:
             tried.append(str(error))
             continue
-        if drawn.content_hash == config.get("data", {}).get("content"):
+        if drawn.content_hash == run_folder.section(config, "data").get("content"):
             return Path(place), drawn, _left_out(images, drawn)
         tried.append(f"{place} holds other images than {run} was trained on")
     raise UserError(f"copying cannot be checked without the training images: {'; '.join(tried) or 'none are named'}")
@@ -110,31 +120,31 @@ def _left_out(images: ImageSet, drawn: ImageSet) -> ImageSet | None:
     return images.select(np.array(numbers)) if numbers else None
 
 
-def _held_out(place: Path, training: ImageSet, named: Path | None) -> ImageSet | None:
+def _held_out(place: Path, training: ImageSet, model: Generator, named: Path | None) -> ImageSet | None:
     """Images of the same kind that were not trained on, at the same size, where there are any."""
-    network = {"size": training.size, "channels": training.channels}
     if named is None:
         try:
-            return _open(place, network, "test")
+            return _open(place, model, "test")
         except UserError:
             return None
-    images = _open(named, network, "train")
+    images = _open(named, model, "train")
     if images.content_hash == training.content_hash:
         raise UserError(f"--held-out {named} holds the training images: name others of the same kind")
     return images
 
 
-def _open(place: Path, network: dict[str, Any], split: Split) -> ImageSet:
+def _open(place: Path, model: Generator, split: Split) -> ImageSet:
     with opening_progress() as progress:
-        return open_named_images(place, network["size"], network["channels"], MEMORY_BUDGET_BYTES, progress, split)
+        return open_named_images(place, model.size, model.channels, MEMORY_BUDGET_BYTES, progress, split)
 
 
-def _write(run: Path, verdict: Verdict, generated: Bytes, training: Bytes) -> None:
+def _write(place: Path, verdict: Verdict, generated: Bytes, training: Bytes) -> None:
     """The verdict, and a picture with generated images above and their nearest training images below."""
     rows = torch.cat([from_uint8(generated.cpu()), from_uint8(training)])
     picture = Image.fromarray(sheet(rows, columns=len(generated)))
     try:
-        run_folder.write_json(run / VERDICT, asdict(verdict))
-        write_atomically(run / PAIRS, partial(picture.save, format="png"))
+        place.mkdir(parents=True, exist_ok=True)
+        run_folder.write_json(place / VERDICT, asdict(verdict))
+        write_atomically(place / PAIRS, partial(picture.save, format="png"))
     except OSError as error:
-        raise UserError(f"cannot write to {run}: {error.strerror}") from error
+        raise UserError(f"cannot write to {place}: {error.strerror}") from error

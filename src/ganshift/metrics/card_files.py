@@ -18,7 +18,7 @@ def write_cards(run: Path, cards: Sequence[Card]) -> list[Path]:
     """Write each card as one file; a later one of the same settings, whatever the model then is, takes its place."""
     folder, paths = run / CARDS, []
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for card in cards:
             settings = replace(card, value=0.0, spread=0.0, model_hash="", versions={})
             name = "-".join([card.metric.lower().replace(" ", "-"), *filter(None, [card.extractor])])

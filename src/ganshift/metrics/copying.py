@@ -134,8 +134,10 @@ def load_verdict(run: Path) -> Verdict | None:
     """What the last check of a run found, if there was one; a `UserError` if its file is damaged."""
     path = run / VERDICT
     try:
-        return Verdict(**json.loads(read_text(path)))
+        verdict = Verdict(**json.loads(read_text(path)))
+        verdict.in_words()  # what is no number cannot be put into words
+        return verdict
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (RecursionError, OSError, ValueError, TypeError) as error:
         raise UserError(f"cannot read {path}: {first_line(error)}; evaluate {run} again, or delete the file") from error

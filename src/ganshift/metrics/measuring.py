@@ -1,6 +1,5 @@
 """From a stream of generated or translated images, and real ones, to cards: settings, an open extractor, scores."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from ..runtime import run_folder
 from ..runtime.config import require
 from ..runtime.device import choose_device
 from ..runtime.log import ProgressLine
+from ..runtime.weights import hash_of_file
 from ..tensors import Bytes, from_uint8, to_colour, to_uint8
 from . import scores
 from .card import INCEPTION_SPLITS, Card
@@ -278,8 +278,7 @@ def counting(
 
 def provenance(run: Path) -> dict[str, Any]:
     """The fields of cards that say which model and which packages, of a model that was written."""
-    with (run / run_folder.MODEL).open("rb") as file:
-        return provenance_of(hashlib.file_digest(file, "sha256").hexdigest())
+    return provenance_of(hash_of_file(run / run_folder.MODEL))
 
 
 def provenance_of(model_hash: str) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from .config import FREE_TO_CHANGE
 
 CONFIG = "config.json"
 MODEL = "model.safetensors"
+CRITIC = "critic.safetensors"
+"""The critic's weights, beside the model of a transfer run, so that the run can be a source."""
 LOG = "log.jsonl"
 EVALUATIONS = "evaluations.jsonl"
 EVALUATION = "evaluation.json"
@@ -108,6 +110,12 @@ def read_config(run: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError(f"{path} does not hold a JSON object")
     return config
+
+
+def section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A part of a description, such as "training"; empty if there is none, or something else stands in its place."""
+    found = config.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -45,6 +45,12 @@ def hash_of_weights(network: nn.Module, prefix: str = "") -> str:
     return hashlib.sha256(_serialised(network, prefix)).hexdigest()
 
 
+def hash_of_file(path: Path) -> str:
+    """SHA-256 of a file of weights, as cards have it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _serialised(network: nn.Module, prefix: str) -> bytes:
     return save({prefix + name: value.cpu().contiguous() for name, value in network.state_dict().items()})
 

@@ -1,22 +1,19 @@
 """Opening the source that a run starts from (Wang et al. 2018, section 3)."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from ..errors import UserError, first_line
+from ..errors import UserError
 from ..runtime import run_folder
 from ..runtime.config import require
+from ..runtime.named import find_model
 from ..runtime.weights import build_on_paper, check_fit, load_weights
 from .networks import ResNetCritic, ResNetGenerator
 
-CRITIC = "critic.safetensors"
-"""The critic's weights, beside the model of a transfer run, so that the run can be a source."""
 GENERATOR_PREFIX = "generator."
 """What the generator's weights are called in a model file."""
 
@@ -33,15 +30,9 @@ class Source:
     critic: Mapping[str, Tensor]
 
 
-def bundled_sources() -> dict[str, Path]:
-    """The source models that ship with the package, by name."""
-    root = Path(str(resources.files("ganshift") / "sources"))
-    return {path.name: path for path in sorted(root.iterdir()) if path.is_dir()} if root.is_dir() else {}
-
-
 def open_source(name: str) -> Source:
     """Read a bundled source by name, a run folder or the model file in one, or a model of the Hugging Face hub."""
-    folder = _find(name)
+    folder = find_model(name)
     config = run_folder.read_config(folder)
     if config.get("method") != "transfer":
         raise UserError(f"{folder} holds a {config.get('method')} run; a source must be a transfer run")
@@ -50,7 +41,7 @@ def open_source(name: str) -> Source:
     source = replace(
         source,
         generator={name.removeprefix(GENERATOR_PREFIX): value for name, value in weights.items()},
-        critic=load_weights(folder / CRITIC),
+        critic=load_weights(folder / run_folder.CRITIC),
     )
     _check_weights(source, folder)
     return source
@@ -103,41 +94,3 @@ def _check_weights(source: Source, folder: Path) -> None:
     check_classes(source.classes, num_classes)
     for network, weights in ((generator, source.generator), (critic, source.critic)):
         check_fit(network, weights, f"source {source.where}", "config.json and weights are of different runs")
-
-
-def _find(name: str) -> Path:
-    """The folder that a source's name stands for."""
-    bundled = bundled_sources()
-    if name in bundled:
-        return bundled[name]
-    path = Path(name)
-    try:
-        is_folder, is_file = path.is_dir(), path.is_file()
-    except OSError as error:  # a name too long, or below a folder that may not be looked into
-        raise UserError(f"--source {name} cannot be opened ({error.strerror}): give another") from None
-    if is_folder:
-        return path
-    if is_file:
-        if path.name == run_folder.MODEL:
-            return path.parent
-        raise UserError(f"--source {name} is no model: give a run folder, or the {run_folder.MODEL} in one")
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        return _download(name)
-    raise UserError(
-        f"there is no source {name!r}: give a run folder of ganshift transfer, an owner/model of the Hugging Face hub, "
-        f"or one of the bundled sources ({', '.join(bundled) or 'none'})"
-    )
-
-
-def _download(name: str) -> Path:
-    """The files of a hub model, from the hub or from its cache on this machine."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=[run_folder.CONFIG, run_folder.MODEL, CRITIC]))
-    except (OSError, ValueError, HfHubHTTPError) as error:  # ValueError: what the hub takes for no name of a model
-        raise UserError(
-            f"source {name!r} is no folder here, and the Hugging Face hub did not give a model of that name "
-            f"({first_line(error)}): check the name and the network, or give a run folder"
-        ) from None

@@ -24,13 +24,13 @@ from ..runtime.fast import adam_options, prepare_networks
 from ..runtime.job import Job, Outcome, Pace
 from ..runtime.log import opening_progress, say
 from ..runtime.loop import fit
-from ..runtime.run_folder import LEFT_OUT, MODEL, left_out_text, versions
+from ..runtime.run_folder import CRITIC, LEFT_OUT, MODEL, left_out_text, versions
 from ..runtime.shares import average_buffers, new_shares
 from ..runtime.weights import save_weights
 from ..tensors import Terms, dequantize, from_uint8, sheet
 from .config import TransferConfig
 from .networks import LATENT_DIM, ResNetCritic, ResNetGenerator
-from .source import CRITIC, GENERATOR_PREFIX, Source, has_begun, source_of_run
+from .source import GENERATOR_PREFIX, Source, has_begun, source_of_run
 from .step import TransferState, critic_step, generator_step
 from .surgery import Fitted, as_table, initialised, transplant
 

@@ -11,7 +11,7 @@ from reports import page_of
 from ganshift import report
 from ganshift.errors import UserError
 from ganshift.report.plots import MOST_POINTS
-from ganshift.transfer.source import bundled_sources
+from ganshift.runtime.named import bundled_sources
 
 ABSURD = [None, -1, 0, 2**70, 1.5, float("nan"), "x", True, [], [1, 2, 3], {"a": 1}, "\x1b[31m\n", 10**400]
 LINE = {"images": 5, "terms": {"a": 10**400, "b": 1e300, "c": -1e29, "d": 1e29}}

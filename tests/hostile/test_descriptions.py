@@ -20,7 +20,7 @@ from ganshift import Generator, TransferConfig, Translator, UserError
 from ganshift.cli import main
 from ganshift.import_tf import find_checkpoint
 from ganshift.metrics.card_files import compare
-from ganshift.report import loss_curves
+from ganshift.report import write_report
 from ganshift.runtime import checkpoint, run_folder
 from ganshift.runtime.named import bundled_sources
 from ganshift.runtime.weights import save_weights
@@ -259,12 +259,12 @@ def test_logs_that_are_damaged(tmp_path):
         run_folder.read_log(path)
 
 
-def test_a_report_of_what_is_no_training_run(transfer_run, dual_run):
+def test_a_report_of_what_is_no_training_run(transfer_run, dual_run, tmp_path):
     for run in (transfer_run, dual_run):
         (run / "log.jsonl").write_text('{"images": 8}\n')
         edited(run, lambda config: config.update(training=[], versions="x"))
-        with pytest.raises(UserError, match="no settings"):
-            loss_curves({"run": run})
+        write_report([run], tmp_path / "page.html")
+        assert "config.json has no settings of a training run" in (tmp_path / "page.html").read_text()
 
 
 SETTINGS = """

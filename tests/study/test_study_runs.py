@@ -93,7 +93,7 @@ def test_page_and_files(shared):
     recipe, out, _ = shared
     html = (out / "results.html").read_text(encoding="utf-8")
     assert "http" not in html.replace("http-equiv", "").replace("http://www.w3.org", "")  # nothing is loaded
-    assert html.count("<th scope") == 4
+    assert html.count('<th scope="col"') == 4
     assert html.count('class="pixels"') == 2  # a sheet for each row
     for text in ("Does anything change?", "Nowhere.", "4 of 4", "64 images, reference 100 of train", "[settings]"):
         assert text in html

@@ -11,6 +11,7 @@ from ..errors import UserError
 from .data import doctor
 from .models import export, generate, import_tf, translate
 from .options import HELP, QUIET
+from .reporting import report
 from .scores import bench, compare, evaluate
 from .serving import serve
 from .shells import completion
@@ -33,6 +34,7 @@ ganshift moves GANs and images between domains.
   translate   translate images with a dual run
   evaluate    measure a run against real images
   compare     show what two measured runs differ by
+  report      write one page that shows a run, or lays several side by side
   study       train and measure a grid of runs, and lay the scores side by side
   serve       put trained models on a web page and behind an HTTP API
   export      write a run's model for other programs: ONNX, TorchScript, safetensors, or a page
@@ -126,6 +128,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "translate": translate,
     "evaluate": evaluate,
     "compare": compare,
+    "report": report,
     "study": study,
     "serve": serve,
     "export": export,

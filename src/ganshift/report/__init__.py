@@ -1,26 +1,35 @@
 """One self-contained HTML page that shows what training runs did.
 
-A page is made of chapters, and a chapter of figures. `transfer_chapter` and `dual_chapter` build theirs from run
-folders, `environment` says what a run was made with, and `render` writes the page.
+`write_report` makes one of run folders. A page is made of chapters, and a chapter of parts: studies and the demo bring
+some of their own, and `render` writes a page of any.
 """
 
-from .chapters import dual_chapter, transfer_chapter
-from .page import Chapter, Figure, Listing, Panels, Part, Slider, Table, render
-from .runs import environment, evolution, loss_curves, plot_curves
+from .chapters import Notes
+from .page import Chapter, Commands, Facts, Figure, Listing, Notices, Panels, Part, Slider, Table, render
+from .pictures import to_png
+from .plots import looks, plot_curves
+from .runs import Run, environment, open_run
+from .writing import PAGE, write_report
 
 __all__ = [
+    "PAGE",
     "Chapter",
+    "Commands",
+    "Facts",
     "Figure",
     "Listing",
+    "Notes",
+    "Notices",
     "Panels",
     "Part",
+    "Run",
     "Slider",
     "Table",
-    "dual_chapter",
     "environment",
-    "evolution",
-    "loss_curves",
+    "looks",
+    "open_run",
     "plot_curves",
     "render",
-    "transfer_chapter",
+    "to_png",
+    "write_report",
 ]

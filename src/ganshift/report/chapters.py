@@ -1,316 +1,284 @@
-"""The chapters on the two methods: which pictures of a run to show, and what to look for in them."""
+"""A chapter for the runs of a method: what they did, laid side by side where there are several."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import final
 
-import numpy as np
-import torch
-from jaxtyping import UInt8
-from PIL import Image
-from torch import nn
+from safetensors import SafetensorError, safe_open
 
-from ..data.images import to_pixels, with_channels
-from ..metrics.copying import PAIRS, Verdict, load_verdict
-from ..models import Generator, Translator
-from ..tensors import from_uint8, sheet
-from .page import Chapter, Figure, Panels, Part, Slider, duration, to_png
-from .runs import NOT_LEARNED, evolution, loss_curves, summarize, terms
-from .watching import watched
+from ..files import open_regular
+from ..runtime.run_folder import LEFT_OUT, MODEL
+from ..tensors import Side
+from .page import Chapter, Commands, Facts, Figure, Notices, Panels, Part, Slider, Table, duration
+from .plots import Curve, looks, plot_curves
+from .runs import Run, number, shown, versions_of
+from .settings import all_settings, command_of, differences, unknown_settings
+from .terms import ABOUT_CURVES, ABOUT_SHEETS, EXPLAINED, SHOWN_BY_SHEETS
+from .watching import best_of, watched
 
-MOST_STEPS = 12
-"""Sheets of a run on a slider; of more, evenly spaced ones are shown, so that the page stays small."""
 PUBLISHED_IMAGES = 32_000_000
 """Real images shown in a run of the published 32-pixel code: 100,000 iterations of 5 batches of 64."""
 PUBLISHED_PASSES = 100
 """Passes over the smaller folder in the longest published runs of DualGAN."""
-
-GRADIENTS = {
-    "gradient/generator": "The size of the generators' gradient in single steps. It jumps; what matters is that it "
-    "neither dies away nor grows by orders of magnitude.",
-    "gradient/critic": "The same for the critics.",
-}
-TRANSFER_TERMS = {
-    "critic/distance": "The critic's mean score of generated images minus that of real ones. Below zero it tells them "
-    "apart, and the further below, the more easily. Early on the curve swings, while the critic learns what to look "
-    "for; after that, creeping towards zero is a good sign. Each critic has a scale of its own, so compare a curve "
-    "with its own past rather than with another run.",
-    "critic/penalty": "What keeps the critic's slope near 1 (the gradient penalty). It should fall early and stay low. "
-    "A penalty that grows says that training is getting unstable.",
-    "generator/adversarial": "Minus the critic's mean score of generated images. Only differences of scores mean "
-    "anything to a critic, so this curve may wander without saying much about quality.",
-    **GRADIENTS,
-}
-DUAL_TERMS = {
-    "critic_a/adversarial": "What the critic of A lowers by telling real images of A from made ones.",
-    "critic_b/adversarial": "The same for the critic of B.",
-    "critic_a/penalty": "What keeps the slope of the critic of A near 1 (the gradient penalty).",
-    "critic_b/penalty": "The same for the critic of B.",
-    "gen_ab/adversarial": "What the generator from A to B lowers by making images that the critic of B takes for real.",
-    "gen_ba/adversarial": "The same for the generator from B to A.",
-    "a/reconstruction": "How far images of A are from their round trip over B, times its weight. It should fall.",
-    "b/reconstruction": "How far images of B are from their round trip over A, times its weight.",
-    **GRADIENTS,
-}
+SHEET_COLUMNS = 8
+"""Of the sheets of a transfer run, in which each column is of one class."""
+MOST_CLASSES = 12
+"""Class names that are told."""
+MOST_TERMS = 24
+"""Loss terms that are drawn."""
+SHEETS = {"transfer": ("samples",), "dual": ("a-b-a", "b-a-b")}
+"""Names of each method's sample sheets."""
 
 
-def transfer_chapter(
-    run: Path,
-    *,
-    commands: Sequence[str],
-    scratch: Path | None = None,
-    source: str | None = None,
-    real: UInt8[np.ndarray, "h w 3"] | None = None,
-) -> Chapter:
-    """What a transfer run did, beside `scratch`, a run on the same images that started from nothing.
+@final
+@dataclass(frozen=True, kw_only=True)
+class Notes:
+    """What only who made the runs knows of them."""
 
-    `source` says in words what the run started from, and `real` is a sheet of its training images, made by
-    `tensors.sheet`; 64 in 8 columns match the run's own sheets.
-    """
-    runs = {"pretrained": run, "from scratch": scratch} if scratch else {run.resolve().name: run}
-    summary = summarize(run)
-    start = source or summary.settings["source"]
-    sheets = {label: evolution(path, "samples") for label, path in runs.items()}
-    num_weights = _count(Generator.from_pretrained(run, "cpu"))
-    introduction = (
-        f"A generator turns random numbers into pictures. This one started from {start or 'random weights'}, and was "
-        f"then shown the {summary.config['data']['images']:,} images of {summary.settings['data']}, again and again."
-    )
-    if scratch:
-        introduction += (
-            " A second generator of the same method started from random weights and was shown the same images. What "
-            "differs between the two is what it is worth to have learned something before; this is one run of each, so "
-            "a small difference may be chance."
+    introduction: str = ""
+    """Takes the place of ours."""
+    domains: tuple[str, str] = ("A", "B")
+    """What one image of A and one of B is, such as photo and sketch."""
+    beside: Sequence[Part] = ()
+    """Shown after the sample sheets."""
+    last: Sequence[Part] = ()
+    """Shown after everything else."""
+
+
+def chapter(runs: Mapping[str, Run], notes: Notes) -> Chapter:
+    """What one or more runs of one method did, by label."""
+    method = next(iter(runs.values())).method
+    parts: list[Part] = _problems(runs)
+    if len(runs) > 1:
+        parts.append(_at_a_glance(runs))
+    parts += [*_evolution(method, runs, notes), *notes.beside]
+    parts += watched(runs)
+    parts += _curves(method, runs)
+    parts += _differences(runs)
+    if len(runs) == 1:
+        (run,) = runs.values()
+        parts.append(Facts(title="What ran", facts=_facts(run)))
+        if settings := all_settings(run):
+            parts.append(Facts(title="All settings", facts=settings, folded=True))
+    parts += [*_commands(runs), *notes.last]
+    a, b = notes.domains
+    titles = {"transfer": "Transfer: teach a generator new images", "dual": f"Dual: translate {a} to {b}, and back"}
+    introduce: Callable[[Mapping[str, Run], Notes], str] = {"transfer": _of_transfer, "dual": _of_dual}[method]
+    introduction = notes.introduction or introduce(runs, notes)
+    return Chapter(title=titles[method], introduction=introduction, parts=parts)
+
+
+def _of_transfer(runs: Mapping[str, Run], notes: Notes) -> str:
+    if len(runs) > 1:
+        return (
+            "Generators turn random numbers into pictures. The table says what each of these started from and was "
+            "shown. It is one run of each: a small difference may be chance."
         )
-    introduction += (
-        f"\n\nThe generator has {num_weights:,} weights and trained for {duration(summary.seconds)}, in which it was "
-        f"shown {summary.images:,} images, repeats counted. The published runs at 32 pixels show "
-        f"{PUBLISHED_IMAGES:,}, to generators of width 128 (here {summary.config['generator']['width']})."
+    (run,) = runs.values()
+    words = (
+        f"A generator turns random numbers into pictures. This one started from {_start(run)}, and was then shown the "
+        f"{_count(run.num_images('data'))} images of {shown(run.settings.get('data'))}, again and again.\n\n"
+        f"The generator has {_count(_weights(run))} weights and trained for {duration(run.seconds)}, in which it was "
+        f"shown {run.images:,} images, repeats counted. The published runs at 32 pixels show {PUBLISHED_IMAGES:,}, "
+        f"to generators of width 128 (here {shown(run.get('generator', 'width'))})."
     )
-    if summary.images < PUBLISHED_IMAGES / 10:
-        introduction += " Expect pictures that are on their way, not finished ones."
-    figures: list[Part] = []
-    if real is not None:
-        figures.append(_beside(real, *sheets[next(iter(runs))][-1]))
-    caption = (
-        "Move the slider, also with the arrow keys. One place in a sheet keeps its random numbers, so that you can "
-        "follow single pictures as they change."
-    )
-    if scratch:
-        caption += (
-            " At 0 the pretrained generator still draws what it learned before, and the other has learned nothing. "
-            "Compare the early steps: if the pretraining helps, the pretrained sheet looks like the real images "
-            "sooner. Later the two may well meet."
-        )
-    title = "Pretrained and from scratch, step by step" if scratch else "Step by step"
-    figures.append(_slider(title, sheets, caption, "Sheet of 64 generated images"))
-    if verdict := load_verdict(run):
-        figures.append(_nearest(run, verdict))
-    figures += watched(runs)
-    figures.append(
-        _curves(
-            runs,
-            TRANSFER_TERMS,
-            "Losses say whether training is healthy. Whether the pictures are any good, only the pictures say.",
-        )
-    )
-    origins = {label: start if path == run else summarize(path).settings["source"] for label, path in runs.items()}
-    images = ("Images", f"{summary.settings['data']}: {summary.config['data']['images']:,}")
-    more = {label: [images, ("Started from", origin or "random weights")] for label, origin in origins.items()}
-    return Chapter(
-        title="Transfer: teach a generator new images",
-        introduction=introduction,
-        figures=figures,
-        facts=[*_facts(runs, more), ("Weights of the generator", f"{num_weights:,}"), *_differences(runs)],
-        commands=commands,
+    return words + (
+        " Expect pictures that are on their way, not finished ones." if run.images < PUBLISHED_IMAGES / 10 else ""
     )
 
 
-def dual_chapter(
-    run: Path,
-    *,
-    commands: Sequence[str],
-    names: tuple[str, str] = ("A", "B"),
-    pairs: Sequence[tuple[Image.Image, Image.Image]] = (),
-    about_pairs: str = "",
-) -> Chapter:
-    """What a dual run did; `names` say what one image of A and one of B is, such as photo and sketch.
-
-    `pairs` are true pairs of A and B of one size, which the run's averaged model translates; `about_pairs` goes into
-    their caption, to say where they come from.
-    """
-    a, b = names
-    summary = summarize(run)
-    num_a, num_b = (f"{summary.config['data'][domain]['images']:,} images" for domain in ("a", "b"))
-    kind_a, kind_b = ("" if name == domain else f" ({name})" for name, domain in zip(names, "AB", strict=True))
-    labels = {f"{a} to {b} and back": "a-b-a", f"{b} to {a} and back": "b-a-b"}
-    headings = dict(zip(labels, ([a, f"made {b}", "back"], [b, f"made {a}", "back"]), strict=True))
-    model = Translator.from_pretrained(run, "cpu")
-    num_weights = _count(model)
-    passes = summary.images / min(summary.config["data"][domain]["images"] for domain in ("a", "b"))
-    introduction = (
-        f"Two generators learn to translate between two folders: A{kind_a}, {num_a}, and B{kind_b}, {num_b}. Nothing "
-        "says which image of A belongs to which of B. One critic per folder judges whether a translation looks like "
-        "that folder, and the way there and back must end where it started."
-        f"\n\nBoth generators together have {num_weights:,} weights and trained for {duration(summary.seconds)}: "
-        f"{passes:,.1f} passes over the images, at {_in_pixels(summary.config['size'])} pixels. The published runs "
-        f"make up to {PUBLISHED_PASSES}, at 256 pixels, with generators of width 64 (here "
-        f"{summary.config['gen_ab']['width']})."
+def _of_dual(runs: Mapping[str, Run], notes: Notes) -> str:
+    words = (
+        "Two generators learn to translate between two folders, A and B. Nothing says which image of A belongs to "
+        "which of B. One critic per folder judges whether a translation looks like that folder, and the way there and "
+        "back must end where it started."
     )
-    if passes < PUBLISHED_PASSES / 10:
-        introduction += " Expect the right kind of picture, with blur and wrong colours."
-    figures: list[Part] = [
-        _slider(
-            "There and back, step by step",
-            {label: evolution(run, name) for label, name in labels.items()},
-            "Every row is one image: as it was, translated, and translated back. Move the slider, also with the arrow "
-            "keys. A good way back proves little by itself, since generators can hide a picture in faint marks: judge "
-            "the middle column first.",
-            "Rows of an image, its translation and the way back",
-            headings,
-        )
-    ]
-    if pairs:
-        figures.append(_true_pairs(model, pairs, names, about_pairs))
-    figures += watched({run.name: run})
-    figures.append(
-        _curves(
-            {run.name: run},
-            DUAL_TERMS,
-            "Reconstruction has a plain meaning: how close the way back comes. The other curves belong to a game in "
-            "which one side's gain is the other's loss, so they need not fall.",
-        )
+    if len(runs) > 1:
+        return f"{words} It is one run of each: a small difference may be chance."
+    (run,) = runs.values()
+    kinds = ("" if name == domain else f" ({name})" for name, domain in zip(notes.domains, "AB", strict=True))
+    counts = (f"{_count(run.num_images('data', domain))} images" for domain in "ab")
+    a, b = (f"{domain}{kind}, {count}" for domain, kind, count in zip("AB", kinds, counts, strict=True))
+    passes = _passes(run)
+    made = f"{passes:,.1f}" if passes is not None else "an unknown number of"
+    words = words.replace("two folders, A and B", f"two folders: {a}, and {b}")
+    words += (
+        f"\n\nBoth generators together have {_count(_weights(run))} weights and trained for {duration(run.seconds)}: "
+        f"{made} passes over the images, at {_in_pixels(run.get('size'))} pixels. The published runs make up to "
+        f"{PUBLISHED_PASSES}, at 256 pixels, with generators of width 64 (here {shown(run.get('gen_ab', 'width'))})."
     )
-    data = summary.settings["data"] or f"{summary.settings['a']} and {summary.settings['b']}"
-    more = {run.name: [("Images", f"{data}: {num_a} of A, {num_b} of B")]}
-    return Chapter(
-        title=f"Dual: translate {a} to {b}, and back",
-        introduction=introduction,
-        figures=figures,
-        facts=[*_facts({run.name: run}, more), ("Weights of the generators", f"{num_weights:,}")],
-        commands=commands,
-    )
+    few = passes is not None and passes < PUBLISHED_PASSES / 10
+    return words + (" Expect the right kind of picture, with blur and wrong colours." if few else "")
 
 
-def _beside(real: UInt8[np.ndarray, "h w 3"], seen: int, generated: bytes) -> Panels:
-    return Panels(
-        title="What it was shown, and what it makes",
-        panels=[
-            Figure(
-                title="Real",
-                image=to_png(real),
-                caption="Some of the images it was shown.",
-                alt="Sheet of real images from the training set.",
-            ),
-            Figure(
-                title="Generated",
-                image=generated,
-                caption=f"What it drew after {seen:,} images shown.",
-                alt=f"Sheet of 64 images drawn by the generator after {seen:,} real images shown.",
-            ),
-        ],
-        caption="Ask three things. Does a generated image look like one of the real ones at first sight? Do generated "
-        "images differ from each other, or does one come back again and again? And is any of them a copy of a real "
-        "image, which a generator can fall into when it has few of them?",
-    )
-
-
-def _nearest(run: Path, verdict: Verdict) -> Figure:
-    count = len(verdict.pairs)
-    said = verdict.in_words()
-    return Figure(
-        title="Is it copying?",
-        image=(run / PAIRS).read_bytes(),
-        caption=f"Above, the {count} generated images that lie nearest to a training image; below, those training "
-        f"images. {said[0].upper()}{said[1:]}.",
-        alt=f"{count} generated images above their nearest training images.",
-    )
-
-
-def _slider(
-    title: str,
-    sheets: Mapping[str, Sequence[tuple[int, bytes]]],
-    caption: str,
-    alt: str,
-    columns: Mapping[str, Sequence[str]] | None = None,
-) -> Slider:
-    tracks = {label: _thin(frames) for label, frames in sheets.items()}
-    return Slider(title=title, tracks=tracks, caption=caption, alt=alt, columns=columns or {})
-
-
-def _thin(frames: Sequence[tuple[int, bytes]]) -> Sequence[tuple[int, bytes]]:
-    """The first, the last, and evenly spaced ones between, if there are too many."""
-    if len(frames) <= MOST_STEPS:
-        return frames
-    return [frames[round(index)] for index in np.linspace(0, len(frames) - 1, MOST_STEPS)]
-
-
-def _true_pairs(
-    model: Translator, pairs: Sequence[tuple[Image.Image, Image.Image]], names: tuple[str, str], about: str
-) -> Figure:
-    a, b = names
-    rows = [[real_a, model(real_a, "b"), real_b, model(real_b, "a")] for real_a, real_b in pairs]
-    pixels = np.stack([to_pixels(with_channels(picture, 3)) for row in rows for picture in row])
-    return Figure(
-        title="Beside the truth",
-        image=to_png(sheet(from_uint8(torch.from_numpy(pixels)), columns=4)),
-        caption=f"Here both sides are known. A made {b} (second column) should come near the true {b} (third), and a "
-        f"{a} made from the true {b} (fourth) near the {a} (first). {about}".strip(),
-        alt=f"Rows of a true pair and its translations: {a}, {b} made from it, true {b}, {a} made from that.",
-        columns=[a, f"made {b}", f"true {b}", f"made {a}"],
-    )
-
-
-def _in_pixels(size: int | list[int]) -> str:
-    """The side of squares, or width by height."""
-    return str(size) if isinstance(size, int) else f"{size[1]} x {size[0]}"
-
-
-def _curves(runs: Mapping[str, Path], explanations: Mapping[str, str], caption: str) -> Panels:
-    found = terms(runs)
-    panels = []
-    for name, image in loss_curves(runs).items():
-        ends = ", ".join(
-            f"{label} from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for label, curve in found[name].items()
-        )
-        panels.append(
-            Figure(title=name, image=image, caption=explanations.get(name, ""), alt=f"Curves of {name}: {ends}.")
-        )
-    return Panels(title="Loss curves", panels=panels, caption=caption if panels else "Nothing has been logged yet.")
-
-
-def _facts(runs: Mapping[str, Path], more: Mapping[str, Sequence[tuple[str, str]]]) -> list[tuple[str, str]]:
-    """What ran; a fact that is the same in all runs is told once."""
-    told: dict[str, dict[str, str]] = {}
+def _problems(runs: Mapping[str, Run]) -> list[Part]:
+    """What is missing of the runs, or damaged."""
+    items = []
     for label, run in runs.items():
-        summary = summarize(run)
-        versions = ", ".join(f"{name} {version}" for name, version in summary.config["versions"].items())
-        for name, value in (
-            *more[label],
-            ("Real images shown", f"{summary.images:,}"),
-            ("Iterations", f"{summary.iterations:,}"),
-            ("Training time", duration(summary.seconds)),
-            ("Seed", str(summary.settings["seed"])),
-            ("Made with", versions),
-        ):
-            told.setdefault(name, {})[label] = value
-    return [(name, _once(values)) for name, values in told.items()]
+        missing = [f"There is no {MODEL}: no model was saved yet."] if not (run.path / MODEL).is_file() else []
+        missing += [
+            f"There are no sample sheets (samples/{name}-*.png)." for name in SHEETS[run.method] if not run.sheets(name)
+        ]
+        prefix = f"{label}: " if len(runs) > 1 else ""
+        items += [f"{prefix}{problem}" for problem in [*missing, *run.problems]]
+    return [Notices(title="What is missing", items=items)] if items else []
 
 
-def _once(values: Mapping[str, str]) -> str:
-    if len(set(values.values())) == 1:
-        return next(iter(values.values()))
-    return "; ".join(f"{label}: {value}" for label, value in values.items())
+def _evolution(method: str, runs: Mapping[str, Run], notes: Notes) -> list[Part]:
+    """Sheets over time: of one run all in one part, of several a part for each kind of sheet."""
+    a, b = notes.domains
+    kinds = {"samples": "Samples", "a-b-a": f"{a} to {b} and back", "b-a-b": f"{b} to {a} and back"}
+    parts: dict[str, Slider] = {}
+    for name in SHEETS[method]:
+        for label, run in runs.items():
+            title, track = ("Step by step", kinds[name]) if len(runs) == 1 else (f"{kinds[name]}, step by step", label)
+            if sheets := run.sheets(name):
+                caption = f"Move a slider, also with the arrow keys. {ABOUT_SHEETS[method]}"
+                empty = Slider(title=title, tracks={}, caption=caption, alt=SHOWN_BY_SHEETS[method])
+                part = parts.get(title, empty)
+                parts[title] = replace(
+                    part,
+                    tracks={**part.tracks, track: sheets},
+                    columns={**part.columns, track: _columns(name, run, notes)},
+                )
+    return list(parts.values())
 
 
-def _differences(runs: Mapping[str, Path]) -> list[tuple[str, str]]:
-    """Settings in which the runs differ, so that the reader knows what a comparison compares."""
+def _columns(name: str, run: Run, notes: Notes) -> list[str]:
+    """Headings of a sheet: of a transfer run its classes, if it has any."""
+    a, b = notes.domains
+    if name != "samples":
+        return [a, f"made {b}", "back"] if name == "a-b-a" else [b, f"made {a}", "back"]
+    classes = _classes(run)
+    return [shown(classes[column % len(classes)]) for column in range(SHEET_COLUMNS)] if classes else []
+
+
+def _curves(method: str, runs: Mapping[str, Run]) -> list[Part]:
+    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
+    for label, run in runs.items():
+        for line in run.log:
+            for name, logged in line["terms"].items():
+                if (value := number(logged)) is not None:
+                    found.setdefault(name, {}).setdefault(label, []).append((line["images"], value))
+    explained = EXPLAINED[method]
+    names = [*(name for name in explained if name in found), *(name for name in found if name not in explained)]
+    last = max((run.images for run in runs.values()), default=0)
+    panels = [_term(name, found[name], runs, last, explained.get(name, "")) for name in names[:MOST_TERMS]]
+    caption = ABOUT_CURVES[method]
+    legend = looks(list(runs)) if len(runs) > 1 else ()
+    title = "Loss curves"
+    return [Panels(title=title, panels=panels, caption=caption, legend=legend)] if panels else []
+
+
+def _term(name: str, curves: Mapping[str, Curve], runs: Mapping[str, Run], last: int, explained: str) -> Figure:
+    ends = ", ".join(f"{label} from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for label, curve in curves.items())
+    image = plot_curves(curves, list(runs), last)
+    return Figure(title=shown(name), image=image, caption=explained, alt=f"Curves of {shown(name)}: {ends}.")
+
+
+def _at_a_glance(runs: Mapping[str, Run]) -> Table:
+    """A row for each fact, a column for each run."""
+    facts = {label: dict(_facts(run)) for label, run in runs.items()}
+    names = dict.fromkeys(name for found in facts.values() for name in found)
+    rows = [[name, *(found.get(name, "") for found in facts.values())] for name in names]
+    return Table(title="At a glance", headings=["", *runs], rows=rows, caption="")
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    budget = run.budget
+    unfinished = budget is not None and run.images < budget
+    of = f" of {budget:,}; the same command goes on" if unfinished else ""
+    facts = [
+        ("Images", _images(run)),
+        *([("Classes", classes)] if (classes := _told_classes(run)) else []),
+        *([("Started from", _start(run))] if run.method == "transfer" else []),
+        ("Real images shown", f"{run.images:,}{of}"),
+        ("Iterations", f"{run.iterations:,}"),
+        ("Training time", duration(run.seconds)),
+        *([("Best while training", best)] if (best := best_of(run)) else []),
+        *([("Weights", f"{weights:,}")] if (weights := _weights(run)) else []),
+        ("Seed", shown(run.settings.get("seed"))),
+        ("Made with", ", ".join(f"{name} {version}" for name, version in versions_of(run).items()) or "not known"),
+    ]
+    if left_out := _left_out(run):
+        facts.insert(1, ("Files left out", left_out))
+    return facts
+
+
+def _differences(runs: Mapping[str, Run]) -> list[Part]:
     if len(runs) < 2:
         return []
-    settings = [summarize(run).settings for run in runs.values()]
-    names = [name for name in settings[0] if name not in NOT_LEARNED]
-    differing = [name for name in names if any(other.get(name) != settings[0][name] for other in settings)]
-    return [("Settings that differ", ", ".join(differing) or "none")]
+    rows = differences(runs)
+    caption = "Everything else was the same." if rows else "All settings are the same but for the folder."
+    return [Table(title="Settings that differ", headings=["setting", *runs], rows=rows, caption=caption)]
 
 
-def _count(model: nn.Module) -> int:
-    return sum(weight.numel() for weight in model.parameters())
+def _commands(runs: Mapping[str, Run]) -> list[Part]:
+    lines = [command for run in runs.values() if (command := command_of(run))]
+    unknown = list(dict.fromkeys(name for run in runs.values() for name in unknown_settings(run)))
+    caption = f"Not in the command, since this version has no such setting: {', '.join(unknown)}." if unknown else ""
+    title = "To make it again" if len(runs) == 1 else "To make them again"
+    return [Commands(title=title, lines=lines, caption=caption)] if lines else []
+
+
+def _images(run: Run) -> str:
+    if run.method == "transfer":
+        return f"{shown(run.settings.get('data'))}: {_count(run.num_images('data'))}"
+    settings = run.settings
+    place = settings.get("data") or f"{shown(settings.get('a'))} and {shown(settings.get('b'))}"
+    return f"{shown(place)}: {_count(run.num_images('data', 'a'))} of A, {_count(run.num_images('data', 'b'))} of B"
+
+
+def _start(run: Run) -> str:
+    source = run.settings.get("source")
+    return shown(source) if source else "random weights"
+
+
+def _classes(run: Run) -> list[str]:
+    classes = run.config.get("classes")
+    return [name for name in classes if isinstance(name, str)] if isinstance(classes, list) else []
+
+
+def _told_classes(run: Run) -> str:
+    classes = _classes(run)
+    more = f" and {len(classes) - MOST_CLASSES:,} more" if len(classes) > MOST_CLASSES else ""
+    return ", ".join(map(shown, classes[:MOST_CLASSES])) + more
+
+
+def _left_out(run: Run) -> str:
+    """How many files could not be used; they are listed in the run folder."""
+    try:
+        with open_regular(run.path / LEFT_OUT) as file:
+            count = sum(1 for line in file if line.strip())
+    except OSError:
+        return ""
+    return f"{count:,}, listed in {LEFT_OUT}" if count else ""
+
+
+def _passes(run: Run) -> float | None:
+    counts = [run.num_images("data", domain) for domain in "ab"]
+    smaller = min((count for count in counts if count), default=0)
+    return run.images / smaller if smaller else None
+
+
+def _weights(run: Run) -> int | None:
+    """How many numbers the model's file has, without reading them; None where there is none."""
+    try:
+        open_regular(run.path / MODEL).close()
+        with safe_open(run.path / MODEL, framework="numpy") as file:
+            shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 - it is no mapping
+    except (OSError, SafetensorError, ValueError):
+        return None
+    return sum(map(prod, shapes))
+
+
+def _count(count: int | None) -> str:
+    return "an unknown number of" if count is None else f"{count:,}"
+
+
+def _in_pixels(size: Side | object) -> str:
+    """The side of squares, or width by height."""
+    if isinstance(size, list) and len(size) == 2:
+        return f"{shown(size[1])} x {shown(size[0])}"
+    return shown(size)

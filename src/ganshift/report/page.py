@@ -1,32 +1,32 @@
 """The page and its parts. It loads nothing: pictures are data URIs, and without scripts the sliders show their end."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
-import numpy as np
-from jaxtyping import UInt8
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
-from ..files import write_atomically
+from ..errors import UserError, printable
+from ..files import write_output
+from .pictures import MOST_BYTES, RUNGS, Album, TooLarge
+from .plots import Look
 
-LARGEST_EXACT = 200_000
-"""Pictures that take more bytes without loss are stored in the page as WebP of quality 90."""
 TEMPLATE = "report.html.j2"
+Picture = bytes | str | Path
+"""Bytes of a PNG, text of an SVG, or a file, which may turn out to be damaged."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One picture: PNG bytes or SVG text. `alt` says in words what it shows, `caption` what to look for."""
+    """One picture. `alt` says in words what it shows, `caption` what to look for."""
 
     kind: ClassVar[str] = "figure"
     title: str
-    image: bytes | str = field(repr=False)
+    image: Picture = field(repr=False)
     caption: str
     alt: str
     columns: Sequence[str] = ()
@@ -36,39 +36,35 @@ class Figure:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Panels:
-    """Small figures side by side, under one title and caption."""
+    """Small figures side by side, under one title, legend and caption."""
 
     kind: ClassVar[str] = "panels"
     title: str
     panels: Sequence[Figure]
     caption: str
+    legend: Sequence[Look] = ()
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Slider:
-    """Sheets of one or more runs, moved through together: at every step, the newest sheet of each."""
+    """Sheets over time: a slider for each track, which move together unless the reader parts them."""
 
     kind: ClassVar[str] = "slider"
     title: str
-    tracks: Mapping[str, Sequence[tuple[int, bytes]]] = field(repr=False)
-    """By label, the images seen and the PNG bytes of each sheet, as `evolution` returns them."""
+    tracks: Mapping[str, Sequence[tuple[int, Picture]]] = field(repr=False)
+    """By label, the images seen and the picture of each sheet, as `Run.sheets` returns them."""
     caption: str
     alt: str
     """What a sheet shows; the label of its track and the images seen are added."""
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By label, headings above the columns of the sheets."""
 
-    @property
-    def steps(self) -> list[int]:
-        """Images seen at every stop of the slider."""
-        return sorted({seen for frames in self.tracks.values() for seen, _ in frames})
-
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of texts under headings; `numbers` says in which columns they are numbers."""
+    """Rows of texts under headings; `numbers` and `unbroken` name columns of numbers, and of texts on one line."""
 
     kind: ClassVar[str] = "table"
     title: str
@@ -76,6 +72,19 @@ class Table:
     rows: Sequence[Sequence[str]]
     caption: str
     numbers: Sequence[str] = ()
+    unbroken: Sequence[str] = ()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Names and what goes with each; folded ones are opened by the reader."""
+
+    kind: ClassVar[str] = "facts"
+    title: str
+    facts: Sequence[tuple[str, str]]
+    caption: str = ""
+    folded: bool = False
 
 
 @final
@@ -89,21 +98,40 @@ class Listing:
     caption: str
 
 
-Part = Figure | Panels | Slider | Table | Listing
+@final
+@dataclass(frozen=True, kw_only=True)
+class Commands:
+    """Lines for a shell."""
+
+    kind: ClassVar[str] = "commands"
+    title: str
+    lines: Sequence[str]
+    caption: str = ""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Notices:
+    """Things said, one after the other."""
+
+    kind: ClassVar[str] = "notices"
+    title: str
+    items: Sequence[str]
+    caption: str = ""
+
+
+Part = Figure | Panels | Slider | Table | Facts | Listing | Commands | Notices
 """What a chapter shows."""
 
 
 @final
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Chapter:
     """One part of the page. Blank lines part the paragraphs of the introduction."""
 
     title: str
     introduction: str
-    figures: Sequence[Part]
-    facts: Sequence[tuple[str, str]]
-    commands: Sequence[str]
-    """Lines for a shell that do the same with the reader's own images."""
+    parts: Sequence[Part]
 
 
 def render(
@@ -115,45 +143,39 @@ def render(
     environment: Mapping[str, str],
     seconds: float,
     commands: Sequence[str] = (),
+    most_bytes: int = MOST_BYTES,
 ) -> None:
-    """Write the page, whole or not at all. `commands` are those that made it, in `seconds` altogether."""
+    """Write the page, whole or not at all, with fewer and smaller pictures where it would be larger than it may be.
+
+    `commands` are those that made it, in `seconds` of training altogether.
+    """
+    content = {"title": title, "introduction": introduction, "chapters": chapters, "environment": environment}
+    for rung in RUNGS:
+        album = Album(rung, most_bytes)
+        try:
+            page = _template().render(**content, seconds=seconds, commands=commands, album=album).encode()
+        except TooLarge:
+            continue
+        if len(page) < most_bytes:
+            write_output(path, page)
+            return
+    raise UserError(
+        f"the page would be larger than {most_bytes:,} bytes even with the smallest pictures: name fewer runs"
+    )
+
+
+@cache
+def _template() -> Template:
     templates = Environment(
         loader=PackageLoader("ganshift"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_visible,
     )
-    templates.filters |= {"data_uri": data_uri, "duration": duration}
-    html = templates.get_template(TEMPLATE).render(
-        title=title,
-        introduction=introduction,
-        chapters=chapters,
-        environment=environment,
-        seconds=seconds,
-        commands=commands,
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda beside: beside.write_text(html, encoding="utf-8"))
-
-
-def data_uri(image: bytes | str) -> str:
-    """The picture itself as an address; equal channels become one, and large pictures are compressed."""
-    if isinstance(image, str):
-        return _address("svg+xml", image.encode())
-    picture: Image.Image = Image.open(io.BytesIO(image))
-    if picture.mode == "RGB" and _is_gray(np.asarray(picture)):
-        picture = picture.convert("L")
-    exact = {"png": _encode(picture, "png", optimize=True), "webp": _encode(picture, "webp", lossless=True)}
-    kind, content = min(exact.items(), key=lambda item: len(item[1]))
-    if len(content) > LARGEST_EXACT:
-        kind, content = "webp", _encode(picture, "webp", quality=90)
-    return _address(kind, content)
-
-
-def to_png(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """Encode pixels without loss."""
-    return _encode(Image.fromarray(pixels), "png")
+    templates.filters["duration"] = duration
+    return templates.get_template(TEMPLATE)
 
 
 def duration(seconds: float) -> str:
@@ -167,15 +189,6 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _address(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def _encode(picture: Image.Image, form: str, **options: int) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, form, **options)
-    return buffer.getvalue()
-
-
-def _is_gray(pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
-    return bool((pixels == pixels[..., :1]).all())
+def _visible(value: Any) -> Any:
+    """Write out what is no visible character: names of files and classes could turn the text around them."""
+    return printable(value, keep="\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,50 +1,57 @@
-"""What a run folder tells: its sheets over time, its loss curves, its settings and how long it took."""
+"""What a run folder tells: what it is, what was logged, its sheets over time. Damage is noted and passed over."""
 
-import io
-import math
+import json
 import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
+from typing import Any, final, get_args, get_type_hints
 
-import numpy as np
-from matplotlib import rc_context
-from matplotlib.figure import Figure as Plot
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
-
-from ..errors import UserError
+from ..dual.config import PRESETS as DUAL_PRESETS
+from ..dual.config import DualConfig
+from ..errors import UserError, first_line
+from ..files import read_text
+from ..metrics.card import Card, load_card
+from ..metrics.card_files import CARDS
+from ..metrics.copying import Verdict, load_verdict
 from ..runtime import run_folder
+from ..runtime.config import RunConfig
+from ..transfer.config import PRESETS as TRANSFER_PRESETS
+from ..transfer.config import TransferConfig
 
-NOT_LEARNED = frozenset(
-    {
-        *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "workers"),
-        *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse"),
-    }
-)
-"""Settings that say nothing about what a run learns."""
-INK = ("#595959", "#b4b4b4")
-"""Of text and axes, in light and in dark mode."""
-COLOURS = (("#0072b2", "#56b4e9"), ("#d55e00", "#e69f00"), ("#009e73", "#2fd0a5"), ("#a8578a", "#cc79a7"))
-"""Of curves, likewise; after Okabe and Ito, so that colour-blind readers can tell them apart."""
-DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1, 1, 1)))
-FEW_POINTS = 12
-"""Curves of at most this many points show them, so that a log of one line is not an empty plot."""
-
-Curve = Sequence[tuple[int, float]]
-"""Real images shown, and the value of a term."""
+METHODS: Mapping[str, tuple[type[RunConfig], Mapping[str, Mapping[str, Any]]]] = {
+    "transfer": (TransferConfig, TRANSFER_PRESETS),
+    "dual": (DualConfig, DUAL_PRESETS),
+}
+"""Settings and presets of each method."""
+HUGE = 1e30
+"""What is larger is no number that a curve could show."""
+MOST_CHARACTERS = 200
+"""Longer values are cut short."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Summary:
-    """A run as its config.json and log.jsonl tell it."""
+class Run:
+    """A run as its folder tells it."""
 
-    settings: Mapping[str, Any]
+    path: Path
+    method: str
     config: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    """As config.json has them, whatever they are."""
+    resolved: RunConfig | None
+    """The same as settings of this version; None where they are none."""
     log: Sequence[Mapping[str, Any]]
+    evaluations: Sequence[Mapping[str, Any]]
+    messages: Sequence[tuple[int, str]]
+    """What was said of the run's health, at how many images."""
+    cards: Sequence[Card]
+    verdict: Verdict | None
+    problems: Sequence[str] = field(default=())
+    """What is missing or damaged."""
 
     @property
     def images(self) -> int:
@@ -61,137 +68,171 @@ class Summary:
         """Iterations done, likewise."""
         return self.log[-1].get("iteration", 0) if self.log else 0
 
+    @property
+    def budget(self) -> int | None:
+        """Images that it is to be shown; None where its settings or its data do not say."""
+        count = self.num_images("data") or min(self.num_images("data", "a") or 0, self.num_images("data", "b") or 0)
+        if self.resolved is None or not count:
+            return None
+        values = self.resolved.to_json()
+        return self.resolved.budget(values["batch"] * values["critic_steps"], count)
 
-def summarize(run: Path) -> Summary:
-    """Read both files; a log without lines is fine, a folder without a log is no run."""
-    config = run_folder.read_config(run)
-    path = run / run_folder.LOG
-    if not path.is_file():
-        raise UserError(f"{run} has no {run_folder.LOG}: a report needs the folder of a training run")
-    if not isinstance(config.get("training"), dict) or not isinstance(config.get("versions"), dict):
-        raise UserError(f"{run / run_folder.CONFIG} has no settings: a report needs the folder of a training run")
-    return Summary(settings=config["training"], config=config, log=run_folder.read_log(path))
+    def num_images(self, *where: str) -> int | None:
+        """How many images some part of the data has."""
+        count = self.get(*where, "images")
+        return count if type(count) is int and count > 0 else None
 
+    def get(self, *names: str) -> Any:
+        """A value of config.json; None where there is none."""
+        value: Any = self.config
+        for name in names:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
 
-def evolution(run: Path, name: str) -> list[tuple[int, bytes]]:
-    """Images seen and PNG bytes of the run's sample sheets called `name`, from first to last."""
-    folder = run / run_folder.SAMPLES
-    pattern = re.compile(rf"{re.escape(name)}-(\d+)\.png")
-    matches = (pattern.fullmatch(path.name) for path in folder.glob("*.png"))
-    found = sorted((int(match[1]), match[0]) for match in matches if match)
-    if not found:
-        raise UserError(f"{run} has no {folder.name}/{name}-*.png: a report needs the sample sheets of a run")
-    return [(seen, (folder / file).read_bytes()) for seen, file in found]
-
-
-def loss_curves(runs: Mapping[str, Path]) -> dict[str, str]:
-    """One small SVG per loss term with a curve per run, by label; one each, so that a phone can stack them.
-
-    A run whose log lacks a term has no curve for it. The plots are transparent and follow light and dark mode.
-    """
-    last = max((summarize(run).images for run in runs.values()), default=0)
-    return {name: plot_curves(curves, list(runs), last) for name, curves in terms(runs).items()}
+    def sheets(self, name: str) -> list[tuple[int, Path]]:
+        """Images seen and the file of the sample sheets called `name`, from first to last."""
+        pattern = re.compile(rf"{re.escape(name)}-(\d{{1,18}})\.png")
+        folder = self.path / run_folder.SAMPLES
+        matches = (pattern.fullmatch(path.name) for path in folder.glob("*.png"))
+        return [(seen, folder / file) for seen, file in sorted((int(match[1]), match[0]) for match in matches if match)]
 
 
-def terms(runs: Mapping[str, Path]) -> dict[str, dict[str, Curve]]:
-    """The logged terms by name, and in each the curves by run label."""
-    found: dict[str, dict[str, list[tuple[int, float]]]] = {}
-    for label, run in runs.items():
-        for line in summarize(run).log:
-            for name, value in line["terms"].items():
-                if math.isfinite(value):
-                    found.setdefault(name, {}).setdefault(label, []).append((line["images"], value))
-    return {name: dict(curves) for name, curves in found.items()}
+def open_run(path: Path) -> Run:
+    """Read what there is; a `UserError` if the folder holds no run of ours."""
+    config = run_folder.read_config(path)
+    method = config.get("method")
+    if not isinstance(method, str) or method not in METHODS:
+        raise UserError(f"{path / run_folder.CONFIG} is of no run of transfer or dual: give a run folder")
+    problems: list[str] = []
+    settings = config.get("training")
+    if not isinstance(settings, dict):
+        problems.append(f"{run_folder.CONFIG} has no settings of a training run: the model was not trained here.")
+        settings = {}
+    resolved = _resolve(method, settings, problems) if settings else None
+    log = _lines(path, run_folder.LOG, problems, "nothing was logged yet, or the folder is not of a training run")
+    return Run(
+        path=path,
+        method=method,
+        config=config,
+        settings=settings,
+        resolved=resolved,
+        log=log,
+        evaluations=[line for line in _lines(path, run_folder.EVALUATIONS, problems) if _has_score(line)],
+        messages=_messages(path, problems),
+        cards=_cards(path, problems),
+        verdict=_verdict(path, problems),
+        problems=problems,
+    )
 
 
-def environment(*runs: Path) -> dict[str, str]:
+def labels_of(paths: Sequence[Path]) -> dict[str, Path]:
+    """A name for each folder: its own, with as many parents as tell it from the others; one folder counts once."""
+    folders = list(dict.fromkeys(path.resolve() for path in paths))
+    found: dict[str, Path] = {}
+    for folder in folders:
+        length = 1
+        while length < len(folder.parts) and any(
+            other.parts[-length:] == folder.parts[-length:] for other in folders if other != folder
+        ):
+            length += 1
+        found["/".join(folder.parts[-length:])] = folder
+    return found
+
+
+def environment(runs: Sequence[Run]) -> dict[str, str]:
     """Versions that the runs were made with, and the machine this is called on."""
     found: dict[str, str] = {}
     for run in runs:
-        for name, version in run_folder.read_config(run)["versions"].items():
+        for name, version in versions_of(run).items():
             known = found.setdefault(name, version)
             if version not in known.split(", "):
                 found[name] = f"{known}, {version}"
-    return found | {"platform": platform.platform(terse=True), "processor cores": str(os.cpu_count())}
+    return found | {"this page written on": f"{platform.platform(terse=True)}, {os.cpu_count()} processor cores"}
 
 
-def plot_curves(
-    curves: Mapping[str, Curve],
-    labels: Sequence[str],
-    last: int,
-    *,
-    errors: Mapping[str, Sequence[float]] | None = None,
-    logarithmic: bool = False,
-) -> str:
-    """An SVG of curves by label over images shown, from 0 to `last`.
-
-    With `errors` they have bands, and a ring at the lowest value. `labels` are those of all plots on a page, in which a
-    label always looks the same. Up to 16 look different.
-    """
-    looks = {
-        label: (COLOURS[index % len(COLOURS)][0], DASHES[(index + index // len(COLOURS)) % len(DASHES)])
-        for index, label in enumerate(labels)
-    }
-    plot = Plot(figsize=(3.9, 2.1), layout="constrained")  # without pyplot, whose state is global
-    axes = plot.subplots()
-    for label, curve in curves.items():
-        colour, dashes = looks[label]
-        axes.plot(
-            *zip(*curve, strict=True),
-            label=label,
-            color=colour,
-            linestyle=dashes,
-            linewidth=1.4,
-            marker="o" if len(curve) <= FEW_POINTS else "",
-            markersize=3,
-        )
-        if errors:
-            images, values = (np.array(column) for column in zip(*curve, strict=True))
-            spread = np.array(errors[label])
-            axes.fill_between(images, values - spread, values + spread, color=colour, alpha=0.25, linewidth=0)
-            lowest = int(values.argmin())
-            axes.plot(
-                images[lowest],
-                values[lowest],
-                marker="o",
-                color=colour,
-                markerfacecolor="none",
-                markersize=9,
-                markeredgewidth=1.4,
-            )
-    if logarithmic:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlim(0, max(last, 1) * 1.02)
-    axes.set_xlabel("real images shown", color=INK[0], fontsize=9)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.tick_params(colors=INK[0], labelsize=9)
-    axes.grid(color=INK[0], alpha=0.2, linewidth=0.6)
-    for side, spine in axes.spines.items():
-        spine.set_color(INK[0])
-        spine.set_visible(side in ("left", "bottom"))
-    if len(curves) > 2:  # beside the axes, where it hides no curve
-        plot.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=9, labelcolor=INK[0])
-    elif len(curves) > 1:
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK[0])
-    buffer = io.StringIO()
-    with rc_context({"svg.hashsalt": "ganshift"}):  # equal runs, equal pages
-        plot.savefig(
-            buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        )
-    return _follow_mode(buffer.getvalue())
+def versions_of(run: Run) -> dict[str, str]:
+    """What a run was made with, by package; what is no text is left out."""
+    versions = run.config.get("versions")
+    known = versions.items() if isinstance(versions, dict) else ()
+    return {shown(name): shown(version) for name, version in known if isinstance(version, str)}
 
 
-def _follow_mode(svg: str) -> str:
-    """Replace the colours of light mode by variables, which dark mode sets to others."""
-    light, dark = "", ""
-    for index, (by_day, by_night) in enumerate((INK, *COLOURS)):
-        svg = svg.replace(by_day, f"var(--c{index})")
-        light += f"--c{index}:{by_day};"
-        dark += f"--c{index}:{by_night};"
-    start = svg.index(">", svg.index("<svg ")) + 1
-    style = f"<style>svg{{{light}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"
-    return svg[:start] + style + svg[start:]
+def shown(value: Any) -> str:
+    """A value of a description as text, cut short."""
+    if value is None:
+        return "not set"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
+
+
+def number(value: Any) -> float | None:
+    """A value of a log that a curve can show; None for others."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < HUGE else None
+
+
+def _resolve(method: str, settings: Mapping[str, Any], problems: list[str]) -> RunConfig | None:
+    config_class = METHODS[method][0]
+    hints = get_type_hints(config_class)
+    paths = {name for name, kind in hints.items() if kind is Path or Path in get_args(kind)}
+    values: dict[str, Any] = {name: settings[name] for name in hints if name in settings}
+    values |= {name: Path(value) for name, value in values.items() if name in paths and isinstance(value, str)}
+    try:
+        return config_class(**values)
+    except (UserError, TypeError) as error:
+        problems.append(f"The settings in {run_folder.CONFIG} are none of this version ({first_line(error)}).")
+        return None
+
+
+def _lines(path: Path, name: str, problems: list[str], needed: str = "") -> list[dict[str, Any]]:
+    try:
+        lines = run_folder.read_log(path / name)
+    except FileNotFoundError:
+        lines = []
+    except OSError as error:
+        problems.append(f"{name} cannot be read: {error.strerror}.")
+        return []
+    if needed and not lines:
+        problems.append(f"There is nothing in {name}: {needed}.")
+    return sorted(lines, key=lambda line: line["images"])
+
+
+def _has_score(line: Mapping[str, Any]) -> bool:
+    score = line.get("score")
+    if not isinstance(score, dict) or not isinstance(score.get("name"), str):
+        return False
+    value, error = number(score.get("value")), number(score.get("error"))
+    return value is not None and error is not None and error >= 0
+
+
+def _messages(path: Path, problems: list[str]) -> list[tuple[int, str]]:
+    try:
+        said = json.loads(read_text(path / run_folder.HEALTH))["messages"]
+        return [(int(each["images"]), str(each["message"])) for each in said]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        problems.append(f"{run_folder.HEALTH} cannot be read: {first_line(error)}.")
+        return []
+
+
+def _cards(path: Path, problems: list[str]) -> list[Card]:
+    cards = []
+    for file in sorted((path / CARDS).glob("*.json")):
+        try:
+            cards.append(load_card(file))
+        except UserError as error:
+            problems.append(f"{error}.")
+    return cards
+
+
+def _verdict(path: Path, problems: list[str]) -> Verdict | None:
+    try:
+        verdict = load_verdict(path)
+        if verdict is not None:
+            len(verdict.pairs)  # fails where a damaged file has something else in their place
+        return verdict
+    except (UserError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        problems.append(f"What a check for copies found cannot be read: {first_line(error)}.")
+        return None

@@ -18,7 +18,7 @@ FREE_TO_CHANGE = frozenset(
         *BUDGET_FIELDS,
         *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "device"),
         *("workers", "memory_budget", "micro_batch", "memory_limit"),
-        *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse"),
+        *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse", "tracker"),
         *("data", "a", "b"),  # where the images lie; a hash of what they are is compared instead
     }
 )
@@ -37,6 +37,9 @@ MAX_BATCH = 65_536
 """Images of a batch."""
 FEWEST_EVALUATED, MOST_EVALUATED = 4, 1_000_000
 """Images that scores need, and so many that more would only cost memory."""
+TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
+"""Where a run's numbers may be shown besides its log."""
+NO_TRACKER = "none"
 CHOICES = {
     "best_by": ("kid", "fid"),
     "when_stalled": ("advise", "stop"),
@@ -122,6 +125,9 @@ class RunConfig(ABC):
     on_collapse: Literal["advise", "stop", "rollback"] = "advise"
     """What to do on signs of collapse: say what was seen and what to try and go on; stop; or go back to the last
     healthy checkpoint with half the step sizes, at most 3 times."""
+    tracker: str = "tensorboard"
+    """Where to show numbers while training: any of tensorboard,wandb,mlflow,trackio, joined by commas, or none. All but
+    tensorboard need a package of their own (docs/report.md)."""
     workers: int = 2
     """Processes that decode images when the set is too large to be kept in memory."""
     memory_budget: float = 2.0
@@ -155,7 +161,17 @@ class RunConfig(ABC):
         )
         for name, choices in CHOICES.items():
             require(getattr(self, name) in choices, f"{name} must be one of {choices}, got {getattr(self, name)}")
+        unknown = set(self.trackers) - {*TRACKERS}
+        require(
+            not unknown,
+            f"tracker takes any of {', '.join(TRACKERS)}, joined by commas, or {NO_TRACKER}, got {self.tracker!r}",
+        )
         check_seed(self.seed)
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """The trackers asked for, each once."""
+        return () if self.tracker == NO_TRACKER else tuple(dict.fromkeys(self.tracker.split(",")))
 
     @property
     def computes_in(self) -> Precision:

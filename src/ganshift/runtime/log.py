@@ -1,11 +1,8 @@
-"""Everything a run says: status lines and progress on the terminal, log.jsonl and TensorBoard events in its folder."""
+"""Everything a run says: status lines and progress on the terminal, log.jsonl and trackers."""
 
 import json
 import logging
-import sys
-import threading
 import time
-import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +16,7 @@ from rich.table import Column, Table
 
 from ..errors import printable
 from . import distributed
+from .trackers import open_trackers
 
 PLAIN_SECONDS = 10.0
 """How often a progress line is written where the output is not a terminal."""
@@ -93,30 +91,34 @@ def _fixed(text: str) -> TextColumn:
 
 
 class RunLog:
-    """log.jsonl and TensorBoard events of one run, appended to from `images` on."""
+    """log.jsonl of one run, appended to from `images` on, and the trackers that show the same."""
 
-    def __init__(self, out: Path, images: int):
-        # Where TensorFlow is installed, tensorboard would import all of it, which takes longer than a small run; this
-        # is its own switch for the stand-in that it brings along.
-        sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
-        from torch.utils.tensorboard import SummaryWriter
-
+    def __init__(
+        self,
+        out: Path,
+        images: int,
+        trackers: Sequence[str] = ("tensorboard",),
+        settings: Mapping[str, Any] | None = None,
+    ):
         from .run_folder import EVALUATIONS, LOG, rewind_log
 
         for name in (LOG, EVALUATIONS):
             rewind_log(out / name, images)
         self._evaluations = out / EVALUATIONS
         self._file = (out / LOG).open("a", encoding="utf-8")
-        self._hook, threading.excepthook = threading.excepthook, _not_write_errors
-        self._events = SummaryWriter(str(out / "tensorboard"), purge_step=images + 1 if images else 0)
+        try:
+            self._trackers = open_trackers(trackers, out, images, settings or {})
+        except BaseException:
+            self._file.close()
+            raise
 
     def write(self, images: int, terms: Mapping[str, float], **more: Any) -> None:
         """Append one line: the images shown so far, further facts, and the named terms."""
         line = {"images": images, **more, "terms": dict(terms)}
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
-        for name, value in terms.items():
-            self._events.add_scalar(name, value, images)
+        for tracker in self._trackers:
+            tracker.scalars(terms, images)
 
     def write_evaluation(self, line: Mapping[str, Any]) -> None:
         """Append an evaluation: images, the score that counts, signs of health, and cards."""
@@ -124,28 +126,20 @@ class RunLog:
             file.write(json.dumps(line) + "\n")
         scalars = {f"evaluation/{line['score']['name']}": line["score"]["value"], **line["signs"]}
         scalars |= {f"evaluation/{card['metric']}": card["value"] for card in line["cards"]}
-        for name, value in scalars.items():
-            self._events.add_scalar(name, value, line["images"])
+        for tracker in self._trackers:
+            tracker.scalars(scalars, line["images"])
 
     def image(self, name: str, pixels: Any, images: int) -> None:
-        """Show a sheet of uint8 pixels (h, w, c) in TensorBoard."""
-        self._events.add_image(name, pixels, images, dataformats="HWC")
+        """Show a sheet of uint8 pixels (h, w, c)."""
+        for tracker in self._trackers:
+            tracker.image(name, pixels, images)
 
     def close(self) -> None:
-        """Flush and close both."""
-        try:
-            self._file.close()
-        finally:
-            try:
-                self._events.close()
-            finally:
-                threading.excepthook = self._hook
-
-
-def _not_write_errors(arguments: threading.ExceptHookArgs) -> None:
-    """Print what ends a thread, but for errors in writing: TensorBoard's thread raises its own again in ours."""
-    if not isinstance(arguments.exc_value, OSError):
-        threading.__excepthook__(arguments)
+        """Flush and close everything."""
+        with ExitStack() as stack:
+            for tracker in self._trackers:
+                stack.callback(tracker.close)
+            stack.callback(self._file.close)
 
 
 class NoLog:

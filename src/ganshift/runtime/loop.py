@@ -34,6 +34,7 @@ from .log import NoLog, ProgressLine, RunLog, say
 from .memory import keep_freed_memory
 from .optim import NonFiniteLoss
 from .shares import seed_of
+from .trackers import require_packages
 
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 """What the system says when a disk is full, read-only, not ours, or failing."""
@@ -50,6 +51,7 @@ class Collapse(Exception):  # noqa: N818 - it says what happened, and never leav
 
 def fit(config: RunConfig, job: Job) -> Outcome:
     """Train until the budget is spent, a signal asks to stop or training is no longer worth it; resume if possible."""
+    from_first(partial(require_packages, config.trackers))
     keep_freed_memory()
     try:
         with ExitStack() as stack:
@@ -105,7 +107,7 @@ def _sit(config: RunConfig, job: Job, run: Course, budget: int, stop: list[signa
     saved_at = run.seen
     optimizers = {name: part for name, part in job.state.items() if isinstance(part, torch.optim.Optimizer)}
     with (
-        closing(RunLog(config.out, run.seen) if is_first() else NoLog()) as log,
+        closing(_open_log(config, run.seen)) as log,
         closing(job.batches(run.seen)) as batches,
         ProgressLine(config.out.name, budget, run.seen) as progress,
     ):
@@ -146,6 +148,13 @@ def _sit(config: RunConfig, job: Job, run: Course, budget: int, stop: list[signa
                 saved_at = _save(config, job, run, budget)
         if saved_at < run.seen:
             _save(config, job, run, budget)
+
+
+def _open_log(config: RunConfig, seen: int) -> RunLog | NoLog:
+    """The log, kept by the first process; what keeps it from opening ends all."""
+    logs: list[RunLog] = []
+    from_first(lambda: logs.append(RunLog(config.out, seen, config.trackers, config.to_json())))
+    return logs[0] if logs else NoLog()
 
 
 @contextmanager

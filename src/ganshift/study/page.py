@@ -2,8 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..report import Chapter, Figure, Listing, Panels, Part, Table, environment, evolution, plot_curves, render
-from ..runtime.run_folder import read_config
+from ..report import (
+    Chapter,
+    Commands,
+    Facts,
+    Figure,
+    Listing,
+    Panels,
+    Part,
+    Table,
+    environment,
+    looks,
+    open_run,
+    plot_curves,
+    render,
+)
 from .folder import StudyFolder
 from .recipe import SEED, Recipe
 from .results import CELLS, TABLE, Row, as_lines, score_names
@@ -48,27 +61,22 @@ def write_page(folder: StudyFolder, recipe: Recipe, table: Sequence[Row], comman
     parts += _sheets(recipe, table)
     parts.append(Listing(title="Recipe", text=recipe.text, caption=""))
     measured = sum(1 for cell in recipe.cells if cell.evaluation is not None)
+    facts = [
+        ("Cells finished", f"{len(results)} of {measured}"),
+        ("Seeds", ", ".join(recipe.axes.get(SEED, ["0"]))),
+        *((f"Input {name}", value) for name, value in recipe.inputs.items()),
+        *_protocol(table),
+        ("As numbers", f"{TABLE} (means) and {CELLS} (every cell), beside this page"),
+    ]
     with_data = " ".join(f"--data {name}=my-{name}/" for name in recipe.inputs)
+    own = f"ganshift study {recipe.name} {with_data} --out runs/mine".replace("  ", " ")
+    parts += [Facts(title="What ran", facts=facts), Commands(title="With your own images", lines=[own])]
     render(
         folder.path / PAGE,
         title=f"Study: {recipe.name}",
         introduction=recipe.about or f"A grid of {recipe.method} runs.",
-        chapters=[
-            Chapter(
-                title="Results",
-                introduction=recipe.published,
-                figures=parts,
-                facts=[
-                    ("Cells finished", f"{len(results)} of {measured}"),
-                    ("Seeds", ", ".join(recipe.axes.get(SEED, ["0"]))),
-                    *((f"Input {name}", value) for name, value in recipe.inputs.items()),
-                    *_protocol(table),
-                    ("As numbers", f"{TABLE} (means) and {CELLS} (every cell), beside this page"),
-                ],
-                commands=[f"ganshift study {recipe.name} {with_data} --out runs/mine".replace("  ", " ")],
-            )
-        ],
-        environment=environment(*(result.run for result in results)),
+        chapters=[Chapter(title="Results", introduction=recipe.published, parts=parts)],
+        environment=environment([open_run(result.run) for result in results]),
         seconds=sum(result.record["seconds"] for result in results),
         commands=[command],
     )
@@ -119,7 +127,10 @@ def _curves(recipe: Recipe, table: Sequence[Row]) -> list[Part]:
         if panels:
             parts.append(
                 Panels(
-                    title=f"{name} while training", panels=panels, caption="Means over the seeds that have finished."
+                    title=f"{name} while training",
+                    panels=panels,
+                    caption="Means over the seeds that have finished.",
+                    legend=looks(labels),
                 )
             )
     return parts
@@ -134,16 +145,16 @@ def _sheets(recipe: Recipe, table: Sequence[Row]) -> list[Part]:
             for label, row in compared.items():
                 if row.results:
                     first = row.results[0]
-                    seed = read_config(first.run)["training"]["seed"]
-                    images, picture = evolution(first.run, sheet)[-1]
-                    panels.append(
-                        Figure(
-                            title=f"{recipe.lines} {label}",
-                            image=picture,
-                            caption=f"Seed {seed}, after {images:,} images.",
-                            alt=f"{title} of {first.cell.place} after {images:,} real images shown.",
+                    run = open_run(first.run)
+                    for images, picture in run.sheets(sheet)[-1:]:
+                        panels.append(
+                            Figure(
+                                title=f"{recipe.lines} {label}",
+                                image=picture,
+                                caption=f"Seed {run.settings['seed']}, after {images:,} images.",
+                                alt=f"{title} of {first.cell.place} after {images:,} real images shown.",
+                            )
                         )
-                    )
             if panels:
                 parts.append(Panels(title=f"{title}: {shared}" if shared else title, panels=panels, caption=""))
     return parts

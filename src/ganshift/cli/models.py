@@ -237,17 +237,28 @@ def export(arguments: Sequence[str]) -> int:
         out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
         """New folder for the files; RUN/export/FORMAT if left out."""
 
-    options = tyro.cli(Export, prog="ganshift export", args=arguments)
-    from ..export import Settings
-    from ..export import export as export_run
-    from ..runtime.log import say
+    examples = """
+        ganshift export runs/mine
+        ganshift export runs/drawings --uint8 -o for-the-app/
+        ganshift export runs/mine --format safetensors --half
+        ganshift export runs/mine --format html
+        """
+    options = read(Export, "export", arguments, examples)
+    from ..runtime.log import loading, say
+
+    with loading():
+        from ..export import Settings
+        from ..export import export as export_run
 
     chosen = {name: value for name, value in vars(options).items() if name not in ("run", "out")}
     exported = export_run(options.run, options.out, Settings(**chosen))
     for name, parity in exported.parities.items():
         say(f"{name}: at most {parity.max_abs_error:.2g} from the PyTorch model ({parity.unit})")
-    for path in exported.paths:
+    *others, last = exported.paths
+    for path in others:
         say(f"wrote {path}")
+    use = "open index.html there in a browser" if options.format == "html" else "docs/export.md says how to load it"
+    say(f"wrote {last}. Next: {use}")
     return 0
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from .options import read
+
 
 def report(arguments: Sequence[str]) -> int:
     """Write a page that shows one or more runs."""
@@ -24,11 +26,17 @@ def report(arguments: Sequence[str]) -> int:
         out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE")] = None
         """The page; report.html in the folder of the run if left out, here if there are several."""
 
-    options = tyro.cli(Report, prog="ganshift report", args=arguments)
-    from ..report import PAGE, write_report
-    from ..runtime.log import say
+    examples = """
+        ganshift report runs/mine
+        ganshift report runs/scratch runs/mine -o compared.html
+        """
+    options = read(Report, "report", arguments, examples)
+    from ..runtime.log import loading, say
+
+    with loading():
+        from ..report import PAGE, write_report
 
     out = options.out or (options.runs[0] / PAGE if len(options.runs) == 1 else Path(PAGE))
     write_report(options.runs, out, command=shlex.join(["ganshift", "report", *arguments]))
-    say(f"wrote {out}: open it in a browser")
+    say(f"wrote {out}. Next: open it in a browser")
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ..errors import UserError
+from .options import read
 
 PASSWORD = "GANSHIFT_PASSWORD"
 
@@ -37,9 +38,17 @@ def serve(arguments: Sequence[str]) -> int:
         device: str = "auto"
         """Where to compute."""
 
-    options = tyro.cli(Serve, prog="ganshift serve", args=arguments)
+    examples = """
+        ganshift serve runs/mine
+        ganshift serve runs/mine runs/drawings --port 8000
+        GANSHIFT_PASSWORD=... ganshift serve runs/mine --host 0.0.0.0 --username friend
+        """
+    options = read(Serve, "serve", arguments, examples)
+    from ..runtime.log import loading
+
     try:
-        from ..web.server import serve as serve_runs
+        with loading():
+            from ..web.server import serve as serve_runs
     except ImportError as error:
         raise UserError(f"serving needs Gradio: pip install 'ganshift[web]' ({error})") from None
     password = _password(options.username)

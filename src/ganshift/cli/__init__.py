@@ -15,7 +15,7 @@ from .reporting import report
 from .scores import bench, compare, evaluate
 from .serving import serve
 from .shells import completion
-from .studies import study
+from .studies import sources, study
 from .training import demo, dual, transfer
 
 USER_ERROR = 2
@@ -35,6 +35,7 @@ ganshift moves GANs and images between domains.
   evaluate    measure a run against real images
   compare     show what two measured runs differ by
   report      write one page that shows a run, or lays several side by side
+  sources     rank source models for your images
   study       train and measure a grid of runs, and lay the scores side by side
   serve       put trained models on a web page and behind an HTTP API
   export      write a run's model for other programs: ONNX, TorchScript, safetensors, or a page
@@ -132,6 +133,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "study": study,
     "serve": serve,
     "export": export,
+    "sources": sources,
     "import-tf": import_tf,
     "bench": bench,
     "completion": lambda arguments: completion(arguments, COMMANDS),

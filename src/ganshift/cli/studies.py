@@ -1,13 +1,18 @@
-"""What trains and measures many runs: `ganshift study`."""
+"""What trains and measures many runs: `ganshift study` and `sources`."""
 
+import json
 import shlex
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ..errors import UserError
 from .options import read
+
+if TYPE_CHECKING:
+    from ..ranking import Ranked
 
 SOME_FAILED = 1
 """Exit code when a cell failed."""
@@ -79,3 +84,95 @@ def study(arguments: Sequence[str]) -> int:
     )
     alone = rank.world_size == 1  # a launcher ends all its processes when one returns an error
     return SOME_FAILED if ending.failed and alone else 0
+
+
+def sources(arguments: Sequence[str]) -> int:
+    """Rank source models for the user's images."""
+    import tyro
+
+    @dataclass(frozen=True, kw_only=True)
+    class Sources:
+        """Rank source models for your images: how near each is, how dense and diverse, and how a short trial goes.
+
+        The trial decides; how often it and the other criteria were right was measured, and is said. The same command
+        goes on where it was interrupted.
+        """
+
+        sources: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE...")] = ()
+        """What to rank: run folders, bundled sources by name, hub ids; all that ship if left out."""
+        data: Path
+        """Your images, as for ganshift transfer."""
+        trial_images: int = 6_400
+        """Images shown in each trial; 0 for none, and then distance alone ranks."""
+        num_images: Annotated[int, tyro.conf.arg(name="num-images", aliases=["-n"])] = 1_000
+        """Images drawn from a source whenever it is measured."""
+        preset: str = "small"
+        """Preset of ganshift transfer whose beginning a trial is."""
+        out: Path = Path("runs/trials")
+        """Folder of the trials."""
+        seed: int = 0
+        """Of the trials and of what is drawn."""
+        device: str = "auto"
+        """Where to compute."""
+        json: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Write everything as JSON to standard output instead of a table."""
+
+    options = tyro.cli(Sources, prog="ganshift sources", args=arguments)
+    from dataclasses import asdict
+
+    from ..ranking import rank_sources, reason, reliability
+    from ..runtime.log import say, show_table
+
+    ranked, refused = rank_sources(
+        options.data,
+        options.sources,
+        out=options.out,
+        trial_images=options.trial_images,
+        num_images=options.num_images,
+        preset=options.preset,
+        seed=options.seed,
+        device=options.device,
+    )
+    for source in refused:
+        say(f"{source.source} cannot be used: {source.reason}")
+    if not ranked:
+        raise UserError("none of the sources can be used with these images")
+    if options.json:
+        found = {
+            "ranked": [source.to_json() for source in ranked],
+            "refused": [asdict(source) for source in refused],
+            "reason": reason(ranked),
+            "reliability": reliability(),
+        }
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return 0
+    show_table([_row(source) for source in ranked])
+    say(reason(ranked))
+    say(_reliability_in_words(reliability()))
+    best = shlex.quote(ranked[0].source)
+    say(f"Next: ganshift transfer --data {options.data} --source {best} --preset {options.preset} --out runs/mine")
+    return 0
+
+
+def _row(source: "Ranked") -> dict[str, object]:
+    """A line of the table; KID is that of the extractor that ships."""
+    row: dict[str, object] = {
+        "source": source.source,
+        "KID before": f"{source.kid:.3g} ± {source.kid_error:.1g}",
+        "a class": f"{source.density:,.0f}",
+        "diversity": f"{source.diversity:.2f}",
+    }
+    if source.after_trial is not None:
+        row |= {"after trial": f"{source.after_trial:.3g}", "per 1000": f"{source.slope:+.2g}"}
+    return row
+
+
+def _reliability_in_words(found: Mapping[str, Any]) -> str:
+    """How often each criterion was right, in a sentence."""
+    right = found["right"]
+    often = ", ".join(f"{name} {right[name]}" for name in sorted(right, key=right.get, reverse=True))
+    cases, by_chance = found["cases"], found["cases"] / found["sources"]
+    return (
+        f"How far to trust this: in {cases} measured cases of {found['sources']} sources each, the one that was best "
+        f"after a whole run was picked by {often} times; by chance, {by_chance:g} times"
+    )

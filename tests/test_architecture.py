@@ -20,6 +20,7 @@ LAYERS = [
     {"metrics"},
     {"transfer", "dual"},
     {"models", "pace"},
+    {"moving", "output", "export", "translation", "report", "demo", "import_tf", "evaluation"},
     {"study", "ranking", "web"},
     {"bench", "doctor"},
     {"cli"},

@@ -65,7 +65,7 @@ def test_sources_are_ranked_by_their_trials(trials, untrained):
     out, (ranked, refused) = trials
     assert [source.source for source in ranked] == ["digits32", str(untrained)]
     assert [source.source for source in refused] == ["nowhere"]
-    assert "there is no source 'nowhere'" in refused[0].reason
+    assert "there is no run folder 'nowhere'" in refused[0].reason
     digits, faces = ranked
     assert digits.kid < faces.kid
     assert [shown for shown, _ in digits.trial] == [16, 32, 48, 64]

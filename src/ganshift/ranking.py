@@ -22,9 +22,9 @@ from .models import Generator, draw_latents
 from .runtime import run_folder
 from .runtime.config import BUDGET_FIELDS, require
 from .runtime.log import opening_progress, quiet, say
+from .runtime.named import bundled_sources, find_model
 from .transfer.config import PRESETS, TransferConfig
 from .transfer.evaluation import measure_generator
-from .runtime.named import bundled_sources, find_model
 from .transfer.train import train
 
 GENERATED = 1_000

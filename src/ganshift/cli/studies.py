@@ -117,11 +117,16 @@ def sources(arguments: Sequence[str]) -> int:
         json: tyro.conf.FlagCreatePairsOff[bool] = False
         """Write everything as JSON to standard output instead of a table."""
 
-    options = tyro.cli(Sources, prog="ganshift sources", args=arguments)
-    from dataclasses import asdict
+    examples = """
+        ganshift sources --data my-images/
+        ganshift sources runs/flowers runs/faces digits32 --data my-images/
+        ganshift sources runs/flowers runs/faces --data my-images/ --trial-images 0 --json
+        """
+    options = read(Sources, "sources", arguments, examples)
+    from ..runtime.log import loading, say, show_table
 
-    from ..ranking import rank_sources, reason, reliability
-    from ..runtime.log import say, show_table
+    with loading():
+        from ..ranking import rank_sources, reason, reliability
 
     ranked, refused = rank_sources(
         options.data,
@@ -140,7 +145,7 @@ def sources(arguments: Sequence[str]) -> int:
     if options.json:
         found = {
             "ranked": [source.to_json() for source in ranked],
-            "refused": [asdict(source) for source in refused],
+            "refused": [vars(source) for source in refused],
             "reason": reason(ranked),
             "reliability": reliability(),
         }

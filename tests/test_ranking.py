@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ganshift.cli import COMMANDS, main
+from ganshift.cli import main
 from ganshift.errors import UserError
 from ganshift.ranking import CRITERIA, Ranked, picks, rank_sources, reason, reliability, trial_folder
 from ganshift.transfer.config import PRESETS, TransferConfig
@@ -109,9 +109,10 @@ def test_command(trials, untrained, capsys):
 
 
 def test_nothing_to_rank(tmp_path, capsys):
-    assert COMMANDS["sources"]
     assert main(["sources", "nowhere", "--data", DATA, "--out", str(tmp_path)]) == 2
     assert "none of the sources can be used" in capsys.readouterr().err
+    assert main(["sources", "--data", str(tmp_path / "nothing"), "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("error: ")  # not said of every source
     with pytest.raises(UserError, match="there is no preset 'smal'"):
         rank_sources(DATA, preset="smal", out=tmp_path)
 

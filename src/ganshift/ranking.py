@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import linear_regression
 from typing import Any
 
-from .data.datasets import MEMORY_BUDGET_BYTES
+from .data.datasets import MEMORY_BUDGET_BYTES, ImageSet
 from .data.named import open_named_images
 from .errors import UserError
 from .metrics.measuring import Extraction, Settings, check_enough, provenance
@@ -124,7 +124,14 @@ def rank_sources(
     refused: list[Refused] = []
     for name in names:
         try:
-            found = _measure(name, Path(data), extraction, settings)
+            folder = find_model(name)
+            model = Generator.from_pretrained(folder, device=settings.device)
+        except UserError as error:
+            refused.append(Refused(source=name, reason=str(error)))
+            continue
+        images = _open(Path(data), model)  # what is wrong with them is wrong for all sources
+        try:
+            found = _measure(name, folder, model, images, extraction, settings)
             if trial_images:
                 say(f"{name}: KID[{extraction.name}] {found.kid:.3f} before training; a trial begins")
                 config = trial_config(name, Path(data), trial_folder(out, name), trial_images, preset, settings)
@@ -194,18 +201,21 @@ def reliability() -> Mapping[str, Any]:
     return found
 
 
-def _measure(name: str, data: Path, extraction: Extraction, settings: Settings) -> Ranked:
-    """What is known of a source before any training."""
-    folder = find_model(name)
-    model = Generator.from_pretrained(folder, settings.device)
+def _open(data: Path, model: Generator) -> ImageSet:
+    """The user's images as a run from this model would see them."""
     network = model.generator
-    channels = network.to_image.weight.shape[0]
     with opening_progress() as progress:
-        images = open_named_images(data, network.size, channels, MEMORY_BUDGET_BYTES, progress)
+        return open_named_images(data, network.size, network.to_image.out_channels, MEMORY_BUDGET_BYTES, progress)
+
+
+def _measure(
+    name: str, folder: Path, model: Generator, images: ImageSet, extraction: Extraction, settings: Settings
+) -> Ranked:
+    """What is known of a source before any training."""
     check_enough(("kid",), settings.num_images, len(images), settings)
     latents = draw_latents(settings.num_images, settings.seed)
     found = measure_generator(
-        network,
+        model.generator,
         latents,
         images,
         "train",
@@ -216,14 +226,13 @@ def _measure(name: str, data: Path, extraction: Extraction, settings: Settings) 
         as_published=False,
     )
     (card,) = found.cards
-    about = run_folder.read_config(folder).get("data")
-    trained = about.get("images") if isinstance(about, dict) else None
+    trained = run_folder.section(run_folder.read_config(folder), "data").get("images")
     if not isinstance(trained, int):
         raise UserError(f"{folder / run_folder.CONFIG} does not say how many images {name} was trained on")
     return Ranked(
         source=name,
-        size=network.size,
-        channels=channels,
+        size=model.generator.size,
+        channels=images.channels,
         kid=card.value,
         kid_error=card.standard_error,
         num_trained=trained,

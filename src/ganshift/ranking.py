@@ -1,6 +1,6 @@
 """Which source model suits the user's images: distance, density, diversity, and a short trial of each.
 
-Wang et al. 2018 (sections 4.2 and 5) found that the nearest source is not always the best, and that dense sources, of
+Wang et al. 2018 found that the nearest source is not always the best, and that dense sources, of
 many images of few kinds, do well. So a trial decides, and the rest is shown beside it. How often each of these criteria
 found the best source was measured (`benchmarks/source_criteria.py`) and is in `ranking.json`.
 """

@@ -1,8 +1,8 @@
 """Which source model suits the user's images: distance, density, diversity, and a short trial of each.
 
-Wang et al. 2018 found that the nearest source is not always the best, and that dense sources, of
-many images of few kinds, do well. So a trial decides, and the rest is shown beside it. How often each of these criteria
-found the best source was measured (`benchmarks/source_criteria.py`) and is in `ranking.json`.
+Wang et al. 2018 found that the nearest source is not always the best, and that dense sources, of many images of few
+kinds, do well. So a trial decides, and the rest is shown beside it. How often each of these criteria found the best
+source was measured (`benchmarks/source_criteria.py`) and is in `ranking.json`.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Memory and open files of long runs: both methods, small, with evaluations, and checkpoints every few seconds.
 
-    python -m benchmarks.soak [--minutes N] [--out FOLDER] [--json]
+    python -m benchmarks.soak [--minutes N] [--only METHOD...] [--out FOLDER] [--json]
 
 Each method runs as a command of its own, one after the other, until it is asked to stop; meanwhile its resident memory,
 open files and threads are read from /proc every few seconds. The first fifth of the time, in which caches fill, is
@@ -36,7 +36,7 @@ MORE = {
         "--ema-images",
         "100",
     ],
-    "dual": ["--sample-every", "64", "--evaluate-every", "512", "--evaluate-images", "20", "--ema-images", "100"],
+    "dual": ["--sample-every", "64", "--evaluate-every", "64", "--evaluate-images", "20", "--ema-images", "100"],
 }
 EVERY = 5.0
 """Seconds between two looks."""
@@ -89,13 +89,14 @@ def main():
     """Soak both methods and show what was seen."""
     what = argparse.ArgumentParser(description="memory and open files of long runs")
     what.add_argument("--minutes", type=float, default=30.0, help="for each method")
+    what.add_argument("--only", choices=sorted(COMMANDS), nargs="+", default=sorted(COMMANDS))
     what.add_argument("--out", type=Path, help="where the runs go; a temporary folder if left out")
     what.add_argument("--json", action="store_true")
     options = what.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         out = options.out or Path(scratch)
         rows = []
-        for method in COMMANDS:
+        for method in options.only:
             say(f"{method} for {options.minutes:g} minutes")
             rows.append(soak(method, options.minutes, out / method))
     show({"groups": {"soak": rows}, "machine": machine()}, options.json)

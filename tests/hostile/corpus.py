@@ -67,7 +67,8 @@ def pictures() -> dict[str, bytes]:
         **{f"jpg-{mode}": encode(noise(mode), "JPEG") for mode in ("L", "RGB", "CMYK")},
         **{
             f"tif-{mode}": encode(noise(mode), "TIFF")
-            for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I", "F", "I;16", "I;16B")
+            # but YCbCr: Pillow 12.3 cannot read what it writes there
+            for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "LAB", "I", "F", "I;16", "I;16B")
         },
         **{
             f"tif-RGB-{packing}": encode(noise("RGB"), "TIFF", compression=packing)

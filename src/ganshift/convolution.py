@@ -24,7 +24,7 @@ from .products import multiply, weight_gradients_wanted
 from .tensors import Images
 
 FEW_CHANNELS = 4
-"""Doubling to at most so many channels, those of images, is a product on the CPU."""
+"""Doubling to at most so many channels, those of images, is a product on the CPU, in float32."""
 
 
 class Conv2d(nn.Conv2d):
@@ -109,7 +109,8 @@ class _TransposedConvolution(Function):
             side - ((small - 1) * how.stride - 2 * padding + kernel)
             for side, small, padding in zip(size, y.shape[2:], how.padding, strict=True)
         ]
-        if y.device.type == "cpu" and how.stride > 1 and weight.shape[1] <= FEW_CHANNELS:
+        whole = y.device.type == "cpu" and y.dtype == torch.float32  # sums of half precision would lose digits
+        if whole and how.stride > 1 and weight.shape[1] <= FEW_CHANNELS:
             # Every pixel's patch by a product, and the patches summed: a library's kernels count on multiples of 16.
             patches = torch.stack([multiply(weight.flatten(1).t(), image.flatten(1)) for image in y])  # n c*k*k h*w
             x = F.fold(patches, tuple(size), kernel, padding=how.padding, stride=how.stride)

@@ -5,6 +5,7 @@ another number of threads round differently, so that a run is equal to the last 
 """
 
 import os
+import shutil
 
 import pytest
 import torch
@@ -19,3 +20,17 @@ def pytest_runtest_makereport(item, call):
     """Write out what is no Unicode in captured messages, such as names of hostile files: xdist cannot send it."""
     report = (yield).get_result()
     report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser without a window; not skipped where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    assert program, "these tests need Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox"] if os.getuid() == 0 else []  # as root it starts in no other way
+        browser = playwright.chromium.launch(executable_path=program, args=options)
+        yield browser
+        browser.close()

@@ -1,20 +1,9 @@
 """The page in a browser: the slider moves the picture, nothing is loaded, nothing is wider than a phone."""
 
-import shutil
-
 import pytest
-from playwright.sync_api import sync_playwright
 from reports import MARKUP
 
 from ganshift import report
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"))
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +15,9 @@ def address(runs, tmp_path_factory):
     return path.as_uri()
 
 
-def opened(browser, address, width, mode):
+def opened(chromium, address, width, mode):
     """A tab with the page, and what it asked for or complained about."""
-    tab = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=mode)
+    tab = chromium.new_page(viewport={"width": width, "height": 844}, color_scheme=mode)
     wrong = []
     tab.on("console", lambda message: wrong.append(message.text))
     tab.on("pageerror", lambda error: wrong.append(str(error)))
@@ -38,8 +27,8 @@ def opened(browser, address, width, mode):
 
 
 @pytest.mark.parametrize(("width", "mode"), [(390, "light"), (1280, "dark")])
-def test_nothing_is_loaded_or_wider_than_the_screen(browser, address, width, mode):
-    tab, wrong = opened(browser, address, width, mode)
+def test_nothing_is_loaded_or_wider_than_the_screen(chromium, address, width, mode):
+    tab, wrong = opened(chromium, address, width, mode)
     assert tab.evaluate("document.documentElement.scrollWidth") == width
     assert tab.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
     dark = tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 21, 24)"
@@ -48,8 +37,8 @@ def test_nothing_is_loaded_or_wider_than_the_screen(browser, address, width, mod
     tab.close()
 
 
-def test_arrow_keys_move_the_picture(browser, address):
-    tab, wrong = opened(browser, address, 1280, "light")
+def test_arrow_keys_move_the_picture(chromium, address):
+    tab, wrong = opened(chromium, address, 1280, "light")
     slider = tab.locator("[data-slider]").first
     ranges, outputs = slider.locator("input[type=range]"), slider.locator("output")
     assert outputs.all_inner_texts() == ["96", "80"]
@@ -70,8 +59,8 @@ def test_arrow_keys_move_the_picture(browser, address):
     tab.close()
 
 
-def test_the_first_tab_stop_skips_to_the_results(browser, address):
-    tab, wrong = opened(browser, address, 390, "dark")
+def test_the_first_tab_stop_skips_to_the_results(chromium, address):
+    tab, wrong = opened(chromium, address, 390, "dark")
     tab.keyboard.press("Tab")
     assert tab.evaluate("document.activeElement.textContent") == "Skip to the results"
     assert tab.evaluate("document.activeElement.getBoundingClientRect().left") >= 0

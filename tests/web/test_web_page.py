@@ -2,15 +2,13 @@
 
 import io
 import json
-import os
-import shutil
 import urllib.request
 import zipfile
 from pathlib import Path
 
 import pytest
 from live import CLASSES, leaks, picture
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from ganshift.data.images import load_picture
 
@@ -21,17 +19,6 @@ EVENT = """(bytes) => {
   data.items.add(new File([new Uint8Array(bytes)], "given.png", { type: "image/png" }));
   return data;
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    assert program, "these tests need Chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox"] if os.getuid() == 0 else []  # as root it starts in no other way
-        browser = playwright.chromium.launch(executable_path=program, args=options)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module", params=WIDTHS)

@@ -181,6 +181,12 @@ def test_options_that_do_not_go_together(options, said):
     assert said in str(error.value)
 
 
+def test_bundled_models_are_exported_elsewhere(tmp_path, capsys):
+    assert "say with --out where they go" in refused(capsys, "digits32")
+    (path, _) = export("digits32", tmp_path / "digits", Settings(format="torchscript")).paths
+    assert path.name == "generator.pt"
+
+
 def test_hostile_folders(generator, tmp_path, capsys, monkeypatch):
     assert "there is no run folder" in refused(capsys, tmp_path / "nothing")
     assert "is not a run folder" in refused(capsys, tmp_path)

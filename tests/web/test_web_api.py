@@ -211,6 +211,7 @@ def test_names_of_models(runs, tmp_path):
         "flowers-2",
         "plain-best",
     ]
+    assert open_runs(["digits32"], "cpu").names(Generator) == ["digits32"]
     (runs_of_one,) = open_runs([runs[2]], "cpu").names(Translator)
     assert runs_of_one == "sketch"
     with pytest.raises(UserError, match="there is no generator here"):
@@ -218,7 +219,7 @@ def test_names_of_models(runs, tmp_path):
     with pytest.raises(UserError, match="at least one run folder"):
         open_runs([])
     with pytest.raises(UserError, match="there is no run folder"):
-        open_runs([tmp_path / "none"])
+        open_runs([tmp_path / "none"], "cpu")
     (tmp_path / "config.json").write_text('{"method": "study"}')
     with pytest.raises(UserError, match="holds no run of transfer or dual"):
         open_runs([tmp_path])

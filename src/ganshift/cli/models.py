@@ -221,7 +221,8 @@ def export(arguments: Sequence[str]) -> int:
         """Write a run's averaged model for other programs, checked against PyTorch before it is written."""
 
         run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-        """Run folder of ganshift transfer or dual."""
+        """Run folder of ganshift transfer or dual, the model.safetensors in one, a bundled model (digits32), or an
+        owner/model of the Hugging Face hub."""
         format: Literal["onnx", "torchscript", "safetensors", "html"] = "onnx"
         """What to write: models for onnxruntime, for PyTorch's C++ and mobile libraries, weights for from_pretrained,
         or one page that draws or translates in a browser. onnx and html need pip install 'ganshift[export]'."""
@@ -235,7 +236,7 @@ def export(arguments: Sequence[str]) -> int:
         onnxruntime_web: Path | None = None
         """For html, the file that npm pack onnxruntime-web writes. npm fetches it, once, if this is left out."""
         out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-        """New folder for the files; RUN/export/FORMAT if left out."""
+        """New folder for the files; RUN/export/FORMAT if left out. Bundled models and those of the hub need one."""
 
     examples = """
         ganshift export runs/mine

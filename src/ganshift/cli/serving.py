@@ -28,7 +28,8 @@ def serve(arguments: Sequence[str]) -> int:
         """
 
         runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")]
-        """Run folders of ganshift transfer and dual."""
+        """Run folders of ganshift transfer and dual, bundled models (digits32), or owner/model of the Hugging Face
+        hub."""
         host: str = "127.0.0.1"
         """Address to listen on. On others than this machine's own, everybody who can reach it may use the models."""
         port: int = 7860

@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..files import write_output
 from ..models import Generator, Translator
 from ..runtime import run_folder
+from ..runtime.named import find_model, results_place
 from . import formats
 from .graphs import Graph, graph_of_generator, graph_of_translator
 from .page import page_of
@@ -76,21 +77,20 @@ class Exported:
 def export(run: str | Path, out: str | Path | None = None, settings: Settings | None = None) -> Exported:
     """Write a run's averaged model for other programs, with `parity.json` beside it.
 
-    `out` is a folder that is new or empty; RUN/export/FORMAT if left out. Raises a `UserError`, and writes nothing, if
+    `run` is any name of a model (`runtime.named.find_model`). `out` is a folder that is new or empty; RUN/export/FORMAT
+    if left out. Raises a `UserError`, and writes nothing, if
     a model does not give what it gives in PyTorch.
     """
     settings = settings or Settings()
-    run = Path(run)
-    out = run / "export" / settings.format if out is None else Path(out)
-    if not run.is_dir():
-        raise UserError(f"there is no run folder {run}")
+    folder = find_model(run)
+    out = results_place(run, None) / "export" / settings.format if out is None else Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists already: remove it, or name another folder as --out")
     if settings.format in ONNX:
         formats.need_onnx()
-    config = run_folder.read_config(run)
+    config = run_folder.read_config(folder)
     kind = Translator if config.get("method") == "dual" else Generator
-    model = kind.from_pretrained(run, device="cpu")
+    model = kind.from_pretrained(folder, device="cpu")
 
     runtime = web_runtime(settings.onnxruntime_web) if settings.format == "html" else None
     graphs = _graphs(model, config, uint8=settings.uint8 or settings.format == "html")
@@ -102,7 +102,7 @@ def export(run: str | Path, out: str | Path | None = None, settings: Settings | 
         to_onnx = partial(formats.to_onnx, opset=settings.chosen_opset)
         files, parities = _checked(graphs, ".onnx", to_onnx, formats.run_onnx)
     if runtime is not None:
-        files = {PAGE: page_of(run.resolve().name, graphs, list(files.values()), list(parities.values()), runtime)}
+        files = {PAGE: page_of(folder.resolve().name, graphs, list(files.values()), list(parities.values()), runtime)}
     files[PARITY] = _record(settings, files, parities)
     for name, content in files.items():
         write_output(out / name, content)

@@ -8,6 +8,7 @@ from typing import TypeVar, final
 from ..errors import UserError, printable
 from ..models import Generator, Translator
 from ..runtime import run_folder
+from ..runtime.named import find_model
 from ..runtime.run_folder import BEST
 from .card import ModelCard, model_card
 from .refusals import NotServed
@@ -54,14 +55,12 @@ class Shelf:
         return found.model
 
 
-def open_runs(runs: Sequence[Path], device: str = "auto") -> Shelf:
-    """Load the models of run folders. They get the folders' names, with numbers where two are the same."""
+def open_runs(runs: Sequence[str | Path], device: str = "auto") -> Shelf:
+    """Load models by any of their names. They get their folders' names, with numbers where two are the same."""
     if not runs:
         raise UserError("name at least one run folder to serve")
     served: dict[str, Served] = {}
-    for run in runs:
-        if not run.is_dir():
-            raise UserError(f"there is no run folder {run}")
+    for run in map(find_model, runs):
         config = run_folder.read_config(run)
         method = METHODS.get(str(config.get("method")))
         if method is None:

@@ -20,6 +20,7 @@ from ganshift import Generator, Translator, UserError
 from ganshift.cli import main
 from ganshift.dual import tensorflow as dual_names
 from ganshift.import_tf import find_checkpoint, import_tf, measure_running_statistics, read_checkpoint
+from ganshift.runtime.run_folder import held
 from ganshift.tensors import from_uint8
 from ganshift.transfer import tensorflow as transfer_names
 from ganshift.transfer.networks import ResNetGenerator
@@ -314,6 +315,12 @@ def test_command(tensorflow, tmp_path, capsys, caplog):
     (tmp_path / "run" / "model.safetensors").unlink()
     assert main([*arguments, "--out", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_a_folder_in_use_is_refused(tensorflow, tmp_path):
+    with held(tmp_path / "run"), pytest.raises(UserError, match="another process is training in"):
+        import_tf(CHECKPOINTS["transfer32_acgan"], tmp_path / "run")
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {".lock"}
 
 
 def test_without_tensorflow(tmp_path):

@@ -184,10 +184,11 @@ def _import_transfer(
         "imported": provenance,
         "versions": run_folder.versions(),
     }
-    run_folder.claim(out, config)  # before the slow part, so that a folder in use is refused at once
-    measure_running_statistics(generator.to(choose_device("auto")))
-    _save(out / run_folder.MODEL, generator, GENERATOR_PREFIX)
-    _save(out / run_folder.CRITIC, critic)
+    with run_folder.held(out):
+        run_folder.claim(out, config)  # before the slow part, so that a folder in use is refused at once
+        measure_running_statistics(generator.to(choose_device("auto")))
+        _save(out / run_folder.MODEL, generator, GENERATOR_PREFIX)
+        _save(out / run_folder.CRITIC, critic)
     of_generator, of_critic = found.generator_arguments, found.critic_arguments
     conditioning = ("ACGAN" if of_critic["class_head"] else "conditional norms") if names else "unconditional"
     lines = [
@@ -239,8 +240,9 @@ def _import_dual(
         "imported": {**provenance, "channel_order": "as published" if keep_channel_order else "RGB"},
         "versions": run_folder.versions(),
     }
-    run_folder.claim(out, config)
-    _save(out / run_folder.MODEL, translator)
+    with run_folder.held(out):
+        run_folder.claim(out, config)
+        _save(out / run_folder.MODEL, translator)
     return [
         f"DualGAN checkpoint with {found.head} critics: {found.channels_a} channels to {found.channels_b}, "
         f"generator width {found.generator_width}, {found.levels} levels, critic width {found.critic_width}",

@@ -34,9 +34,9 @@ def test_published_presets():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"data": None}, "give --data, or both"),
-        ({"a": Path("a")}, "give --data, or both"),
-        ({"data": None, "a": Path("a")}, "give --data, or both"),
+        ({"data": None}, "give --data, or both --a and --b; given none of them"),
+        ({"a": Path("a")}, "give --data, or both --a and --b; given --data and --a"),
+        ({"data": None, "a": Path("a")}, "give --data, or both --a and --b; given --a"),
         ({"images": None}, "give one budget"),
         ({"size": 31}, "size must be at least 32"),
         ({"channels_a": 2}, "channels_a must be 1, 3 or 4"),

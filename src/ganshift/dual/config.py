@@ -83,7 +83,7 @@ class DualConfig(RunConfig):
         pair = self.a is not None and self.b is not None
         require(
             pair if self.data is None else self.a is None and self.b is None,
-            f"give --data, or both --a and --b; got data={self.data}, a={self.a}, b={self.b}",
+            f"give --data, or both --a and --b; given {self._places()}",
         )
         require(self.size >= 32, f"size must be at least 32 (the critic halves it five times), got {self.size}")
         _width_to_height(self.aspect)
@@ -150,6 +150,11 @@ class DualConfig(RunConfig):
         if self.as_published:
             return PUBLISHED_LEVELS
         return self.levels or min((max(self.image_size) - 1).bit_length(), PUBLISHED_LEVELS)
+
+    def _places(self) -> str:
+        """Which of the options that name images there are."""
+        given = [f"--{name}" for name in ("data", "a", "b") if getattr(self, name) is not None]
+        return " and ".join(given) or "none of them"
 
     @property
     def drop_probability(self) -> float:

@@ -102,7 +102,8 @@ def read_config(run: Path) -> dict[str, Any]:
     try:
         config = json.loads(read_text(path))
     except FileNotFoundError:
-        raise UserError(f"{run} is not a run folder: there is no {CONFIG} in it") from None
+        why = f"there is no {CONFIG} in it" if run.is_dir() else "there is no such folder"
+        raise UserError(f"{run} is not a run folder: {why}") from None
     except RecursionError:
         raise UserError(f"cannot read {path}: it is nested too deeply") from None
     except (OSError, ValueError) as error:

@@ -19,6 +19,8 @@ from .files import open_regular
 Change = Callable[[Original], Original]
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm"})
 """Files with these endings are taken for videos."""
+MAX_WEBP_SIDE = 16_383
+"""Pixels of a frame's side that WebP encodes; a file may say that its canvas is larger."""
 MAX_ANIMATION_PIXELS = 2**28
 """Of all frames together, since all of them are in memory before the first is written."""
 USUAL_DURATION = 100
@@ -46,6 +48,8 @@ def translate_animation(picture: Image.Image, change: Change) -> tuple[bytes, st
         raise UnreadableImage(
             f"too long: {pixels:,} pixels in all frames are more than {MAX_ANIMATION_PIXELS:,}; make it a video"
         )
+    if picture.format == "WEBP" and max(picture.size) > MAX_WEBP_SIDE:
+        raise UnreadableImage(f"WebP can be read at {picture.width} x {picture.height} pixels, but not written")
     frames, durations = [], []
     for original, duration in _frames(picture):
         frames.append(change(original).to_pillow())

@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import UserError, printable
 from ..metrics.card_files import CARDS, cards_of
 from ..models import Generator, Translator
+from ..models.pretrained import COLOURS
 from ..tensors import height_and_width
 
 Rows = dict[str, str]
@@ -15,7 +16,6 @@ ModelCard = dict[str, Rows]
 """Tables by their heading."""
 UNTOLD = frozenset({"out", "device", "workers", "memory_budget"})
 """Settings that say where and on what a run was trained, and nothing about the model."""
-CHANNELS = {1: "gray", 3: "colour", 4: "colour with opacity"}
 
 logger = logging.getLogger("ganshift")
 
@@ -36,7 +36,7 @@ def _facts(model: Generator | Translator) -> Rows:
     size = {"parameters": f"{sum(parameter.numel() for parameter in model.parameters()):,}"}
     if isinstance(model, Translator):
         height, width = height_and_width(model.size)
-        domains = {f"domain {name}": CHANNELS[channels] for name, channels in model.channels.items()}
+        domains = {f"domain {name}": COLOURS[channels] for name, channels in model.channels.items()}
         return {"kind": "translator", **domains, "trained at": f"{width} x {height} pixels", **size}
     side = model.generator.size
     facts = {"kind": "generator", "pictures": f"{side} x {side} pixels", **size}

@@ -17,7 +17,7 @@ from PIL import Image
 
 import ganshift
 from ganshift import Translator
-from ganshift.runtime.named import bundled_sources
+from ganshift.runtime.named import bundled_models
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -32,7 +32,7 @@ def workplace(tmp_path, monkeypatch):
     """A folder as the examples take it to be: a run of each method, and a photograph."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(bundled_sources()["digits32"], "runs/mine")
+    shutil.copytree(bundled_models()["digits32"], "runs/mine")
     torch.manual_seed(0)
     colour_to_gray = {"in_channels": 3, "out_channels": 1, **DRAWINGS}
     Translator(colour_to_gray, {"in_channels": 1, "out_channels": 3, **DRAWINGS}).save_pretrained("runs/drawings")

@@ -20,7 +20,7 @@ from ganshift.metrics.card import Card
 from ganshift.metrics.card_files import cards_of, write_cards
 from ganshift.metrics.copying import Verdict, load_verdict
 from ganshift.models.card import WRITTEN
-from ganshift.runtime.named import bundled_sources
+from ganshift.runtime.named import bundled_models
 from ganshift.runtime.weights import hash_of_file
 from ganshift.transfer.config import PRESETS
 from ganshift.transfer.source import open_source
@@ -299,6 +299,6 @@ def test_a_model_of_the_hub_opens_and_is_handed_on(run, tmp_path, monkeypatch):
         Generator.from_pretrained("someone/fives", "cpu", revision="old", **how)
 
 
-def test_bundled_sources_have_a_card_to_make(tmp_path):
-    for name in bundled_sources():
+def test_bundled_models_have_a_card_to_make(tmp_path):
+    for name in bundled_models():
         assert f"From the run {name}" in card_of(saved(Generator.from_pretrained(name, "cpu"), tmp_path / name))

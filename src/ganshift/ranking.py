@@ -22,7 +22,7 @@ from .models import Generator, draw_latents
 from .runtime import run_folder
 from .runtime.config import BUDGET_FIELDS, require
 from .runtime.log import opening_progress, quiet, say
-from .runtime.named import bundled_sources, find_model
+from .runtime.named import bundled_models, find_model
 from .transfer.config import PRESETS, TransferConfig
 from .transfer.evaluation import measure_generator
 from .transfer.train import train
@@ -115,7 +115,7 @@ def rank_sources(
     """
     require(trial_images >= 0, f"the images of a trial must be at least 0, got {trial_images}")
     require(preset in PRESETS, f"there is no preset {preset!r}; presets are {', '.join(PRESETS)}")
-    names = list(dict.fromkeys(sources or bundled_sources()))
+    names = list(dict.fromkeys(sources or bundled_models("transfer")))
     if not names:
         raise UserError("no source ships with this package: name run folders of ganshift transfer")
     settings = Settings(num_images=num_images, seed=seed, metrics=("kid",), device=device)

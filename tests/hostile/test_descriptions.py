@@ -22,7 +22,7 @@ from ganshift.import_tf import find_checkpoint
 from ganshift.metrics.card_files import compare
 from ganshift.report import write_report
 from ganshift.runtime import checkpoint, run_folder
-from ganshift.runtime.named import bundled_sources
+from ganshift.runtime.named import bundled_models
 from ganshift.runtime.weights import save_weights
 from ganshift.transfer.source import open_source
 from ganshift.transfer.train import new_job
@@ -56,7 +56,7 @@ CARD = {
 
 @pytest.fixture
 def transfer_run(tmp_path):
-    return Path(shutil.copytree(bundled_sources()["digits32"], tmp_path / "transfer"))
+    return Path(shutil.copytree(bundled_models()["digits32"], tmp_path / "transfer"))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from reports import page_of
 from ganshift import report
 from ganshift.errors import UserError
 from ganshift.report.plots import MOST_POINTS
-from ganshift.runtime.named import bundled_sources
+from ganshift.runtime.named import bundled_models
 
 ABSURD = [None, -1, 0, 2**70, 1.5, float("nan"), "x", True, [], [1, 2, 3], {"a": 1}, "\x1b[31m\n", 10**400]
 LINE = {"images": 5, "terms": {"a": 10**400, "b": 1e300, "c": -1e29, "d": 1e29}}
@@ -37,7 +37,7 @@ def said_of(run, tmp_path):
 
 
 def test_a_model_without_a_run_says_what_is_missing(tmp_path):
-    model = shutil.copytree(bundled_sources()["digits32"], tmp_path / "digits32")
+    model = shutil.copytree(bundled_models()["digits32"], tmp_path / "digits32")
     text = said_of(model, tmp_path)
     assert "What is missing" in text
     assert "There are no sample sheets (samples/samples-*.png)." in text

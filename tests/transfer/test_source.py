@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from ganshift.errors import UserError
-from ganshift.runtime.named import bundled_sources
+from ganshift.runtime.named import bundled_models
 from ganshift.transfer.source import open_source
 
 
 def test_bundled_sources_open():
-    assert "digits32" in bundled_sources()
-    for name, folder in bundled_sources().items():
+    assert "digits32" in bundled_models("transfer")
+    for name, folder in bundled_models("transfer").items():
         source = open_source(name)
         assert source.where == name
         assert all(torch.isfinite(value).all() for value in [*source.generator.values(), *source.critic.values()])
@@ -24,7 +24,7 @@ def test_bundled_sources_open():
 
 def test_a_folder_and_the_model_file_in_it(tmp_path):
     run = tmp_path / "run"
-    shutil.copytree(bundled_sources()["digits32"], run)
+    shutil.copytree(bundled_models()["digits32"], run)
     for name in (str(run), str(run / "model.safetensors")):
         assert torch.equal(open_source(name).critic["to_score.bias"], open_source("digits32").critic["to_score.bias"])
     with pytest.raises(UserError, match="is no model"):
@@ -52,7 +52,7 @@ def offline(code, cache):
 def test_a_hub_id_is_found_in_the_cache(tmp_path):
     """The cache is laid out as the hub's own client does it."""
     repository = tmp_path / "models--someone--digits"
-    shutil.copytree(bundled_sources()["digits32"], repository / "snapshots" / ("0" * 40))
+    shutil.copytree(bundled_models()["digits32"], repository / "snapshots" / ("0" * 40))
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("0" * 40)
     code = "from ganshift.transfer.source import open_source; print(open_source('someone/digits').generator_arguments)"

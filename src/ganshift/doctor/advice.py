@@ -11,7 +11,7 @@ from ..data.named import PREFIX
 from ..dual.config import PRESETS as DUAL_PRESETS
 from ..dual.config import DualConfig
 from ..runtime import run_folder
-from ..runtime.named import bundled_sources
+from ..runtime.named import bundled_models
 from ..tensors import height_and_width
 from ..transfer.config import PRESETS as TRANSFER_PRESETS
 from ..transfer.config import SIZES, TransferConfig
@@ -172,7 +172,7 @@ def _shared_aspect(train: Sequence[Facts]) -> str | None:
 
 def _fitting_source(channels: int, settings: Mapping[str, Any]) -> str | None:
     """A bundled source that a run of these settings can start from."""
-    for name, folder in bundled_sources().items():
+    for name, folder in bundled_models("transfer").items():
         config = run_folder.read_config(folder)
         theirs = {
             "channels": config["generator"]["channels"],

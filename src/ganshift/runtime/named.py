@@ -14,10 +14,11 @@ HUB_FILES = [run_folder.CONFIG, run_folder.MODEL, run_folder.CRITIC, "cards/*.js
 """What is taken from there."""
 
 
-def bundled_sources() -> dict[str, Path]:
-    """The source models that ship with the package, by name."""
+def bundled_models(method: str | None = None) -> dict[str, Path]:
+    """The models that ship with the package, by name: all, or those of one method."""
     root = Path(str(resources.files("ganshift") / "sources"))
-    return {path.name: path for path in sorted(root.iterdir()) if path.is_dir()} if root.is_dir() else {}
+    found = {path.name: path for path in sorted(root.iterdir()) if path.is_dir()} if root.is_dir() else {}
+    return {name: path for name, path in found.items() if method in (None, run_folder.read_config(path)["method"])}
 
 
 def find_model(name: str | Path, **hub: Any) -> Path:
@@ -28,7 +29,7 @@ def find_model(name: str | Path, **hub: Any) -> Path:
     nothing anywhere. `hub` is what `huggingface_hub.snapshot_download` takes, such as revision, token and cache_dir.
     """
     text = str(name)
-    bundled = bundled_sources()
+    bundled = bundled_models()
     if text in bundled:
         return bundled[text]
     path = Path(name)
@@ -55,7 +56,7 @@ def results_place(name: str | Path, out: str | Path | None) -> Path:
     if out is not None:
         return Path(out)
     folder = find_model(name)
-    if str(name) in bundled_sources() or not Path(name).exists():
+    if str(name) in bundled_models() or not Path(name).exists():
         raise UserError(f"{name} is no folder of yours to write results into: say with --out where they go")
     return folder
 

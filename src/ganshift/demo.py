@@ -38,7 +38,7 @@ QUICK: dict[str, dict[str, Any]] = {
 
 
 def run_demo(out: Path, quick: bool = False, seed: int = 0) -> Outcome:
-    """Run, or go on with, the demo; the outcome is that of the last run and counts the time of all."""
+    """Run, or go on with, the demo; the outcome counts the images and the time of all runs."""
     transfer = TRANSFER_PRESETS["demo"] | (QUICK["transfer"] if quick else {}) | {"seed": seed}
     dual = DUAL_PRESETS["demo"] | (QUICK["dual"] if quick else {}) | {"seed": seed}
     pretrained, scratch, translation = (out / name for name in ("transfer", "scratch", "dual"))
@@ -56,15 +56,15 @@ def run_demo(out: Path, quick: bool = False, seed: int = 0) -> Outcome:
             lambda: train_dual(DualConfig(**dual, data=Path(DOMAINS), out=translation)),
         ),
     ]
-    seconds = 0.0
+    images, seconds = 0, 0.0
     for number, (title, run) in enumerate(steps, start=1):
         say(f"{number}/{len(steps)} {title}")
         outcome = run()
-        seconds += outcome.seconds
+        images, seconds = images + outcome.images, seconds + outcome.seconds
         if outcome.stopped_by:
-            return outcome
+            return Outcome(images, seconds, outcome.stopped_by)
     write_page(out, f"ganshift demo --out {out} --seed {seed}{' --quick' if quick else ''}")
-    return Outcome(outcome.images, seconds)
+    return Outcome(images, seconds)
 
 
 def write_page(out: Path, command: str) -> None:

@@ -177,7 +177,11 @@ def test_finished_run_has_nothing_to_do(straight, capsys):
     method, out = straight
     before = {path: path.stat().st_mtime_ns for path in (out / "checkpoints").iterdir()}
     assert main([*COMMANDS[method], "--out", str(out)]) == 0
-    assert "nothing to do" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "nothing to do" in said
+    shown = json.loads((out / "log.jsonl").read_text().splitlines()[-1])["images"]
+    assert f"done: {shown:,} images shown, " in said
+    assert "of training in all" in said
     assert {path: path.stat().st_mtime_ns for path in (out / "checkpoints").iterdir()} == before
 
 

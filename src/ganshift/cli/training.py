@@ -190,5 +190,6 @@ def _finish(outcome: "Outcome", next_step: str) -> int:
     if outcome.stopped_by:
         return 128 + outcome.stopped_by
     minutes = outcome.seconds / 60
-    say(f"done in {f'{minutes:.1f} min' if minutes >= 1 else f'{outcome.seconds:.0f} s'}. Next: {next_step}")
+    took = f"{minutes:.1f} min" if minutes >= 1 else f"{outcome.seconds:.0f} s"
+    say(f"done: {outcome.images:,} images shown, {took} of training in all. Next: {next_step}")
     return 0

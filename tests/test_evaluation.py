@@ -260,6 +260,16 @@ def test_bad_places(digits_run, dual_run, tmp_path, capsys):
     assert "there is no card or run folder" in capsys.readouterr().err
 
 
+def test_far_more_images_than_to_compare_with_are_pointed_at(digits_run, tmp_path, capsys):
+    write_images(tmp_path / "few", noise(4, seed=0, channels=1))
+    few = ["evaluate", str(digits_run), "--reference", str(tmp_path / "few"), "--metrics", "kid"]
+    few += ["--kid-subsets", "2", "--kid-subset-size", "2"]
+    assert main([*few, "-n", "80"]) == 0
+    assert "is quicker" not in capsys.readouterr().err
+    assert main([*few, "-n", "81"]) == 0
+    assert "drawing 81 images to compare with 4: -n 80 is quicker" in capsys.readouterr().err
+
+
 def test_gray_and_transparent_references(digits_run, tmp_path):
     """Inception and the shipped network take three channels; what is gray or transparent is shown in them."""
     Image.effect_noise((32, 32), 50).save(write_images(tmp_path / "gray", noise(5, 1, channels=1)) / "more.png")

@@ -1,16 +1,49 @@
 """What a model is called by, and where results about it go."""
 
-import pytest
+from pathlib import Path
 
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganshift.data.bundled import photographs, sketch
 from ganshift.errors import UserError
-from ganshift.runtime.named import bundled_sources, find_model, results_place
+from ganshift.models import Translator
+from ganshift.runtime.named import bundled_models, find_model, results_place
+from ganshift.transfer.source import open_source
 
 
 def test_a_bundled_name_comes_before_a_folder_of_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits32").mkdir()
-    assert find_model("digits32") == bundled_sources()["digits32"]
+    assert find_model("digits32") == bundled_models()["digits32"]
     assert find_model("./digits32").resolve() == tmp_path / "digits32"
+
+
+def test_models_that_ship():
+    """Of each method by themselves, small enough to ship, and named where users look for them."""
+    transfer, dual = bundled_models("transfer"), bundled_models("dual")
+    assert transfer.keys() >= {"digits32"} and dual.keys() >= {"photo-sketch"}
+    assert transfer | dual == bundled_models()
+    described = (Path(__file__).parents[2] / "docs" / "bundled.md").read_text()
+    for name, folder in bundled_models().items():
+        assert (folder / "model.safetensors").stat().st_size < 5_000_000
+        assert f"| `{name}` |" in described
+
+
+def test_a_translator_is_no_source():
+    with pytest.raises(UserError, match="photo-sketch holds a dual run; a source must be a transfer run"):
+        open_source("photo-sketch")
+
+
+def test_the_bundled_translator_draws():
+    """What it draws of a photograph resembles the computed pencil sketch, which is not one of its training pictures."""
+    translator = Translator.from_pretrained("photo-sketch", device="cpu")
+    photograph = photographs()["chelsea"].resize((128, 96))
+    ours, computed = np.asarray(translator(photograph)), np.asarray(sketch(photograph))
+    assert ours.shape == computed.shape
+    assert np.corrcoef(ours.flatten(), computed.flatten())[0, 1] > 0.3
+    assert translator(Image.fromarray(ours), to="a").mode == "RGB"
 
 
 def test_a_run_and_the_model_file_in_it(tmp_path):

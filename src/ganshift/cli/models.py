@@ -133,8 +133,8 @@ def translate(arguments: Sequence[str]) -> int:
         """Translate images with a dual run, each at its own size, with its own transparency and bit depth."""
 
         run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-        """Run folder of ganshift dual, the model.safetensors in one, a bundled model (photo-sketch), or an owner/model of
-        the Hugging Face hub."""
+        """Run folder of ganshift dual, the model.safetensors in one, a bundled model (photo-sketch), or an owner/model
+        of the Hugging Face hub."""
         images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGES...")]
         """Images, animations, videos, and folders, zips and globs of them."""
         to: Literal["a", "b", "both"] = "b"

@@ -10,8 +10,11 @@ from ..metrics.card import Card
 from ..metrics.measuring import METRICS, Extraction, Settings, check_enough, provenance
 from ..models import Generator, draw_latents
 from ..runtime import run_folder
-from ..runtime.log import opening_progress
+from ..runtime.log import opening_progress, say
 from ..transfer.evaluation import measure_generator
+
+FAR_MORE = 20
+"""Times as many generated images as real ones, from which on it is said that fewer would do."""
 
 
 def cards_of_generator(run: Path, config: dict[str, Any], data: Path | None, settings: Settings) -> list[Card]:
@@ -26,6 +29,11 @@ def cards_of_generator(run: Path, config: dict[str, Any], data: Path | None, set
         with opening_progress() as progress:
             images = open_named_images(data, model.size, model.channels, MEMORY_BUDGET_BYTES, progress, settings.split)
     check_enough(metrics, settings.num_images, 0 if images is None else len(images), settings)
+    if images is not None and settings.num_images > FAR_MORE * len(images):
+        say(
+            f"drawing {settings.num_images:,} images to compare with {len(images):,}: -n {FAR_MORE * len(images)} is "
+            "quicker, but scores compare only with others of as many"
+        )
     latents = draw_latents(settings.num_images, settings.seed)
     extraction = Extraction.open(settings)
     return measure_generator(

@@ -300,5 +300,6 @@ def test_a_model_of_the_hub_opens_and_is_handed_on(run, tmp_path, monkeypatch):
 
 
 def test_bundled_models_have_a_card_to_make(tmp_path):
-    for name in bundled_models():
-        assert f"From the run {name}" in card_of(saved(Generator.from_pretrained(name, "cpu"), tmp_path / name))
+    for kind in (Generator, Translator):
+        for name in bundled_models(kind.method):
+            assert f"From the run {name}" in card_of(saved(kind.from_pretrained(name, "cpu"), tmp_path / name))

@@ -18,7 +18,9 @@ def bundled_models(method: str | None = None) -> dict[str, Path]:
     """The models that ship with the package, by name: all, or those of one method."""
     root = Path(str(resources.files("ganshift") / "sources"))
     found = {path.name: path for path in sorted(root.iterdir()) if path.is_dir()} if root.is_dir() else {}
-    return {name: path for name, path in found.items() if method in (None, run_folder.read_config(path)["method"])}
+    if method is None:
+        return found
+    return {name: path for name, path in found.items() if run_folder.read_config(path)["method"] == method}
 
 
 def find_model(name: str | Path, **hub: Any) -> Path:

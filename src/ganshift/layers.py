@@ -5,10 +5,12 @@ Norms compute in the precision of their gain, which is float32 under autocast to
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .tensors import Images, Labels
@@ -62,8 +64,48 @@ class BatchNorm(Affine):
         by_batch = self.training or self.use_batch
         if self.gain.dim() == 1:
             return F.batch_norm(x, mean, var, self.gain, self.bias, by_batch, self.momentum, self.eps)
+        if self.training and torch.is_grad_enabled():
+            gain, bias = (numbers[_needed(labels)] for numbers in (self.gain, self.bias))
+            return _ScaledBatchNorm.apply(x, gain, bias, mean, var, self.momentum, self.eps)
         x = F.batch_norm(x, mean, var, None, None, by_batch, self.momentum, self.eps)
         return self.of_labels(x, _needed(labels))
+
+
+class _ScaledBatchNorm(torch.autograd.Function):
+    """Normalisation by the batch, then a gain and a bias for every image and channel, as n c.
+
+    The same as batch norm and `Affine.of_labels`, whose gradients need the normalised maps as well as those that came
+    in; these need the latter only, and all sums over pixels are of two kinds: of the gradient, and of it times the map.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        gain: Tensor,
+        bias: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        momentum: float,
+        eps: float,
+    ) -> Tensor:
+        y, mean, inverse_std = torch.native_batch_norm(x, None, None, running_mean, running_var, True, momentum, eps)
+        ctx.save_for_backward(x, gain, mean, inverse_std)
+        return y.mul_(gain[..., None, None]).add_(bias[..., None, None])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        x, gain, mean, inverse_std = ctx.saved_tensors
+        over_pixels = slope.sum(dim=(2, 3))
+        of_gain = ((slope * x).sum(dim=(2, 3)) - mean * over_pixels) * inverse_std
+        pixels = x.numel() / x.shape[1]
+        # Ioffe & Szegedy 2015, section 3: the gradient less its mean and its component along the normalised map.
+        along = (gain * of_gain).sum(dim=0) / pixels * inverse_std**2
+        constant = along * mean - (gain * over_pixels).sum(dim=0) / pixels * inverse_std
+        of_x = slope * (gain * inverse_std)[..., None, None]
+        of_x.addcmul_(x, -along[:, None, None]).add_(constant[:, None, None])
+        return of_x, of_gain, over_pixels, None, None, None, None
 
 
 class LayerNorm(Affine):

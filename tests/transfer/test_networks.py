@@ -4,6 +4,7 @@ from math import sqrt
 
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
 from ganshift.errors import UserError
@@ -107,6 +108,25 @@ def test_running_statistics_follow_the_batches():
     assert_close(norm.running_mean, x.mean(dim=(0, 2, 3)))
     assert_close(norm.running_var, x.var(dim=(0, 2, 3)))
     assert_close(norm.eval()(x).mean(), torch.tensor(0.0), atol=1e-5, rtol=0)
+
+
+def test_class_conditional_batch_norm_is_batch_norm_with_a_gain_and_bias_a_class():
+    """What it computes, and the gradients that it has a formula of its own for, against torch's."""
+    torch.manual_seed(0)
+    x = (torch.randn(6, 2, 3, 5) * 3 + 4).double().requires_grad_()
+    labels = torch.tensor([0, 1, 1, 2, 0, 1])
+    norm = BatchNorm(2, num_classes=4).double()
+    nn.init.normal_(norm.gain)
+    nn.init.normal_(norm.bias)
+    slope = torch.randn(6, 2, 3, 5).double()
+
+    plain = nn.BatchNorm2d(2, affine=False).double()
+    expected = plain(x) * norm.gain[labels][..., None, None] + norm.bias[labels][..., None, None]
+    found = norm(x, labels)
+    assert_close(found, expected)
+    assert_close((norm.running_mean, norm.running_var), (plain.running_mean, plain.running_var))
+    inputs = (x, norm.gain, norm.bias)
+    assert_close(torch.autograd.grad(found, inputs, slope), torch.autograd.grad(expected, inputs, slope))
 
 
 def test_layer_norm_is_over_the_whole_image():

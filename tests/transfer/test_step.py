@@ -1,12 +1,15 @@
 """What a step moves, and what its settings do."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch.testing import assert_close
 
+from ganshift.runtime.memory import LivePeak
 from ganshift.runtime.optim import NonFiniteLoss
+from ganshift.runtime.shares import Shares
 from ganshift.transfer.config import TransferConfig
 from ganshift.transfer.networks import ResNetCritic, ResNetGenerator
 from ganshift.transfer.step import TransferState, critic_step, generator_step
@@ -77,6 +80,32 @@ def test_two_mixtures_per_pair_average_their_penalties():
         for numbers in (mix, other, torch.cat([mix, other]))
     )
     assert_close(both, (one + two) / 2)
+
+
+@pytest.mark.parametrize("num_classes", [0, 3])
+@pytest.mark.parametrize("critic_images", [1, 2])
+def test_a_critic_that_sees_few_images_at_a_time_changes_nothing(num_classes, critic_images):
+    """Both steps, the generator's with batch norm over all fakes: the same terms, gradients and running statistics."""
+    arguments = draws(num_classes)
+    latents, labels = torch.randn(3, 128), torch.tensor([2, 0, 1]) if num_classes else None
+    found = []
+    for shares in (Shares(), Shares(critic_images=critic_images)):
+        state = new_state(num_classes)
+        sgd = [torch.optim.SGD(network.parameters(), 0.1) for network in (state.generator, state.critic)]
+        state = replace(state, generator_optimizer=sgd[0], critic_optimizer=sgd[1])  # Adam hides what gradients weigh
+        terms = critic_step(state, *arguments, new_config(), shares)
+        terms |= generator_step(state, latents, labels, new_config(), shares)
+        found.append((terms, state.generator.state_dict(), state.critic.state_dict()))
+    assert_close(*found, rtol=1e-4, atol=1e-6)
+
+
+def test_a_critic_that_sees_few_images_at_a_time_needs_less_memory():
+    peaks = []
+    for critic_images in (None, 2):
+        with LivePeak() as live:
+            generator_step(new_state(), torch.randn(16, 128), None, new_config(), Shares(critic_images=critic_images))
+        peaks.append(live.peak)
+    assert peaks[1] < 0.8 * peaks[0]
 
 
 def test_nothing_moves_on_a_non_finite_loss():

@@ -20,12 +20,10 @@ def keep_freed_memory() -> bool:
 
     An iteration frees and allocates the same large tensors again and again. By itself, glibc gives them back to the
     kernel each time, which then has to clear every page anew: a quarter of an iteration at 32 pixels
-    (docs/performance.md). The price is memory that lies idle between large blocks of different sizes.
+    (docs/performance.md). The price is memory that lies idle between large blocks of different sizes: `return_holes`.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    malloc = ctypes.CDLL(None)
-    if not hasattr(malloc, "mallopt"):  # other C libraries, such as musl
+    malloc = _malloc()
+    if malloc is None:
         return False
     never = -1  # as an unsigned number larger than any heap
     settings = (
@@ -36,6 +34,19 @@ def keep_freed_memory() -> bool:
     return all(malloc.mallopt(name, value) for name, value in settings)
 
 
+def return_holes() -> None:
+    """Give the pages between blocks in use back to the kernel, which has to clear them when they are needed again."""
+    malloc = _malloc()
+    if malloc is not None:
+        malloc.malloc_trim(0)
+
+
+def _malloc() -> ctypes.CDLL | None:
+    """The C library, if it is glibc; others, such as musl, cannot be told how to hold memory."""
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    return library if hasattr(library, "malloc_trim") else None
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there is no memory left, on an accelerator or a processor."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
@@ -44,7 +55,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 def release(device: torch.device) -> None:
     """Give back what nothing refers to any more."""
     gc.collect()
-    if device.type != "cpu":
+    if device.type == "cpu":
+        return_holes()
+    else:
         torch.accelerator.empty_cache()
 
 

@@ -9,6 +9,7 @@ and what is drawn within a step (augmentation, dropout) is drawn anew for each s
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +17,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import UserError, first_line
-from ..tensors import Terms
+from ..tensors import Images, Terms
 from . import distributed
 from .config import Precision, RunConfig
 from .distributed import part_of
 from .log import say, say_here
-from .memory import LivePeak, is_out_of_memory, memory_in_use, release
+from .memory import LivePeak, is_out_of_memory, memory_in_use, release, return_holes
 from .optim import NonFiniteLoss, descend, refuse_non_finite
 
 ALL = slice(None)
@@ -64,12 +65,60 @@ class LossScale:
         self.factor, self._good = state["factor"], int(state["good"])
 
 
+@dataclass(frozen=True)
+class _Step:
+    """One update that is asked for."""
+
+    optimizer: torch.optim.Optimizer
+    count: int
+    """Images of this process."""
+    terms_of: TermsOf
+    at_most: int | None
+    """Images that terms are computed of at a time, whatever the micro-batch."""
+    prepare: Callable[[slice], None]
+    """What a micro-batch needs as a whole before its terms are computed."""
+
+    @property
+    def device(self) -> torch.device:
+        parameter: Tensor = self.optimizer.param_groups[0]["params"][0]
+        return parameter.device
+
+    def at_once(self, micro_batch: int | None) -> int:
+        """Images that terms are computed of at a time."""
+        return min(number or self.count for number in (self.count, micro_batch, self.at_most))
+
+    def parts(self, micro_batch: int | None) -> list[slice]:
+        """The images, a micro-batch at a time."""
+        return _parts(slice(0, self.count), micro_batch)
+
+    def whole(self) -> Sequence[Terms]:
+        """The terms of all images at once."""
+        self.prepare(ALL)
+        return self.terms_of(ALL)
+
+
+class _Judged(torch.autograd.Function):
+    """Terms of images, as their gradient is known already: `gradient` is that of the terms' sum."""
+
+    @staticmethod
+    def forward(ctx: Any, _images: Tensor, terms: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return terms.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *factors: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * factors[0][0], None, None
+
+
 @dataclass
 class Shares:
     """How the steps of a run are computed: in which shares of a batch, in what precision, within which memory."""
 
     micro_batch: int | None = None
     """Images that a process computes at a time; None means all that it has. Halved when memory runs out."""
+    critic_images: int | None = None
+    """Images that a critic computes at a time, should that be fewer; for critics that look at each image alone."""
     batch: int | None = None
     """Images of the whole batch; None if one process has all."""
     precision: Precision = "fp32"
@@ -86,27 +135,32 @@ class Shares:
         """What a checkpoint has to hold, by name."""
         return {"loss_scale": self.scale} if self.precision == "fp16" else {}
 
-    def are_whole(self, count: int) -> bool:
-        """Whether one process computes a batch of `count` images at once."""
-        return distributed.world_size() == 1 and (self.micro_batch or count) >= count
-
     def uniform(self, count: int, device: torch.device) -> Float[Tensor, " n"]:
         """A number from 0 to 1 for each of this process's `count` images, cut from those of the whole batch."""
         return torch.rand(self.batch or count, device=device)[part_of(self.batch) if self.batch else ALL]
 
-    def descend(self, optimizer: torch.optim.Optimizer, count: int, terms_of: TermsOf) -> Terms:
+    def descend(
+        self,
+        optimizer: torch.optim.Optimizer,
+        count: int,
+        terms_of: TermsOf,
+        at_most: int | None = None,
+        prepare: Callable[[slice], None] = lambda _: None,
+    ) -> Terms:
         """Take one step down the mean over the images of all processes, of which this one has `count`.
 
-        Returns the terms of the whole batch, detached. Raises `NonFiniteLoss` on all processes alike, before any
-        parameter or optimiser state has changed.
+        `prepare` is called for every micro-batch, whose terms are then computed of `at_most` images at a time. Returns
+        the terms of the whole batch, detached. Raises `NonFiniteLoss` on all processes alike, before any parameter or
+        optimiser state has changed.
         """
+        step = _Step(optimizer, count, terms_of, at_most, prepare)
         if self.memory_limit and id(optimizer) not in self._measured:
-            self._choose_micro_batch(optimizer, count, terms_of)
+            self._choose_micro_batch(step)
         if self.precision == "fp32":
-            return self._attempt(optimizer, count, terms_of)
+            return self._attempt(step)
         before = [buffer.clone() for buffer in self.buffers]
         try:
-            return self._attempt(optimizer, count, terms_of)
+            return self._attempt(step)
         except NonFiniteLoss as error:
             message = "" if isinstance(error, Overflow) else str(error)
         if message:
@@ -114,48 +168,65 @@ class Shares:
                 f"warning: {message.partition(';')[0]} in {self.precision}: trying this step again in fp32", always=True
             )
         self._put_back(before)
-        with torch.autocast(_device_of(optimizer).type, enabled=False):
-            return self._in_shares(optimizer, count, terms_of, scale=None)
+        with torch.autocast(step.device.type, enabled=False):
+            return self._in_shares(step, scale=None)
 
-    def _attempt(self, optimizer: torch.optim.Optimizer, count: int, terms_of: TermsOf) -> Terms:
+    def judge(self, fakes: Images, terms_of: Callable[[Images, slice], Terms]) -> Terms:
+        """What a frozen critic says of the fakes of a generator: means over images, to be summed to a loss.
+
+        It sees `critic_images` of them at a time, forward and back, so that few of its maps are held at once; the
+        generator, whose batch norm looks across all of them, then needs one backward pass from all. In fp16 the critic
+        sees them at once, since its small gradients need the scale of the loss.
+        """
+        parts = _parts(slice(0, len(fakes)), self.critic_images)
+        if len(parts) == 1 or self.precision == "fp16":
+            return terms_of(fakes, ALL)
+        if fakes.device.type == "cpu":
+            return_holes()  # of the generator's forward pass, as large as all that the critic needs
+        terms: Terms = {}
+        gradient = torch.empty_like(fakes)
+        for part in parts:
+            seen = fakes[part].detach().requires_grad_()
+            weighted = _weighted([terms_of(seen, part)], part, len(fakes))
+            (gradient[part],) = torch.autograd.grad(_sum(weighted), seen)
+            terms = _added(terms, weighted)
+        values = _Judged.apply(fakes, torch.stack(tuple(terms.values())), gradient)
+        return dict(zip(terms, values, strict=True))
+
+    def _attempt(self, step: _Step) -> Terms:
         if self.precision == "fp16":
-            return self._in_shares(optimizer, count, terms_of, self.scale)
-        if self.are_whole(count):
-            found = self._within_memory(optimizer, count, lambda: descend(optimizer, *terms_of(ALL)))
+            return self._in_shares(step, self.scale)
+        if distributed.world_size() == 1 and step.at_once(self.micro_batch) == step.count:
+            found = self._within_memory(step, lambda: descend(step.optimizer, *step.whole()))
             if found is not None:
                 return found
-        return self._in_shares(optimizer, count, terms_of, scale=None)
+        return self._in_shares(step, scale=None)
 
-    def _in_shares(
-        self, optimizer: torch.optim.Optimizer, count: int, terms_of: TermsOf, scale: LossScale | None
-    ) -> Terms:
+    def _in_shares(self, step: _Step, scale: LossScale | None) -> Terms:
         factor = scale.factor if scale else 1.0
         terms: Terms | None = None
         while terms is None:
-            terms = self._within_memory(
-                optimizer, count, lambda: self._differentiate(optimizer, count, terms_of, factor)
-            )
-        terms = average(optimizer, terms, count)
-        refuse_non_finite(terms, torch.stack(tuple(terms.values())).sum())
+            terms = self._within_memory(step, lambda: self._differentiate(step, factor))
+        terms = average(step.optimizer, terms, step.count)
+        refuse_non_finite(terms, _sum(terms))
         if scale:
-            self._unscale(optimizer, scale)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+            self._unscale(step.optimizer, scale)
+        step.optimizer.step()
+        step.optimizer.zero_grad(set_to_none=True)
         return terms
 
-    def _differentiate(self, optimizer: torch.optim.Optimizer, count: int, terms_of: TermsOf, factor: float) -> Terms:
+    def _differentiate(self, step: _Step, factor: float) -> Terms:
         """Gradients of the mean over this process's images, times a factor; returns the terms."""
-        optimizer.zero_grad(set_to_none=True)
-        at_once = self.micro_batch or count
+        step.optimizer.zero_grad(set_to_none=True)
         terms: Terms = {}
-        with _own_draws(_device_of(optimizer)) as begin:
-            for start in range(0, count, at_once):
-                part = slice(start, min(start + at_once, count))
-                weight = (part.stop - start) / count
-                begin(start)
-                weighted = {name: term * weight for found in terms_of(part) for name, term in found.items()}
-                (torch.stack(tuple(weighted.values())).sum() * factor).backward()
-                terms = {name: term.detach() + terms.get(name, 0.0) for name, term in weighted.items()}
+        with _own_draws(step.device) as begin:
+            for share in step.parts(self.micro_batch):
+                step.prepare(share)
+                for part in _parts(share, step.at_most):
+                    begin(part.start)
+                    weighted = _weighted(step.terms_of(part), part, step.count)
+                    (_sum(weighted) * factor).backward()
+                    terms = _added(terms, weighted)
         return terms
 
     def _unscale(self, optimizer: torch.optim.Optimizer, scale: LossScale) -> None:
@@ -167,10 +238,10 @@ class Shares:
         if overflow:
             raise Overflow("a gradient overflows; nothing was updated")
 
-    def _within_memory(self, optimizer: torch.optim.Optimizer, count: int, work: Callable[[], Terms]) -> Terms | None:
+    def _within_memory(self, step: _Step, work: Callable[[], Terms]) -> Terms | None:
         """Do it; if memory runs out, say so, halve the micro-batch and return None."""
         moving: list[bool] = []
-        hook = optimizer.register_step_pre_hook(lambda *_: moving.append(True))
+        hook = step.optimizer.register_step_pre_hook(lambda *_: moving.append(True))
         try:
             return work()
         except (RuntimeError, MemoryError) as error:
@@ -179,7 +250,7 @@ class Shares:
             message = first_line(error)
         finally:
             hook.remove()
-        at_once = min(self.micro_batch or count, count)
+        at_once = step.at_once(self.micro_batch)
         if moving or at_once == 1:
             raise UserError(
                 f"out of memory with {at_once} image{'s' * (at_once > 1)} at a time ({message}): "
@@ -190,26 +261,28 @@ class Shares:
             f"warning: out of memory with {at_once} images at a time; the step is done again, from now on with "
             f"{self.micro_batch} at a time"
         )
-        optimizer.zero_grad(set_to_none=True)
-        release(_device_of(optimizer))
+        step.optimizer.zero_grad(set_to_none=True)
+        release(step.device)
         return None
 
-    def _choose_micro_batch(self, optimizer: torch.optim.Optimizer, count: int, terms_of: TermsOf) -> None:
+    def _choose_micro_batch(self, step: _Step) -> None:
         """Compute one image and two, see what an image takes, and take as many as the limit has room for."""
         assert self.memory_limit is not None
+        optimizer, count = step.optimizer, step.count
         self._measured.add(id(optimizer))
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         slots = 0 if optimizer.state else 2 * sum(parameter.nbytes for parameter in parameters)  # Adam's, to come
-        in_use = memory_in_use(_device_of(optimizer)) + slots
+        in_use = memory_in_use(step.device) + slots
         before = [buffer.clone() for buffer in self.buffers]
         peaks = []
-        with _own_draws(_device_of(optimizer)) as begin:
+        with _own_draws(step.device) as begin:
             for number in (1, 2)[:count]:
                 begin(number)
                 with LivePeak() as live:
-                    torch.stack(
-                        [term for found in terms_of(slice(0, number)) for term in found.values()]
-                    ).sum().backward()
+                    step.prepare(slice(0, number))
+                    _sum(
+                        {name: term for found in step.terms_of(slice(0, number)) for name, term in found.items()}
+                    ).backward()
                 peaks.append(live.peak)
                 optimizer.zero_grad(set_to_none=True)
         self._put_back(before)
@@ -221,7 +294,7 @@ class Shares:
                 f"memory_limit must be at least {needed:.2f} for one image at a time, got {self.memory_limit / 1e9:g}"
             )
         fitting = min(1 + int(room / an_image), count)
-        if fitting < (self.micro_batch or count):
+        if fitting < step.at_once(self.micro_batch):
             self.micro_batch = fitting
             say_here(f"memory: an image of a step takes {an_image / 1e6:.1f} MB; computing {fitting} at a time")
 
@@ -231,11 +304,11 @@ class Shares:
                 buffer.copy_(value)
 
 
-def new_shares(config: RunConfig, batch: int, *networks: nn.Module) -> Shares:
+def new_shares(config: RunConfig, batch: int, *networks: nn.Module, critic_images: int | None = None) -> Shares:
     """How a run with these settings computes its steps; `networks` are those with buffers."""
     limit = None if config.memory_limit is None else config.memory_limit * 1e9
     buffers = [buffer for network in networks for buffer in network.buffers()]
-    return Shares(config.micro_batch, batch, config.computes_in, limit, buffers)
+    return Shares(config.micro_batch, critic_images, batch, config.computes_in, limit, buffers)
 
 
 WHOLE = Shares()
@@ -278,9 +351,25 @@ def _gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
-def _device_of(optimizer: torch.optim.Optimizer) -> torch.device:
-    parameter: Tensor = optimizer.param_groups[0]["params"][0]
-    return parameter.device
+def _parts(images: slice, at_once: int | None) -> list[slice]:
+    """Some images in parts of at most so many."""
+    step = at_once or images.stop - images.start
+    return [slice(start, min(start + step, images.stop)) for start in range(images.start, images.stop, step)]
+
+
+def _weighted(found: Sequence[Terms], part: slice, count: int) -> Terms:
+    """The share of the means over a part in those over all `count` images."""
+    weight = (part.stop - part.start) / count
+    return {name: term * weight for terms in found for name, term in terms.items()}
+
+
+def _added(terms: Terms, more: Terms) -> Terms:
+    """Sums by name, detached."""
+    return {name: term.detach() + terms.get(name, 0.0) for name, term in more.items()}
+
+
+def _sum(terms: Terms) -> Tensor:
+    return torch.stack(tuple(terms.values())).sum()
 
 
 @contextmanager

@@ -57,8 +57,8 @@ class ResidualBlock(nn.Module):
         """Map n c h w to n c' h' w'."""
         short = downsample(x) if self.resample == "down" else x
         short = self.shortcut(short) if self.shortcut else short
-        x = self.conv1(self.norm1(x, labels).relu())
-        x = self.conv2(self.norm2(x, labels).relu())
+        x = self.conv1(_rectified(self.norm1, x, labels))
+        x = self.conv2(_rectified(self.norm2, x, labels))
         return x + (upsample(short) if self.resample == "up" else short)
 
 
@@ -107,7 +107,7 @@ class ResNetGenerator(nn.Module):
         x = self.start(latents).unflatten(1, (-1, 4, 4))
         for block in self.blocks:
             x = block(x, labels)  # n c h w -> n c' 2h 2w
-        return self.to_image(self.norm(x, labels).relu()).to(self.start.weight.dtype).tanh()
+        return self.to_image(_rectified(self.norm, x, labels)).to(self.start.weight.dtype).tanh()
 
 
 class ResNetCritic(nn.Module):
@@ -178,6 +178,12 @@ def initialise(layer: Layer, gain: int = 1) -> Layer:
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def _rectified(norm: nn.Module, x: Images, labels: Labels | None) -> Images:
+    """ReLU of the normalised map: in place, unless the norm is none, since no norm needs its output for gradients."""
+    normalised: Tensor = norm(x, labels)
+    return normalised.relu() if normalised is x else normalised.relu_()
 
 
 def _generator_widths(size: int, width: int) -> list[int]:

@@ -7,7 +7,7 @@ Latents, labels and mixtures come in as draws, so that without augmentation a st
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -47,12 +47,15 @@ def critic_step(
     """
     mixtures = mix.view(-1, len(real))  # one row per mixture of every pair
     copies = len(mixtures)
+    generated = torch.empty_like(real)
+
+    def generate(part: slice) -> None:
+        with torch.no_grad():
+            generated[part] = state.generator(latents[part], _cut(fake_labels, part))
 
     def terms_of(part: slice) -> list[Terms]:
         labels_of_real, labels_of_fake = _cut(labels, part), _cut(fake_labels, part)
-        with torch.no_grad():
-            fakes = augment(state.generator(latents[part], labels_of_fake), config.augment)
-            reals = augment(real[part], config.augment)
+        fakes, reals = augment(generated[part], config.augment), augment(real[part], config.augment)
         real_scores, real_logits = state.critic(reals, labels_of_real)
         fake_scores, _ = state.critic(fakes, labels_of_fake)
         terms = {"critic/distance": losses.wasserstein_critic_loss(real_scores, fake_scores)}
@@ -67,7 +70,7 @@ def critic_step(
             terms["critic/classes"] = config.acgan_scale * F.cross_entropy(real_logits, labels_of_real)
         return [terms]
 
-    return shares.descend(state.critic_optimizer, len(real), terms_of)
+    return shares.descend(state.critic_optimizer, len(real), terms_of, shares.critic_images, generate)
 
 
 def generator_step(
@@ -77,15 +80,20 @@ def generator_step(
 
     def terms_of(part: slice) -> list[Terms]:
         wanted = _cut(labels, part)
-        scores, logits = state.critic(augment(state.generator(latents[part], wanted), config.augment), wanted)
-        terms = {"generator/adversarial": losses.wasserstein_generator_loss(scores)}
-        if logits is not None and wanted is not None:
-            terms["generator/classes"] = config.acgan_scale_generator * F.cross_entropy(logits, wanted)
-        return [terms]
+
+        def criticised(fakes: Images, some: slice) -> Terms:
+            labels_of_fake = _cut(wanted, some)
+            scores, logits = state.critic(augment(fakes, config.augment), labels_of_fake)
+            terms = {"generator/adversarial": losses.wasserstein_generator_loss(scores)}
+            if logits is not None and labels_of_fake is not None:
+                terms["generator/classes"] = config.acgan_scale_generator * F.cross_entropy(logits, labels_of_fake)
+            return terms
+
+        return [shares.judge(state.generator(latents[part], wanted), criticised)]
 
     with frozen(state.critic):
         return shares.descend(state.generator_optimizer, len(latents), terms_of)
 
 
-def _cut(labels: Labels | None, part: slice) -> Labels | None:
+def _cut(labels: Labels | None, part: slice) -> Int[Tensor, " m"] | None:
     return None if labels is None else labels[part]

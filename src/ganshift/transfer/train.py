@@ -40,6 +40,8 @@ SURGERY = "surgery.txt"
 """What became of every layer of the source."""
 SHEET_COLUMNS = 8
 """Samples per row and rows of a sample sheet."""
+CRITIC_MAPS = 2**24
+"""Bytes of its largest maps that the critic computes at a time on a processor; more take memory, and no less time."""
 
 
 ADVICE = {
@@ -93,7 +95,10 @@ def new_job(config: TransferConfig) -> Job:
     num_classes = generator_arguments["num_classes"] or critic_arguments["num_classes"]
     mixtures = 2 if config.as_published and size == 32 else 1  # the 32-pixel port counts every pair twice
     pace = Pace()
-    shares = new_shares(config, config.batch, generator)
+    # An accelerator computes one large batch faster than several small ones.
+    a_map = 4 * critic_arguments["width"] * size**2
+    critic_images = max(CRITIC_MAPS // a_map, 1) if device.type == "cpu" else None
+    shares = new_shares(config, config.batch, generator, critic_images=critic_images)
     sheet_latents, sheet_labels = _sheet_inputs(config.seed, num_classes, device)
 
     def batches_from(seen: int) -> Generator[dict[str, Batch], None, None]:

@@ -289,6 +289,22 @@ def test_bad_runs(capsys, tmp_path, photos):
     assert "is not a run folder" in refused(capsys, "translate", photos, photos, "-o", tmp_path / "x")
 
 
+@pytest.mark.parametrize(
+    ("name", "rest"),
+    [
+        ("digits32", "generate {} -o x.png"),
+        ("photo-sketch", "translate {} photos -o x"),
+        ("photo-sketch", "evaluate {} --reference photos"),
+        ("photo-sketch", "export {}"),
+        ("photo-sketch", "serve {} --port 0"),
+    ],
+)
+def test_dot_slash_names_the_folder_and_not_the_bundled_model(name, rest, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    assert f"{name} is not a run folder" in refused(capsys, *rest.format(f"./{name}").split())
+
+
 def test_training_goes_on_without_broken_files(capsys, tmp_path, photos):
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
     (photos / "empty.png").write_bytes(b"")

@@ -272,6 +272,25 @@ def test_it_fits_80_columns(tmp_path):
     assert too_long == [f"  {report.advice.command}"]  # to be copied in one piece
 
 
+def test_the_table_of_80_columns_cuts_nothing(tmp_path):
+    """Four parts, each with pictures of every kind of channels, whose shares wrap."""
+    files = {}
+    for folder in ("train/A/", "train/B/", "val/A/", "val/B/"):
+        files |= many(f"{folder}gray", 1, mode="L") | many(f"{folder}colour", 2, start=10)
+        for index in range(3):
+            transparent = scene(20 + index)
+            transparent.putalpha(128)
+            files[f"{folder}transparent{index}.png"] = encoded(transparent)
+    console = Console(width=80, record=True, file=io.StringIO())
+    show(examine(write(tmp_path / "d", files), seconds=0), console)
+    table = [line.split("│")[1:-1] for line in console.export_text().splitlines() if line.startswith("│")]
+    _, *columns = (" ".join(cell.strip() for cell in column) for column in zip(*table, strict=True))
+    assert len(columns) == 4
+    for column in columns:
+        assert "transparent 50%, colour 33%, gray 17%" in column
+        assert "…" not in column
+
+
 def test_training_that_fails_is_a_problem(tmp_path, monkeypatch):
     """A preset whose steps are far too large really diverges."""
     rates = {"generator_learning_rate": 1e30, "critic_learning_rate": 1e30}

@@ -63,11 +63,12 @@ def test_a_run_and_the_model_file_in_it(tmp_path):
 def test_only_what_cannot_be_a_path_here_is_asked_of_the_hub(tmp_path, monkeypatch):
     """A misspelt path must not leave the machine; the message of one that was asked for says so."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="no run folder 'runs/mien', and the Hugging Face hub did not give"):
-        find_model("runs/mien")
-    (tmp_path / "runs").mkdir()
-    with pytest.raises(UserError, match="no run folder 'runs/mien': give a run folder"):
-        find_model("runs/mien")
+    with pytest.raises(UserError, match="no run folder 'owner/model', and the Hugging Face hub did not give"):
+        find_model("owner/model")
+    (tmp_path / "owner").mkdir()
+    for name in ("owner/model", "runs/mien", ".cache/mien", "~/mien"):
+        with pytest.raises(UserError, match=f"no run folder '{name}': give a run folder"):
+            find_model(name)
     for name in ("mien", "./mien", "a/b/c", "runs/\0", "x" * 300, "hub/" + "x" * 300):
         with pytest.raises(UserError):
             find_model(name)

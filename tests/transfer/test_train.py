@@ -1,6 +1,7 @@
 """What the settings of a transfer run do to its networks and optimisers."""
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,13 @@ def test_table_is_kept_and_said_once(tmp_path, source, capsys):
     assert (tmp_path / "run" / "surgery.txt").read_text().startswith("generator.start")
     train(config)
     assert "generator.start" not in capsys.readouterr().err
+
+
+def test_a_resumed_run_says_what_it_starts_from(tmp_path, source, capsys):
+    config = TransferConfig(**{**TINY, "images": 8, "out": tmp_path / "run", "source": source})
+    train(config)
+    assert f", from {source}, on cpu: 8 images to show, 0 done\n" in capsys.readouterr().err
+    train(replace(config, images=16))
+    said = capsys.readouterr().err
+    assert f"resuming {config.out} at 8 images\n" in said
+    assert ", from its checkpoint, on cpu: 16 images to show, 8 done\n" in said

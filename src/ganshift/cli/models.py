@@ -21,7 +21,7 @@ def generate(arguments: Sequence[str]) -> int:
     class Generate:
         """Draw images from a transfer run."""
 
-        run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+        run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
         """Run folder of ganshift transfer, the model.safetensors in one, a bundled model (digits32), or an owner/model
         of the Hugging Face hub."""
         num_images: Annotated[int | None, tyro.conf.arg(name="num-images", aliases=["-n"])] = None
@@ -132,7 +132,7 @@ def translate(arguments: Sequence[str]) -> int:
     class Translate:
         """Translate images with a dual run, each at its own size, with its own transparency and bit depth."""
 
-        run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+        run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
         """Run folder of ganshift dual, the model.safetensors in one, a bundled model (photo-sketch), or an owner/model
         of the Hugging Face hub."""
         images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGES...")]
@@ -221,7 +221,7 @@ def export(arguments: Sequence[str]) -> int:
     class Export:
         """Write a run's averaged model for other programs, checked against PyTorch before it is written."""
 
-        run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+        run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
         """Run folder of ganshift transfer or dual, the model.safetensors in one, a bundled model (digits32), or an
         owner/model of the Hugging Face hub."""
         format: Literal["onnx", "torchscript", "safetensors", "html"] = "onnx"

@@ -36,7 +36,7 @@ def evaluate(arguments: Sequence[str]) -> int:
         What the scores mean is said in docs/metrics.md.
         """
 
-        run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+        run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
         """Run folder of ganshift transfer or dual, the model.safetensors in one, a bundled model, or an owner/model of
         the Hugging Face hub."""
         reference: Path | None = None

@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from ..errors import UserError
@@ -27,7 +26,7 @@ def serve(arguments: Sequence[str]) -> int:
         Needs pip install 'ganshift[web]'.
         """
 
-        runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")]
+        runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")]
         """Run folders of ganshift transfer and dual, bundled models (digits32), or owner/model of the Hugging Face
         hub."""
         host: str = "127.0.0.1"

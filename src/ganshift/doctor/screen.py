@@ -77,7 +77,7 @@ def _table(facts: Sequence[Facts]) -> Table:
     table = Table()
     table.add_column("")
     for part in facts:
-        table.add_column(part.part.name, justify="right")
+        table.add_column(part.part.name, justify="right", overflow="fold")
     columns = [_column(part) for part in facts]
     for row in dict.fromkeys(name for column in columns for name in column):
         table.add_row(row, *(escape(column.get(row, "")) for column in columns))
@@ -93,7 +93,7 @@ def _column(facts: Facts) -> dict[str, str]:
     column |= {name: _size(found[name]) for name in ("smallest", "median", "largest")}
     column["width to height"] = _shares(found["aspects"], found["images"])
     column["cut off by squares"] = f"{found['cropped_to_square']:.0%}"
-    column["channels"] = _shares(found["channels"], found["images"])
+    column["channels"] = _shares(found["channels"], found["images"], most=3)
     for name, key in (
         ("gray in colour files", "gray_as_colour"),
         ("of 16 bits", "sixteen_bit"),
@@ -116,12 +116,13 @@ def _size(size: Sequence[int]) -> str:
     return f"{size[0]} x {size[1]}"
 
 
-def _shares(counts: dict[str, Any], total: int) -> str:
-    """The two most frequent, with their share unless it is all."""
+def _shares(counts: dict[str, Any], total: int, most: int = 2) -> str:
+    """The most frequent, with their share unless it is all."""
     if len(counts) == 1:
         return next(iter(counts))
-    most = sorted(counts, key=lambda name: -counts[name])
-    return ", ".join(f"{name} {counts[name] / total:.0%}" for name in most[:2]) + (" ..." if len(most) > 2 else "")
+    ranked = sorted(counts, key=lambda name: -counts[name])
+    shown = ", ".join(f"{name} {counts[name] / total:.0%}" for name in ranked[:most])
+    return shown + (" ..." if len(ranked) > most else "")
 
 
 def _duration(seconds: float) -> str:

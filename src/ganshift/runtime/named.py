@@ -10,6 +10,8 @@ from . import run_folder
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 """What may be an owner and a model of the Hugging Face hub."""
+PLACES = re.compile(r"(runs|~|\..*)/")
+"""How names begin that are meant for places here, whether or not the folder is there."""
 HUB_FILES = [run_folder.CONFIG, run_folder.MODEL, run_folder.CRITIC, "cards/*.json", "copying.json"]
 """What is taken from there."""
 
@@ -27,8 +29,8 @@ def find_model(name: str | Path, **hub: Any) -> Path:
     """The folder that a name stands for; a `UserError` says what can be named.
 
     A bundled model comes first (write ./NAME for a folder of that name), then what lies here, then the hub. The hub is
-    asked only for names such as owner/model of which the first part is no folder here, so that a misspelt path sends
-    nothing anywhere. `hub` is what `huggingface_hub.snapshot_download` takes, such as revision, token and cache_dir.
+    asked only for names such as owner/model of which the first part is no folder here, nor called as one (runs, or with
+    a dot first), so that a misspelt path sends nothing anywhere. `hub` is what `huggingface_hub.snapshot_download` takes, such as revision, token and cache_dir.
     """
     text = str(name)
     bundled = bundled_models()
@@ -45,7 +47,7 @@ def find_model(name: str | Path, **hub: Any) -> Path:
         if path.name == run_folder.MODEL:
             return path.parent
         raise UserError(f"{text} is no model: give a run folder, or the {run_folder.MODEL} in one")
-    if HUB_NAME.fullmatch(text) and not beside:
+    if HUB_NAME.fullmatch(text) and not PLACES.match(text) and not beside:
         return _download(text, hub)
     raise UserError(
         f"there is no run folder {text!r}: give a run folder, the {run_folder.MODEL} in one, an owner/model of the "

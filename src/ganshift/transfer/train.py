@@ -170,7 +170,7 @@ def new_job(config: TransferConfig) -> Job:
         follows_budget=config.linear_decay,
         summary=(
             f"{len(data):,} images of {size} x {size} in {data.channels} channel{'s' * (data.channels > 1)}"
-            f"{f', {num_classes} classes' if num_classes else ''}, from {config.source or 'scratch'}, on {device}"
+            f"{f', {num_classes} classes' if num_classes else ''}, from {'its checkpoint' if begun else config.source or 'scratch'}, on {device}"
         ),
         documents={LEFT_OUT: left_out_text(data.quarantined), SURGERY: table},
         evaluate=_evaluation(config, data, ema),

@@ -27,7 +27,7 @@ logger = logging.getLogger("ganshift")
 
 
 def serve(
-    runs: Sequence[Path],
+    runs: Sequence[str | Path],
     host: str,
     port: int,
     limits: Limits,

@@ -204,6 +204,18 @@ def test_password_and_interruption(runs):
         assert process.wait() == 130
 
 
+def test_an_interruption_that_was_ignored_before_is_said_all_the_same(runs):
+    """Shells without job control start what is in the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with serving([runs[2]]) as (process, _):
+            process.send_signal(signal.SIGINT)
+            assert process.stderr.read() == "stopped\n"
+            assert process.wait() == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def refused(capsys, *arguments):
     assert main(["serve", *map(str, arguments)]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -1,10 +1,12 @@
 """The server from beginning to end: an address, an application behind a guard, and a clean end."""
 
 import logging
+import signal
 import socket
 from collections.abc import Collection, Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -45,7 +47,10 @@ def serve(
         worker = Worker(limits.seconds)
         try:
             app = create_app(shelf, limits, worker, account, LOOPBACK_NAMES | {host} if _is_loopback(host) else None)
-            _Server(_address(host, listener.getsockname()[1]), app, worker).run(sockets=[listener])
+            server = _Server(_address(host, listener.getsockname()[1]), app, worker)
+            server.run(sockets=[listener])
+            if server.interrupted:  # uvicorn raises it again, which is lost where SIGINT is ignored, as in a shell's &
+                raise KeyboardInterrupt
         finally:
             worker.close()
 
@@ -75,11 +80,17 @@ class _Server(uvicorn.Server):
             )
         )
         self._address, self._worker = address, worker
+        self.interrupted = False
+        """Whether SIGINT has come."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             say(f"serving on {self._address} (Ctrl-C ends)")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.interrupted |= sig == signal.SIGINT
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._worker.stop()

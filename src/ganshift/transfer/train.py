@@ -75,6 +75,7 @@ def new_job(config: TransferConfig) -> Job:
         torch.manual_seed(config.seed)
         generator, critic = ResNetGenerator(**generator_arguments), ResNetCritic(**critic_arguments)
     begun = has_begun(config.out)  # then the weights come from the checkpoint, and nothing is said of the source
+    start = "its checkpoint" if begun else config.source or "scratch"
     table = _start_from(source, config, generator, critic, data.classes) if source and not begun else ""
     _freeze(critic, config.freeze_critic)
     generator, critic = generator.to(device), critic.to(device)
@@ -170,7 +171,7 @@ def new_job(config: TransferConfig) -> Job:
         follows_budget=config.linear_decay,
         summary=(
             f"{len(data):,} images of {size} x {size} in {data.channels} channel{'s' * (data.channels > 1)}"
-            f"{f', {num_classes} classes' if num_classes else ''}, from {'its checkpoint' if begun else config.source or 'scratch'}, on {device}"
+            f"{f', {num_classes} classes' if num_classes else ''}, from {start}, on {device}"
         ),
         documents={LEFT_OUT: left_out_text(data.quarantined), SURGERY: table},
         evaluate=_evaluation(config, data, ema),

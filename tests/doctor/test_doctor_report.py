@@ -173,11 +173,14 @@ def test_the_command_can_be_typed(tmp_path, case, capsys):
 
 
 ACCELERATED = {
-    "few-shot": (many("", 5), []),
+    "few-shot": (many("", 5), ["--source", "cifar10"]),
     "few-shot of gray": (many("", 5, (8, 8), mode="L"), ["--source", "digits32"]),
-    "cifar10": (many("", 1001, (8, 8)), ["--conditioning", "none"]),
+    "cifar10": (many("", 1001, (8, 8)), ["--conditioning", "none", "--source", "cifar10"]),
     "authors64": (many("", 1001, (64, 70)), []),
-    "cifar10 of classes": (many("x/", 500, (8, 8)) | many("y/", 501, (8, 8), 500), ["--conditioning", "acgan"]),
+    "cifar10 of classes": (
+        many("x/", 500, (8, 8)) | many("y/", 501, (8, 8), 500),
+        ["--conditioning", "acgan", "--source", "cifar10"],
+    ),
     "sketch-photo": (many("A/", 3, (256, 300)) | many("B/", 3, (300, 256), 9), []),
     "sketch-photo of small ones": (many("A/", 3) | many("B/", 3, start=9), ["--size", "64"]),
 }

@@ -19,6 +19,7 @@ from ganshift.export.formats import OPSETS, run_onnx
 from ganshift.export.graphs import from_stored, graph_of_translator, to_stored
 from ganshift.export.parity import check_parity
 from ganshift.models import draw_latents
+from ganshift.transfer.source import open_source
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,18 @@ def test_safetensors_are_what_from_pretrained_loads(generator, translator, half,
             weights = {name: value.half().float() for name, value in weights.items()}
             assert (out / "model.safetensors").stat().st_size < (original.folder / "model.safetensors").stat().st_size
         assert_close(again, weights, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_safetensors_of_a_source_are_a_source(half, tmp_path):
+    source = open_source("digits32")
+    export("digits32", tmp_path / "out", Settings(format="safetensors", half=half))
+    again = open_source(str(tmp_path / "out"))
+    assert again.critic_arguments == source.critic_arguments
+    for found, weights in ((again.generator, source.generator), (again.critic, source.critic)):
+        assert_close(
+            found, {name: value.half().float() if half else value for name, value in weights.items()}, rtol=0, atol=0
+        )
 
 
 def test_a_model_that_half_precision_ruins_is_not_written(generator, tmp_path, capsys):

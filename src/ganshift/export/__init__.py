@@ -9,11 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, final
 
+from torch import Tensor
+
 from ..errors import UserError
 from ..files import write_output
 from ..models import Generator, Translator
 from ..runtime import run_folder
 from ..runtime.named import find_model, results_place
+from ..runtime.weights import load_weights
 from . import formats
 from .graphs import Graph, graph_of_generator, graph_of_translator
 from .page import page_of
@@ -95,7 +98,9 @@ def export(run: str | Path, out: str | Path | None = None, settings: Settings | 
     runtime = web_runtime(settings.onnxruntime_web) if settings.format == "html" else None
     graphs = _graphs(model, config, uint8=settings.uint8 or settings.format == "html")
     if settings.format == "safetensors":
-        files, parities = _safetensors(model, graphs, config, settings.half)
+        path = folder / run_folder.CRITIC
+        critic = load_weights(path) if path.exists() else None
+        files, parities = _safetensors(model, critic, graphs, config, settings.half)
     elif settings.format == "torchscript":
         files, parities = _checked(graphs, ".pt", formats.to_torchscript, formats.run_torchscript)
     else:
@@ -129,10 +134,14 @@ def _checked(
 
 
 def _safetensors(
-    model: Generator | Translator, graphs: Sequence[Graph], config: Mapping[str, Any], half: bool
+    model: Generator | Translator,
+    critic: Mapping[str, Tensor] | None,
+    graphs: Sequence[Graph],
+    config: Mapping[str, Any],
+    half: bool,
 ) -> tuple[Files, dict[str, Parity]]:
     """The weights as one file with their description, loaded again and compared with the model."""
-    files = formats.to_safetensors(model, config, half)
+    files = formats.to_safetensors(model, critic, config, half)
     again = _graphs(formats.load_safetensors(type(model), files), config, uint8=False)
     tolerance = TOLERANCE_HALF if half else TOLERANCE
     return files, {

@@ -106,12 +106,18 @@ def run_torchscript(content: bytes) -> Run:
         return torch.jit.load(io.BytesIO(content), map_location="cpu")
 
 
-def to_safetensors(model: nn.Module, config: Mapping[str, Any], half: bool) -> dict[str, bytes]:
-    """The files that `from_pretrained` loads: the weights in one, and the run's description."""
-    weights = {name: (value.half() if half else value).cpu().contiguous() for name, value in model.state_dict().items()}
-    description = json.dumps(dict(config), indent=2, ensure_ascii=False) + "\n"
+def to_safetensors(
+    model: nn.Module, critic: Mapping[str, Tensor] | None, config: Mapping[str, Any], half: bool
+) -> dict[str, bytes]:
+    """The files that `from_pretrained` and, with a critic, `--source` load: weights, and the run's description."""
     facts = {"format": "pt", "method": str(config["method"])}
-    return {run_folder.MODEL: save(weights, facts), run_folder.CONFIG: description.encode()}
+
+    def file_of(weights: Mapping[str, Tensor]) -> bytes:
+        return save({name: (each.half() if half else each).cpu().contiguous() for name, each in weights.items()}, facts)
+
+    description = json.dumps(dict(config), indent=2, ensure_ascii=False) + "\n"
+    files = {run_folder.MODEL: file_of(model.state_dict()), run_folder.CONFIG: description.encode()}
+    return files if critic is None else files | {run_folder.CRITIC: file_of(critic)}
 
 
 def load_safetensors(kind: type[Generator] | type[Translator], files: Mapping[str, bytes]) -> Generator | Translator:

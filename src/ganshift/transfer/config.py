@@ -126,7 +126,8 @@ _SMALL: dict[str, Any] = {
 }
 PRESETS: dict[str, dict[str, Any]] = {
     # For 50 to 500 images of any kind: the published fine-tuning budget, and augmentation so that the critic does not
-    # learn them by heart (Zhao et al. 2020). A first setting, not yet tuned by a study.
+    # learn them by heart (Zhao et al. 2020). Not yet tuned: in runs of 16,000 images augmentation cost FID
+    # (docs/results.md), and these are twenty times as long.
     "few-shot": {"iterations": 1_000, "augment": "color,translation,cutout"},
     # The published runs from scratch.
     "cifar10": {"iterations": 100_000, "conditioning": "acgan", "flip": False, "ema_images": 0},

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ganshift.cli import main
 from ganshift.data.bundled import photographs
 from ganshift.errors import UserError
 from ganshift.models import Translator
@@ -72,6 +73,12 @@ def test_only_what_cannot_be_a_path_here_is_asked_of_the_hub(tmp_path, monkeypat
     for name in ("mien", "./mien", "a/b/c", "runs/\0", "x" * 300, "hub/" + "x" * 300):
         with pytest.raises(UserError):
             find_model(name)
+
+
+def test_what_to_do_next_with_a_bundled_model_can_be_typed(tmp_path, capsys):
+    """Its scores need a place of their own."""
+    assert main(["generate", "digits32", "-n", "1", "-o", str(tmp_path / "one.png")]) == 0
+    assert "Next: ganshift evaluate digits32 --reference IMAGES --out scores/" in capsys.readouterr().err
 
 
 def test_results_go_beside_models_of_the_user_only(tmp_path):

@@ -81,7 +81,7 @@ def generate(arguments: Sequence[str]) -> int:
         with _counted(model, many):
             pictures = model.sample(many, label, seed, **how)
         paths = write_pictures(pictures, out)
-    return _say_written(paths, out, f"ganshift evaluate {options.run} --reference IMAGES")
+    return _say_written(paths, out, options.run, "IMAGES")
 
 
 @contextmanager
@@ -169,7 +169,7 @@ def translate(arguments: Sequence[str]) -> int:
         paths = translate_domains(model, options.images[0], options.out, **how)
     else:
         paths = translate_files(model, options.images, options.to, options.out, **how)
-    return _say_written(paths, options.out, f"ganshift evaluate {options.run} --reference DATA")
+    return _say_written(paths, options.out, options.run, "DATA")
 
 
 def import_tf(arguments: Sequence[str]) -> int:
@@ -264,9 +264,11 @@ def export(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _say_written(paths: Sequence[Path], out: Path, next_step: str) -> int:
+def _say_written(paths: Sequence[Path], out: Path, run: str, reference: str) -> int:
     from ..runtime.log import say
+    from ..runtime.named import lies_here
 
     written = f"wrote {paths[0]}" if len(paths) == 1 else f"wrote {len(paths)} images to {out}"
-    say(f"{written}. Next: {next_step}")
+    place = "" if lies_here(run) else " --out scores/"
+    say(f"{written}. Next: ganshift evaluate {run} --reference {reference}{place}")
     return 0

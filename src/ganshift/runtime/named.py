@@ -56,12 +56,17 @@ def find_model(name: str | Path, **hub: Any) -> Path:
     )
 
 
+def lies_here(name: str | Path) -> bool:
+    """Whether a model's folder is the user's: it is neither bundled nor of the hub."""
+    return str(name) not in bundled_models() and Path(name).exists()
+
+
 def results_place(name: str | Path, out: str | Path | None) -> Path:
     """Where to write what is found out about a model: `out`, or else its own folder if that is the user's."""
     if out is not None:
         return Path(out)
     folder = find_model(name)
-    if str(name) in bundled_models() or not Path(name).exists():
+    if not lies_here(name):
         raise UserError(f"{name} is no folder of yours to write results into: say with --out where they go")
     return folder
 

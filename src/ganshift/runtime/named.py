@@ -29,8 +29,8 @@ def find_model(name: str | Path, **hub: Any) -> Path:
     """The folder that a name stands for; a `UserError` says what can be named.
 
     A bundled model comes first (write ./NAME for a folder of that name), then what lies here, then the hub. The hub is
-    asked only for names such as owner/model of which the first part is no folder here, nor called as one (runs, or
-    with a dot first), so that a misspelt path sends nothing anywhere. `hub` is what
+    asked only for names such as owner/model of which the first part is no folder here, nor called as one (runs, ~,
+    or with a dot first), so that a misspelt path sends nothing anywhere. `hub` is what
     `huggingface_hub.snapshot_download` takes, such as revision, token and cache_dir.
     """
     text = str(name)

@@ -279,10 +279,8 @@ class Shares:
             for number in (1, 2)[:count]:
                 begin(number)
                 with LivePeak() as live:
-                    step.prepare(slice(0, number))
-                    _sum(
-                        {name: term for found in step.terms_of(slice(0, number)) for name, term in found.items()}
-                    ).backward()
+                    step.prepare(part := slice(0, number))
+                    _sum(_weighted(step.terms_of(part), part, number)).backward()
                 peaks.append(live.peak)
                 optimizer.zero_grad(set_to_none=True)
         self._put_back(before)

@@ -25,6 +25,8 @@ from .tensors import Images
 
 FEW_CHANNELS = 4
 """Doubling to at most so many channels, those of images, is a product on the CPU, in float32."""
+FEW_PIXELS = 64
+"""Gradients of kernels by maps of at most so many pixels are products there, where they are no larger than these."""
 
 
 class Conv2d(nn.Conv2d):
@@ -109,8 +111,7 @@ class _TransposedConvolution(Function):
             side - ((small - 1) * how.stride - 2 * padding + kernel)
             for side, small, padding in zip(size, y.shape[2:], how.padding, strict=True)
         ]
-        whole = y.device.type == "cpu" and y.dtype == torch.float32  # sums of half precision would lose digits
-        if whole and how.stride > 1 and weight.shape[1] <= FEW_CHANNELS:
+        if _whole(y) and how.stride > 1 and weight.shape[1] <= FEW_CHANNELS:
             # Every pixel's patch by a product, and the patches summed: a library's kernels count on multiples of 16.
             patches = torch.stack([multiply(weight.flatten(1).t(), image.flatten(1)) for image in y])  # n c*k*k h*w
             x = F.fold(patches, tuple(size), kernel, padding=how.padding, stride=how.stride)
@@ -138,6 +139,9 @@ class _KernelGradient(Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, shape: torch.Size, how: _How) -> Tensor:
         ctx.save_for_backward(x, y)
         ctx.how = how
+        few = y[0, 0].numel() <= FEW_PIXELS and (how.stride > 1 or y.numel() <= 2 * shape[0] * shape[1])
+        if few and _whole(x):
+            return _kernel_gradient_by_product(x, y, shape, how)
         return conv2d_weight(x, shape, y, how.stride, how.padding)
 
     @staticmethod
@@ -150,6 +154,24 @@ class _KernelGradient(Function):
         if need_y:
             of_y = _convolution(x, slope, None, ctx.how)
         return of_x, of_y, None, None
+
+
+def _kernel_gradient_by_product(x: Tensor, y: Tensor, shape: torch.Size, how: _How) -> Tensor:
+    """Every pixel's patch of x, as rows, by the numbers of y."""
+    d, c, *kernel = shape
+    if any(how.padding):
+        top, left = how.padding
+        x = F.pad(x, (left, left, top, top))
+    x = x.permute(0, 2, 3, 1)
+    patches = x.unfold(1, kernel[0], how.stride).unfold(2, kernel[1], how.stride)  # n h w c k k
+    rows = patches.permute(0, 1, 2, 4, 5, 3).reshape(-1, c * kernel[0] * kernel[1])
+    gradient = multiply(y.permute(0, 2, 3, 1).reshape(-1, d).t(), rows)
+    return gradient.view(d, *kernel, c).permute(0, 3, 1, 2)
+
+
+def _whole(image: Tensor) -> bool:
+    """Whether products may stand for convolutions: on the CPU, and not in half precision, whose sums lose digits."""
+    return image.device.type == "cpu" and image.dtype == torch.float32
 
 
 class _WindowMean(Function):

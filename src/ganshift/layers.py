@@ -3,7 +3,7 @@
 Norms compute in the precision of their gain, which is float32 under autocast too: their statistics need it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from .products import weight_gradients_wanted
 from .tensors import Images, Labels
 
 
@@ -23,7 +24,72 @@ def upsample(x: Images) -> Float[Tensor, "n c 2*h 2*w"]:
 
 def downsample(x: Images) -> Float[Tensor, "n c h//2 w//2"]:
     """Average every 2 x 2 pixels."""
-    return F.avg_pool2d(x, 2)
+    pooled: Tensor = _Pooled.apply(x)
+    return pooled
+
+
+def rectify(x: Images, in_place: bool = False) -> Images:
+    """ReLU; in place it may follow what does not need its output for gradients, such as a norm."""
+    rectified: Tensor = _Rectified.apply(x, in_place)
+    return rectified
+
+
+# PyTorch's own second derivatives of pooling and ReLU have a part by the map itself: zeros, which are written and then
+# added to what else arrives there. The functions below leave it out.
+
+
+class _Pooled(torch.autograd.Function):
+    """Means of 2 x 2 pixels."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        spread: Tensor = _Spread.apply(slope)
+        return spread
+
+
+class _Spread(torch.autograd.Function):
+    """The adjoint of that: a quarter of each number for each of the four pixels."""
+
+    @staticmethod
+    def forward(ctx: Any, slope: Tensor) -> Tensor:
+        return upsample(slope / 4)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        return downsample(slope)
+
+
+class _Rectified(torch.autograd.Function):
+    """ReLU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, in_place: bool) -> Tensor:
+        if in_place:
+            ctx.mark_dirty(x)
+        y = x.relu_() if in_place else x.relu()
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        return _Masked.apply(slope, *ctx.saved_tensors), None
+
+
+class _Masked(torch.autograd.Function):
+    """Numbers where a map is positive, else zero."""
+
+    @staticmethod
+    def forward(ctx: Any, slope: Tensor, y: Tensor) -> Tensor:
+        ctx.save_for_backward(y)
+        return torch.ops.aten.threshold_backward(slope, y, 0)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        return _Masked.apply(slope, *ctx.saved_tensors), None
 
 
 class Affine(nn.Module):
@@ -119,8 +185,78 @@ class LayerNorm(Affine):
         """Normalise; `labels` are used, and needed, by a conditional norm only."""
         x = x.to(self.gain.dtype)
         if self.gain.dim() == 1:
-            return F.group_norm(x, 1, self.gain, self.bias, self.eps)
-        return self.of_labels(F.group_norm(x, 1, eps=self.eps), _needed(labels))
+            return _LayerNorm.apply(x, self.gain, self.bias, self.eps)
+        return self.of_labels(_LayerNorm.apply(x, None, None, self.eps), _needed(labels))
+
+
+class _LayerNorm(torch.autograd.Function):
+    """Group norm of one group. Its second derivative, for the penalty, takes half of the passes of PyTorch's."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gain: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+        n, c, h, w = x.shape
+        y, mean, inverse_std = torch.native_group_norm(x, gain, bias, n, c, h * w, 1, eps)
+        ctx.save_for_backward(x, gain, mean, inverse_std)
+        ctx.eps = eps
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        x, gain, mean, inverse_std = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return *_slope_of_layer_norm(slope, x, gain, mean, inverse_std, ctx.needs_input_grad[:3]), None
+        of_x = _LayerNormSlope.apply(slope, x, gain, mean, inverse_std)
+        if gain is None or not weight_gradients_wanted():
+            return of_x, None, None, None
+        normalised = _LayerNorm.apply(x, None, None, ctx.eps)
+        return of_x, (slope * normalised).sum(dim=(0, 2, 3)), slope.sum(dim=(0, 2, 3)), None
+
+
+class _LayerNormSlope(torch.autograd.Function):
+    """The gradient of a layer norm by its input, and the gradients of that."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, slope: Tensor, x: Tensor, gain: Tensor | None, mean: Tensor, inverse_std: Tensor
+    ) -> Tensor | None:
+        ctx.save_for_backward(slope, x, gain, mean, inverse_std)
+        return _slope_of_layer_norm(slope, x, gain, mean, inverse_std, (True, False, False))[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
+        slope, x, gain, mean, r = ctx.saved_tensors
+        mean, r = mean[..., None, None], r[..., None, None]  # n 1 1 1
+        a = slope if gain is None else slope * gain[:, None, None]
+        # With means over each image and z = r (x - mean), the gradient was r (a - E[a] - z E[a z]).
+        of_v, of_a = v.mean(dim=(1, 2, 3), keepdim=True), a.mean(dim=(1, 2, 3), keepdim=True)
+        v_z = r * (_mean_product(v, x) - mean * of_v)
+        a_z = r * (_mean_product(a, x) - mean * of_a)
+        along = r * (_mean_product(v, a) - of_v * of_a - 3 * a_z * v_z)
+        of_x = v * (-(r**2) * a_z)
+        of_x.addcmul_(a, -(r**2) * v_z).addcmul_(x, -(r**2) * along)
+        of_x.add_(r**2 * (along * mean + of_v * a_z + of_a * v_z))
+        of_slope = (v * r).addcmul_(x, -(r**2) * v_z).add_(r**2 * v_z * mean - r * of_v)
+        of_gain = None
+        if gain is not None:
+            of_gain = (slope * of_slope).sum(dim=(0, 2, 3))
+            of_slope *= gain[:, None, None]
+        return of_slope, of_x, of_gain, None, None
+
+
+def _slope_of_layer_norm(
+    slope: Tensor, x: Tensor, gain: Tensor | None, mean: Tensor, inverse_std: Tensor, wanted: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    n, c, h, w = x.shape
+    layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    slope = slope.contiguous(memory_format=layout)
+    return torch.ops.aten.native_group_norm_backward(slope, x, mean, inverse_std, gain, n, c, h * w, 1, wanted)
+
+
+def _mean_product(x: Images, y: Images) -> Float[Tensor, "n 1 1 1"]:
+    """The mean of the products of two images' numbers, in one pass."""
+    x, y = (image.permute(0, 2, 3, 1).flatten(1) for image in (x, y))
+    return (torch.linalg.vecdot(x, y) / x.shape[1])[:, None, None, None]
 
 
 class NoNorm(nn.Module):

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from ..convolution import Conv2d
 from ..errors import UserError
-from ..layers import BatchNorm, LayerNorm, NoNorm, downsample, upsample
+from ..layers import BatchNorm, LayerNorm, NoNorm, downsample, rectify, upsample
 from ..tensors import Images, Labels, Latents, Scores
 from .config import check_size
 
@@ -73,7 +73,7 @@ class FirstBlock(nn.Module):
 
     def forward(self, x: Images, labels: Labels | None) -> Float[Tensor, "n c2 h2 w2"]:
         """Map n channels h w to n width h/2 w/2; the labels change nothing."""
-        return self.conv2(self.conv1(x).relu()) + self.shortcut(downsample(x))
+        return self.conv2(rectify(self.conv1(x))) + self.shortcut(downsample(x))
 
 
 class ResNetGenerator(nn.Module):
@@ -158,11 +158,17 @@ class ResNetCritic(nn.Module):
 
     def forward(self, images: Images, labels: Labels | None = None) -> tuple[Scores, Float[Tensor, "n classes"] | None]:
         """Score images of its own size; the logits are None without a class head."""
+        return self.judge(self.features(images, labels))
+
+    def features(self, images: Images, labels: Labels | None = None) -> Float[Tensor, "n f"]:
+        """What scores and logits are linear functions of."""
         x = self.start(images, labels) if self.size == 32 else self.start(images)
         for block in self.blocks:
             x = block(x, labels)
-        features = (F.avg_pool2d(x.relu(), 8) if self.size == 32 else x).flatten(1)
-        features = features.to(self.to_score.weight.dtype)
+        return (F.avg_pool2d(rectify(x), 8) if self.size == 32 else x).flatten(1).to(self.to_score.weight.dtype)
+
+    def judge(self, features: Float[Tensor, "n f"]) -> tuple[Scores, Float[Tensor, "n classes"] | None]:
+        """Scores, and logits of a class head."""
         with torch.autocast(features.device.type, enabled=False):  # few numbers, on which every loss depends
             return self.to_score(features).squeeze(1), self.to_classes(features) if self.to_classes else None
 
@@ -183,7 +189,7 @@ def initialise(layer: Layer, gain: int = 1) -> Layer:
 def _rectified(norm: nn.Module, x: Images, labels: Labels | None) -> Images:
     """ReLU of the normalised map: in place, unless the norm is none, since no norm needs its output for gradients."""
     normalised: Tensor = norm(x, labels)
-    return normalised.relu() if normalised is x else normalised.relu_()
+    return rectify(normalised, in_place=normalised is not x)
 
 
 def _generator_widths(size: int, width: int) -> list[int]:

@@ -56,8 +56,14 @@ def critic_step(
     def terms_of(part: slice) -> list[Terms]:
         labels_of_real, labels_of_fake = _cut(labels, part), _cut(fake_labels, part)
         fakes, reals = augment(generated[part], config.augment), augment(real[part], config.augment)
-        real_scores, real_logits = state.critic(reals, labels_of_real)
-        fake_scores, _ = state.critic(fakes, labels_of_fake)
+        labels_of_both = None
+        if labels_of_real is not None and labels_of_fake is not None:
+            labels_of_both = torch.cat([labels_of_real, labels_of_fake])
+        # No image changes another's features, so that both kinds share a pass. Scores are summed by kind: the gradients
+        # of their bias then cancel to 0, of whose rounding Adam would make whole steps.
+        of_real, of_fake = state.critic.features(torch.cat([reals, fakes]), labels_of_both).chunk(2)
+        real_scores, real_logits = state.critic.judge(of_real)
+        fake_scores, _ = state.critic.judge(of_fake)
         terms = {"critic/distance": losses.wasserstein_critic_loss(real_scores, fake_scores)}
         penalty_labels = labels_of_real.repeat(copies) if labels_of_real is not None else None
         terms["critic/penalty"] = config.penalty * losses.gradient_penalty(
@@ -70,7 +76,8 @@ def critic_step(
             terms["critic/classes"] = config.acgan_scale * F.cross_entropy(real_logits, labels_of_real)
         return [terms]
 
-    return shares.descend(state.critic_optimizer, len(real), terms_of, shares.critic_images, generate)
+    pairs = max(shares.critic_images // copies, 1) if shares.critic_images else None  # the penalty holds most maps
+    return shares.descend(state.critic_optimizer, len(real), terms_of, pairs, generate)
 
 
 def generator_step(

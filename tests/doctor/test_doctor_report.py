@@ -179,7 +179,7 @@ ACCELERATED = {
     "authors64": (many("", 1001, (64, 70)), []),
     "cifar10 of classes": (
         many("x/", 500, (8, 8)) | many("y/", 501, (8, 8), 500),
-        ["--conditioning", "acgan", "--source", "cifar10"],
+        ["--conditioning", "acgan", "--source", "cifar10-classes"],
     ),
     "sketch-photo": (many("A/", 3, (256, 300)) | many("B/", 3, (300, 256), 9), []),
     "sketch-photo of small ones": (many("A/", 3) | many("B/", 3, start=9), ["--size", "64"]),

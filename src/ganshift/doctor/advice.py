@@ -171,7 +171,8 @@ def _shared_aspect(train: Sequence[Facts]) -> str | None:
 
 
 def _fitting_source(channels: int, settings: Mapping[str, Any]) -> str | None:
-    """A bundled source that a run of these settings can start from."""
+    """A bundled source that a run of these settings can start from; with classes, if the run has them and one fits."""
+    fitting: dict[bool, str] = {}
     for name, folder in bundled_models("transfer").items():
         config = run_folder.read_config(folder)
         theirs = {
@@ -182,8 +183,9 @@ def _fitting_source(channels: int, settings: Mapping[str, Any]) -> str | None:
         }
         ours = {"channels": channels, **settings}
         if all(ours.get(setting) in (None, value) for setting, value in theirs.items()):
-            return name
-    return None
+            fitting.setdefault(config["generator"]["num_classes"] > 0, name)
+    with_classes = settings.get("conditioning") == "acgan"
+    return fitting.get(with_classes) or fitting.get(not with_classes)
 
 
 def _published(number: int, curve: Mapping[int, tuple[float, float]], unit: str, runs: str) -> list[str]:

@@ -223,3 +223,8 @@ def test_names_of_models(runs, tmp_path):
     (tmp_path / "config.json").write_text('{"method": "study"}')
     with pytest.raises(UserError, match="holds no run of transfer or dual"):
         open_runs([tmp_path])
+
+
+def test_that_a_sheet_of_many_empty_columns_is_too_large(client):
+    request = {"model": "flowers", "count": 1, "columns": 4096}  # 4096 x 32 x 32 pixels, of which one is a picture
+    assert client.post("/api/generate", json=request).status_code == 413

@@ -57,7 +57,7 @@ def _rows(model: Generator, drawing: Drawing, limits: Limits) -> tuple[Rows, int
     if drawing.kind == "interpolation":
         _check_number(drawing.count * drawing.steps, side, limits)
         return model.interpolate(drawing.steps, drawing.count, label, seed, truncation=truncation), drawing.steps
-    _check_number(drawing.count, side, limits)
+    _check_number(max(drawing.count, drawing.columns or 0), side, limits)  # a sheet is as wide as its columns
     return [model.sample(drawing.count, label, seed, truncation=truncation)], drawing.columns
 
 

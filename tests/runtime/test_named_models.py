@@ -1,5 +1,8 @@
 """What a model is called by, and where results about it go."""
 
+import socket
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 from ganshift.cli import main
 from ganshift.data.bundled import photographs
 from ganshift.errors import UserError
-from ganshift.models import Translator
+from ganshift.models import Generator, Translator
 from ganshift.runtime.named import bundled_models, find_model, results_place
 from ganshift.transfer.source import open_source
 
@@ -23,13 +26,24 @@ def test_a_bundled_name_comes_before_a_folder_of_it(tmp_path, monkeypatch):
 def test_models_that_ship():
     """Of each method by themselves, small enough to ship, and named where users look for them."""
     transfer, dual = bundled_models("transfer"), bundled_models("dual")
-    assert transfer.keys() >= {"digits32"}
+    assert transfer.keys() >= {"digits32", "cifar10", "cifar10-classes"}
     assert dual.keys() >= {"photo-sketch"}
     assert transfer | dual == bundled_models()
     described = (Path(__file__).parents[2] / "docs" / "bundled.md").read_text()
     for name, folder in bundled_models().items():
         assert (folder / "model.safetensors").stat().st_size < 5_000_000
         assert f"| `{name}` |" in described
+
+
+def test_the_bundled_source_with_classes_draws_what_is_asked_for():
+    """Grass is green below deer and frogs, and ships lie in blue: the classes differ where their pictures do."""
+    generator = Generator.from_pretrained("cifar10-classes", device="cpu")
+    red, green, blue = range(3)
+    ship, deer = (
+        np.stack([np.asarray(picture, float) for picture in generator.sample(32, label=name, seed=0)])
+        for name in ("ship", "deer")
+    )
+    assert (ship[..., blue] - ship[..., red]).mean() > 0 > (deer[..., blue] - deer[..., red]).mean()
 
 
 def test_a_translator_is_no_source():
@@ -73,6 +87,22 @@ def test_only_what_cannot_be_a_path_here_is_asked_of_the_hub(tmp_path, monkeypat
     for name in ("mien", "./mien", "a/b/c", "runs/\0", "x" * 300, "hub/" + "x" * 300):
         with pytest.raises(UserError):
             find_model(name)
+
+
+def test_a_hub_that_hangs_up_is_told_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_hang_up, args=(server,), daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(UserError, match=r"hub did not give a model of that name"):
+            find_model("owner/model", endpoint=endpoint)
+
+
+def _hang_up(server: socket.socket) -> None:
+    while server.fileno() >= 0:
+        with suppress(OSError):
+            server.accept()[0].close()
 
 
 def test_what_to_do_next_with_a_bundled_model_can_be_typed(tmp_path, capsys):

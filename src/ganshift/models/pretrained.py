@@ -23,7 +23,7 @@ from ..metrics.copying import VERDICT, load_verdict
 from ..runtime import run_folder
 from ..runtime.config import require
 from ..runtime.device import choose_device
-from ..runtime.named import find_model
+from ..runtime.named import find_model, lies_here
 from ..runtime.weights import build_on_paper, copy_weights, hash_of_file, load_weights, save_weights
 from . import card
 
@@ -239,6 +239,9 @@ def _without_folders(config: Any, key: str = "") -> Any:
         return {name: _without_folders(value, name) for name, value in config.items()}
     if isinstance(config, list):
         return [_without_folders(value) for value in config]
-    if isinstance(config, str) and (key in PLACES or Path(config).is_absolute()):
+    is_place = isinstance(config, str) and (
+        key in PLACES or Path(config).is_absolute() or (key == "source" and lies_here(config))
+    )
+    if is_place:
         return Path(config).name
     return config

@@ -74,11 +74,10 @@ def results_place(name: str | Path, out: str | Path | None) -> Path:
 def _download(name: str, hub: dict[str, Any]) -> Path:
     """The files of a hub model, from the hub or from its cache on this machine."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         return Path(snapshot_download(name, allow_patterns=HUB_FILES, **hub))
-    except (OSError, ValueError, HfHubHTTPError) as error:  # ValueError: what the hub takes for no name of a model
+    except Exception as error:  # of the hub, of the network, or of a name that the hub takes for none
         raise UserError(
             f"there is no run folder {name!r}, and the Hugging Face hub did not give a model of that name "
             f"({first_line(error)}): check the name and the network"

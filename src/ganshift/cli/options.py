@@ -8,7 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import Field, dataclass, fields, make_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, make_dataclass
 from dataclasses import field as dataclass_field
 from itertools import pairwise
 from pathlib import Path
@@ -82,6 +82,7 @@ def read_values(
     tyro._experimental_options["ansi_codes"] = colours
     explained = {name: text for source in sources for name, text in explanations(source).items()}
     default = {name: field.default for name, field in named.items()} | dict(defaults or {})
+    _refuse_missing(command, {name: _option(named[name]) for name in named if default[name] is MISSING}, arguments)
     titles = _titles(groups, named)
     parts: dict[str, Any] = {}
     for title, names in titles.items():
@@ -177,6 +178,19 @@ def _refuse_misspelt(command: str, known: Sequence[Option], arguments: Sequence[
         value = value if equals else following
         if name in options and value not in ("", "None") and not value.startswith("--"):
             _refuse_value(name, value, options[name])
+
+
+def _refuse_missing(command: str, needed: Mapping[str, Option], arguments: Sequence[str]) -> None:
+    """Raise if an option that is needed is not there, or, where nothing is given at all, anything that is needed."""
+    given = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
+    if given.isdisjoint(HELP):
+        missing = [
+            option.names[-1] if option.names else name.upper()
+            for name, option in needed.items()
+            if given.isdisjoint(option.names) and (option.names or not arguments)
+        ]
+        if missing:
+            raise UserError(f"{command} needs {' and '.join(missing)}: ganshift {command} --help says what each is")
 
 
 def _refuse_value(name: str, value: str, option: Option) -> None:

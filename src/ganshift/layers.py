@@ -1,4 +1,4 @@
-"""Norms with optional per-class gain and bias, and the resampling of residual blocks.
+"""Norms with optional per-class gain and bias, ReLU, and the resampling of residual blocks.
 
 Norms compute in the precision of their gain, which is float32 under autocast too: their statistics need it.
 """
@@ -30,8 +30,10 @@ def downsample(x: Images) -> Float[Tensor, "n c h//2 w//2"]:
 
 def rectify(x: Images, in_place: bool = False) -> Images:
     """ReLU; in place it may follow what does not need its output for gradients, such as a norm."""
-    rectified: Tensor = _Rectified.apply(x, in_place)
-    return rectified
+    if torch.is_grad_enabled():
+        rectified: Tensor = _Rectified.apply(x, in_place)
+        return rectified
+    return x.relu_() if in_place else x.relu()  # an exported graph has no place for functions of our own
 
 
 # PyTorch's own second derivatives of pooling and ReLU have a part by the map itself: zeros, which are written and then

@@ -26,7 +26,7 @@ from .tensors import Images
 FEW_CHANNELS = 4
 """Doubling to at most so many channels, those of images, is a product on the CPU, in float32."""
 FEW_PIXELS = 64
-"""Gradients of kernels by maps of at most so many pixels are products there, where they are no larger than these."""
+"""Gradients of kernels by maps of at most so many pixels may be products there."""
 
 
 class Conv2d(nn.Conv2d):
@@ -139,6 +139,7 @@ class _KernelGradient(Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, shape: torch.Size, how: _How) -> Tensor:
         ctx.save_for_backward(x, y)
         ctx.how = how
+        # At stride 1 a library's kernel is slow only where few pixels meet many channels.
         few = y[0, 0].numel() <= FEW_PIXELS and (how.stride > 1 or y.numel() <= 2 * shape[0] * shape[1])
         if few and _whole(x):
             return _kernel_gradient_by_product(x, y, shape, how)
@@ -157,7 +158,7 @@ class _KernelGradient(Function):
 
 
 def _kernel_gradient_by_product(x: Tensor, y: Tensor, shape: torch.Size, how: _How) -> Tensor:
-    """Every pixel's patch of x, as rows, by the numbers of y."""
+    """The product of y, pixels as columns, and the patch of x that each pixel was made of, as rows."""
     d, c, *kernel = shape
     if any(how.padding):
         top, left = how.padding

@@ -41,7 +41,7 @@ SURGERY = "surgery.txt"
 SHEET_COLUMNS = 8
 """Samples per row and rows of a sample sheet."""
 CRITIC_MAPS = 2**24
-"""Bytes of its largest maps that a critic computes at once on a processor; more take memory, and slightly less time."""
+"""Bytes of its largest maps, of mixtures or of a generator's fakes, that a critic computes at once on a processor."""
 
 
 ADVICE = {

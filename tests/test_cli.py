@@ -101,22 +101,13 @@ def test_presets_are_explained_and_their_defaults_shown(capsys):
         ("generate run -n many -o x.png", "-n takes a whole number"),
         ("transfer --data x --out o --critic-norm yes", "--critic-norm does not take 'yes': it takes True, False"),
         ("doctr x", "there is no command 'doctr'; did you mean doctor?"),
-    ],
-)
-def test_what_is_misspelt_is_refused_with_what_is_near(arguments, message, capsys):
-    assert message in refused(capsys, *arguments.split())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
         ("transfer --preset small --out=o", "transfer needs --data: ganshift transfer --help says"),
         ("transfer", "transfer needs --out and --data: "),
         ("generate", "generate needs RUN and --out: "),
         ("translate run a.png", "translate needs --out: "),
     ],
 )
-def test_what_is_missing_is_named(arguments, message, capsys):
+def test_what_is_misspelt_or_missing_is_told_with_what_helps(arguments, message, capsys):
     assert message in refused(capsys, *arguments.split())
 
 

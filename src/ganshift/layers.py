@@ -33,7 +33,7 @@ def rectify(x: Images, in_place: bool = False) -> Images:
     if torch.is_grad_enabled():
         rectified: Tensor = _Rectified.apply(x, in_place)
         return rectified
-    return x.relu_() if in_place else x.relu()  # an exported graph has no place for functions of our own
+    return F.relu(x, in_place)  # an exported graph has no place for functions of our own
 
 
 # PyTorch's own second derivatives of pooling and ReLU have a part by the map itself: zeros, which are written and then
@@ -72,7 +72,7 @@ class _Rectified(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, in_place: bool) -> Tensor:
         if in_place:
             ctx.mark_dirty(x)
-        y = x.relu_() if in_place else x.relu()
+        y = F.relu(x, in_place)
         ctx.save_for_backward(y)
         return y
 

@@ -73,16 +73,17 @@ def read_values(
     `groups` says which fields stand together under which title, and `defaults` goes before those of the fields.
     """
     named: dict[str, Field] = {field.name: field for source in sources for field in fields(source)}
+    options = {name: _option(field) for name, field in named.items()}
     if arguments is DESCRIBE:
-        raise Described([_option(field) for field in named.values()])
-    _refuse_misspelt(command, [_option(field) for field in named.values()], arguments)
+        raise Described(list(options.values()))
+    default = {name: field.default for name, field in named.items()} | dict(defaults or {})
+    _refuse_misspelt(command, list(options.values()), arguments)
+    _refuse_missing(command, {name: options[name] for name in named if default[name] is MISSING}, arguments)
     import tyro
 
     colours = not os.environ.get("NO_COLOR") and sys.stdout.isatty() and sys.stderr.isatty()
     tyro._experimental_options["ansi_codes"] = colours
     explained = {name: text for source in sources for name, text in explanations(source).items()}
-    default = {name: field.default for name, field in named.items()} | dict(defaults or {})
-    _refuse_missing(command, {name: _option(named[name]) for name in named if default[name] is MISSING}, arguments)
     titles = _titles(groups, named)
     parts: dict[str, Any] = {}
     for title, names in titles.items():

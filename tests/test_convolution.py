@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from ganshift.convolution import Conv2d
+from ganshift.convolution import Conv2d, doubling_convolution, halving_convolution
 from ganshift.products import input_gradients_only
 
 SHAPES = [(3, 5, 4, 6), (1, 1, 2, 2), (2, 4, 8, 8)]
@@ -56,6 +56,33 @@ def test_float32_is_exact_but_for_rounding(kernel, resample, size):
     ours = derivatives(lambda x, conv: conv(x), conv.float(), x.float())
     for value, true in zip(flat(ours), flat(exact), strict=True):
         assert (value - true).norm() <= 2e-6 * true.norm()
+
+
+@pytest.mark.parametrize("images", [1, 2])
+@pytest.mark.parametrize("side", [13, 40, 41, 64, 65])  # few pixels make products; many are doubled channels-last
+@pytest.mark.parametrize("direction", ["halving", "doubling"])
+def test_halving_and_doubling_are_exact_but_for_rounding(direction, side, images):
+    """Of an even larger side, the last pixel has no pair."""
+    torch.manual_seed(0)
+    shape = [images, 5, side, side] if direction == "halving" else [images, 8, (side - 1) // 2, (side - 1) // 2]
+    conv, x = torch.nn.Conv2d(5, 8, 3, bias=False), torch.randn(shape, dtype=torch.float64)
+    exact = derivatives(lambda x, conv: plain(direction, x, conv.weight, side), conv.double(), x)
+    ours = derivatives(lambda x, conv: fast(direction, x, conv.weight, side), conv.float(), x.float())
+    for value, true in zip(flat(ours), flat(exact), strict=True):
+        assert value.shape == true.shape
+        assert (value - true).norm() <= 2e-6 * true.norm()
+
+
+def plain(direction, x, weight, side):
+    if direction == "halving":
+        return F.conv2d(x, weight, stride=2)
+    return F.conv_transpose2d(x, weight, stride=2, output_padding=1 - side % 2)
+
+
+def fast(direction, x, weight, side):
+    if direction == "halving":
+        return halving_convolution(x, weight, None, (0, 0))
+    return doubling_convolution(x, weight, None, (0, 0), (side, side))
 
 
 def flat(results):

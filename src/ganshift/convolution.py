@@ -26,7 +26,11 @@ from .tensors import Images
 FEW_CHANNELS = 4
 """Doubling to at most so many channels, those of images, is a product on the CPU, in float32."""
 FEW_PIXELS = 64
-"""Gradients of kernels by maps of at most so many pixels may be products there."""
+"""Gradients of kernels by maps of at most so many pixels may be products there,"""
+FEW_PIXELS_IN_ALL = 1024
+"""or by so many pixels of all images, at stride 2."""
+MANY_PIXELS = 1024
+"""Doubling maps of at least so many pixels takes less time channels-last there, and the result put in order."""
 
 
 class Conv2d(nn.Conv2d):
@@ -61,6 +65,19 @@ def halving_convolution(
     """`conv2d` of stride 2 in PyTorch's usual layout, in which gradients of weights are faster than channels-last."""
     bias = None if bias is None else _autocast(bias)
     return _convolution(_autocast(x), _autocast(weight), bias, _How(2, padding, torch.contiguous_format))
+
+
+def doubling_convolution(
+    y: Images,
+    weight: Float[Tensor, "c d k k"],
+    bias: Float[Tensor, " d"] | None,
+    padding: tuple[int, int],
+    size: Sequence[int],
+) -> Float[Tensor, "n d h2 w2"]:
+    """`conv_transpose2d` of stride 2 to the given size, in PyTorch's usual layout: the adjoint of the above."""
+    bias = None if bias is None else _autocast(bias)
+    how = _How(2, padding, torch.contiguous_format)
+    return _transposed_convolution(_autocast(y), _autocast(weight), bias, how, size)
 
 
 # A convolution pairs an image x, a kernel w and an image y to one number, <y, w * x>, linear in each of the three. Its
@@ -116,6 +133,9 @@ class _TransposedConvolution(Function):
             patches = torch.stack([multiply(weight.flatten(1).t(), image.flatten(1)) for image in y])  # n c*k*k h*w
             x = F.fold(patches, tuple(size), kernel, padding=how.padding, stride=how.stride)
             return x if bias is None else x + bias[:, None, None]
+        if _whole(y) and how.layout == torch.contiguous_format and y[0, 0].numel() >= MANY_PIXELS:
+            y = y.contiguous(memory_format=torch.channels_last)
+            return _in_order(F.conv_transpose2d(y, weight, bias, how.stride, how.padding, larger))
         return F.conv_transpose2d(y, weight, bias, how.stride, how.padding, larger)
 
     @staticmethod
@@ -140,7 +160,9 @@ class _KernelGradient(Function):
         ctx.save_for_backward(x, y)
         ctx.how = how
         # At stride 1 a library's kernel is slow only where few pixels meet many channels.
-        few = y[0, 0].numel() <= FEW_PIXELS and (how.stride > 1 or y.numel() <= 2 * shape[0] * shape[1])
+        few = y[0, 0].numel() <= FEW_PIXELS and y.numel() <= 2 * shape[0] * shape[1]
+        if how.stride > 1:
+            few = y[0, 0].numel() <= FEW_PIXELS or y[:, 0].numel() <= FEW_PIXELS_IN_ALL
         if few and _whole(x):
             return _kernel_gradient_by_product(x, y, shape, how)
         return conv2d_weight(x, shape, y, how.stride, how.padding)
@@ -168,6 +190,14 @@ def _kernel_gradient_by_product(x: Tensor, y: Tensor, shape: torch.Size, how: _H
     rows = patches.permute(0, 1, 2, 4, 5, 3).reshape(-1, c * kernel[0] * kernel[1])
     gradient = multiply(y.permute(0, 2, 3, 1).reshape(-1, d).t(), rows)
     return gradient.view(d, *kernel, c).permute(0, 3, 1, 2)
+
+
+def _in_order(image: Tensor) -> Tensor:
+    """`contiguous()` of channels-last images. PyTorch copies matrices in blocks that a cache holds, but not images."""
+    result = torch.empty(image.shape, dtype=image.dtype)
+    for rows, channels in zip(image.permute(0, 2, 3, 1).flatten(1, 2), result.flatten(2), strict=True):
+        channels.copy_(rows.t())
+    return result
 
 
 def _whole(image: Tensor) -> bool:

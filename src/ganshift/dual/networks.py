@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..convolution import FEW_CHANNELS, halving_convolution
+from ..convolution import FEW_CHANNELS, doubling_convolution, halving_convolution
 from ..errors import UserError
 from ..products import product
 from ..tensors import Side, height_and_width
@@ -97,13 +97,13 @@ class UpConv(nn.Module):
         num_channels, kernel = self.weight.shape[1:3]
         pixels = maps.shape[2:]
         top, left = same_padding(height, kernel)[0], same_padding(width, kernel)[0]
+        full = tuple(2 * (count - 1) + kernel - 2 * before for count, before in zip(pixels, (top, left), strict=True))
         if maps.device.type == "cpu" and (pixels.numel() <= FEW_PIXELS or num_channels <= FEW_CHANNELS):
             patches = _images(product(_rows(maps.flatten(2)), self.weight), len(maps))  # n c*k*k h*w
-            full = tuple(
-                2 * (count - 1) + kernel - 2 * before for count, before in zip(pixels, (top, left), strict=True)
-            )
             maps = F.fold(patches, full, kernel, padding=(top, left), stride=2)
             maps = maps if bias is None else maps + bias[:, None, None]
+        elif maps.device.type == "cpu":
+            maps = doubling_convolution(maps, self.weight, bias, (top, left), full)
         else:
             maps = F.conv_transpose2d(maps, self.weight, bias, stride=2, padding=(top, left))
         return maps[:, :, :height, :width]  # the padding after the map, where it exceeds that before

@@ -20,7 +20,9 @@ from .parallel import side_by_side
 Columns = tuple[list[Tensor], list[Tensor], list[Tensor]]
 """Parameters, their gradients and their slots, or the same parts of each."""
 CACHED_NUMBERS = 2**18
-"""Parameters that the CPU updates at a time: with gradients, slots and temporaries 4 MiB, which a cache holds."""
+"""Parameters that the CPU updates at a time: with gradients and slots 3 MiB, which a cache holds."""
+MANY_STEPS = 1e30
+"""Of Adam, after which 1 - beta^steps is 1."""
 
 
 class NonFiniteLoss(UserError):  # noqa: N818 - the name says what happened; that it is an error, the base class
@@ -35,8 +37,8 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 5e-5, decay: float = 0.9, eps: float = 1e-10) -> None:
-        if lr < 0 or not 0 <= decay < 1 or eps <= 0:
-            raise UserError(f"RMSprop needs lr >= 0, 0 <= decay < 1 and eps > 0, got {lr}, {decay} and {eps}")
+        if lr < 0 or not 0 < decay < 1 or eps <= 0:
+            raise UserError(f"RMSprop needs lr >= 0, 0 < decay < 1 and eps > 0, got {lr}, {decay} and {eps}")
         super().__init__(params, {"lr": lr, "decay": decay, "eps": eps})
 
     @torch.no_grad()
@@ -59,15 +61,19 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
         return loss
 
     def _move(self, moving: list[Tensor], factors: Sequence[Factors], lr: float, decay: float, eps: float) -> None:
-        for parameters, gradients, mean_squares in self._pieces(moving, factors):
-            torch._foreach_mul_(mean_squares, decay)
-            torch._foreach_addcmul_(mean_squares, gradients, gradients, 1 - decay)
-            # This is the only temporary. On the CPU the reciprocal root is faster than a root and a division.
-            inverse_roots = torch._foreach_add(mean_squares, eps)
-            torch._foreach_rsqrt_(inverse_roots)
-            torch._foreach_addcmul_(parameters, gradients, inverse_roots, -lr)
+        for parameters, gradients, slots in self._pieces(moving, factors, eps):
+            # The slots hold ms + eps, whose root is taken as it is: decay (ms + eps) + (1 - decay) g^2 by the kernel,
+            # and (1 - decay) eps, which is added here.
+            torch._foreach_add_(slots, eps * (1 - decay) / decay)
+            # All else takes one pass: Adam whose mean of gradients is the last gradient (beta1 is 0, so that the
+            # gradients may stand for it), after so many steps that its corrections for the first ones are 1.
+            steps = [torch.full((), MANY_STEPS, device=parameter.device) for parameter in parameters]
+            gradients = [_laid_out_as(*pair) for pair in zip(parameters, gradients, strict=True)]
+            betas = {"beta1": 0.0, "beta2": decay}
+            rest = {"weight_decay": 0.0, "eps": 0.0, "amsgrad": False, "maximize": False}
+            torch._fused_adam_(parameters, gradients, gradients, slots, [], steps, lr=lr, **betas, **rest)
 
-    def _pieces(self, parameters: list[Tensor], factors: Sequence[Factors]) -> Iterator[Columns]:
+    def _pieces(self, parameters: list[Tensor], factors: Sequence[Factors], eps: float) -> Iterator[Columns]:
         """Parameters, gradients and slots of those that have a gradient, as much of them as is updated at a time.
 
         An accelerator takes all at once. On the CPU an update is bound by memory traffic, so that it goes through
@@ -80,14 +86,14 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
             if gradient is None and not pairs:
                 continue
             if not self.state[parameter]:
-                self.state[parameter]["mean_square"] = torch.ones_like(parameter)
-            mean_square = self.state[parameter]["mean_square"]
+                self.state[parameter]["mean_square"] = torch.full_like(parameter, 1 + eps)
+            slot = self.state[parameter]["mean_square"]
             if gradient is None:
-                yield from _factored_pieces(parameter, pairs, mean_square)
+                yield from _factored_pieces(parameter, pairs, slot)
                 continue
             for left, right in pairs:  # of maps of several sizes, some of which were too large
                 gradient += multiply(left.t(), right).view_as(gradient)
-            row = parameter, gradient, mean_square
+            row = parameter, gradient, slot
             if parameter.device.type == "cpu" and all(tensor.is_contiguous() for tensor in row):
                 pieces = zip(*(tensor.view(-1).split(CACHED_NUMBERS) for tensor in row), strict=True)
                 yield from (([part], [slope], [slot]) for part, slope, slot in pieces)
@@ -98,14 +104,20 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
             yield whole
 
 
-def _factored_pieces(parameter: Tensor, factors: list[tuple[Tensor, Tensor]], mean_square: Tensor) -> Iterator[Columns]:
+def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient, its numbers in the parameter's order: the kernel goes through memory, not through rows."""
+    same = gradient.stride() == parameter.stride()
+    return gradient if same else torch.empty_like(parameter).copy_(gradient)
+
+
+def _factored_pieces(parameter: Tensor, factors: list[tuple[Tensor, Tensor]], slots: Tensor) -> Iterator[Columns]:
     """A parameter in pieces of whole rows, with their gradient."""
     # Each number's summands side by side, as multiply likes them.
     left, right = (torch.cat([matrix.t() for matrix in column], dim=1).t() for column in zip(*factors, strict=True))
     num_rows = max(CACHED_NUMBERS // right.shape[1], 1)
     for start in range(0, len(parameter), num_rows):
         rows = slice(start, start + num_rows)
-        part, slot = (tensor.view(len(tensor), -1)[rows] for tensor in (parameter, mean_square))
+        part, slot = (tensor.view(len(tensor), -1)[rows] for tensor in (parameter, slots))
         yield [part], [multiply(left[:, rows].t(), right)], [slot]
 
 

@@ -225,6 +225,16 @@ def test_names_of_models(runs, tmp_path):
         open_runs([tmp_path])
 
 
-def test_that_a_sheet_of_many_empty_columns_is_too_large(client):
-    request = {"model": "flowers", "count": 1, "columns": 4096}  # 4096 x 32 x 32 pixels, of which one is a picture
+@pytest.mark.parametrize(("count", "columns"), [(1, 4096), (200, 150)])
+def test_empty_places_of_a_sheet_count(client, count, columns):
+    """At most 292 pictures of 32 x 32 pixels may be drawn here; other results have no empty places."""
+    request = {"model": "plain-best", "count": count, "columns": columns}
     assert client.post("/api/generate", json=request).status_code == 413
+    assert client.post("/api/generate", json={**request, "result": "zip"}).status_code == 200
+
+
+def test_the_size_of_training_counts(connect):
+    small = connect(max_pixels=1_000)
+    data = picture(size=(8, 8))
+    assert small.post("/api/translate", content=data).status_code == 200
+    assert "1 pictures of 32 x 32" in refused(small.post("/api/translate?training_size=true", content=data), 413)

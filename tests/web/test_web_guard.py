@@ -141,14 +141,14 @@ def test_answers_come_before_a_long_operation_ends():
     asyncio.run(stop())
 
 
-async def ask(app, receive, path="/api/translate"):
+async def ask(app, receive, path="/api/translate", client="::1"):
     """The status that an ASGI application answers."""
     statuses = []
 
     async def send(message):
         statuses.append(message.get("status"))
 
-    await app({"type": "http", "method": "POST", "path": path, "headers": [], "client": ("::1", 1)}, receive, send)
+    await app({"type": "http", "method": "POST", "path": path, "headers": [], "client": (client, 1)}, receive, send)
     return statuses[0]
 
 
@@ -174,6 +174,26 @@ def test_queue_has_an_end():
         return refusal, await asyncio.gather(*tasks), await ask(full, empty)
 
     assert asyncio.run(fill()) == (503, [200] * 3, 200)
+
+
+def test_slow_uploads_of_one_address_leave_places_for_others():
+    async def hang():
+        await asyncio.sleep(3600)
+
+    async def answer(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def crowd():
+        guarded = Guard(answer, Limits(queue=3))
+        tasks = [asyncio.create_task(ask(guarded, hang)) for _ in range(3)]
+        await asyncio.sleep(0)
+        statuses = [await ask(guarded, empty), await ask(guarded, empty, client="192.0.2.1")]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        return *statuses, await ask(guarded, empty)
+
+    assert asyncio.run(crowd()) == (503, 200, 200)
 
 
 def test_slow_and_lost_uploads(monkeypatch):

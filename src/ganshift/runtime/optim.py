@@ -21,6 +21,8 @@ Columns = tuple[list[Tensor], list[Tensor], list[Tensor]]
 """Parameters, their gradients and their slots, or the same parts of each."""
 CACHED_NUMBERS = 2**18
 """Parameters that the CPU updates at a time: with gradients and slots 3 MiB, which a cache holds."""
+UNUSED: dict[str, Any] = {"weight_decay": 0.0, "eps": 0.0, "amsgrad": False, "maximize": False}
+"""Settings of Adam's kernel that RMSProp does without."""
 MANY_STEPS = 1e30
 """Of Adam, after which 1 - beta^steps is 1."""
 
@@ -69,9 +71,8 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
             # gradients may stand for it), after so many steps that its corrections for the first ones are 1.
             steps = [torch.full((), MANY_STEPS, device=parameter.device) for parameter in parameters]
             gradients = [_laid_out_as(*pair) for pair in zip(parameters, gradients, strict=True)]
-            betas = {"beta1": 0.0, "beta2": decay}
-            rest = {"weight_decay": 0.0, "eps": 0.0, "amsgrad": False, "maximize": False}
-            torch._fused_adam_(parameters, gradients, gradients, slots, [], steps, lr=lr, **betas, **rest)
+            settings = {"lr": lr, "beta1": 0.0, "beta2": decay, **UNUSED}
+            torch._fused_adam_(parameters, gradients, gradients, slots, [], steps, **settings)
 
     def _pieces(self, parameters: list[Tensor], factors: Sequence[Factors], eps: float) -> Iterator[Columns]:
         """Parameters, gradients and slots of those that have a gradient, as much of them as is updated at a time.

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ..data.originals import load_original
 from ..errors import UserError
 from ..models import Generator, Rows, Translator, other_domain
 from ..output import contact_sheet
+from ..tensors import Side, height_and_width
 from ..translation import KINDS, as_trained, round_trip
 from .limits import Limits
 from .refusals import TooLarge
@@ -57,7 +59,10 @@ def _rows(model: Generator, drawing: Drawing, limits: Limits) -> tuple[Rows, int
     if drawing.kind == "interpolation":
         _check_number(drawing.count * drawing.steps, side, limits)
         return model.interpolate(drawing.steps, drawing.count, label, seed, truncation=truncation), drawing.steps
-    _check_number(max(drawing.count, drawing.columns or 0), side, limits)  # a sheet is as wide as its columns
+    places = drawing.count
+    if drawing.result == "png" and drawing.columns is not None:  # empty ones in the last row are drawn, too
+        places = math.ceil(drawing.count / drawing.columns) * drawing.columns
+    _check_number(places, side, limits)
     return [model.sample(drawing.count, label, seed, truncation=truncation)], drawing.columns
 
 
@@ -68,6 +73,8 @@ def translate(model: Translator, data: bytes, how: Translation, limits: Limits) 
     """
     with bombs_are_errors():
         _check_size(*open_picture(data).size, limits)
+        if how.training_size:
+            _check_number(1, model.size, limits)
         original = as_trained(model, how.to, data) if how.training_size else load_original(data)
     start, there, _ = KINDS[other_domain(how.to)]
     if how.roundtrip:
@@ -83,10 +90,11 @@ def translate(model: Translator, data: bytes, how: Translation, limits: Limits) 
     return _several(named, how.result, there, {"distance": distance})
 
 
-def _check_number(number: int, side: int, limits: Limits) -> None:
-    if number * side * side > limits.max_pixels:
+def _check_number(number: int, side: Side, limits: Limits) -> None:
+    height, width = height_and_width(side)
+    if number * height * width > limits.max_pixels:
         raise TooLarge(
-            f"{number:,} pictures of {side} x {side} pixels are more than the {limits.max_pixels:,} pixels that one "
+            f"{number:,} pictures of {width} x {height} pixels are more than the {limits.max_pixels:,} pixels that one "
             "request may draw here: ask for fewer"
         )
 

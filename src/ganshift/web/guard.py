@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from typing import Any, final
@@ -17,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 
 from .api import error_response
 from .limits import MAX_JSON_BYTES, Limits
-from .rates import Rates
+from .rates import Rates, network
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -30,6 +31,9 @@ BODY_SECONDS = 60.0
 PATIENCE = 4
 """So many times the longest body is read, and let go, before the connection is cut: clients listen when they have sent
 all, and would learn nothing from a connection that ends before."""
+SHARE_OF_PLACES = 0.75
+"""Of the places in the queue, what one address may hold with requests that are still on their way. Else a client that
+sends slowly could keep all others out."""
 OPEN = frozenset({"/healthz"})
 """Needs no password."""
 PAGES = frozenset({"/", "/page.js", "/config", "/theme.css", "/favicon.ico", "/api/models", "/openapi.json", *OPEN})
@@ -84,6 +88,8 @@ class Guard:
         self._rates = Rates(limits.requests_per_minute)
         self._in_flight = 0
         """Requests for work that are read, wait or are computed."""
+        self._reading: Counter[str] = Counter()
+        """Those that are read, by address."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or let it through."""
@@ -109,24 +115,37 @@ class Guard:
             if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
                 raise Refused(403, "other sites may not send requests here")
             self._check_rate(client)
-            await self._pass_work(scope, receive, send)
+            await self._pass_work(scope, receive, send, network(client))
         elif path in PAGES or GRADIO_FILES.fullmatch(path):
             _check_method(scope, "GET", "HEAD")
             await self._app(_plain(scope), receive, send)
         else:
             raise Refused(404, "there is nothing at this address")
 
-    async def _pass_work(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass_work(self, scope: Scope, receive: Receive, send: Send, who: str) -> None:
         """Let a request for work through, whole, if there is a place for it."""
-        if self._in_flight > self._limits.queue:
+        places = self._limits.queue + 1
+        if self._in_flight >= places:
             raise Refused(503, "too many requests are waiting: try again in a minute", Retry_After="60")
+        if self._reading[who] >= max(int(places * SHARE_OF_PLACES), 1):
+            raise Refused(503, "too many requests from this address are on their way: send fewer at once")
         self._in_flight += 1
         try:
-            most = MAX_JSON_BYTES if scope["path"] == "/api/generate" else self._limits.max_upload_bytes
-            body = await _read(receive, most)
+            body = await self._read(scope, receive, who)
             await self._app(scope, _replay(body, receive), send)
         finally:
             self._in_flight -= 1
+
+    async def _read(self, scope: Scope, receive: Receive, who: str) -> bytes:
+        """The body of a request for work, which counts for its address until it is here."""
+        most = MAX_JSON_BYTES if scope["path"] == "/api/generate" else self._limits.max_upload_bytes
+        self._reading[who] += 1
+        try:
+            return await _read(receive, most)
+        finally:
+            self._reading[who] -= 1
+            if not self._reading[who]:
+                del self._reading[who]
 
     def _check_host(self, host: str) -> None:
         """Refuse names that somebody else's name server may have for this address (DNS rebinding)."""

@@ -19,7 +19,7 @@ class Rates:
 
     def take(self, client: str) -> int:
         """Take a token of this address: 0, or the seconds until there is one."""
-        now, who = self._now(), _network(client)
+        now, who = self._now(), network(client)
         tokens, then = self._buckets.pop(who, (float(self._per_minute), now))
         tokens = min(tokens + (now - then) * self._per_minute / 60, float(self._per_minute))
         self._buckets[who] = (tokens - 1 if tokens >= 1 else tokens, now)
@@ -28,7 +28,7 @@ class Rates:
         return 0 if tokens >= 1 else math.ceil((1 - tokens) * 60 / self._per_minute)
 
 
-def _network(client: str) -> str:
+def network(client: str) -> str:
     """An address; of IPv6 the network of 64 bits, since one machine has all of its addresses."""
     try:
         address = ipaddress.ip_address(client)

@@ -13,7 +13,7 @@ from ganshift.cli import COMMANDS
 ROOT = Path(ganshift.__file__).parent
 LAYERS = [
     {"errors"},
-    {"files", "tensors"},
+    {"files", "pages", "tensors"},
     {"products"},
     {"convolution"},
     {"losses", "layers", "latents", "data", "runtime"},

@@ -4,11 +4,10 @@ import base64
 import gzip
 from collections.abc import Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ..errors import UserError, printable
 from ..latents import OTHER_STREAM
 from ..models import AT_ONCE_PIXELS
+from ..pages import templates
 from ..tensors import height_and_width
 from .graphs import Graph
 from .parity import Parity
@@ -33,29 +32,26 @@ def page_of(
     contents |= {f"model-{graph.name}": model for graph, model in zip(graphs, models, strict=True)}
     facts = graphs[0].facts
     worst = max(parity.max_abs_error for parity in parities)
-    environment = Environment(
-        loader=PackageLoader("ganshift"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template(TEMPLATE).render(
-        name=printable(name),
-        description={
-            "method": facts["method"],
-            "models": [{"name": graph.name, "output": graph.output, **graph.facts} for graph in graphs],
-            "otherStream": OTHER_STREAM,
-            "mostPixels": AT_ONCE_PIXELS,
-        },
-        contents={name: _packed(content) for name, content in contents.items()},
-        facts={
-            "Trained at": "{} x {} pixels".format(*reversed(height_and_width(facts["size"]))),
-            **({"Sides": f"multiples of {facts['step']} pixels"} if "step" in facts else {}),
-            "Made by": f"ganshift {facts['ganshift']}",
-            "Difference from PyTorch": f"at most {worst:g} of 255, when it was exported",
-            "Runs by": f"{PACKAGE}, Copyright (c) Microsoft Corporation, MIT License",
-        },
+    page = (
+        templates(html=True)
+        .get_template(TEMPLATE)
+        .render(
+            name=printable(name),
+            description={
+                "method": facts["method"],
+                "models": [{"name": graph.name, "output": graph.output, **graph.facts} for graph in graphs],
+                "otherStream": OTHER_STREAM,
+                "mostPixels": AT_ONCE_PIXELS,
+            },
+            contents={name: _packed(content) for name, content in contents.items()},
+            facts={
+                "Trained at": "{} x {} pixels".format(*reversed(height_and_width(facts["size"]))),
+                **({"Sides": f"multiples of {facts['step']} pixels"} if "step" in facts else {}),
+                "Made by": f"ganshift {facts['ganshift']}",
+                "Difference from PyTorch": f"at most {worst:g} of 255, when it was exported",
+                "Runs by": f"{PACKAGE}, Copyright (c) Microsoft Corporation, MIT License",
+            },
+        )
     )
     return page.encode()
 

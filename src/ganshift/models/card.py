@@ -53,7 +53,7 @@ class Notes:
 
 def model_card(config: Mapping[str, Any], about: str, num_weights: int, folder: Path | None, notes: Notes) -> ModelCard:
     """The card of a model of this description, which `about` says in words; `folder` has its scores and pictures."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from ..pages import templates  # jinja2 is slow to import, and most models get no card
 
     method, training = config["method"], run_folder.section(config, "training")
     name = notes.name or (folder.resolve().name if folder else "this model")
@@ -63,9 +63,7 @@ def model_card(config: Mapping[str, Any], about: str, num_weights: int, folder: 
         pipeline_tag=PIPELINES[method],
         tags=["ganshift", *TAGS[method]],
     )
-    environment = Environment(
-        loader=PackageLoader("ganshift"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = templates(html=False)
     environment.filters["cell"] = cell
     text = environment.get_template(TEMPLATE).render(
         metadata=metadata.to_yaml(),

@@ -6,11 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from ..errors import UserError, printable
 from ..files import write_output
+from ..pages import templates
 from .pictures import MOST_BYTES, RUNGS, Album, TooLarge
 from .plots import Look
 
@@ -166,16 +167,9 @@ def render(
 
 @cache
 def _template() -> Template:
-    templates = Environment(
-        loader=PackageLoader("ganshift"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_visible,
-    )
-    templates.filters["duration"] = duration
-    return templates.get_template(TEMPLATE)
+    pages = templates(html=True, finalize=_visible)
+    pages.filters["duration"] = duration
+    return pages.get_template(TEMPLATE)
 
 
 def duration(seconds: float) -> str:

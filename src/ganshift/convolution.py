@@ -26,9 +26,9 @@ from .tensors import Images
 FEW_CHANNELS = 4
 """Doubling to at most so many channels, those of images, is a product on the CPU, in float32."""
 FEW_PIXELS = 64
-"""Gradients of kernels by maps of at most so many pixels may be products there,"""
+"""Gradients of kernels by maps of at most so many pixels may be products there."""
 FEW_PIXELS_IN_ALL = 1024
-"""or by so many pixels of all images, at stride 2."""
+"""At stride 2 they are also products where the maps of all images have at most so many pixels together."""
 MANY_PIXELS = 1024
 """Doubling maps of at least so many pixels takes less time channels-last there, and the result put in order."""
 
@@ -133,10 +133,11 @@ class _TransposedConvolution(Function):
             patches = torch.stack([multiply(weight.flatten(1).t(), image.flatten(1)) for image in y])  # n c*k*k h*w
             x = F.fold(patches, tuple(size), kernel, padding=how.padding, stride=how.stride)
             return x if bias is None else x + bias[:, None, None]
-        if _whole(y) and how.layout == torch.contiguous_format and y[0, 0].numel() >= MANY_PIXELS:
+        many = _whole(y) and how.layout == torch.contiguous_format and y[0, 0].numel() >= MANY_PIXELS
+        if many:
             y = y.contiguous(memory_format=torch.channels_last)
-            return _in_order(F.conv_transpose2d(y, weight, bias, how.stride, how.padding, larger))
-        return F.conv_transpose2d(y, weight, bias, how.stride, how.padding, larger)
+        x = F.conv_transpose2d(y, weight, bias, how.stride, how.padding, larger)
+        return _in_order(x) if many else x
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
@@ -159,10 +160,11 @@ class _KernelGradient(Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, shape: torch.Size, how: _How) -> Tensor:
         ctx.save_for_backward(x, y)
         ctx.how = how
-        # At stride 1 a library's kernel is slow only where few pixels meet many channels.
-        few = y[0, 0].numel() <= FEW_PIXELS and y.numel() <= 2 * shape[0] * shape[1]
+        pixels = y[0, 0].numel()
         if how.stride > 1:
-            few = y[0, 0].numel() <= FEW_PIXELS or y[:, 0].numel() <= FEW_PIXELS_IN_ALL
+            few = pixels <= FEW_PIXELS or len(y) * pixels <= FEW_PIXELS_IN_ALL
+        else:  # a library's kernel is slow only where few pixels meet many channels
+            few = pixels <= FEW_PIXELS and y.numel() <= 2 * shape[0] * shape[1]
         if few and _whole(x):
             return _kernel_gradient_by_product(x, y, shape, how)
         return conv2d_weight(x, shape, y, how.stride, how.padding)

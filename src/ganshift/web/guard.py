@@ -131,12 +131,12 @@ class Guard:
             raise Refused(503, "too many requests from this address are on their way: send fewer at once")
         self._in_flight += 1
         try:
-            body = await self._read(scope, receive, who)
+            body = await self._body(scope, receive, who)
             await self._app(scope, _replay(body, receive), send)
         finally:
             self._in_flight -= 1
 
-    async def _read(self, scope: Scope, receive: Receive, who: str) -> bytes:
+    async def _body(self, scope: Scope, receive: Receive, who: str) -> bytes:
         """The body of a request for work, which counts for its address until it is here."""
         most = MAX_JSON_BYTES if scope["path"] == "/api/generate" else self._limits.max_upload_bytes
         self._reading[who] += 1

@@ -275,8 +275,8 @@ def test_bad_settings(capsys, tmp_path, photos):
     assert "epochs must be finite, got inf" in refused(capsys, *tiny, "--epochs", "inf")
     assert "seed must be from 0 to 2^63 - 1" in refused(capsys, *tiny, "--seed", str(10**30))
     assert "critic_learning_rate must be finite" in refused(capsys, *tiny, "--critic-learning-rate", "inf")
-    wider = refused(capsys, *tiny, "--source", "digits32")
-    assert "source digits32 has generator_width 32, but this run (by option or preset) 4" in wider
+    wider = refused(capsys, *tiny, "--source", "digits32", "--critic-width", "4")
+    assert "source digits32 has critic_width 32, but this run (by option or preset) 4" in wider
     dual = ("dual", "--preset", "tiny", "--out", tmp_path / "out")
     assert "--data" in refused(capsys, *dual)
     assert "--data" in refused(capsys, *dual, "--a", photos)

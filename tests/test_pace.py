@@ -91,7 +91,7 @@ def test_nothing_is_left_behind(tmp_path, config_of, capfd):
 
 
 def test_the_table_of_a_source_is_not_said(tmp_path, capfd):
-    pace(transfer(tmp_path, source="digits32", generator_width=None, critic_width=None), 0)
+    pace(transfer(tmp_path, source="digits32"), 0)
     assert capfd.readouterr() == ("", "")
 
 

@@ -33,8 +33,6 @@ TRIAL_POINTS = 4
 """How often a trial is measured, evenly spaced."""
 TRIAL_IMAGES = 6_400
 """Images shown in a trial, unless said otherwise."""
-OF_THE_SOURCE = ("generator_width", "critic_width")
-"""What presets say of networks; a source has its own."""
 CRITERIA = ("distance", "density", "diversity", "trial")
 
 
@@ -152,8 +150,7 @@ def trial_config(
     source: str, data: Path, run: Path, trial_images: int, preset: str, settings: Settings
 ) -> TransferConfig:
     """The beginning of a run of the preset from this source, measured `TRIAL_POINTS` times."""
-    left_out = {*BUDGET_FIELDS, *OF_THE_SOURCE}
-    overrides: dict[str, Any] = {name: value for name, value in PRESETS[preset].items() if name not in left_out}
+    overrides: dict[str, Any] = {name: value for name, value in PRESETS[preset].items() if name not in BUDGET_FIELDS}
     overrides |= {
         "linear_decay": False,
         "evaluate_every": max(1, trial_images // TRIAL_POINTS),

@@ -23,7 +23,7 @@ CONFIGS = [
     *(TransferConfig(**settings, data=HERE, out=HERE) for settings in TRANSFER_PRESETS.values()),
     *(DualConfig(**settings, data=HERE, out=HERE) for settings in DUAL_PRESETS.values()),
     DUAL,
-    replace(TRANSFER, images=None, epochs=2.5, flip=True, linear_decay=False, generator_width=None, augment="color"),
+    replace(TRANSFER, images=None, epochs=2.5, flip=True, linear_decay=False, width=None, augment="color"),
     replace(TRANSFER, precision="bf16", fast=True, micro_batch=3, tracker="none", penalty=1e-7, seed=2**62),
     replace(DUAL, levels=5, aspect="3:2", flip=False, precision="fp32", memory_limit=1.5, tracker="trackio,wandb"),
 ]

@@ -94,6 +94,18 @@ def test_source_decides_size_width_and_conditioning(tmp_path, source):
     assert "mean over 5 classes" in without.documents["surgery.txt"]
 
 
+def test_width_is_of_networks_that_no_source_gives(tmp_path, source):
+    wide = {**TINY, "images": 8, "out": tmp_path, "width": 8}
+    for settings, widths in (
+        ({}, (8, 8)),
+        ({"critic_width": 6}, (8, 6)),
+        ({"source": source}, (4, 4)),
+        ({"source": source, "load": "none"}, (4, 4)),
+    ):
+        found = new_job(TransferConfig(**wide | settings)).description
+        assert (found["generator"]["width"], found["critic"]["width"]) == widths
+
+
 def test_load_without_a_source_is_refused():
     with pytest.raises(UserError, match="needs a source"):
         TransferConfig(**TINY, out=Path("x"), load="critic")

@@ -49,7 +49,7 @@ GROUPS = {
         "budget": _BUDGET,
         "data": ("size", "channels", "subset", "subset_seed", "flip", "dequantize"),
         "source": ("load", "freeze_critic"),
-        "network": ("conditioning", "generator_width", "critic_width", "generator_norm", "critic_norm"),
+        "network": ("conditioning", "width", "generator_width", "critic_width", "generator_norm", "critic_norm"),
         "training": (
             *("batch", "generator_batch_multiple", "critic_steps", "augment", "penalty"),
             *("generator_learning_rate", "critic_learning_rate", "warmup_images", "linear_decay", "ema_images"),

@@ -178,8 +178,6 @@ def _fitting_source(channels: int, settings: Mapping[str, Any]) -> str | None:
         theirs = {
             "channels": config["generator"]["channels"],
             "size": config["generator"]["size"],
-            "generator_width": config["generator"]["width"],
-            "critic_width": config["critic"]["width"],
         }
         ours = {"channels": channels, **settings}
         if all(ours.get(setting) in (None, value) for setting, value in theirs.items()):

@@ -32,8 +32,10 @@ class TransferConfig(RunConfig):
     """Side of the square images, in pixels: 32, 64 or 128; others are resized and cropped. The source's, else 32."""
     channels: int | None = None
     """1 gray, 3 colour, 4 with alpha. The source's, else inferred from the images."""
+    width: int | None = None
+    """Channels of both networks where no source says so: everywhere (size 32, else 128) or at full resolution (else 64)."""
     generator_width: int | None = None
-    """Channels of the generator: everywhere (size 32) or at full resolution. The source's, else 128 (32) or 64."""
+    """Channels of the generator. The source's, else --width."""
     critic_width: int | None = None
     """Channels of the critic, likewise."""
     generator_norm: bool | None = None
@@ -91,12 +93,12 @@ class TransferConfig(RunConfig):
         if self.size is not None:
             check_size(self.size)
         require(self.channels in (None, 1, 3, 4), f"channels must be 1, 3 or 4, got {self.channels}")
-        for name in ("generator_width", "critic_width", "batch", "generator_batch_multiple", "critic_steps"):
+        for name in ("width", "generator_width", "critic_width", "batch", "generator_batch_multiple", "critic_steps"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
         require(self.subset is None or self.subset >= 1, f"subset must be at least 1, got {self.subset}")
         check_seed(self.subset_seed)
-        check_most(self, MAX_WIDTH, "generator_width", "critic_width", "critic_steps", "generator_batch_multiple")
+        check_most(self, MAX_WIDTH, "width", "generator_width", "critic_width", "critic_steps", "generator_batch_multiple")
         check_most(self, MAX_BATCH, "batch")
         unknown = set(self.augment.split(",")) - {"", *AUGMENTATIONS}
         require(not unknown, f"augment takes any of {', '.join(AUGMENTATIONS)}, got {', '.join(sorted(unknown))}")
@@ -116,8 +118,7 @@ class TransferConfig(RunConfig):
 
 
 _SMALL: dict[str, Any] = {
-    "generator_width": 32,
-    "critic_width": 32,
+    "width": 32,
     "batch": 32,
     "generator_batch_multiple": 1,
     "critic_steps": 2,
@@ -168,8 +169,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # For tests.
     "tiny": {
         "images": 96,
-        "generator_width": 4,
-        "critic_width": 4,
+        "width": 4,
         "batch": 4,
         "critic_steps": 2,
         "log_every": 16,

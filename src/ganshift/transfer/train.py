@@ -216,7 +216,7 @@ def _architecture(
     """Constructor arguments of both networks: what is set, else the source's, else the published variant's."""
     from_generator = source.generator_arguments if source else {}
     from_critic = source.critic_arguments if source else {}
-    width = 128 if data.size == 32 else 64
+    width = config.width or (128 if data.size == 32 else 64)
     conditioning = config.conditioning or (_conditioning_of(from_generator, from_critic) if data.classes else "none")
     if conditioning != "none" and not data.classes:
         raise UserError(

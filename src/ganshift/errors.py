@@ -1,4 +1,7 @@
-"""The one error that is the user's to solve, and how to quote others in it."""
+"""The one error that is the user's to solve, how to quote others in it, and what a misspelt name may have meant."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(ValueError):
@@ -15,6 +18,15 @@ def printable(text: str, keep: str = "") -> str:
     anything to a terminal.
     """
     return "".join(one if one.isprintable() or one in keep else ascii(one)[1:-1] for one in text)
+
+
+def nearest(word: str, words: Iterable[str], kind: str = "", cutoff: float = 0.6) -> str:
+    """The question whether the word most like it was meant, after its kind; nothing if none is as alike as `cutoff`.
+
+    Likeness is difflib's ratio, from 0 to 1.
+    """
+    close = difflib.get_close_matches(word, list(words), n=1, cutoff=cutoff)
+    return f"did you mean {kind}{close[0]}?" if close else ""
 
 
 def first_line(error: BaseException) -> str:

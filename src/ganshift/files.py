@@ -12,12 +12,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import UserError
+from .errors import UserError, nearest, printable
 
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 """Longer descriptions, logs and cards are refused."""
 NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF})
 """What file systems answer that cannot write a folder down at once: they have their own way, or none."""
+
+
+def nearest_path(path: Path) -> str:
+    """The question whether what lies beside a path, and is called nearly like it, was meant; nothing if nothing is."""
+    try:
+        beside = [entry.name for entry in path.parent.iterdir() if not entry.name.startswith(".")]
+    except OSError:
+        return ""
+    folder = "" if path.parent == Path() else f"{path.parent}{os.sep}"
+    return nearest(printable(path.name), map(printable, beside), folder, cutoff=0.75)
 
 
 def open_regular(path: Path) -> BinaryIO:

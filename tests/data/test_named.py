@@ -93,5 +93,11 @@ def test_misspelled_names_get_a_hint_and_other_paths_none(tmp_path, monkeypatch)
         open_domains(Path("facade"))
     with pytest.raises(UserError, match="photos does not exist; give a folder"):
         open_domains(Path("photos"))
+    (tmp_path / "in" / "photo\n").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"in/photos does not exist; did you mean in/photo\\n\?$"):
+        open_domains(Path("in/photos"))
+    (tmp_path / "facad").mkdir()
+    with pytest.raises(UserError, match=r"facads does not exist; did you mean facad\?$"):
+        open_domains(Path("facads"))
     write(tmp_path / "facade", {**many(1, "A/"), **many(1, "B/")})
     assert len(open_domains(Path("facade")).train_a) == 1

@@ -84,6 +84,10 @@ def test_only_what_cannot_be_a_path_here_is_asked_of_the_hub(tmp_path, monkeypat
     for name in ("owner/model", "runs/mien", ".cache/mien", "~/mien"):
         with pytest.raises(UserError, match=f"no run folder '{name}': give a run folder"):
             find_model(name)
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    for name, meant in (("runs/mien", "runs/mine"), ("digits3", "digits32")):
+        with pytest.raises(UserError, match=f"there is no run folder '{name}': did you mean {meant}\\?$"):
+            find_model(name)
     for name in ("mien", "./mien", "a/b/c", "runs/\0", "x" * 300, "hub/" + "x" * 300):
         with pytest.raises(UserError):
             find_model(name)

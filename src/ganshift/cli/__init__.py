@@ -1,13 +1,12 @@
 """The command line: one function a command, each importing what it needs when it runs."""
 
-import difflib
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 
 from .. import __version__
-from ..errors import UserError
+from ..errors import UserError, nearest
 from .data import doctor
 from .models import export, generate, import_tf, translate
 from .options import HELP, QUIET
@@ -114,8 +113,7 @@ def _answer(words: Sequence[str], quiet: bool) -> int:
 
 def _command(name: str) -> Callable[[Sequence[str]], int]:
     if name not in COMMANDS:
-        close = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"commands are {', '.join(COMMANDS)}"
+        hint = nearest(name, COMMANDS) or f"commands are {', '.join(COMMANDS)}"
         raise UserError(f"there is no command {name!r}; {hint}")
     return COMMANDS[name]
 

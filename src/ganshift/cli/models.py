@@ -155,14 +155,18 @@ def translate(arguments: Sequence[str]) -> int:
         ganshift translate runs/drawings data/ --to both --roundtrip --training-size -o trips/
         """
     options = read(Translate, "translate", arguments, examples)
-    if options.to == "both" and len(options.images) != 1:
-        raise UserError(f"--to both takes one folder or zip with two domains, got {len(options.images)} names")
     from ..runtime.log import loading
 
     with loading():
+        from ..data.layouts import is_image
         from ..models import Translator
         from ..translation import translate_domains, translate_files
 
+    if options.to == "both" and (len(options.images) != 1 or is_image(options.images[0].name)):
+        got = options.images[0] if len(options.images) == 1 else f"{len(options.images)} names"
+        raise UserError(
+            f"--to both takes one folder or zip with two domains, got {got}: of pictures say which domain, --to a or b"
+        )
     model = Translator.from_pretrained(options.run, options.device)
     how = {"roundtrip": options.roundtrip, "training_size": options.training_size}
     if options.to == "both":

@@ -1,7 +1,6 @@
 """How every command reads its options: help in groups with examples below, and a hint for what is misspelt."""
 
 import ast
-import difflib
 import inspect
 import os
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from ..errors import UserError
+from ..errors import UserError, nearest
 
 Options = TypeVar("Options")
 
@@ -174,7 +173,7 @@ def _refuse_misspelt(command: str, known: Sequence[Option], arguments: Sequence[
         name, equals, value = argument.partition("=")
         name = name.replace("_", "-")
         if name.startswith("--") and name not in (*options, *HELP) and not name.startswith("--tyro-"):
-            hint = _nearest(name, options) or f"ganshift {command} --help shows them all"
+            hint = nearest(name, options) or f"ganshift {command} --help shows them all"
             raise UserError(f"{command} has no option {name}: {hint}")
         value = value if equals else following
         if name in options and value not in ("", "None") and not value.startswith("--"):
@@ -196,7 +195,7 @@ def _refuse_missing(command: str, needed: Mapping[str, Option], arguments: Seque
 
 def _refuse_value(name: str, value: str, option: Option) -> None:
     if option.choices and value not in option.choices:
-        hint = _nearest(value, option.choices) or f"it takes {', '.join(option.choices)}"
+        hint = nearest(value, option.choices) or f"it takes {', '.join(option.choices)}"
         raise UserError(f"{name} does not take {value!r}: {hint}")
     if option.number:
         try:
@@ -204,11 +203,6 @@ def _refuse_value(name: str, value: str, option: Option) -> None:
         except ValueError:
             wanted = "a whole number, such as 20000" if option.number is int else "a number, such as 0.5"
             raise UserError(f"{name} takes {wanted}; got {value!r}") from None
-
-
-def _nearest(word: str, words: Sequence[str] | Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(word, words, n=1)
-    return f"did you mean {close[0]}?" if close else ""
 
 
 def _filled(text: str | None) -> str:

@@ -1,12 +1,12 @@
 """What --data names: files of the user's, one of the bundled sets as `bundled:NAME`, or a published data set."""
 
-import difflib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import UserError
+from ..errors import UserError, nearest
+from ..files import nearest_path
 from ..tensors import Side
 from . import bundled
 from .cifar import Split
@@ -89,8 +89,8 @@ def find_published(data: Path) -> Path:
     if data.exists():
         return data
     if name not in PUBLISHED:
-        if close := difflib.get_close_matches(name, PUBLISHED, n=1, cutoff=0.7):
-            raise UserError(f"{data} does not exist; did you mean the published data set {close[0]}?")
+        if hint := nearest_path(data) or nearest(name, PUBLISHED, "the published data set ", cutoff=0.7):
+            raise UserError(f"{data} does not exist; {hint}")
         return data
     places = [place.format(name) for place in PLACES]
     for place in map(Path, places):

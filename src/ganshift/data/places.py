@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files import open_regular
+from ..files import nearest_path, open_regular
 from .images import MAX_FILE_BYTES, UnreadableImage
 
 MAX_LINKED_FOLDERS = 1000
@@ -168,7 +168,8 @@ def _locate(path: Path) -> Place:
     for parent in path.parents:
         if parent.is_file() and zipfile.is_zipfile(parent):
             return _inside(Archive(parent), path.relative_to(parent).as_posix())
-    raise UserError(f"{path} does not exist; give a folder of images, a zip of one, or a folder inside a zip")
+    hint = nearest_path(path) or "give a folder of images, a zip of one, or a folder inside a zip"
+    raise UserError(f"{path} does not exist; {hint}")
 
 
 def _inside(archive: Archive, inner: str) -> Place:

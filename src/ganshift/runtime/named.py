@@ -5,7 +5,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, first_line
+from ..errors import UserError, first_line, nearest
+from ..files import nearest_path
 from . import run_folder
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -50,6 +51,8 @@ def find_model(name: str | Path, **hub: Any) -> Path:
         raise UserError(f"{text} is no model: give a run folder, or the {run_folder.MODEL} in one")
     if HUB_NAME.fullmatch(text) and not PLACES.match(text) and not beside:
         return _download(text, hub)
+    if hint := nearest_path(path) or nearest(text, bundled, cutoff=0.75):
+        raise UserError(f"there is no run folder {text!r}: {hint}")
     raise UserError(
         f"there is no run folder {text!r}: give a run folder, the {run_folder.MODEL} in one, an owner/model of the "
         f"Hugging Face hub, or a bundled model ({', '.join(bundled) or 'none'})"

@@ -1,6 +1,5 @@
 """Settings as a recipe writes them, checked against a method's configuration and laid over each other."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from ..dual.config import PRESETS as DUAL_PRESETS
 from ..dual.config import DualConfig
-from ..errors import UserError
+from ..errors import UserError, nearest
 from ..runtime.config import BUDGET_FIELDS
 from ..transfer.config import PRESETS as TRANSFER_PRESETS
 from ..transfer.config import TransferConfig
@@ -49,10 +48,8 @@ def configuration(method: str, settings: Mapping[str, Any], out: Path) -> Transf
 def choose(name: Any, choices: Mapping[str, Any], what: str) -> str:
     """The name, if it is one of the choices; else a `UserError` with the nearest one."""
     if not isinstance(name, str) or name not in choices:
-        close = difflib.get_close_matches(str(name), choices, n=1)
-        raise UserError(
-            f"there is no {what} {name!r}; {f'did you mean {close[0]}?' if close else f'there are {_listed(choices)}'}"
-        )
+        hint = nearest(str(name), choices) or f"there are {_listed(choices)}"
+        raise UserError(f"there is no {what} {name!r}; {hint}")
     return name
 
 

@@ -45,6 +45,7 @@ ENDS = {
 AT_A_RUN = ([], "run folder")
 """The same of all commands that begin with a run."""
 PROGRAMS = (
+    "mkdir",
     "accelerate",
     "curl",
     "git",

@@ -45,7 +45,6 @@ def completion(arguments: Sequence[str], commands: Mapping[str, Callable[[Sequen
         """The shell."""
 
     examples = """
-        mkdir -p ~/.local/share/bash-completion/completions
         ganshift completion bash > ~/.local/share/bash-completion/completions/ganshift
         ganshift completion zsh > ~/.ganshift-completion    # then, in ~/.zshrc: source ~/.ganshift-completion
         """

@@ -33,7 +33,8 @@ class TransferConfig(RunConfig):
     channels: int | None = None
     """1 gray, 3 colour, 4 with alpha. The source's, else inferred from the images."""
     width: int | None = None
-    """Channels of both networks where no source says so: everywhere (size 32, else 128) or at full resolution (else 64)."""
+    """Channels of both networks where no source has its own: everywhere (size 32; 128 if left out), or at full resolution
+    (above; 64)."""
     generator_width: int | None = None
     """Channels of the generator. The source's, else --width."""
     critic_width: int | None = None
@@ -98,7 +99,8 @@ class TransferConfig(RunConfig):
             require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
         require(self.subset is None or self.subset >= 1, f"subset must be at least 1, got {self.subset}")
         check_seed(self.subset_seed)
-        check_most(self, MAX_WIDTH, "width", "generator_width", "critic_width", "critic_steps", "generator_batch_multiple")
+        check_most(self, MAX_WIDTH, "width", "generator_width", "critic_width")
+        check_most(self, MAX_WIDTH, "critic_steps", "generator_batch_multiple")
         check_most(self, MAX_BATCH, "batch")
         unknown = set(self.augment.split(",")) - {"", *AUGMENTATIONS}
         require(not unknown, f"augment takes any of {', '.join(AUGMENTATIONS)}, got {', '.join(sorted(unknown))}")

@@ -184,7 +184,7 @@ def test_a_pipe_gets_plain_lines_with_the_time_left():
     assert result.stdout == ""
     lines = result.stderr.splitlines()
     assert lines[0].startswith("opening 1/4 images, ")
-    assert "min left  note 1" in lines[0]
+    assert " left  note 1" in lines[0]
     assert lines[-1] == "wrote [1] thing"
     assert "\x1b" not in result.stderr
 

@@ -45,11 +45,11 @@ ENDS = {
 AT_A_RUN = ([], "run folder")
 """The same of all commands that begin with a run."""
 PROGRAMS = (
-    "mkdir",
     "accelerate",
     "curl",
     "git",
     "make",
+    "mkdir",
     "pip",
     "pre-commit",
     "pytest",

@@ -13,7 +13,6 @@ from reports import MARKUP, SHOWN, Page, page_of, pixels
 from ganshift import report
 from ganshift.cli import main
 from ganshift.errors import UserError
-from ganshift.report.page import duration
 
 
 @pytest.fixture(scope="module")
@@ -254,10 +253,3 @@ def test_folders_of_one_name_are_told_apart(runs, tmp_path):
         shutil.copytree(runs / "scratch", tmp_path / name / "run", ignore=shutil.ignore_patterns("*.pt"))
     page = page_of([tmp_path / "a/run", tmp_path / "b/run", tmp_path / "a/../a/run"], tmp_path / "page.html")
     assert "2 runs: a/run, b/run" in page.text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.2, "less than a second"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3600.0, "1 h 0 min")]
-)
-def test_durations(seconds, words):
-    assert duration(seconds) == words

@@ -3,9 +3,10 @@
 import subprocess
 import sys
 
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ganshift.runtime.log import RunLog
+from ganshift.runtime.log import ProgressLine, RunLog, duration
 from ganshift.runtime.run_folder import read_log
 
 
@@ -20,6 +21,31 @@ def write(out, resumed_at, *lines):
     for images, value in lines:
         log.write(images, {"loss": value})
     log.close()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "less than a second"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3600.0, "1 h 0 min")]
+)
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("done", "after", "said"),
+    [
+        (10, 5.0, "train 10/80 images, 2/s, 35 s left  loss 0.5"),
+        (2, 5.0, "train 2/80 images, 2.5 s each, 3 min 15 s left  loss 0.5"),
+        (0, 5.0, "train 0/80 images  loss 0.5"),
+    ],
+)
+def test_plain_progress_says_how_fast_and_how_long(done, after, said, monkeypatch, capsys):
+    clock = iter([0.0, after])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    progress = ProgressLine("train", 80)
+    progress._last_line = -1e9  # long ago
+    progress.update(done, "loss 0.5")
+    monkeypatch.undo()
+    assert capsys.readouterr().err == said + "\n"
 
 
 def test_lines_and_events(tmp_path):

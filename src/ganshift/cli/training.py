@@ -185,11 +185,9 @@ def _show(config: RunConfig) -> int:
 
 
 def _finish(outcome: "Outcome", next_step: str) -> int:
-    from ..runtime.log import say
+    from ..runtime.log import duration, say
 
     if outcome.stopped_by:
         return 128 + outcome.stopped_by
-    minutes = outcome.seconds / 60
-    took = f"{minutes:.1f} min" if minutes >= 1 else f"{outcome.seconds:.0f} s"
-    say(f"done: {outcome.images:,} images shown, {took} of training in all. Next: {next_step}")
+    say(f"done: {outcome.images:,} images shown, {duration(outcome.seconds)} of training in all. Next: {next_step}")
     return 0

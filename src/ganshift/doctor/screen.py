@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..runtime.log import duration
 from . import Report
 from .findings import SEVERITIES, Finding
 from .scan import Facts
@@ -39,7 +40,7 @@ def show(report: Report, console: Console) -> None:
         console.print("\n[bold]How long[/] (measured here, with this command)\n")
         pace = f"{report.pace.seconds_per_1000_images:,.1f} s for 1,000 images"
         measured = f"{report.pace.images:,} in {report.pace.seconds:.1f} s"
-        total = _duration(report.total_seconds)
+        total = duration(report.total_seconds)
         _write(console, f"{pace} ({measured}): {total} in all. Sample sheets and checkpoints come on top.")
     console.print("\n[bold]What to expect[/] (published, not measured here)\n")
     for sentence in advice.published:
@@ -123,9 +124,3 @@ def _shares(counts: dict[str, Any], total: int, most: int = 2) -> str:
     ranked = sorted(counts, key=lambda name: -counts[name])
     shown = ", ".join(f"{name} {counts[name] / total:.0%}" for name in ranked[:most])
     return shown + (" ..." if len(ranked) > most else "")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

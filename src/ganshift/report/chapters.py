@@ -8,9 +8,10 @@ from typing import final
 from safetensors import SafetensorError, safe_open
 
 from ..files import open_regular
+from ..runtime.log import duration
 from ..runtime.run_folder import LEFT_OUT, MODEL
 from ..tensors import Side
-from .page import Chapter, Commands, Facts, Figure, Notices, Panels, Part, Slider, Table, duration
+from .page import Chapter, Commands, Facts, Figure, Notices, Panels, Part, Slider, Table
 from .plots import Curve, looks, plot_curves
 from .runs import Run, number, shown, versions_of
 from .settings import all_settings, command_of, differences, unknown_settings

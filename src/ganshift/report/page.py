@@ -12,6 +12,7 @@ from markupsafe import Markup
 from ..errors import UserError, printable
 from ..files import write_output
 from ..pages import templates
+from ..runtime.log import duration
 from .pictures import MOST_BYTES, RUNGS, Album, TooLarge
 from .plots import Look
 
@@ -170,17 +171,6 @@ def _template() -> Template:
     pages = templates(html=True, finalize=_visible)
     pages.filters["duration"] = duration
     return pages.get_template(TEMPLATE)
-
-
-def duration(seconds: float) -> str:
-    """Time for people: 42 s, 5 min 12 s, 3 h 20 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s" if whole else "less than a second"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _visible(value: Any) -> Any:

@@ -172,6 +172,24 @@ def loading() -> AbstractContextManager[None]:
     return working("loading PyTorch")
 
 
+def duration(seconds: float) -> str:
+    """Time for people: 42 s, 5 min 12 s, 3 h 20 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s" if whole else "less than a second"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _pace(per_second: float, unit: str = "") -> str:
+    """How fast things go: 85 images/s, or 3.2 s each where one takes longer than a second."""
+    if 0 < per_second < 1:
+        return f"{1 / per_second:,.1f} s each"
+    return f"{per_second:,.0f}{' ' * bool(unit)}{unit}/s"
+
+
 class ProgressLine:
     """A live bar on a terminal, and a plain line now and then elsewhere: what is done, how fast, how much is left."""
 
@@ -209,14 +227,11 @@ class ProgressLine:
         now = time.monotonic()
         speed = (done - self._start_done) / max(now - self._started, 1e-9)
         if self._bar:
-            self._bar.update(self._task, completed=done, speed=f"{speed:,.0f} {self._unit}/s", note=self._note)
+            self._bar.update(self._task, completed=done, speed=_pace(speed, self._unit), note=self._note)
         elif now - self._last_line >= PLAIN_SECONDS:
             self._last_line = now
-            left = (self.total - done) / max(speed, 1e-9)
-            say(
-                f"{self._description} {done:,}/{self.total:,} {self._unit}, {speed:,.0f}/s, "
-                f"{left / 60:.1f} min left  {self._note}"
-            )
+            left = f", {_pace(speed)}, {duration((self.total - done) / speed)} left" if speed else ""
+            say(f"{self._description} {done:,}/{self.total:,} {self._unit}{left}  {self._note}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

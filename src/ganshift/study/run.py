@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..report.page import duration
-from ..runtime.log import say, show_table
+from ..runtime.log import duration, say, show_table
 from .estimate import Estimate, estimate
 from .folder import StudyFolder
 from .page import PAGE, write_page

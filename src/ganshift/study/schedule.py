@@ -16,7 +16,7 @@ from typing import final
 import torch
 
 from ..runtime.interruption import collected_signals
-from ..runtime.log import say
+from ..runtime.log import duration, say
 from .folder import StudyFolder
 from .recipe import Cell
 from .worker import FAILED, order
@@ -104,7 +104,7 @@ class _Sitting:
         self._pending = [*own, *(cell for cell in left if cell not in own)]  # then what others did not get to
         self._working: list[_Working] = []
         self._began = time.time()
-        self._minutes: list[float] = []
+        self._seconds: list[float] = []
         """What the cells took that finished in this sitting."""
         self._look_at = 0.0
 
@@ -178,12 +178,14 @@ class _Sitting:
         code, cell = work.process.returncode, work.cell
         assert work.process.stdin is not None
         work.process.stdin.close()
-        minutes = (time.monotonic() - work.began) / 60
+        seconds = time.monotonic() - work.began
         if code == 0:
-            self._minutes.append(minutes)
+            self._seconds.append(seconds)
             left = self._count_left()
-            ahead = left * sum(self._minutes) / len(self._minutes) / self._processes
-            say(f"{cell.place} finished in {minutes:.1f} min; {left} left, which take about {ahead:.0f} min")
+            ahead = duration(left * sum(self._seconds) / len(self._seconds) / self._processes)
+            say(
+                f"{cell.place} finished in {duration(seconds)}; {left} left{f', which take about {ahead}' * (left > 0)}"
+            )
         elif code == FAILED:
             self._report_failure(cell)
         elif stopping:

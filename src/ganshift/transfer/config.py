@@ -33,8 +33,8 @@ class TransferConfig(RunConfig):
     channels: int | None = None
     """1 gray, 3 colour, 4 with alpha. The source's, else inferred from the images."""
     width: int | None = None
-    """Channels of both networks where no source has its own: everywhere (size 32; 128 if left out), or at full resolution
-    (above; 64)."""
+    """Channels of both networks where no source has its own: everywhere (size 32; 128 if left out), or at full
+    resolution (above; 64)."""
     generator_width: int | None = None
     """Channels of the generator. The source's, else --width."""
     critic_width: int | None = None

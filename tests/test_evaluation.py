@@ -184,6 +184,14 @@ def test_unpaired_translator_has_no_pairs(dual_run, tmp_path):
     found = by_name(evaluate(dual_run, tmp_path / "data", metrics=("kid",)))
     assert list(found) == ["KID[cifar] a-b", "L1 a-b-a", "KID[cifar] b-a", "L1 b-a-b"]
     assert found["L1 a-b-a"].reference_split == "train"
+    places = {"a": tmp_path / "data" / "A", "b": tmp_path / "data" / "B"}
+    apart = by_name(evaluate(dual_run, **places, metrics=("kid",), out=tmp_path / "apart"))
+    assert {name: card.to_json() for name, card in apart.items()} == {
+        name: card.to_json() for name, card in found.items()
+    }
+    for given in ({"a": places["a"]}, {"reference": tmp_path / "data", **places}, {"b": places["b"], "reference": "x"}):
+        with pytest.raises(UserError, match="give --reference, or both --a and --b"):
+            evaluate(dual_run, **given)
 
 
 def test_the_number_of_translations_cannot_be_chosen(dual_run, tmp_path, capsys):
@@ -254,6 +262,8 @@ def test_bad_places(digits_run, dual_run, tmp_path, capsys):
         evaluate(tmp_path / "empty", "bundled:digits")
     with pytest.raises(UserError, match="two domains"):
         evaluate(dual_run)
+    with pytest.raises(UserError, match="--a and --b are for translators"):
+        evaluate(digits_run, a="x", b="y")
     assert main(["evaluate", str(digits_run), "--metrics", "fid,fod"]) == 2
     assert "there is no metric 'fod'; metrics are is, fid, kid, prc" in capsys.readouterr().err
     assert main(["compare", str(tmp_path / "none"), str(digits_run)]) == 2

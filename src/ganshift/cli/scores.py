@@ -41,6 +41,10 @@ def evaluate(arguments: Sequence[str]) -> int:
         the Hugging Face hub."""
         reference: Path | None = None
         """Real images: for a generator what transfer's --data can be, for a translator what dual's can be."""
+        a: Path | None = None
+        """Folder or zip of real images of domain A of a translator, with --b, instead of --reference."""
+        b: Path | None = None
+        """The same of domain B."""
         metrics: str | None = None
         """Any of is,fid,kid,prc,copying, joined by commas. All for a generator; fid,kid for a translator, which always
         gets L1 of its round trips and, where val/A and val/B have files of the same names, L1, PSNR and SSIM."""
@@ -72,7 +76,7 @@ def evaluate(arguments: Sequence[str]) -> int:
         ganshift evaluate runs/mine --reference my-images/
         ganshift evaluate runs/mine --reference my-images/ --metrics kid -n 2000
         ganshift evaluate runs/mine --reference my-images/ --split test --metrics fid,kid --json > scores.json
-        ganshift evaluate runs/drawings --reference data/
+        ganshift evaluate runs/drawings --a photos/ --b drawings/
         """
     options = read(Evaluate, "evaluate", arguments, examples)
     metrics = None if options.metrics is None else tuple(name.strip() for name in options.metrics.split(","))
@@ -104,7 +108,7 @@ def _measure(options: Any, metrics: tuple[str, ...] | None) -> list["Card"]:
     if options.num_images is not None:
         settings["num_images"] = options.num_images
     settings |= {"metrics": metrics, "kid_subsets": options.kid_subsets, "kid_subset_size": options.kid_subset_size}
-    cards = measure(options.run, options.reference, out=options.out, **settings)
+    cards = measure(options.run, options.reference, a=options.a, b=options.b, out=options.out, **settings)
     if not options.json:
         rows = card_rows(cards)
         show_table([{name: row[name] for name in IN_TABLE} for row in rows])

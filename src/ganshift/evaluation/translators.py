@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ..data.datasets import MEMORY_BUDGET_BYTES
 from ..data.named import open_named_domains
@@ -14,16 +13,16 @@ from ..models import Translator
 from ..runtime.log import opening_progress
 
 
-def cards_of_translator(run: Path, config: dict[str, Any], data: Path | None, settings: Settings) -> list[Card]:
-    """Measure both generators of a run on all of `data`, two domains as for training."""
+def cards_of_translator(run: Path, data: Path | None, a: Path | None, b: Path | None, settings: Settings) -> list[Card]:
+    """Measure both generators of a run on all images of two domains, which lie in `data`, or in `a` and `b`."""
     model = Translator.from_pretrained(run, settings.device)
-    if data is None:
-        raise UserError("a translator is measured on two domains of real images: give them with --reference")
+    if (a is None) != (b is None) or (data is None) == (a is None):
+        raise UserError("a translator is measured on two domains of real images: give --reference, or both --a and --b")
     with opening_progress() as progress:
         domains = open_named_domains(
             data,
-            None,
-            None,
+            a,
+            b,
             model.size,
             channels_a=model.channels["a"],
             channels_b=model.channels["b"],
@@ -31,13 +30,13 @@ def cards_of_translator(run: Path, config: dict[str, Any], data: Path | None, se
             progress=progress,
         )
     split = "val" if domains.val_a and domains.val_b else "train"
-    a, b = (domains.val_a, domains.val_b) if split == "val" else (domains.train_a, domains.train_b)
-    assert a is not None
-    assert b is not None
+    real_a, real_b = (domains.val_a, domains.val_b) if split == "val" else (domains.train_a, domains.train_b)
+    assert real_a is not None
+    assert real_b is not None
     metrics = settings.metrics or ("fid", "kid")
-    for start, target in ((a, b), (b, a)):
+    for start, target in ((real_a, real_b), (real_b, real_a)):
         check_enough(metrics, len(start), len(target), settings)
     extraction = Extraction.open(settings)
     to_b, to_a = partial(model.translate, to="b"), partial(model.translate, to="a")
-    ways = measure_ways(to_b, to_a, a, b, split, metrics, extraction, settings, provenance(run))
+    ways = measure_ways(to_b, to_a, real_a, real_b, split, metrics, extraction, settings, provenance(run))
     return [card for way in ways for card in way.cards]

@@ -32,7 +32,8 @@ def evaluate(
     `run` is whatever `find_model` finds; a model that is bundled or the hub's needs `out`. `settings` are the fields of
     `Settings`. For a generator, `reference` is what --data can be, brought to the size and channels of the generator;
     only "is" alone needs none. For a translator it has two domains, of which val is taken, or train where there is no
-    val; or `a` and `b` have one each. A run trained `as_published` is measured as published: normalised by each batch, and truncated.
+    val; or `a` and `b` have one each. A run trained `as_published` is measured as published: normalised by each batch,
+    and truncated.
     """
     chosen = Settings(**settings)
     place, run = results_place(run, out), find_model(run)

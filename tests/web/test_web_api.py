@@ -53,6 +53,7 @@ def test_models_are_described(client):
         "batch": "4",
         "flip": "True",
         "penalty": "10.0",
+        "aspect": "3:2",
     }
     assert card["Data"]["images"] == "1,234"
     assert not leaks(json.dumps(found))

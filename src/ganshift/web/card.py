@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import UserError, printable
@@ -61,7 +61,8 @@ def _flat(values: Any, prefix: str = "") -> Rows:
 def _text(value: Any) -> str:
     """A value of config.json; of a path its last name alone, since the page is for others than its owner."""
     if isinstance(value, str):
-        return printable(PureWindowsPath(value).name or "-")
+        value = value.replace("\\", "/")  # not as PureWindowsPath: since Python 3.12 it takes 3: of 3:2 for a drive
+        return printable(PurePosixPath(value).name or "-")
     return f"{value:,}" if type(value) is int else printable(str(value))
 
 

@@ -3,9 +3,12 @@
 import base64
 import io
 import json
+import shutil
 import struct
 import zipfile
 import zlib
+from dataclasses import replace
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -15,6 +18,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from ganshift import Generator, Translator, UserError
+from ganshift.metrics.card_files import cards_of, write_cards
 from ganshift.web.api import create_api
 from ganshift.web.guard import Guard
 from ganshift.web.limits import Limits
@@ -46,7 +50,7 @@ def test_models_are_described(client):
     assert found["flowers"]["classes"] == CLASSES
     assert found["sketch"]["channels"] == {"a": 3, "b": 1}
     card = found["flowers"]["card"]
-    assert card["Scores"] == {"FID[cifar]": "12.35 ± 0.5 (1,000 images, reference 2,000)"}
+    assert card["Scores"] == {"FID[cifar]": "12.35 ± 0.5 (1,000 images, reference 2,000 all)"}
     assert card["Settings"] == {
         "data": "flowers",
         "source": "base",
@@ -204,6 +208,19 @@ def test_defects_say_nothing(shelf, monkeypatch):
     client = TestClient(Guard(create_api(shelf, limits, worker), limits), raise_server_exceptions=False)
     assert refused(client.post("/api/translate", content=picture()), 500).startswith("the server failed on this")
     worker.close()
+
+
+def test_scores_of_one_name_are_all_shown(runs, tmp_path):
+    """Such as those of two splits: they were measured in two ways, so that each has a card."""
+    run = Path(shutil.copytree(runs[0], tmp_path / "run"))
+    (card,) = cards_of(run)
+    write_cards(run, [replace(card, value=20.0, reference_split="test", num_reference=500)])
+    (served,) = open_runs([run], "cpu")
+    scores = served.card["Scores"]["FID[cifar]"].split("; ")
+    assert sorted(scores) == [
+        "12.35 ± 0.5 (1,000 images, reference 2,000 all)",
+        "20 ± 0.5 (1,000 images, reference 500 test)",
+    ]
 
 
 def test_names_of_models(runs, tmp_path):

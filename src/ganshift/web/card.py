@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import UserError, printable
+from ..metrics.card import card_rows
 from ..metrics.card_files import CARDS, cards_of
 from ..models import Generator, Translator
 from ..models.pretrained import COLOURS
@@ -74,8 +75,8 @@ def _scores(run: Path) -> Rows:
     except UserError as error:
         logger.warning("the page shows no scores of %s: %s", run, error)
         return {}
-    return {
-        card.name: f"{card.value:.4g} ± {card.spread:.2g} ({card.num_generated:,} images"
-        + (f", reference {card.num_reference:,})" if card.num_reference else ")")
-        for card in cards
-    }
+    scores: dict[str, list[str]] = {}  # of one name there may be several, measured in different ways
+    for row in card_rows(cards):
+        reference = "" if row["reference"] == "0" else f", reference {row['reference']}"
+        scores.setdefault(row["score"], []).append(f"{row['value']} ({row['generated']} images{reference})")
+    return {printable(name): printable("; ".join(texts)) for name, texts in scores.items()}

@@ -227,7 +227,9 @@ def test_what_cannot_be_served(runs, tmp_path, capsys, monkeypatch):
         port = taken.getsockname()[1]
         line = refused(capsys, runs[0], "--port", port)
         assert line.startswith(f"error: cannot serve on 127.0.0.1 port {port} (")
-        assert "give another --port" in line
+        assert "give another --host or --port" in line
+    for host in ("example..com", "x" * 64):  # what names of machines cannot be fails before anybody is asked
+        assert refused(capsys, runs[0], "--host", host, "--port", 0).startswith(f"error: cannot serve on {host} port 0")
     assert "port must be from 0 to 65535" in refused(capsys, runs[0], "--port", 65536)
     assert "there is no run folder" in refused(capsys, tmp_path / "none", "--port", 0)
     assert main(["serve", str(tmp_path / "none"), "--host", "0.0.0.0", "--port", "0"]) == 2

@@ -255,4 +255,9 @@ def test_the_size_of_training_counts(connect):
     small = connect(max_pixels=1_000)
     data = picture(size=(8, 8))
     assert small.post("/api/translate", content=data).status_code == 200
-    assert "1 pictures of 32 x 32" in refused(small.post("/api/translate?training_size=true", content=data), 413)
+    sentence = refused(small.post("/api/translate?training_size=true", content=data), 413)
+    assert sentence == (
+        "the size of training has 32 x 32 pixels, which is more than the 1,000 that are taken here: translate the "
+        "picture at its own size"
+    )
+    assert "the picture has 40 x 26 pixels" in refused(small.post("/api/translate", content=picture((40, 26))), 413)

@@ -109,8 +109,11 @@ class Generator(Pretrained):
         True
         """
         if isinstance(what, np.ndarray):
-            what = torch.from_numpy(what).float()
-        latents = _within(what, truncation, seed) if isinstance(what, Tensor) else draw_latents(what, seed, truncation)
+            what = torch.from_numpy(np.array(what, np.float32, order="C"))  # torch takes no reversed or read-only ones
+        if isinstance(what, Tensor):
+            latents = _within(what.float(), truncation, seed)
+        else:
+            latents = draw_latents(what, seed, truncation)
         return self._pictures(latents, self._labels(len(latents), label), batch_statistics)
 
     def interpolate(

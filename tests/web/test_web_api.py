@@ -243,6 +243,17 @@ def test_names_of_models(runs, tmp_path):
         open_runs([tmp_path])
 
 
+def test_a_model_of_the_hub_has_its_name_there(runs, tmp_path, monkeypatch):
+    """Its folder is named by a commit, which says nothing to visitors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    repository = tmp_path / "cache" / "models--someone--roses"
+    shutil.copytree(runs[0], repository / "snapshots" / ("0" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    assert open_runs(["someone/roses", runs[0]], "cpu").names(Generator) == ["roses", "flowers"]
+
+
 @pytest.mark.parametrize(("count", "columns"), [(1, 4096), (200, 150)])
 def test_empty_places_of_a_sheet_count(client, count, columns):
     """At most 292 pictures of 32 x 32 pixels may be drawn here; other results have no empty places."""

@@ -103,8 +103,12 @@ def test_training_images_are_known_by_their_content(run, tmp_path):
 def test_the_command_says_the_verdict_or_why_there_is_none(run, tmp_path, capfd):
     arguments = ["evaluate", str(run), "--reference", str(tmp_path / "data"), "-n", str(COUNT), "--device", "cpu"]
     assert main([*arguments, "--metrics", "copying", "--seed", "1"]) == 0
-    assert "it seems to copy" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "it seems to copy" in said
+    assert "ganshift compare" not in said  # there are no cards
     assert not (run / "cards").exists()
+    assert main([*arguments, "--metrics", "copying", "-n", "0"]) == 2
+    assert "must be at least 1, got 0" in capfd.readouterr().err
     assert main(["evaluate", str(run), "--metrics", "is", "-n", "20", "--device", "cpu"]) == 0
     assert "cop" not in capfd.readouterr().err
     shutil.move(tmp_path / "data", tmp_path / "elsewhere")

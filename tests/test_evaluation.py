@@ -234,6 +234,15 @@ def test_commands(digits_run, tmp_path, capsys):
     assert "seed: 0 / 1" in capsys.readouterr().err
 
 
+def test_what_to_do_next_can_be_typed(tmp_path, capsys):
+    """Cards of a bundled model lie where --out said, and only there are they found."""
+    scores = tmp_path / "scores"
+    bundled = ["evaluate", "digits32", "--reference", "bundled:digits", "-n", "10", "--metrics", "is"]
+    assert main([*bundled, "--out", str(scores)]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"Next: ganshift compare {scores} OTHER-RUN"
+    assert main(["compare", str(scores), str(scores)]) == 0
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -56,6 +56,8 @@ def test_classes_by_name_and_number():
     by_name, by_number = model.sample(2, "rose"), model.sample(2, 2)
     assert [picture.tobytes() for picture in by_name] == [picture.tobytes() for picture in by_number]
     assert model.sample(1, "7")[0].tobytes() == model.sample(1, 1)[0].tobytes()
+    numbers = new_generator(("1", "10", "2"))  # in the order of folders, so that names are other numbers
+    assert [numbers.sample(1, label) for label in (0, 1, 2)] == [numbers.sample(1, label) for label in ("1", "10", "2")]
     in_turn = model.sample(4)
     assert in_turn[1].tobytes() == model.sample(4, "7")[1].tobytes()
     with pytest.raises(UserError, match=r"no class 'dog'; this generator has cat, 7, rose"):

@@ -115,7 +115,10 @@ def test_latents_of_all_kinds():
     torch.manual_seed(0)
     model = Generator({"size": 32, "width": 4})
     latents = draw_latents(3, seed=1)
-    for given in (3, latents, latents.numpy(), latents.double().numpy()):
+    array = latents.numpy()
+    fixed = array.copy()
+    fixed.flags.writeable = False  # as np.load gives it of a file that it maps
+    for given in (3, latents, latents.double(), array, array.astype(float), array[::-1].copy()[::-1], fixed):
         assert model.sample(given, seed=1) == model.sample(3, seed=1)
     assert (model.size, model.channels) == (32, 3)
     for wrong in (torch.zeros(3, 127), np.zeros((3, 1))):

@@ -200,6 +200,7 @@ def test_pictures_of_a_translator(tmp_path):
     for wrong in ({"c": [photo]}, {"a": []}, {"a": [tmp_path / "none.png"]}):
         with pytest.raises(UserError):
             saved(model, tmp_path / "wrong", pictures=wrong)
+    assert not (tmp_path / "wrong").exists()  # nor would an earlier card stay beside other weights
 
 
 def test_an_earlier_card_goes_and_one_of_the_users_stays(tmp_path, caplog):

@@ -41,6 +41,15 @@ def test_large_pictures_are_compressed_and_then_smaller():
     assert stored(pixels(1, side=1000)).kind == "photo"
 
 
+@pytest.mark.parametrize("size", [(6, 17_000), (100, 17_000)])
+def test_sheets_longer_than_webp_can_be_are_shown(size):
+    """Six rows of pictures of 3 to 1, 1024 wide, are as long; the narrow one is short enough to be tried exactly."""
+    buffer = io.BytesIO()
+    Image.effect_noise(size, 100).save(buffer, "png")
+    found = stored(buffer.getvalue())
+    assert decoded(found.uri).height == found.height > 16_000
+
+
 def test_rungs_give_up_more_and_more():
     for before, after in pairwise(RUNGS):
         assert all(less <= more for less, more in zip(after, before, strict=True))

@@ -21,7 +21,7 @@ SECRETS = ("/home/somebody/pictures", "C:\\Users\\somebody")
 def write_run(folder, model, **config):
     folder.mkdir(parents=True)
     training = {"data": f"{SECRETS[0]}/flowers", "source": f"{SECRETS[1]}\\base", "out": SECRETS[0], "batch": 4}
-    training |= {"flip": True, "penalty": 10.0, "epochs": None}
+    training |= {"flip": True, "penalty": 10.0, "aspect": "3:2", "epochs": None}
     data = {"images": 1234, "content": "abc"}
     content = {"training": training, "data": data, "versions": {"ganshift": "0"}, **config}
     (folder / "config.json").write_text(json.dumps(content))

@@ -3,9 +3,12 @@
 import base64
 import io
 import json
+import shutil
 import struct
 import zipfile
 import zlib
+from dataclasses import replace
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -15,6 +18,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from ganshift import Generator, Translator, UserError
+from ganshift.metrics.card_files import cards_of, write_cards
 from ganshift.web.api import create_api
 from ganshift.web.guard import Guard
 from ganshift.web.limits import Limits
@@ -46,13 +50,14 @@ def test_models_are_described(client):
     assert found["flowers"]["classes"] == CLASSES
     assert found["sketch"]["channels"] == {"a": 3, "b": 1}
     card = found["flowers"]["card"]
-    assert card["Scores"] == {"FID[cifar]": "12.35 ± 0.5 (1,000 images, reference 2,000)"}
+    assert card["Scores"] == {"FID[cifar]": "12.35 ± 0.5 (1,000 images, reference 2,000 all)"}
     assert card["Settings"] == {
         "data": "flowers",
         "source": "base",
         "batch": "4",
         "flip": "True",
         "penalty": "10.0",
+        "aspect": "3:2",
     }
     assert card["Data"]["images"] == "1,234"
     assert not leaks(json.dumps(found))
@@ -205,6 +210,19 @@ def test_defects_say_nothing(shelf, monkeypatch):
     worker.close()
 
 
+def test_scores_of_one_name_are_all_shown(runs, tmp_path):
+    """Such as those of two splits: they were measured in two ways, so that each has a card."""
+    run = Path(shutil.copytree(runs[0], tmp_path / "run"))
+    (card,) = cards_of(run)
+    write_cards(run, [replace(card, value=20.0, reference_split="test", num_reference=500)])
+    (served,) = open_runs([run], "cpu")
+    scores = served.card["Scores"]["FID[cifar]"].split("; ")
+    assert sorted(scores) == [
+        "12.35 ± 0.5 (1,000 images, reference 2,000 all)",
+        "20 ± 0.5 (1,000 images, reference 500 test)",
+    ]
+
+
 def test_names_of_models(runs, tmp_path):
     assert [served.name for served in open_runs([runs[0], runs[0], runs[1]], "cpu")] == [
         "flowers",
@@ -225,6 +243,17 @@ def test_names_of_models(runs, tmp_path):
         open_runs([tmp_path])
 
 
+def test_a_model_of_the_hub_has_its_name_there(runs, tmp_path, monkeypatch):
+    """Its folder is named by a commit, which says nothing to visitors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    repository = tmp_path / "cache" / "models--someone--roses"
+    shutil.copytree(runs[0], repository / "snapshots" / ("0" * 40))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("0" * 40)
+    assert open_runs(["someone/roses", runs[0]], "cpu").names(Generator) == ["roses", "flowers"]
+
+
 @pytest.mark.parametrize(("count", "columns"), [(1, 4096), (200, 150)])
 def test_empty_places_of_a_sheet_count(client, count, columns):
     """At most 292 pictures of 32 x 32 pixels may be drawn here; other results have no empty places."""
@@ -237,4 +266,9 @@ def test_the_size_of_training_counts(connect):
     small = connect(max_pixels=1_000)
     data = picture(size=(8, 8))
     assert small.post("/api/translate", content=data).status_code == 200
-    assert "1 pictures of 32 x 32" in refused(small.post("/api/translate?training_size=true", content=data), 413)
+    sentence = refused(small.post("/api/translate?training_size=true", content=data), 413)
+    assert sentence == (
+        "the size of training has 32 x 32 pixels, which is more than the 1,000 that are taken here: translate the "
+        "picture at its own size"
+    )
+    assert "the picture has 40 x 26 pixels" in refused(small.post("/api/translate", content=picture((40, 26))), 413)

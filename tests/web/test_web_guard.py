@@ -44,6 +44,14 @@ def test_password(connect):
     assert "more than 5 requests in a minute: try again in" in refused(
         client.get("/api/models", headers={"Authorization": "Basic bWU6"}), 429
     )
+    refused(client.get("/api/models", headers=right), 429)  # or who guesses on would be told of the right one
+
+
+def test_who_has_drawn_much_still_sees_the_page(connect):
+    client = connect(Account("me", "secret"), requests_per_minute=1)
+    client.auth = ("me", "secret")
+    assert [client.post("/api/translate", content=picture()).status_code for _ in range(2)] == [200, 429]
+    assert client.get("/api/models").status_code == 200
 
 
 def test_other_names_and_other_sites(connect):
@@ -74,7 +82,8 @@ def test_rates_refill_and_forget():
     now[0] = 9.0
     assert rates.take("1.2.3.4") == 1
     now[0] = 10.0
-    assert [rates.take("1.2.3.4"), rates.take("1.2.3.4")] == [0, 10]
+    assert [rates.wait("1.2.3.4"), rates.take("1.2.3.4")] == [0, 0]
+    assert [rates.wait("1.2.3.4"), rates.take("1.2.3.4")] == [10, 10]
     assert [rates.take(f"2001:db8::{number:x}") for number in range(7)] == [0] * 6 + [10]  # one network
     assert rates.take("2001:db8:0:1::1") == 0
     assert [rates.take(f"::ffff:192.0.2.{number}") for number in range(7)] == [0] * 7

@@ -3,6 +3,8 @@
 import http.client
 import io
 import json
+import os
+import pty
 import random
 import re
 import shlex
@@ -227,7 +229,9 @@ def test_what_cannot_be_served(runs, tmp_path, capsys, monkeypatch):
         port = taken.getsockname()[1]
         line = refused(capsys, runs[0], "--port", port)
         assert line.startswith(f"error: cannot serve on 127.0.0.1 port {port} (")
-        assert "give another --port" in line
+        assert "give another --host or --port" in line
+    for host in ("example..com", "x" * 64):  # what names of machines cannot be fails before anybody is asked
+        assert refused(capsys, runs[0], "--host", host, "--port", 0).startswith(f"error: cannot serve on {host} port 0")
     assert "port must be from 0 to 65535" in refused(capsys, runs[0], "--port", 65536)
     assert "there is no run folder" in refused(capsys, tmp_path / "none", "--port", 0)
     assert main(["serve", str(tmp_path / "none"), "--host", "0.0.0.0", "--port", "0"]) == 2
@@ -239,6 +243,22 @@ def test_what_cannot_be_served(runs, tmp_path, capsys, monkeypatch):
     assert "queue must be at least 0" in refused(capsys, runs[0], "--queue", -1)
     monkeypatch.setenv("GANSHIFT_PASSWORD", "x")
     assert "give --username" in refused(capsys, runs[0], "--port", 0)
+
+
+def test_no_password_at_the_terminal(runs):
+    """Ctrl-D instead of one."""
+    keyboard, terminal = pty.openpty()
+    command = [sys.executable, "-m", "ganshift", "serve", str(runs[2]), "--port", "0", "--username", "me"]
+    with os.fdopen(keyboard, "r+b", buffering=0) as screen:
+        process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
+        os.close(terminal)
+        said = b""
+        while b"password for me: " not in said:
+            said += screen.read(1000)
+        screen.write(b"\x04")
+        assert process.wait() == 2
+        said += screen.read(1000)
+    assert b"error: --username needs a password" in said
 
 
 def test_without_gradio_one_line_says_what_to_install(runs, capsys, monkeypatch):

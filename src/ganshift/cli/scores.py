@@ -85,6 +85,7 @@ def evaluate(arguments: Sequence[str]) -> int:
 
     with loading():
         from .. import evaluation  # noqa: F401  # what follows needs it
+        from ..runtime.named import results_place
     cards = [] if others == () else _measure(options, others)
     verdict = _check_copying(options, insist=metrics is not None) if metrics is None or COPYING in metrics else None
     if options.json:
@@ -93,7 +94,8 @@ def evaluate(arguments: Sequence[str]) -> int:
             "copying": None if verdict is None else asdict(verdict),
         }
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
-    say(f"Next: ganshift compare {options.run} OTHER-RUN")
+    if cards:
+        say(f"Next: ganshift compare {results_place(options.run, options.out)} OTHER-RUN")
     return 0
 
 
@@ -144,7 +146,7 @@ def _check_copying(options: Any, insist: bool) -> "Verdict | None":
     if not insist and read_config(find_model(options.run)).get("method") == "dual":
         return None
     settings = {name: getattr(options, name) for name in (*SHARED_SETTINGS, "out")}
-    count = min(options.num_images or CHECKED, CHECKED)
+    count = CHECKED if options.num_images is None else min(options.num_images, CHECKED)
     try:
         verdict = check_copying(options.run, options.reference, options.held_out, num_images=count, **settings)
     except UserError as error:

@@ -4,6 +4,7 @@ import getpass
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -66,7 +67,8 @@ def _password(username: str | None) -> str:
     if not username or ":" in username or not username.isprintable():
         raise UserError(f"username must have a visible character and no colon, got {username!r}")
     if not given and sys.stdin.isatty():
-        given = getpass.getpass(f"password for {username}: ")
+        with suppress(EOFError):  # Ctrl-D: none is given
+            given = getpass.getpass(f"password for {username}: ")
     if not given:
         raise UserError(f"--username needs a password: put it into the variable {PASSWORD}")
     return given

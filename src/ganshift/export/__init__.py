@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..files import write_output
 from ..models import Generator, Translator
 from ..runtime import run_folder
-from ..runtime.named import find_model, results_place
+from ..runtime.named import find_model, results_place, short_name
 from ..runtime.weights import load_weights
 from . import formats
 from .graphs import Graph, graph_of_generator, graph_of_translator
@@ -107,7 +107,7 @@ def export(run: str | Path, out: str | Path | None = None, settings: Settings | 
         to_onnx = partial(formats.to_onnx, opset=settings.chosen_opset)
         files, parities = _checked(graphs, ".onnx", to_onnx, formats.run_onnx)
     if runtime is not None:
-        files = {PAGE: page_of(folder.resolve().name, graphs, list(files.values()), list(parities.values()), runtime)}
+        files = {PAGE: page_of(short_name(run), graphs, list(files.values()), list(parities.values()), runtime)}
     files[PARITY] = _record(settings, files, parities)
     for name, content in files.items():
         write_output(out / name, content)

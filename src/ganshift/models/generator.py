@@ -98,19 +98,22 @@ class Generator(Pretrained):
     ) -> list[Image.Image]:
         """Generate pictures: as many as said, or one per latent of a tensor or array [n, 128].
 
-        `label` is a class name or number; without one, a conditional generator takes its classes in turn. `truncation`
-        redraws numbers of the latents that are more standard deviations from 0 than it says: 2.0 changes little, 0.5
-        gives more typical pictures that differ less. The same seed gives the same pictures, and, to
-        rounding, the first ones of a larger number; under `batch_statistics` only whole batches of `SAMPLING_BATCH`
-        stay the same.
+        `label` is a class name or number; a text that is both is taken for the name. Without one, a conditional
+        generator takes its classes in turn. `truncation` redraws numbers of the latents that are more standard
+        deviations from 0 than it says: 2.0 changes little, 0.5 gives more typical pictures that differ less. The same
+        seed gives the same pictures, and, to rounding, the first ones of a larger number; under `batch_statistics` only
+        whole batches of `SAMPLING_BATCH` stay the same.
 
         >>> generator = Generator.from_pretrained("digits32")
         >>> generator.sample(2, seed=1, truncation=1.0) == generator.sample(2, seed=1, truncation=1.0)
         True
         """
         if isinstance(what, np.ndarray):
-            what = torch.from_numpy(what).float()
-        latents = _within(what, truncation, seed) if isinstance(what, Tensor) else draw_latents(what, seed, truncation)
+            what = torch.from_numpy(np.array(what, np.float32, order="C"))  # torch takes no reversed or read-only ones
+        if isinstance(what, Tensor):
+            latents = _within(what.float(), truncation, seed)
+        else:
+            latents = draw_latents(what, seed, truncation)
         return self._pictures(latents, self._labels(len(latents), label), batch_statistics)
 
     def interpolate(
@@ -202,10 +205,11 @@ class Generator(Pretrained):
             return None
         if label is None:
             return torch.arange(count) % len(self.classes)
-        names = [*self.classes, *map(str, range(len(self.classes)))]
+        numbers = [str(number) for number in range(len(self.classes))]
+        names = numbers if isinstance(label, int) else [*self.classes, *numbers]
         if str(label) not in names:
-            numbers = f"or their numbers from 0 to {len(self.classes) - 1}"
-            raise UserError(f"there is no class {label!r}; this generator has {', '.join(self.classes)}, {numbers}")
+            known = f"{', '.join(self.classes)}, or their numbers from 0 to {len(self.classes) - 1}"
+            raise UserError(f"there is no class {label!r}; this generator has {known}")
         return torch.full((count,), names.index(str(label)) % len(self.classes))
 
 

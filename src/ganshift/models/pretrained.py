@@ -128,10 +128,10 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
         require(config in (None, self.config), "a model is saved with its own config: leave config out")
         if any((folder / name).exists() for name in (run_folder.LOG, run_folder.CHECKPOINTS)):
             raise UserError(f"{folder} is the folder of a training run, which saving would spoil: name another")
+        sheets = self.sheets(notes.pictures)  # before anything is written, since pictures may be wrong
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._save_pretrained(folder)
-            sheets = self.sheets(notes.pictures)
             for name in set(SHEETS) - set(sheets):
                 (folder / name).unlink(missing_ok=True)
             for name, pixels in sheets.items():

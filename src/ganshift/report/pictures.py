@@ -19,6 +19,8 @@ LARGEST_EXACT = 200_000
 """Pictures that take more bytes without loss are stored as WebP with loss."""
 UPSCALED = 900
 """Pictures of so many pixels in width, or fewer, are shown with their pixels as squares."""
+LONGEST = 16_383
+"""The longest side that WebP knows, in pixels."""
 Item = TypeVar("Item")
 
 
@@ -31,7 +33,7 @@ class Rung(NamedTuple):
 
 
 RUNGS = (
-    *(Rung(16, 100_000, 90), Rung(12, 1600, 85), Rung(10, 1200, 80), Rung(8, 900, 75), Rung(6, 640, 70)),
+    *(Rung(16, LONGEST, 90), Rung(12, 1600, 85), Rung(10, 1200, 80), Rung(8, 900, 75), Rung(6, 640, 70)),
     *(Rung(4, 480, 60), Rung(2, 320, 50), Rung(1, 160, 40)),
 )
 """The first on which a page fits is taken. 16 runs of 2 sheets and more fit on the last."""

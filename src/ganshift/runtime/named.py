@@ -64,6 +64,15 @@ def lies_here(name: str | Path) -> bool:
     return str(name) not in bundled_models() and Path(name).exists()
 
 
+def short_name(name: str | Path) -> str:
+    """What to call a model where it is shown: the last part of its name, and of the best of a run the run's before it.
+
+    The folder of a model of the hub is named by a commit.
+    """
+    folder = find_model(name).resolve() if lies_here(name) else Path(name)
+    return f"{folder.parent.name}-{folder.name}" if folder.name == run_folder.BEST else folder.name
+
+
 def results_place(name: str | Path, out: str | Path | None) -> Path:
     """Where to write what is found out about a model: `out`, or else its own folder if that is the user's."""
     if out is not None:

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import UserError, printable
+from ..metrics.card import card_rows
 from ..metrics.card_files import CARDS, cards_of
 from ..models import Generator, Translator
 from ..models.pretrained import COLOURS
@@ -61,7 +62,8 @@ def _flat(values: Any, prefix: str = "") -> Rows:
 def _text(value: Any) -> str:
     """A value of config.json; of a path its last name alone, since the page is for others than its owner."""
     if isinstance(value, str):
-        return printable(PureWindowsPath(value).name or "-")
+        value = value.replace("\\", "/")  # not as PureWindowsPath: since Python 3.12 it takes 3: of 3:2 for a drive
+        return printable(PurePosixPath(value).name or "-")
     return f"{value:,}" if type(value) is int else printable(str(value))
 
 
@@ -73,8 +75,8 @@ def _scores(run: Path) -> Rows:
     except UserError as error:
         logger.warning("the page shows no scores of %s: %s", run, error)
         return {}
-    return {
-        card.name: f"{card.value:.4g} ± {card.spread:.2g} ({card.num_generated:,} images"
-        + (f", reference {card.num_reference:,})" if card.num_reference else ")")
-        for card in cards
-    }
+    scores: dict[str, list[str]] = {}  # of one name there may be several, measured in different ways
+    for row in card_rows(cards):
+        reference = "" if row["reference"] == "0" else f", reference {row['reference']}"
+        scores.setdefault(row["score"], []).append(f"{row['value']} ({row['generated']} images{reference})")
+    return {printable(name): printable("; ".join(texts)) for name, texts in scores.items()}

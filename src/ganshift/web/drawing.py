@@ -16,7 +16,7 @@ from ..data.originals import load_original
 from ..errors import UserError
 from ..models import Generator, Rows, Translator, other_domain
 from ..output import contact_sheet
-from ..tensors import Side, height_and_width
+from ..tensors import height_and_width
 from ..translation import KINDS, as_trained, round_trip
 from .limits import Limits
 from .refusals import TooLarge
@@ -72,9 +72,10 @@ def translate(model: Translator, data: bytes, how: Translation, limits: Limits) 
     Raises `UnreadableImage` for what is no picture, and a `UserError` for a larger one than the limits allow.
     """
     with bombs_are_errors():
-        _check_size(*open_picture(data).size, limits)
+        _check_size("the picture", *open_picture(data).size, limits, "send a smaller one")
         if how.training_size:
-            _check_number(1, model.size, limits)
+            height, width = height_and_width(model.size)
+            _check_size("the size of training", width, height, limits, "translate the picture at its own size")
         original = as_trained(model, how.to, data) if how.training_size else load_original(data)
     start, there, _ = KINDS[other_domain(how.to)]
     if how.roundtrip:
@@ -90,20 +91,19 @@ def translate(model: Translator, data: bytes, how: Translation, limits: Limits) 
     return _several(named, how.result, there, {"distance": distance})
 
 
-def _check_number(number: int, side: Side, limits: Limits) -> None:
-    height, width = height_and_width(side)
-    if number * height * width > limits.max_pixels:
+def _check_number(number: int, side: int, limits: Limits) -> None:
+    if number * side**2 > limits.max_pixels:
         raise TooLarge(
-            f"{number:,} pictures of {width} x {height} pixels are more than the {limits.max_pixels:,} pixels that one "
+            f"{number:,} pictures of {side} x {side} pixels are more than the {limits.max_pixels:,} pixels that one "
             "request may draw here: ask for fewer"
         )
 
 
-def _check_size(width: int, height: int, limits: Limits) -> None:
+def _check_size(what: str, width: int, height: int, limits: Limits, way_out: str) -> None:
     if width * height > limits.max_pixels:
         raise TooLarge(
-            f"the picture has {width} x {height} pixels, which is more than the {limits.max_pixels:,} that are taken "
-            "here: send a smaller one"
+            f"{what} has {width} x {height} pixels, which is more than the {limits.max_pixels:,} that are taken here: "
+            f"{way_out}"
         )
 
 

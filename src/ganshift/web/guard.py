@@ -86,6 +86,8 @@ class Guard:
     def __init__(self, app: App, limits: Limits, account: Account | None = None, hosts: Collection[str] | None = None):
         self._app, self._limits, self._account, self._hosts = app, limits, account, hosts
         self._rates = Rates(limits.requests_per_minute)
+        self._wrong = Rates(limits.requests_per_minute)
+        """Of wrong passwords, which are counted apart: who has drawn much may still load the page."""
         self._in_flight = 0
         """Requests for work that are read, wait or are computed."""
         self._reading: Counter[str] = Counter()
@@ -114,7 +116,7 @@ class Guard:
             _check_method(scope, "POST")
             if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
                 raise Refused(403, "other sites may not send requests here")
-            self._check_rate(client)
+            self._check_wait(self._rates.take(client))
             await self._pass_work(scope, receive, send, network(client))
         elif path in PAGES or GRADIO_FILES.fullmatch(path):
             _check_method(scope, "GET", "HEAD")
@@ -154,14 +156,16 @@ class Guard:
             raise Refused(400, f"this server answers to the names {', '.join(sorted(self._hosts))} only")
 
     def _check_account(self, header: str, client: str) -> None:
-        if self._account is None or self._account.is_named_by(header):
+        if self._account is None:
             return
         if header:  # a browser first asks without
-            self._check_rate(client)
+            self._check_wait(self._wrong.wait(client))  # whatever is given: else guessing on would find the right one
+            if self._account.is_named_by(header):
+                return
+            self._wrong.take(client)
         raise Refused(401, "a user name and password are needed", WWW_Authenticate='Basic realm="ganshift"')
 
-    def _check_rate(self, client: str) -> None:
-        wait = self._rates.take(client)
+    def _check_wait(self, wait: int) -> None:
         if wait:
             most = f"{self._limits.requests_per_minute:,} requests in a minute"
             raise Refused(429, f"more than {most}: try again in {wait} s", Retry_After=str(wait))

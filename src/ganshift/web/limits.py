@@ -19,7 +19,7 @@ class Limits:
     max_pixels: int = 16_000_000
     """Most pixels of an uploaded picture, and of all pictures that one request draws together."""
     requests_per_minute: int = 120
-    """Requests to draw or translate from one address in a minute; wrong passwords count too."""
+    """Requests to draw or translate from one address in a minute; as many wrong passwords."""
     queue: int = 32
     """Requests that may wait while one is computed; further ones are told to come back later."""
     seconds: float = 60.0

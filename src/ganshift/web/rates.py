@@ -20,11 +20,22 @@ class Rates:
     def take(self, client: str) -> int:
         """Take a token of this address: 0, or the seconds until there is one."""
         now, who = self._now(), network(client)
-        tokens, then = self._buckets.pop(who, (float(self._per_minute), now))
-        tokens = min(tokens + (now - then) * self._per_minute / 60, float(self._per_minute))
+        tokens = self._tokens(who, now)
+        self._buckets.pop(who, None)
         self._buckets[who] = (tokens - 1 if tokens >= 1 else tokens, now)
         if len(self._buckets) > MAX_CLIENTS:
             del self._buckets[next(iter(self._buckets))]
+        return self._until_one(tokens)
+
+    def wait(self, client: str) -> int:
+        """The seconds until `take` would give this address a token: 0 if there is one."""
+        return self._until_one(self._tokens(network(client), self._now()))
+
+    def _tokens(self, who: str, now: float) -> float:
+        tokens, then = self._buckets.get(who, (float(self._per_minute), now))
+        return min(tokens + (now - then) * self._per_minute / 60, float(self._per_minute))
+
+    def _until_one(self, tokens: float) -> int:
         return 0 if tokens >= 1 else math.ceil((1 - tokens) * 60 / self._per_minute)
 
 

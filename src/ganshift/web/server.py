@@ -103,9 +103,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that no machine can have
         raise UserError(
-            f"cannot serve on {host} port {port} ({error.strerror}): give another --port, or --port 0 for a free one"
+            f"cannot serve on {host} port {port} ({getattr(error, 'strerror', error)}): give another --host or --port, "
+            "or --port 0 for a free one"
         ) from None
 
 

@@ -8,8 +8,7 @@ from typing import TypeVar, final
 from ..errors import UserError, printable
 from ..models import Generator, Translator
 from ..runtime import run_folder
-from ..runtime.named import find_model
-from ..runtime.run_folder import BEST
+from ..runtime.named import find_model, short_name
 from .card import ModelCard, model_card
 from .refusals import NotServed
 
@@ -56,24 +55,24 @@ class Shelf:
 
 
 def open_runs(runs: Sequence[str | Path], device: str = "auto") -> Shelf:
-    """Load models by any of their names. They get their folders' names, with numbers where two are the same."""
+    """Load models by any of their names. They are called by their short names, with numbers where two are the same."""
     if not runs:
         raise UserError("name at least one run folder to serve")
     served: dict[str, Served] = {}
-    for run in map(find_model, runs):
+    for given in runs:
+        run = find_model(given)
         config = run_folder.read_config(run)
         method = METHODS.get(str(config.get("method")))
         if method is None:
             raise UserError(f"{run} holds no run of transfer or dual: name the folder of one")
         model = method.from_pretrained(run, device)
-        name = _new_name(run, served)
+        name = _new_name(given, served)
         served[name] = Served(name, model, model_card(run, config, model))
     return Shelf(list(served.values()))
 
 
-def _new_name(run: Path, taken: Mapping[str, Served]) -> str:
-    folder = run.resolve()
-    name = printable(f"{folder.parent.name}-{BEST}" if folder.name == BEST else folder.name) or "model"
+def _new_name(run: str | Path, taken: Mapping[str, Served]) -> str:
+    name = printable(short_name(run)) or "model"
     number, new = 2, name
     while new in taken:
         new, number = f"{name}-{number}", number + 1

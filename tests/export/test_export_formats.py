@@ -182,6 +182,7 @@ def refused(capsys, *arguments):
     [
         ({"opset": 17}, "--opset must be from 18 to 23, got 17"),
         ({"opset": 0}, "--opset must be from 18 to 23, got 0"),
+        ({"opset": 0, "format": "torchscript"}, "--opset goes with --format onnx or html"),
         ({"opset": 18, "format": "torchscript"}, "--opset goes with --format onnx or html, not with torchscript"),
         ({"uint8": True, "format": "safetensors"}, "--uint8 goes with --format onnx or torchscript, not"),
         ({"half": True}, "--half goes with --format safetensors, not with onnx"),

@@ -77,6 +77,7 @@ def test_sheet_equals_the_command(client, runs):
         ({"count": 3, "label": "dog", "truncation": 0.5}, 3, 3),
         ({"kind": "class-grid", "count": 2}, 6, 6),
         ({"kind": "interpolation", "count": 2, "steps": 5, "label": "2"}, 10, 9),
+        ({"count": 2, "label": 2}, 2, 2),
     ],
 )
 def test_kinds_and_results(client, fields, number, different):
@@ -98,6 +99,8 @@ def test_kinds_and_results(client, fields, number, different):
         ({"model": "sketch"}, 404, "there is no generator 'sketch' here; there is flowers, plain-best"),
         ({"model": "../flowers"}, 404, "no generator '../flowers'"),
         ({"model": "flowers", "label": "bird"}, 400, "there is no class 'bird'"),
+        ({"model": "flowers", "label": 3}, 400, "there is no class 3"),
+        ({"model": "flowers", "label": True}, 422, "label"),
         ({"model": "plain-best", "label": "cat"}, 400, "trained without classes"),
         ({"model": "plain-best", "kind": "class-grid"}, 400, "needs a generator with classes"),
         ({"model": "flowers", "kind": "class-grid", "label": "cat"}, 400, "draws every class"),

@@ -55,7 +55,8 @@ class Settings:
             "onnxruntime_web": ("html",),
         }
         for name, wanted in suits.items():
-            if getattr(self, name) and self.format not in wanted:
+            given = getattr(self, name) is not None and getattr(self, name) is not False
+            if given and self.format not in wanted:
                 option = "--" + name.replace("_", "-")
                 raise UserError(f"{option} goes with --format {' or '.join(wanted)}, not with {self.format}")
         if self.format in ONNX:

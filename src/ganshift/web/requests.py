@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from ..models import Domain
 
@@ -27,7 +27,7 @@ class Drawing(Checked):
     """class-grid: a row a class from the same latents. interpolation: strips that change step by step."""
     count: Annotated[int, Field(ge=1, le=MAX_NUMBER)] = 16
     """Images; images a class in a class grid; strips of an interpolation."""
-    label: str | None = None
+    label: str | StrictInt | None = None
     """Class by name or number; all in turn if left out."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     truncation: Annotated[float, Field(gt=0)] | None = None

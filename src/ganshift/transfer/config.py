@@ -129,8 +129,8 @@ _SMALL: dict[str, Any] = {
 }
 PRESETS: dict[str, dict[str, Any]] = {
     # For 50 to 500 images of any kind: the published fine-tuning budget, and augmentation so that the critic does not
-    # learn them by heart (Zhao et al. 2020). Not yet tuned: in runs of 16,000 images augmentation cost FID
-    # (docs/results.md), and these are twenty times as long.
+    # learn them by heart (Zhao et al. 2020). After as many updates of the generator, of smaller batches, augmentation
+    # neither helped nor harmed, judged by unseen images (docs/results.md).
     "few-shot": {"iterations": 1_000, "augment": "color,translation,cutout"},
     # The published runs from scratch.
     "cifar10": {"iterations": 100_000, "conditioning": "acgan", "flip": False, "ema_images": 0},
@@ -148,7 +148,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "flip": False,
         "ema_images": 0,
     },
-    # For two CPU cores. The pace is quicker than published: see docs/log.md.
+    # For two CPU cores. The pace is quicker than published (docs/log.md); of four rates this one makes runs with a source
+    # best among unseen images, and higher ones make them copy (docs/results.md).
     "small": {
         **_SMALL,
         "images": 100_000,

@@ -7,7 +7,7 @@ import pytest
 from builders import many, png, write
 from PIL import Image
 
-from ganshift.data.named import DOMAINS, PREFIX, open_named_domains, open_named_images
+from ganshift.data.named import DOMAINS, PREFIX, open_held_out, open_named_domains, open_named_images
 from ganshift.data.published import HOST, PLACES, PUBLISHED
 from ganshift.errors import UserError
 
@@ -28,6 +28,15 @@ def test_source_and_target_of_the_demo_share_no_image():
     assert not set(source.names) & set(target.names)
     assert set(np.unique(target.labels)) == {0, 1, 2, 3, 4}
     assert target.classes == ("5", "6", "7", "8", "9")
+
+
+def test_digits_5_to_9_have_others_that_are_held_out():
+    target = Path(PREFIX + "digits-5-9")
+    learned, unseen = (open_named_images(target, 8, None, 1e9, split=split) for split in ("train", "test"))
+    assert (len(learned), len(unseen)) == (100, 796)
+    assert not set(learned.names) & set(unseen.names)
+    assert open_held_out(target, 8, 1, 1e9).content_hash == unseen.content_hash
+    assert open_held_out(Path(PREFIX + "faces"), 8, None, 1e9) is None
 
 
 def open_domains(data):

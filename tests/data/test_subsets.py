@@ -30,7 +30,7 @@ def test_seed_and_content_choose():
 
 
 def test_classes_take_turns():
-    images = digits(32, classes=range(3), num_images=100)
+    images = digits(32, classes=range(3), part=slice(100))
     smallest = int(np.bincount(images.labels).min())
     for count in (3, 30, 3 * smallest):
         subset = draw_subset(images, count)

@@ -240,6 +240,25 @@ metrics = ["kid"]
         assert text in html
 
 
+@pytest.mark.parametrize(
+    ("data", "evaluation", "measured"),
+    [
+        ("bundled:digits-5-9", "", ("test", 796)),
+        ("bundled:digits-5-9", 'split = "train"', ("train", 100)),
+        ("bundled:digits-5-9", 'reference = "bundled:digits"', ("train", 1797)),
+        ("bundled:faces", "", ("train", 100)),
+    ],
+)
+def test_held_out_images_are_compared_with_where_there_are_some(data, evaluation, measured, tmp_path):
+    text = TINY.replace("bundled:faces", data).replace("num_images = 64", f"num_images = 64\n{evaluation}")
+    recipe = load_recipe(str(write_recipe(tmp_path, text)))
+    folder = StudyFolder(tmp_path / "study")
+    folder.open(recipe)
+    assert train_and_measure(folder, recipe.cells[0]) is None
+    cards = folder.record(recipe.cells[0])["cards"]
+    assert {(card["reference_split"], card["num_reference"]) for card in cards} == {measured}
+
+
 def test_curves_on_the_page(shared, tmp_path):
     """Runs that were measured on the way have a curve each."""
     recipe, out, _ = shared

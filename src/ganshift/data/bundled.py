@@ -18,16 +18,16 @@ Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels."""
 
 
-def digits(size: int = 32, *, classes: Sequence[int] | None = None, num_images: int | None = None) -> ImageSet:
+def digits(size: int = 32, *, classes: Sequence[int] | None = None, part: slice = slice(None)) -> ImageSet:
     """Handwritten digits (scikit-learn, from the UCI repository): up to 1797 gray images of 8 x 8, scaled up.
 
-    Classes are "0" to "9", or those asked for, in that order; `num_images` takes the first ones.
+    Classes are "0" to "9", or those asked for, in that order; `part` takes some of what they have.
     """
     from sklearn.datasets import load_digits
 
     found = load_digits()
     kinds = tuple(range(10)) if classes is None else tuple(classes)
-    chosen = np.flatnonzero(np.isin(found.target, kinds))[:num_images]
+    chosen = np.flatnonzero(np.isin(found.target, kinds))[part]
     images = _to_levels(found.images[chosen] / 16)
     labels = np.array([kinds.index(target) for target in found.target[chosen]])
     names = [f"digit-{index:04d}" for index in chosen]

@@ -18,13 +18,16 @@ from .published import HOST, PLACES, PUBLISHED
 Made = TypeVar("Made")
 
 PREFIX = "bundled:"
-IMAGES: Mapping[str, Callable[[int], ImageSet]] = {
-    "digits": bundled.digits,
-    "digits-0-4": partial(bundled.digits, classes=range(5)),
-    "digits-5-9": partial(bundled.digits, classes=range(5, 10), num_images=100),
-    "faces": bundled.faces,
+IMAGES: Mapping[str, Mapping[Split, Callable[[int], ImageSet]]] = {
+    "digits": {"train": bundled.digits},
+    "digits-0-4": {"train": partial(bundled.digits, classes=range(5))},
+    "digits-5-9": {
+        "train": partial(bundled.digits, classes=range(5, 10), part=slice(100)),
+        "test": partial(bundled.digits, classes=range(5, 10), part=slice(100, None)),
+    },
+    "faces": {"train": bundled.faces},
 }
-"""Bundled image sets by name, each made from the side of its square images."""
+"""The splits of bundled image sets by name, each made from the side of its square images."""
 DOMAINS: Mapping[str, Callable[[Side], Domains]] = {"photo-sketch": bundled.photo_sketch}
 """Bundled pairs of domains, each made from the size of its images."""
 
@@ -37,16 +40,25 @@ def open_named_images(
     progress: Progress | None = None,
     split: Split = "train",
 ) -> ImageSet:
-    """Open a bundled set, or a folder, zip or CIFAR batches; a bundled set is all train."""
+    """Open a split of a bundled set, or of a folder, zip or CIFAR batches."""
     if name := bundled_name(data):
-        if split != "train":
+        splits = _choose(IMAGES, name)
+        if split not in splits:
             raise UserError(f"{data} has no {split} split; leave the split out")
-        images = _choose(IMAGES, name)(size)
+        images = splits[split](size)
         _check_channels(data, images, channels)
         return images
     return open_images(
         data, size, channels=channels, memory_budget_bytes=memory_budget_bytes, split=split, progress=progress
     )
+
+
+def open_held_out(data: Path, size: int, channels: int | None, memory_budget_bytes: float) -> ImageSet | None:
+    """The test split beside training images, or None where there is none."""
+    try:
+        return open_named_images(data, size, channels, memory_budget_bytes, split="test")
+    except UserError:
+        return None
 
 
 def open_named_domains(

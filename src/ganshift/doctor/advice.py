@@ -178,6 +178,7 @@ def _fitting_source(channels: int, settings: Mapping[str, Any]) -> str | None:
         theirs = {
             "channels": config["generator"]["channels"],
             "size": config["generator"]["size"],
+            "width": config["generator"]["width"],
         }
         ours = {"channels": channels, **settings}
         if all(ours.get(setting) in (None, value) for setting, value in theirs.items()):

@@ -75,13 +75,17 @@ def find_parts(data: Path, data_b: Path | None = None) -> list[Part]:
 
 
 def _one_set(place: Place, split: Split) -> Part:
-    role: Role = "train" if split == "train" else "val"
+    role = _role(split)
     if not is_cifar(place):
         return _part(place, role, "", classes_from_folders=True)
     found = read_cifar(place, split)
     return Part(
         role, "", found.names, lambda index: to_picture(found.images[index]), {}, found.labels.tolist(), found.classes
     )
+
+
+def _role(split: Split) -> Role:
+    return "train" if split == "train" else "val"
 
 
 def _part(place: Place, split: Role, domain: Domain, classes_from_folders: bool = False) -> Part:
@@ -104,7 +108,8 @@ def _bundled(data: Path, name: str) -> list[Part]:
         domains = open_named_domains(data, None, None, size, channels_a=None, channels_b=None, memory_budget_bytes=0.0)
         sets = (domains.train_a, domains.train_b, domains.val_a, domains.val_b)
         return [_of_set(images, *role) for images, role in zip(sets, _FOUR, strict=True) if images is not None]
-    return [_of_set(open_named_images(data, BUNDLED_SIZES["images"], None, 0.0), "train", "")]
+    size = BUNDLED_SIZES["images"]
+    return [_of_set(open_named_images(data, size, None, 0.0, split=split), _role(split), "") for split in IMAGES[name]]
 
 
 def _of_set(images: ImageSet, split: Role, domain: Domain) -> Part:

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..data.cifar import Split
 from ..data.datasets import MEMORY_BUDGET_BYTES, ImageSet
-from ..data.named import open_named_images
+from ..data.named import open_held_out, open_named_images
 from ..data.subsets import draw_subset
 from ..errors import UserError
 from ..files import write_atomically
@@ -105,7 +104,7 @@ def _training_images(
         if place is None:
             continue
         try:
-            images = _open(Path(place), model, "train")
+            images = _open(Path(place), model)
             drawn = images if subset is None else draw_subset(images, subset, subset_seed)
         except UserError as error:
             tried.append(str(error))
@@ -125,19 +124,16 @@ def _left_out(images: ImageSet, drawn: ImageSet) -> ImageSet | None:
 def _held_out(place: Path, training: ImageSet, model: Generator, named: Path | None) -> ImageSet | None:
     """Images of the same kind that were not trained on, at the same size, where there are any."""
     if named is None:
-        try:
-            return _open(place, model, "test")
-        except UserError:
-            return None
-    images = _open(named, model, "train")
+        return open_held_out(place, model.size, model.channels, MEMORY_BUDGET_BYTES)
+    images = _open(named, model)
     if images.content_hash == training.content_hash:
         raise UserError(f"--held-out {named} holds the training images: name others of the same kind")
     return images
 
 
-def _open(place: Path, model: Generator, split: Split) -> ImageSet:
+def _open(place: Path, model: Generator) -> ImageSet:
     with opening_progress() as progress:
-        return open_named_images(place, model.size, model.channels, MEMORY_BUDGET_BYTES, progress, split)
+        return open_named_images(place, model.size, model.channels, MEMORY_BUDGET_BYTES, progress)
 
 
 def _write(place: Path, verdict: Verdict, generated: Bytes, training: Bytes) -> None:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..dual.config import DualConfig
 from ..errors import UserError
-from ..transfer.config import TransferConfig
+from ..transfer.config import SIZES, TransferConfig
 from .folder import StudyFolder
 from .recipe import Cell, Table
 
 if TYPE_CHECKING:
+    from ..data.cifar import Split
     from ..runtime.job import Outcome
 
 FAILED = 1
@@ -67,7 +68,7 @@ def train_and_measure(folder: StudyFolder, cell: Cell, device: str | None = None
         return outcome.stopped_by
     cards = []
     if cell.evaluation is not None:
-        settings = evaluation_settings(cell.evaluation)
+        settings = {"split": _split(config, cell), **evaluation_settings(cell.evaluation)}
         cards = evaluate(config.out, cell.evaluation["reference"], **settings, device=config.device)
     folder.finish(
         cell,
@@ -79,6 +80,21 @@ def train_and_measure(folder: StudyFolder, cell: Cell, device: str | None = None
         },
     )
     return None
+
+
+def _split(config: TransferConfig | DualConfig, cell: Cell) -> "Split":
+    """The held-out part of the data that a cell learned and is compared with, where there is enough of it.
+
+    Among the images that were learned, learning by heart counts as quality (docs/results.md).
+    """
+    from ..data.named import open_held_out
+    from ..metrics.while_training import FEWEST_HELD_OUT
+
+    assert cell.evaluation is not None
+    if isinstance(config, DualConfig) or cell.evaluation["reference"] != cell.settings["data"]:
+        return "train"
+    held_out = open_held_out(config.data, SIZES[0], None, 0.0)
+    return "test" if held_out is not None and len(held_out) >= FEWEST_HELD_OUT else "train"
 
 
 def evaluation_settings(evaluation: Table) -> dict[str, Any]:

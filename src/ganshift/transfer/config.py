@@ -148,8 +148,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "flip": False,
         "ema_images": 0,
     },
-    # For two CPU cores. The pace is quicker than published (docs/log.md); of four rates this one makes runs with a source
-    # best among unseen images, and higher ones make them copy (docs/results.md).
+    # For two CPU cores. The pace is quicker than published (docs/log.md); of four rates this one makes runs with a
+    # source best among unseen images, and higher ones make them copy (docs/results.md).
     "small": {
         **_SMALL,
         "images": 100_000,

@@ -10,8 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ..data.datasets import ImageSet
-from ..data.named import open_named_images
-from ..errors import UserError
+from ..data.named import open_held_out
 from ..latents import draw
 from ..layers import batch_statistics
 from ..metrics.measuring import ROUNDED, TRUNCATED, Extraction, Measured, Settings, measure, provenance_of
@@ -117,8 +116,5 @@ def _held_out(config: TransferConfig, training: ImageSet) -> ImageSet | None:
     """The test split beside the training images, if it has enough of them."""
     size = training.size
     assert isinstance(size, int), "generators make squares"
-    try:
-        images = open_named_images(config.data, size, training.channels, config.memory_budget * 1e9, split="test")
-    except UserError:
-        return None
-    return images if len(images) >= FEWEST_HELD_OUT else None
+    images = open_held_out(config.data, size, training.channels, config.memory_budget * 1e9)
+    return images if images is not None and len(images) >= FEWEST_HELD_OUT else None

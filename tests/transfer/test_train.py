@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ganshift.errors import UserError
+from ganshift.runtime.run_folder import read_config, write_json
 from ganshift.transfer.config import PRESETS, TransferConfig
 from ganshift.transfer.train import new_job, train
 
@@ -104,6 +105,17 @@ def test_width_is_of_networks_that_no_source_gives(tmp_path, source):
     ):
         found = new_job(TransferConfig(**wide | settings)).description
         assert (found["generator"]["width"], found["critic"]["width"]) == widths
+
+
+def test_a_run_from_before_there_was_width_goes_on(tmp_path):
+    out = tmp_path / "run"
+    train(TransferConfig(**{**TINY, "out": out, "images": 8}))
+    held = read_config(out)
+    del held["training"]["width"]
+    write_json(out / "config.json", held | {"training": held["training"] | {"generator_width": 4, "critic_width": 4}})
+    assert train(TransferConfig(**{**TINY, "out": out, "images": 16})).images == 16
+    with pytest.raises(UserError, match=r"another configuration: critic\.width was 4, is 6\."):
+        train(TransferConfig(**{**TINY, "out": out, "images": 16, "critic_width": 6}))
 
 
 def test_load_without_a_source_is_refused():

@@ -83,7 +83,7 @@ def claim(out: Path, config: Mapping[str, Any], defaults: Mapping[str, Any] | No
         held = read_config(out)
         if isinstance(held.get("training"), dict):
             held["training"] = {**(defaults or {}), **held["training"]}
-        differences = _differences(held, config)
+        differences = _differences(_without_widths(held), _without_widths(config))
         if differences:
             raise UserError(
                 f"{out} holds a run of another configuration: {'; '.join(differences)}. "
@@ -192,6 +192,15 @@ def _write_text(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _without_widths(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without the settings of widths where the networks are described: presets have given the same ones in two ways."""
+    training = config.get("training")
+    if "critic" not in config or not isinstance(training, Mapping):
+        return config
+    left_out = ("width", "generator_width", "critic_width")
+    return {**config, "training": {name: value for name, value in training.items() if name not in left_out}}
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -39,6 +39,8 @@ def test_a_folder_and_the_model_file_in_it(tmp_path):
 
 def test_unknown_names_say_what_can_be_given():
     with pytest.raises(UserError, match=r"run folder.*owner/model.*digits32"):
+        open_source("flowers")
+    with pytest.raises(UserError, match=r"no run folder 'digits99': did you mean digits32\?$"):
         open_source("digits99")
 
 

@@ -53,12 +53,20 @@ def open_named_images(
     )
 
 
-def open_held_out(data: Path, size: int, channels: int | None, memory_budget_bytes: float) -> ImageSet | None:
-    """The test split beside training images, or None where there is none."""
+def open_held_out(
+    data: Path,
+    size: int,
+    channels: int | None,
+    memory_budget_bytes: float,
+    progress: Progress | None = None,
+    fewest: int = 1,
+) -> ImageSet | None:
+    """The test split beside training images, or None where there is none or it has fewer images than `fewest`."""
     try:
-        return open_named_images(data, size, channels, memory_budget_bytes, split="test")
+        images = open_named_images(data, size, channels, memory_budget_bytes, progress, split="test")
     except UserError:
         return None
+    return images if len(images) >= fewest else None
 
 
 def open_named_domains(

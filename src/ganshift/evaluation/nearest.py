@@ -124,7 +124,8 @@ def _left_out(images: ImageSet, drawn: ImageSet) -> ImageSet | None:
 def _held_out(place: Path, training: ImageSet, model: Generator, named: Path | None) -> ImageSet | None:
     """Images of the same kind that were not trained on, at the same size, where there are any."""
     if named is None:
-        return open_held_out(place, model.size, model.channels, MEMORY_BUDGET_BYTES)
+        with opening_progress() as progress:
+            return open_held_out(place, model.size, model.channels, MEMORY_BUDGET_BYTES, progress)
     images = _open(named, model)
     if images.content_hash == training.content_hash:
         raise UserError(f"--held-out {named} holds the training images: name others of the same kind")

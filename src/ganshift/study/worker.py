@@ -93,8 +93,7 @@ def _split(config: TransferConfig | DualConfig, cell: Cell) -> "Split":
     assert cell.evaluation is not None
     if isinstance(config, DualConfig) or cell.evaluation["reference"] != cell.settings["data"]:
         return "train"
-    held_out = open_held_out(config.data, SIZES[0], None, 0.0)
-    return "test" if held_out is not None and len(held_out) >= FEWEST_HELD_OUT else "train"
+    return "test" if open_held_out(config.data, SIZES[0], None, 0.0, fewest=FEWEST_HELD_OUT) else "train"
 
 
 def evaluation_settings(evaluation: Table) -> dict[str, Any]:

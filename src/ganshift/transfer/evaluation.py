@@ -116,5 +116,5 @@ def _held_out(config: TransferConfig, training: ImageSet) -> ImageSet | None:
     """The test split beside the training images, if it has enough of them."""
     size = training.size
     assert isinstance(size, int), "generators make squares"
-    images = open_held_out(config.data, size, training.channels, config.memory_budget * 1e9)
-    return images if images is not None and len(images) >= FEWEST_HELD_OUT else None
+    budget = config.memory_budget * 1e9
+    return open_held_out(config.data, size, training.channels, budget, fewest=FEWEST_HELD_OUT)

@@ -39,6 +39,24 @@ def test_digits_5_to_9_have_others_that_are_held_out():
     assert open_held_out(Path(PREFIX + "faces"), 8, None, 1e9) is None
 
 
+@pytest.mark.parametrize(
+    ("files", "held_out"),
+    [
+        (many(2, "train/") | many(3, "test/"), 3),
+        (many(2, "data/train/x/") | many(3, "data/val/y/"), 3),
+        (many(3, "test/"), None),
+        (many(3, "data/test/"), None),
+        (many(3), None),
+    ],
+)
+def test_held_out_images_lie_beside_those_to_learn(tmp_path, files, held_out):
+    """A folder that is called test and lies alone is learned: nothing is left to compare with."""
+    data = write(tmp_path / "d", files)
+    assert len(open_named_images(data, 8, None, 1e9)) == len(files) - (held_out or 0)
+    images = open_held_out(data, 8, None, 1e9)
+    assert (images and len(images)) == held_out
+
+
 def open_domains(data):
     return open_named_domains(data, None, None, 32, channels_a=None, channels_b=None, memory_budget_bytes=1e9)
 

@@ -49,6 +49,14 @@ def enter_split(place: Place, split: Split) -> Place:
     return place
 
 
+def has_held_out(place: Place) -> bool:
+    """Whether a test split lies beside a train one: a folder named test that is alone is what is trained on."""
+    try:
+        return is_cifar(place) or enter_split(place, "test").where != enter_split(place, "train").where
+    except UserError:
+        return False
+
+
 def label_by_folder(names: Sequence[str]) -> tuple[Int64[np.ndarray, " n"] | None, tuple[str, ...]]:
     """Class numbers and sorted class names, if all images lie below at least two first-level folders."""
     if any("/" not in name for name in names):

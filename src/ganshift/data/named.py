@@ -13,6 +13,8 @@ from .cifar import Split
 from .datasets import ImageSet, open_images
 from .decoding import Progress
 from .domains import Domains, open_domains
+from .layouts import has_held_out
+from .places import locate
 from .published import HOST, PLACES, PUBLISHED
 
 Made = TypeVar("Made")
@@ -63,6 +65,8 @@ def open_held_out(
 ) -> ImageSet | None:
     """The test split beside training images, or None where there is none or it has fewer images than `fewest`."""
     try:
+        if not bundled_name(data) and not has_held_out(locate(data)):
+            return None
         images = open_named_images(data, size, channels, memory_budget_bytes, progress, split="test")
     except UserError:
         return None

@@ -20,7 +20,7 @@ HIGHER_IS_BETTER = {
     "PSNR": True,
     "SSIM": True,
 }
-"""The scores, and which way is better."""
+"""The scores in the order in which they are shown, and which way is better."""
 PER_IMAGE = ("L1", "PSNR", "SSIM")
 """Means over images."""
 INCEPTION_SPLITS = 10
@@ -80,6 +80,16 @@ class Card:
         if self.kind == "IS":
             return self.spread / sqrt(INCEPTION_SPLITS)
         return self.spread / sqrt(self.num_generated) if self.kind in PER_IMAGE else self.spread
+
+    @property
+    def rank(self) -> int:
+        """Place of its metric among those of `HIGHER_IS_BETTER`."""
+        return list(HIGHER_IS_BETTER).index(self.kind)
+
+    @property
+    def text(self) -> str:
+        """The value with its spread, rounded to be read."""
+        return f"{self.value:.4g} ± {self.spread:.2g}"
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values; a value that is not finite, such as the PSNR of equal images, is its name."""
@@ -174,7 +184,7 @@ def card_rows(cards: Sequence[Card]) -> list[dict[str, Any]]:
     return [
         {
             "score": card.name,
-            "value": f"{card.value:.4g} ± {card.spread:.2g}",
+            "value": card.text,
             "generated": f"{card.num_generated:,}",
             "reference": f"{card.num_reference:,} {card.reference_split or ''}".strip(),
             "content": _short("reference_hash", card.reference_hash),

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..runtime import run_folder
-from .card import HIGHER_IS_BETTER, Card, difference, load_card, unlike
+from .card import Card, difference, load_card, unlike
 
 CARDS = "cards"
 """Folder of a run that has its cards."""
@@ -49,11 +49,10 @@ def compare(first: Path, second: Path) -> list[dict[str, Any]]:
 
 
 def cards_of(path: Path) -> list[Card]:
-    """The cards of a run folder, in the order of `HIGHER_IS_BETTER`, or the one of a file."""
+    """The cards of a run folder, in the usual order, or the one of a file."""
     if not path.is_dir():
         return [load_card(path)]
     found = [load_card(file) for file in sorted((path / CARDS).glob("*.json"))]
     if not found:
         raise UserError(f"{path} has no cards: make some with ganshift evaluate {path}")
-    order = list(HIGHER_IS_BETTER)
-    return sorted(found, key=lambda card: order.index(card.kind))
+    return sorted(found, key=lambda card: card.rank)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UserError
-from ..metrics.card import HIGHER_IS_BETTER, Card, difference, unlike
+from ..metrics.card import Card, difference, unlike
 from ..metrics.copying import PAIRS
 from ..runtime.run_folder import BEST
 from .page import Figure, Notices, Panels, Part, Table
@@ -85,9 +85,8 @@ def _in_words(line: Mapping[str, Any]) -> str:
 def _cards(runs: Mapping[str, Run]) -> list[Part]:
     """A table with a row for cards that are alike, and what keeps others of the same score apart."""
     groups: list[dict[str, Card]] = []
-    order = list(HIGHER_IS_BETTER)
     every = [(label, card) for label, run in runs.items() for card in run.cards]
-    for label, card in sorted(every, key=lambda pair: order.index(pair[1].kind)):
+    for label, card in sorted(every, key=lambda pair: pair[1].rank):
         alike = (group for group in groups if label not in group and not unlike(next(iter(group.values())), card))
         group = next(alike, None)
         if group is None:
@@ -101,7 +100,7 @@ def _cards(runs: Mapping[str, Run]) -> list[Part]:
     apart: dict[str, list[str]] = {}
     for index, group in enumerate(groups):
         first = next(iter(group.values()))
-        values = [_value(group[label]) if label in group else "" for label in runs]
+        values = [group[label].text if label in group else "" for label in runs]
         measured = f"{first.num_generated:,} images, of {first.num_reference:,} {first.reference_split or ''}".strip()
         rows.append([first.name, *values, *([_verdict(group)] if several else []), measured])
         before = next((each for each in groups[:index] if next(iter(each.values())).name == first.name), None)
@@ -117,10 +116,6 @@ def _cards(runs: Mapping[str, Run]) -> list[Part]:
     numbers = list(runs) if several else ["value"]
     table = Table(title="Scores", headings=headings, rows=rows, caption=caption, numbers=numbers, unbroken=["measured"])
     return [table]
-
-
-def _value(card: Card) -> str:
-    return f"{card.value:.4g} ± {card.spread:.2g}"
 
 
 def _verdict(group: Mapping[str, Card]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, final
 
 import numpy as np
 
-from ..metrics.card import HIGHER_IS_BETTER, Card, unlike
+from ..metrics.card import Card, unlike
 from ..runtime.run_folder import EVALUATIONS, read_log, write_text
 from .folder import StudyFolder
 from .recipe import SEED, Cell, Recipe
@@ -136,8 +136,7 @@ def rows(folder: StudyFolder, recipe: Recipe) -> list[Row]:
 def score_names(table: Sequence[Row]) -> list[str]:
     """The scores that any row has, in the usual order."""
     found = {card.name: card for row in table for result in row.results for card in result.cards}
-    order = list(HIGHER_IS_BETTER)
-    return sorted(found, key=lambda name: (order.index(found[name].kind), name))
+    return sorted(found, key=lambda name: (found[name].rank, name))
 
 
 def as_lines(table: Sequence[Row]) -> list[dict[str, str]]:

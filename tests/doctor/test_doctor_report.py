@@ -150,9 +150,13 @@ def test_wrong_names_are_usage_errors(given, capsys):
 
 
 COMMANDS = {
-    "colour": (many("", 5), [], "small"),
+    "colour": (many("", 5), ["--source", "cifar10-small"], "small"),
     "gray": (many("", 5, mode="L"), ["--source", "digits32"], "small"),
-    "classes": (many("x/", 100, (8, 8)) | many("y/", 100, (8, 8), 500), ["--conditioning", "acgan"], "small"),
+    "classes": (
+        many("x/", 100, (8, 8)) | many("y/", 100, (8, 8), 500),
+        ["--conditioning", "acgan", "--source", "cifar10-small"],
+        "small",
+    ),
     "domains": (many("A/", 3) | many("B/", 3, start=9), [], "small"),
     "oblong": (many("A/", 3, (120, 80)) | many("B/", 3, (150, 100), 9), ["--aspect", "3:2"], "small"),
     "low": (many("A/", 3, (48, 48)) | many("B/", 3, (20, 20), 9), ["--size", "32"], "small"),

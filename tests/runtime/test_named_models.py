@@ -26,7 +26,7 @@ def test_a_bundled_name_comes_before_a_folder_of_it(tmp_path, monkeypatch):
 def test_models_that_ship():
     """Of each method by themselves, small enough to ship, and named where users look for them."""
     transfer, dual = bundled_models("transfer"), bundled_models("dual")
-    assert transfer.keys() >= {"digits32", "cifar10", "cifar10-classes"}
+    assert transfer.keys() >= {"digits32", "cifar10-small", "cifar10", "cifar10-classes"}
     assert dual.keys() >= {"photo-sketch"}
     assert transfer | dual == bundled_models()
     described = (Path(__file__).parents[2] / "docs" / "bundled.md").read_text()

@@ -171,20 +171,18 @@ def _shared_aspect(train: Sequence[Facts]) -> str | None:
 
 
 def _fitting_source(channels: int, settings: Mapping[str, Any]) -> str | None:
-    """A bundled source that a run of these settings can start from; with classes, if the run has them and one fits."""
-    fitting: dict[bool, str] = {}
+    """A bundled source that a run of these settings can start from; with classes, if the run has them and one fits.
+
+    Of several the widest: settings that name no width leave it to the source.
+    """
+    fitting: dict[tuple[bool, int], str] = {}
     for name, folder in bundled_models("transfer").items():
-        config = run_folder.read_config(folder)
-        theirs = {
-            "channels": config["generator"]["channels"],
-            "size": config["generator"]["size"],
-            "width": config["generator"]["width"],
-        }
+        theirs = run_folder.read_config(folder)["generator"]
         ours = {"channels": channels, **settings}
-        if all(ours.get(setting) in (None, value) for setting, value in theirs.items()):
-            fitting.setdefault(config["generator"]["num_classes"] > 0, name)
-    with_classes = settings.get("conditioning") == "acgan"
-    return fitting.get(with_classes) or fitting.get(not with_classes)
+        if all(ours.get(setting) in (None, theirs[setting]) for setting in ("channels", "size", "width")):
+            has_classes = theirs["num_classes"] > 0
+            fitting[has_classes == (settings.get("conditioning") == "acgan"), theirs["width"]] = name
+    return fitting[max(fitting)] if fitting else None
 
 
 def _published(number: int, curve: Mapping[int, tuple[float, float]], unit: str, runs: str) -> list[str]:

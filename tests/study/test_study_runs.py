@@ -172,7 +172,11 @@ def test_failed_cells_are_reported_and_the_rest_carried_on(tmp_path, capsys):
     assert "its source broken failed" in html
 
     path.write_text(FAILING.replace("1_000", "10"), encoding="utf-8")  # what was wrong is put right: it is tried again
+    folder.finish(cells["digits"], folder.record(cells["digits"]) | {"seconds": 3600.0})
     assert main(["study", str(path), "--out", str(folder.path)]) == SOME_FAILED
+    html = (folder.path / "results.html").read_text(encoding="utf-8")
+    assert "Training took 1 h" in html  # the time of a source that the recipe trains counts
+    assert re.search(r"Sources trained.*?1 of 2", html, re.DOTALL)
     assert folder.record(load_recipe(str(path)).cells[2])
     assert folder.failure(cells["start-too-many"]) is None
 

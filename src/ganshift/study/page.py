@@ -60,9 +60,15 @@ def write_page(folder: StudyFolder, recipe: Recipe, table: Sequence[Row], comman
     parts += _curves(recipe, table)
     parts += _sheets(recipe, table)
     parts.append(Listing(title="Recipe", text=recipe.text, caption=""))
-    measured = sum(1 for cell in recipe.cells if cell.evaluation is not None)
+    sources = [cell for cell in recipe.cells if cell.evaluation is None]
+    trained = [record for cell in recipe.cells if (record := folder.record(cell))]
     facts = [
-        ("Cells finished", f"{len(results)} of {measured}"),
+        ("Cells finished", f"{len(results)} of {len(recipe.cells) - len(sources)}"),
+        *(
+            [("Sources trained", f"{sum(folder.record(cell) is not None for cell in sources)} of {len(sources)}")]
+            if sources
+            else []
+        ),
         ("Seeds", ", ".join(recipe.axes.get(SEED, ["0"]))),
         *((f"Input {name}", value) for name, value in recipe.inputs.items()),
         *_protocol(table),
@@ -77,7 +83,7 @@ def write_page(folder: StudyFolder, recipe: Recipe, table: Sequence[Row], comman
         introduction=recipe.about or f"A grid of {recipe.method} runs.",
         chapters=[Chapter(title="Results", introduction=recipe.published, parts=parts)],
         environment=environment([open_run(result.run) for result in results]),
-        seconds=sum(result.record["seconds"] for result in results),
+        seconds=sum(record["seconds"] for record in trained),
         commands=[command],
     )
 

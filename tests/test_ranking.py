@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from ganshift.cli import main
 from ganshift.errors import UserError
@@ -73,6 +75,23 @@ def test_sources_are_ranked_by_their_trials(trials, untrained):
     assert digits.num_trained > 500
     assert digits.diversity > faces.diversity
     assert (trial_folder(out, "digits32") / "model.safetensors").is_file()
+
+
+def test_gray_sources_are_not_ranked_beside_colour_ones_for_colour_images(tmp_path):
+    """Seen with photographs of facades: turned gray, all distances are smaller, and the digits had won."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    for number, picture in enumerate(pixels):
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    options = {"out": tmp_path / "trials", **SMALL, "trial_images": 0}
+    ranked, refused = rank_sources(tmp_path, ["digits32", "cifar10-small"], **options)
+    assert [source.source for source in ranked] == ["cifar10-small"]
+    assert [source.source for source in refused] == ["digits32"]
+    assert "in gray" in refused[0].reason
+    alone, _ = rank_sources(tmp_path, ["digits32"], **options)
+    assert [source.source for source in alone] == ["digits32"]
+    gray, refused = rank_sources(DATA, ["digits32", "cifar10-small"], **options)
+    assert [source.source for source in gray] == ["digits32"]
+    assert "has 1 channels, 3 are asked for" in refused[0].reason  # bundled digits cannot be made colour
 
 
 def test_the_same_call_trains_nothing_again(trials, untrained):

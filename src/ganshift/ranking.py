@@ -23,7 +23,7 @@ from .runtime import run_folder
 from .runtime.config import BUDGET_FIELDS, require
 from .runtime.log import opening_progress, quiet, say
 from .runtime.named import bundled_models, find_model
-from .transfer.config import PRESETS, TransferConfig
+from .transfer.config import PRESETS, SIZES, TransferConfig
 from .transfer.evaluation import measure_generator
 from .transfer.train import train
 
@@ -120,16 +120,24 @@ def rank_sources(
     extraction = Extraction.open(settings)
     ranked: list[Ranked] = []
     refused: list[Refused] = []
+    folders: dict[str, Path] = {}
+    models: dict[str, Generator] = {}
     for name in names:
         try:
-            folder = find_model(name)
-            model = Generator.from_pretrained(folder, device=settings.device)
+            folders[name] = find_model(name)
+            models[name] = Generator.from_pretrained(folders[name], device=settings.device)
         except UserError as error:
             refused.append(Refused(source=name, reason=str(error)))
-            continue
-        images = _open(Path(data), model)  # what is wrong with them is wrong for all sources
+    seen = _Seen(Path(data))
+    natural = seen.open(SIZES[0], None).channels  # what is wrong with the images themselves is said at once
+    for name in _in_gray_only(natural, models):
+        del models[name]
+        why = "it draws in gray, and KID among gray images cannot be laid beside that among these, which are in colour"
+        refused.append(Refused(source=name, reason=why))
+    for name, model in models.items():
         try:
-            found = _measure(name, folder, model, images, extraction, settings)
+            images = seen.open(model.generator.size, model.channels)
+            found = _measure(name, folders[name], model, images, extraction, settings)
             if trial_images:
                 say(f"{name}: KID[{extraction.name}] {found.kid:.3f} before training; a trial begins")
                 config = trial_config(name, Path(data), trial_folder(out, name), trial_images, preset, settings)
@@ -198,11 +206,27 @@ def reliability() -> Mapping[str, Any]:
     return found
 
 
-def _open(data: Path, model: Generator) -> ImageSet:
-    """The user's images as a run from this model would see them."""
-    network = model.generator
-    with opening_progress() as progress:
-        return open_named_images(data, network.size, network.to_image.out_channels, MEMORY_BUDGET_BYTES, progress)
+def _in_gray_only(channels: int, models: Mapping[str, Generator]) -> list[str]:
+    """Sources that would make images of so many channels gray, where others would not; gray ones alone are ranked."""
+    most = min(channels, max((model.channels for model in models.values()), default=0))
+    return [name for name, model in models.items() if model.channels < most]
+
+
+class _Seen:
+    """The user's images as runs from models would see them: each size and number of channels is read once."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._opened: dict[tuple[Any, int], ImageSet] = {}
+
+    def open(self, size: Any, channels: int | None) -> ImageSet:
+        """At the size, with so many channels or their own."""
+        if channels is None or (size, channels) not in self._opened:
+            with opening_progress() as progress:
+                images = open_named_images(self._data, size, channels, MEMORY_BUDGET_BYTES, progress)
+            self._opened[size, images.channels] = images
+            return images
+        return self._opened[size, channels]
 
 
 def _measure(

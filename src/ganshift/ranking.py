@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from statistics import linear_regression
@@ -128,15 +129,21 @@ def rank_sources(
             models[name] = Generator.from_pretrained(folders[name], device=settings.device)
         except UserError as error:
             refused.append(Refused(source=name, reason=str(error)))
-    seen = _Seen(Path(data))
-    natural = seen.open(SIZES[0], None).channels  # what is wrong with the images themselves is said at once
+
+    @cache
+    def see(size: int, channels: int | None) -> ImageSet:
+        """The images as a run would see them; of each kind they are read once."""
+        with opening_progress() as progress:
+            return open_named_images(Path(data), size, channels, MEMORY_BUDGET_BYTES, progress)
+
+    natural = see(SIZES[0], None).channels  # what is wrong with the images themselves is said at once
     for name in _in_gray_only(natural, models):
         del models[name]
         why = "it draws in gray, and KID among gray images cannot be laid beside that among these, which are in colour"
         refused.append(Refused(source=name, reason=why))
     for name, model in models.items():
         try:
-            images = seen.open(model.generator.size, model.channels)
+            images = see(model.generator.size, None if model.channels == natural else model.channels)
             found = _measure(name, folders[name], model, images, extraction, settings)
             if trial_images:
                 say(f"{name}: KID[{extraction.name}] {found.kid:.3f} before training; a trial begins")
@@ -210,23 +217,6 @@ def _in_gray_only(channels: int, models: Mapping[str, Generator]) -> list[str]:
     """Sources that would make images of so many channels gray, where others would not; gray ones alone are ranked."""
     most = min(channels, max((model.channels for model in models.values()), default=0))
     return [name for name, model in models.items() if model.channels < most]
-
-
-class _Seen:
-    """The user's images as runs from models would see them: each size and number of channels is read once."""
-
-    def __init__(self, data: Path) -> None:
-        self._data = data
-        self._opened: dict[tuple[Any, int], ImageSet] = {}
-
-    def open(self, size: Any, channels: int | None) -> ImageSet:
-        """At the size, with so many channels or their own."""
-        if channels is None or (size, channels) not in self._opened:
-            with opening_progress() as progress:
-                images = open_named_images(self._data, size, channels, MEMORY_BUDGET_BYTES, progress)
-            self._opened[size, images.channels] = images
-            return images
-        return self._opened[size, channels]
 
 
 def _measure(

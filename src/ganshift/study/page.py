@@ -61,19 +61,16 @@ def write_page(folder: StudyFolder, recipe: Recipe, table: Sequence[Row], comman
     parts += _sheets(recipe, table)
     parts.append(Listing(title="Recipe", text=recipe.text, caption=""))
     sources = [cell for cell in recipe.cells if cell.evaluation is None]
-    trained = [record for cell in recipe.cells if (record := folder.record(cell))]
+    records = {cell.place: record for cell in recipe.cells if (record := folder.record(cell))}
     facts = [
         ("Cells finished", f"{len(results)} of {len(recipe.cells) - len(sources)}"),
-        *(
-            [("Sources trained", f"{sum(folder.record(cell) is not None for cell in sources)} of {len(sources)}")]
-            if sources
-            else []
-        ),
         ("Seeds", ", ".join(recipe.axes.get(SEED, ["0"]))),
         *((f"Input {name}", value) for name, value in recipe.inputs.items()),
         *_protocol(table),
         ("As numbers", f"{TABLE} (means) and {CELLS} (every cell), beside this page"),
     ]
+    if sources:
+        facts.insert(1, ("Sources trained", f"{sum(cell.place in records for cell in sources)} of {len(sources)}"))
     with_data = " ".join(f"--data {name}=my-{name}/" for name in recipe.inputs)
     own = f"ganshift study {recipe.name} {with_data} --out runs/mine".replace("  ", " ")
     parts += [Facts(title="What ran", facts=facts), Commands(title="With your own images", lines=[own])]
@@ -83,7 +80,7 @@ def write_page(folder: StudyFolder, recipe: Recipe, table: Sequence[Row], comman
         introduction=recipe.about or f"A grid of {recipe.method} runs.",
         chapters=[Chapter(title="Results", introduction=recipe.published, parts=parts)],
         environment=environment([open_run(result.run) for result in results]),
-        seconds=sum(record["seconds"] for record in trained),
+        seconds=sum(record["seconds"] for record in records.values()),
         commands=[command],
     )
 

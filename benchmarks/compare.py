@@ -15,13 +15,13 @@ from tempfile import TemporaryDirectory
 import torch
 
 from benchmarks.literal import dual, transfer
-from ganshift.bench.cases import CASES, CLASSES, iteration, new_job, write_pictures
-from ganshift.bench.memory import peak_growth
-from ganshift.bench.method import Work, machine, measure, work_of
-from ganshift.bench.run import show
-from ganshift.runtime.log import say
-from ganshift.runtime.memory import keep_freed_memory
-from ganshift.transfer.config import TransferConfig
+from ganshift.methods.transfer.config import TransferConfig
+from ganshift.tools.bench.cases import CASES, CLASSES, iteration, new_job, write_pictures
+from ganshift.tools.bench.memory import peak_growth
+from ganshift.tools.bench.method import Work, machine, measure, work_of
+from ganshift.tools.bench.run import show
+from ganshift.training.log import say
+from ganshift.training.memory import keep_freed_memory
 
 CHANNELS = 3
 WIDTHS = {32: 128, 64: 64}

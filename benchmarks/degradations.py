@@ -22,10 +22,10 @@ from torchvision.utils import make_grid, save_image
 
 from benchmarks.train_extractor import read
 from ganshift.data.bundled import photo_sketch
+from ganshift.metrics.cifar_network import CLASSES, SIDE
 from ganshift.metrics.extractors import open_extractor, weights_hash
-from ganshift.metrics.network import CLASSES, SIDE
-from ganshift.runtime.log import say
-from ganshift.runtime.run_folder import versions
+from ganshift.training.log import say
+from ganshift.training.run_folder import versions
 
 BATCH = 500
 MARGIN = 2

@@ -15,10 +15,12 @@ from pathlib import Path
 import onnxruntime
 import torch
 
-from ganshift.export import export
-from ganshift.models import Generator, Translator, draw_latents
-from ganshift.runtime.run_folder import read_config
+from ganshift.inference.latents import draw_latents
+from ganshift.methods.dual.model import Translator
+from ganshift.methods.transfer.model import Generator
 from ganshift.tensors import height_and_width
+from ganshift.tools.export import export
+from ganshift.training.run_folder import read_config
 
 BATCHES = (1, 16)
 

@@ -12,9 +12,9 @@ import time
 
 import torch
 
-from ganshift.dual.bands import translate_in_bands
-from ganshift.dual.networks import UNet
-from ganshift.runtime.run_folder import versions
+from ganshift.methods.dual.networks import UNet
+from ganshift.methods.dual.tiled import translate_in_bands
+from ganshift.training.run_folder import versions
 
 HEIGHT, WIDTH = 2000, 3000
 

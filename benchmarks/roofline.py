@@ -20,10 +20,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ganshift.bench.cases import CASES, iteration, new_job, write_pictures
-from ganshift.bench.method import flop_formula, machine, peak_kernels, spread, take_turns, work_of
-from ganshift.bench.run import show
-from ganshift.runtime.memory import keep_freed_memory
+from ganshift.tools.bench.cases import CASES, iteration, new_job, write_pictures
+from ganshift.tools.bench.method import flop_formula, machine, peak_kernels, spread, take_turns, work_of
+from ganshift.tools.bench.run import show
+from ganshift.training.memory import keep_freed_memory
 
 CASE = "dual256"
 STREAM = 40_000_000

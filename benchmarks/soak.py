@@ -17,9 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from ganshift.bench.method import machine
-from ganshift.bench.run import show
-from ganshift.runtime.log import say
+from ganshift.tools.bench.method import machine
+from ganshift.tools.bench.run import show
+from ganshift.training.log import say
 
 COMMANDS = {
     "transfer": ["transfer", "--preset", "tiny", "--data", "bundled:digits", "--checkpoint-every", "256"],

@@ -16,13 +16,13 @@ from pathlib import Path
 import ganshift
 from ganshift.data.datasets import open_images
 from ganshift.data.images import to_picture
+from ganshift.methods.transfer.config import PRESETS, TransferConfig
+from ganshift.methods.transfer.trainer import train
+from ganshift.metrics.cifar_network import CLASSES, SIDE
 from ganshift.metrics.measuring import Settings
-from ganshift.metrics.network import CLASSES, SIDE
-from ganshift.ranking import CRITERIA, TRIAL_IMAGES, picks, rank_sources, trial_config, trial_folder
-from ganshift.runtime.log import quiet, say
-from ganshift.runtime.run_folder import EVALUATIONS, read_log, versions
-from ganshift.transfer.config import PRESETS, TransferConfig
-from ganshift.transfer.train import train
+from ganshift.tools.sources import CRITERIA, TRIAL_IMAGES, picks, rank_sources, trial_config, trial_folder
+from ganshift.training.log import quiet, say
+from ganshift.training.run_folder import EVALUATIONS, read_log, versions
 
 SOURCES = {
     "deer": ("deer",),

@@ -19,13 +19,13 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ganshift.data.datasets import open_images
+from ganshift.metrics.cifar_network import CLASSES, SIDE, CifarNetwork
 from ganshift.metrics.extractors import SHIPPED_WEIGHTS, open_extractor, weights_hash
-from ganshift.metrics.network import CLASSES, SIDE, CifarNetwork
-from ganshift.runtime.checkpoint import load_latest, save
-from ganshift.runtime.log import say
-from ganshift.runtime.run_folder import versions
-from ganshift.runtime.weights import save_weights
 from ganshift.tensors import from_uint8
+from ganshift.training.checkpoint import load_latest, save
+from ganshift.training.log import say
+from ganshift.training.run_folder import versions
+from ganshift.training.weights import save_weights
 
 BATCH = 500
 LEARNING_RATE = 0.75

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ganshift import Generator
-from ganshift.output import contact_sheet, write_strips
+from ganshift.inference.picture_files import contact_sheet, write_strips
 
 model = sys.argv[1] if len(sys.argv) > 1 else "digits32"
 out = Path(sys.argv[2] if len(sys.argv) > 2 else "drawn")

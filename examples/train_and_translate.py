@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ganshift import DualConfig, Translator, train_dual
 from ganshift.data.bundled import photographs
-from ganshift.dual.config import PRESETS
-from ganshift.output import contact_sheet
+from ganshift.inference.picture_files import contact_sheet
+from ganshift.methods.dual.config import PRESETS
 
 images = int(sys.argv[1]) if len(sys.argv) > 1 else 60
 out = Path(sys.argv[2] if len(sys.argv) > 2 else "runs/sketches")

@@ -18,10 +18,10 @@ from ganshift import Generator
 from ganshift.cli import COMMANDS, OVERVIEW, main
 from ganshift.cli.options import explanations
 from ganshift.cli.training import PRESETS_EXPLAINED
-from ganshift.dual.config import PRESETS as DUAL_PRESETS
-from ganshift.dual.config import DualConfig
-from ganshift.transfer.config import PRESETS as TRANSFER_PRESETS
-from ganshift.transfer.config import TransferConfig
+from ganshift.methods.dual.config import PRESETS as DUAL_PRESETS
+from ganshift.methods.dual.config import DualConfig
+from ganshift.methods.transfer.config import PRESETS as TRANSFER_PRESETS
+from ganshift.methods.transfer.config import TransferConfig
 
 
 @pytest.fixture
@@ -155,7 +155,7 @@ def on_a_terminal(arguments, **environment):
 
 PROGRESS = """
 import time
-from ganshift.runtime import log
+from ganshift.training import log
 log.PLAIN_SECONDS = 0
 with log.ProgressLine("opening", 4) as line:
     for done in range(1, 5):

@@ -259,7 +259,7 @@ def test_python_of_the_readme_runs_and_all_of_it_imports(playground, monkeypatch
 
 
 def test_the_study_of_the_documents_is_a_recipe(tmp_path):
-    from ganshift.study.recipe import load_recipe
+    from ganshift.tools.study.recipe import load_recipe
 
     for document in DOCUMENTS:
         for number, block in enumerate(blocks(document.read_text(encoding="utf-8"), languages=("toml",))):

@@ -17,7 +17,7 @@ from PIL import Image
 
 import ganshift
 from ganshift import Translator
-from ganshift.runtime.named import bundled_models
+from ganshift.inference.names import bundled_models
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"

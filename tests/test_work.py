@@ -11,14 +11,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ganshift.bench.method import work_of
-from ganshift.dual import step as dual
-from ganshift.dual.config import DualConfig
-from ganshift.dual.train import new_state
-from ganshift.products import product
-from ganshift.transfer import step as transfer
-from ganshift.transfer.config import TransferConfig
-from ganshift.transfer.networks import ResNetCritic, ResNetGenerator
+from ganshift.methods.dual import algorithm as dual
+from ganshift.methods.dual.config import DualConfig
+from ganshift.methods.dual.trainer import new_state
+from ganshift.methods.transfer import algorithm as transfer
+from ganshift.methods.transfer.config import TransferConfig
+from ganshift.methods.transfer.networks import ResNetCritic, ResNetGenerator
+from ganshift.nn.matmul import product
+from ganshift.tools.bench.method import work_of
 
 BATCH, CLASSES = 2, 3
 COUNTS = {

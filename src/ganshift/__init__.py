@@ -7,23 +7,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .dual.config import DualConfig
-    from .dual.train import train as train_dual
     from .errors import UserError
-    from .models import Generator, Translator
-    from .transfer.config import TransferConfig
-    from .transfer.train import train as train_transfer
+    from .methods.dual.config import DualConfig
+    from .methods.dual.model import Translator
+    from .methods.dual.trainer import train as train_dual
+    from .methods.transfer.config import TransferConfig
+    from .methods.transfer.model import Generator
+    from .methods.transfer.trainer import train as train_transfer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC = {
-    "DualConfig": ("dual.config", "DualConfig"),
-    "Generator": ("models", "Generator"),
-    "TransferConfig": ("transfer.config", "TransferConfig"),
-    "Translator": ("models", "Translator"),
+    "DualConfig": ("methods.dual.config", "DualConfig"),
+    "Generator": ("methods.transfer.model", "Generator"),
+    "TransferConfig": ("methods.transfer.config", "TransferConfig"),
+    "Translator": ("methods.dual.model", "Translator"),
     "UserError": ("errors", "UserError"),
-    "train_dual": ("dual.train", "train"),
-    "train_transfer": ("transfer.train", "train"),
+    "train_dual": ("methods.dual.trainer", "train"),
+    "train_transfer": ("methods.transfer.trainer", "train"),
 }
 __all__ = [
     "DualConfig",

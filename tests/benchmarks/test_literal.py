@@ -11,13 +11,13 @@ from torch.testing import assert_close
 
 from benchmarks.literal import dual as literal_dual
 from benchmarks.literal import transfer as literal_transfer
-from ganshift.dual.config import DualConfig
-from ganshift.dual.step import critic_step as dual_critic_step
-from ganshift.dual.step import generator_step as dual_generator_step
-from ganshift.dual.train import new_state
-from ganshift.transfer.config import PRESETS, TransferConfig
-from ganshift.transfer.networks import ResNetCritic, ResNetGenerator
-from ganshift.transfer.step import TransferState, critic_step, generator_step
+from ganshift.methods.dual.algorithm import critic_step as dual_critic_step
+from ganshift.methods.dual.algorithm import generator_step as dual_generator_step
+from ganshift.methods.dual.config import DualConfig
+from ganshift.methods.dual.trainer import new_state
+from ganshift.methods.transfer.algorithm import TransferState, critic_step, generator_step
+from ganshift.methods.transfer.config import PRESETS, TransferConfig
+from ganshift.methods.transfer.networks import ResNetCritic, ResNetGenerator
 
 BATCH = 3
 

@@ -5,8 +5,8 @@ import shutil
 import torch
 
 from benchmarks.train_extractor import accuracy, fold, train
-from ganshift.runtime.weights import save_weights
 from ganshift.tensors import from_uint8
+from ganshift.training.weights import save_weights
 
 
 def coloured_squares(count):

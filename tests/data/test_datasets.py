@@ -11,7 +11,7 @@ import torch
 from builders import levels, many, png, write
 from PIL import Image
 
-from ganshift.data import places
+from ganshift.data import storage as places
 from ganshift.data.datasets import open_array, open_images
 from ganshift.errors import UserError
 

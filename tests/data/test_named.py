@@ -7,7 +7,7 @@ import pytest
 from builders import many, png, write
 from PIL import Image
 
-from ganshift.data.named import DOMAINS, PREFIX, open_held_out, open_named_domains, open_named_images
+from ganshift.data.open import DOMAINS, PREFIX, open_held_out, open_named_domains, open_named_images
 from ganshift.data.published import HOST, PLACES, PUBLISHED
 from ganshift.errors import UserError
 

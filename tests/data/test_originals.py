@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ganshift.data.images import UnreadableImage, load_picture, to_pixels, with_channels
-from ganshift.data.originals import Original, from_pillow, load_original
+from ganshift.data.pixel_formats import Original, from_pillow, load_original
 
 
 def random_values(channels, dtype=np.uint8, seed=0, height=5, width=7):

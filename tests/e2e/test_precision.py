@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganshift.dual.config import PRESETS, DualConfig
-from ganshift.dual.train import new_job
-from ganshift.runtime.loop import iterate, training_ground
+from ganshift.methods.dual.config import PRESETS, DualConfig
+from ganshift.methods.dual.trainer import new_job
+from ganshift.training.loop import iterate, training_ground
 
 SEEDS, STEPS, WINDOW, SHOWN = 3, 200, 50, 20
 

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ganshift.cli import main
-from ganshift.runtime.run_folder import read_log
+from ganshift.training.run_folder import read_log
 
 COMMANDS = {
     "transfer": ["transfer", "--preset", "tiny", "--data", "bundled:digits", "--images", "320"],

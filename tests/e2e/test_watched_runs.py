@@ -9,8 +9,8 @@ from e2e.test_runs import assert_equal_runs, assert_equal_states, start, wait_fo
 from safetensors.torch import load_file
 
 from ganshift.cli import main
-from ganshift.metrics.card import Card
-from ganshift.runtime.run_folder import read_log
+from ganshift.metrics.score_record import Card
+from ganshift.training.run_folder import read_log
 
 TRANSFER = ["transfer", "--preset", "tiny", "--data", "bundled:digits", "--evaluate-images", "20"]
 DUAL = ["dual", "--preset", "tiny", "--data", "bundled:photo-sketch", "--evaluate-images", "6"]

@@ -15,17 +15,17 @@ from pathlib import Path
 if __name__ == "__main__":
     import atheris
 
-    watched = atheris.instrument_imports(include=["ganshift.data", "ganshift.runtime", "PIL", "zipfile", "pickle"])
+    watched = atheris.instrument_imports(include=["ganshift.data", "ganshift.training", "PIL", "zipfile", "pickle"])
 else:
     watched = nullcontext()
 
 with watched:  # the fuzzer looks for inputs that reach new lines of these
     from ganshift.data.datasets import open_images
     from ganshift.data.images import UnreadableImage, bombs_are_errors, load_picture, open_picture
-    from ganshift.data.originals import load_original
+    from ganshift.data.pixel_formats import load_original
     from ganshift.errors import UserError
-    from ganshift.moving import is_animation, translate_animation
-    from ganshift.runtime import checkpoint, run_folder
+    from ganshift.inference.video import is_animation, translate_animation
+    from ganshift.training import checkpoint, run_folder
 
 FOLDER = Path(tempfile.mkdtemp(prefix="ganshift-fuzz-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)

@@ -18,14 +18,14 @@ from safetensors.torch import load_file, save_file
 
 from ganshift import Generator, TransferConfig, Translator, UserError
 from ganshift.cli import main
-from ganshift.import_tf import find_checkpoint
-from ganshift.metrics.card_files import compare
-from ganshift.report import write_report
-from ganshift.runtime import checkpoint, run_folder
-from ganshift.runtime.named import bundled_models
-from ganshift.runtime.weights import save_weights
-from ganshift.transfer.source import open_source
-from ganshift.transfer.train import new_job
+from ganshift.inference.names import bundled_models
+from ganshift.methods.transfer.source import open_source
+from ganshift.methods.transfer.trainer import new_job
+from ganshift.metrics.record_files import compare
+from ganshift.tools.import_tf import find_checkpoint
+from ganshift.tools.report import write_report
+from ganshift.training import checkpoint, run_folder
+from ganshift.training.weights import save_weights
 
 ABSURD = [None, -1, 0, 10**9, 2**70, 1.5, float("nan"), "x", "", True, [], [1, 2, 3], {"a": 1}, "\x1b[31m\n"]
 FREE_NUMBERS = {

@@ -16,7 +16,7 @@ import torch
 from ganshift.cli import main
 from ganshift.errors import UserError
 from ganshift.files import write_atomically, write_output
-from ganshift.runtime import checkpoint, run_folder
+from ganshift.training import checkpoint, run_folder
 
 TRAIN = ["transfer", "--preset", "tiny", "--data", "bundled:digits", "--checkpoint-every", "32"]
 

@@ -19,12 +19,12 @@ from ganshift import Translator, UserError
 from ganshift.cli import main
 from ganshift.data.datasets import open_images
 from ganshift.data.images import MAX_PIXELS, UnreadableImage, bombs_are_errors, load_picture, open_picture
-from ganshift.data.originals import load_original
-from ganshift.models import other_domain
-from ganshift.moving import MAX_ANIMATION_PIXELS, is_animation, translate_animation
-from ganshift.runtime import run_folder
-from ganshift.runtime.weights import save_weights
-from ganshift.translation import translate_files
+from ganshift.data.pixel_formats import load_original
+from ganshift.inference.translating import translate_files
+from ganshift.inference.translator import other_domain
+from ganshift.inference.video import MAX_ANIMATION_PIXELS, is_animation, translate_animation
+from ganshift.training import run_folder
+from ganshift.training.weights import save_weights
 
 HEADS = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM", b"II*\0", b"MM\0*", b"RIFF\x40\0\0\0WEBP"]
 BUDGET_BYTES = 1.5e9

@@ -7,8 +7,8 @@ from math import inf, isnan, nan
 import pytest
 
 from ganshift import UserError
-from ganshift.metrics.card import MEASURED, Card, difference, load_card, unlike
-from ganshift.metrics.card_files import compare, write_cards
+from ganshift.metrics.record_files import compare, write_cards
+from ganshift.metrics.score_record import MEASURED, Card, difference, load_card, unlike
 
 CARD = Card(
     metric="FID",

@@ -13,7 +13,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from ganshift.data.bundled import photo_sketch
 from ganshift.errors import UserError
 from ganshift.metrics.extractors import EXTRACTORS, SHIPPED_WEIGHTS, open_extractor, weights_hash
-from ganshift.runtime.weights import save_weights
+from ganshift.training.weights import save_weights
 
 
 class Images(Dataset):

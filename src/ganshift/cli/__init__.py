@@ -85,8 +85,8 @@ def _answer(words: Sequence[str], quiet: bool) -> int:
         return 0
     if words[0] in COMMANDS and set(HELP) & set(words):
         return COMMANDS[words[0]](words[1:])  # without what a run needs, which takes longer to import
-    from ..runtime.distributed import SaidByFirst, leave_to_first
-    from ..runtime.log import say, say_less, say_one_line, show_warnings
+    from ..training.distributed import SaidByFirst, leave_to_first
+    from ..training.log import say, say_less, say_one_line, show_warnings
 
     say_less(quiet)
     show_warnings()

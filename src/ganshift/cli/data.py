@@ -35,10 +35,10 @@ def doctor(arguments: Sequence[str]) -> int:
         ganshift doctor data.zip --json > report.json
         """
     options = read(Doctor, "doctor", arguments, examples)
-    from ..runtime.log import loading
+    from ..training.log import loading
 
     with loading():
-        from ..doctor import examine
+        from ..tools.doctor import examine
 
     report = examine(options.data, options.data_b, options.seconds)
     if options.json:
@@ -48,7 +48,7 @@ def doctor(arguments: Sequence[str]) -> int:
     else:
         from rich.console import Console
 
-        from ..doctor.screen import show
+        from ..tools.doctor.screen import show
 
         show(report, Console(highlight=False))
     return report.exit_code

@@ -10,7 +10,7 @@ from ..errors import UserError
 from .options import read
 
 if TYPE_CHECKING:
-    from ..models import Generator
+    from ..methods.transfer.model import Generator
 
 
 def generate(arguments: Sequence[str]) -> int:
@@ -57,11 +57,11 @@ def generate(arguments: Sequence[str]) -> int:
         """
     options = read(Generate, "generate", arguments, examples)
     _refuse_conflicts(options)
-    from ..runtime.log import loading
+    from ..training.log import loading
 
     with loading():
-        from ..models import Generator
-        from ..output import write_pictures, write_rows, write_strips
+        from ..inference.picture_files import write_pictures, write_rows, write_strips
+        from ..methods.transfer.model import Generator
 
     model = Generator.from_pretrained(options.run, options.device)
     seed, label, out, number = options.seed, options.label, options.out, options.num_images
@@ -87,7 +87,7 @@ def generate(arguments: Sequence[str]) -> int:
 @contextmanager
 def _counted(model: "Generator", total: int) -> Iterator[None]:
     """Show how many images have left the network."""
-    from ..runtime.log import ProgressLine
+    from ..training.log import ProgressLine
 
     with ProgressLine("generate", total) as progress:
         done = 0
@@ -155,12 +155,12 @@ def translate(arguments: Sequence[str]) -> int:
         ganshift translate runs/drawings data/ --to both --roundtrip --training-size -o trips/
         """
     options = read(Translate, "translate", arguments, examples)
-    from ..runtime.log import loading
+    from ..training.log import loading
 
     with loading():
-        from ..data.layouts import is_image
-        from ..models import Translator
-        from ..translation import translate_domains, translate_files
+        from ..data.folders import is_image
+        from ..inference.translating import translate_domains, translate_files
+        from ..methods.dual.model import Translator
 
     if options.to == "both" and (len(options.images) != 1 or is_image(options.images[0].name)):
         got = options.images[0] if len(options.images) == 1 else f"{len(options.images)} names"
@@ -202,14 +202,14 @@ def import_tf(arguments: Sequence[str]) -> int:
         ganshift import-tf published/DualNet.model-1002 --out runs/published
         """
     options = read(ImportTf, "import-tf", arguments, examples)
-    from ..runtime.log import loading, say
+    from ..training.log import loading, say
 
     with loading():
-        from ..import_tf import import_tf as import_checkpoint
+        from ..tools.import_tf import import_tf as import_checkpoint
     classes = None if options.classes is None else [name.strip() for name in options.classes.split(",")]
     for line in import_checkpoint(options.checkpoint, options.out, classes, options.keep_channel_order):
         say(line)
-    from ..runtime.run_folder import read_config
+    from ..training.run_folder import read_config
 
     translates = read_config(options.out).get("method") == "dual"
     use = f"translate {options.out} IMAGES... -o translated/" if translates else f"generate {options.out} -o sheet.png"
@@ -250,11 +250,11 @@ def export(arguments: Sequence[str]) -> int:
         ganshift export runs/mine --format html
         """
     options = read(Export, "export", arguments, examples)
-    from ..runtime.log import loading, say
+    from ..training.log import loading, say
 
     with loading():
-        from ..export import Settings
-        from ..export import export as export_run
+        from ..tools.export import Settings
+        from ..tools.export import export as export_run
 
     chosen = {name: value for name, value in vars(options).items() if name not in ("run", "out")}
     exported = export_run(options.run, options.out, Settings(**chosen))
@@ -269,8 +269,8 @@ def export(arguments: Sequence[str]) -> int:
 
 
 def _say_written(paths: Sequence[Path], out: Path, run: str, reference: str) -> int:
-    from ..runtime.log import say
-    from ..runtime.named import lies_here
+    from ..inference.names import lies_here
+    from ..training.log import say
 
     written = f"wrote {paths[0]}" if len(paths) == 1 else f"wrote {len(paths)} images to {out}"
     place = "" if lies_here(run) else " --out scores/"

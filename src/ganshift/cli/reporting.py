@@ -31,10 +31,10 @@ def report(arguments: Sequence[str]) -> int:
         ganshift report runs/scratch runs/mine -o compared.html
         """
     options = read(Report, "report", arguments, examples)
-    from ..runtime.log import loading, say
+    from ..training.log import loading, say
 
     with loading():
-        from ..report import PAGE, write_report
+        from ..tools.report import PAGE, write_report
 
     out = options.out or (options.runs[0] / PAGE if len(options.runs) == 1 else Path(PAGE))
     write_report(options.runs, out, command=shlex.join(["ganshift", "report", *arguments]))

@@ -12,8 +12,8 @@ from ..errors import UserError
 from .options import read
 
 if TYPE_CHECKING:
-    from ..metrics.card import Card
     from ..metrics.copying import Verdict
+    from ..metrics.score_record import Card
 
 COPYING = "copying"
 """What --metrics calls the check for copies, which is no score."""
@@ -81,11 +81,11 @@ def evaluate(arguments: Sequence[str]) -> int:
     options = read(Evaluate, "evaluate", arguments, examples)
     metrics = None if options.metrics is None else tuple(name.strip() for name in options.metrics.split(","))
     others = None if metrics is None else tuple(name for name in metrics if name != COPYING)
-    from ..runtime.log import loading, say
+    from ..training.log import loading, say
 
     with loading():
-        from .. import evaluation  # noqa: F401  # what follows needs it
-        from ..runtime.named import results_place
+        from ..inference.names import results_place
+        from ..tools import evaluate as evaluation  # noqa: F401  # what follows needs it
     cards = [] if others == () else _measure(options, others)
     verdict = _check_copying(options, insist=metrics is not None) if metrics is None or COPYING in metrics else None
     if options.json:
@@ -100,11 +100,11 @@ def evaluate(arguments: Sequence[str]) -> int:
 
 
 def _measure(options: Any, metrics: tuple[str, ...] | None) -> list["Card"]:
-    from ..evaluation import evaluate as measure
-    from ..metrics.card import card_rows
-    from ..metrics.card_files import CARDS
-    from ..runtime.log import say, show_table
-    from ..runtime.named import results_place
+    from ..inference.names import results_place
+    from ..metrics.record_files import CARDS
+    from ..metrics.score_record import card_rows
+    from ..tools.evaluate import evaluate as measure
+    from ..training.log import say, show_table
 
     settings = {name: getattr(options, name) for name in (*SHARED_SETTINGS, "split")}
     if options.num_images is not None:
@@ -136,12 +136,12 @@ def _detail(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _check_copying(options: Any, insist: bool) -> "Verdict | None":
     """Say whether a generator copies; where that cannot be told, why not, or raise if `insist`."""
-    from ..evaluation import check_copying
-    from ..evaluation.nearest import CHECKED
+    from ..inference.names import find_model, results_place
     from ..metrics.copying import PAIRS
-    from ..runtime.log import say
-    from ..runtime.named import find_model, results_place
-    from ..runtime.run_folder import read_config
+    from ..tools.evaluate import check_copying
+    from ..tools.evaluate.nearest import CHECKED
+    from ..training.log import say
+    from ..training.run_folder import read_config
 
     if not insist and read_config(find_model(options.run)).get("method") == "dual":
         return None
@@ -184,8 +184,8 @@ def compare(arguments: Sequence[str]) -> int:
     for path in (options.a, options.b):
         if not path.exists():
             raise UserError(f"there is no card or run folder {path}")
-    from ..metrics.card_files import compare as differences
-    from ..runtime.log import say, show_table
+    from ..metrics.record_files import compare as differences
+    from ..training.log import say, show_table
 
     rows = differences(options.a, options.b)
     if options.json:
@@ -200,7 +200,7 @@ def bench(arguments: Sequence[str]) -> int:
     """Measure what everything costs on this machine."""
     import tyro
 
-    from ..bench import Group
+    from ..tools.bench import Group
 
     @dataclass(frozen=True, kw_only=True)
     class Bench:
@@ -226,10 +226,10 @@ def bench(arguments: Sequence[str]) -> int:
         ganshift bench --fast --device cuda --only training --json > bench.json
         """
     options = read(Bench, "bench", arguments, examples)
-    from ..runtime.log import loading, say
+    from ..training.log import loading, say
 
     with loading():
-        from ..bench.run import run_bench
+        from ..tools.bench.run import run_bench
     run_bench(options.only, options.quick, options.json, options.device, options.fast)
     say("Next: docs/performance.md says what the figures mean, and make bench compares with the literal baseline")
     return 0

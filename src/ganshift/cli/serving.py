@@ -18,7 +18,7 @@ def serve(arguments: Sequence[str]) -> int:
     """Serve trained models as a web app and an HTTP API."""
     import tyro
 
-    from ..web.limits import Limits
+    from ..tools.serve.limits import Limits
 
     @dataclass(frozen=True, kw_only=True)
     class Serve(Limits):
@@ -45,11 +45,11 @@ def serve(arguments: Sequence[str]) -> int:
         GANSHIFT_PASSWORD=... ganshift serve runs/mine --host 0.0.0.0 --username friend
         """
     options = read(Serve, "serve", arguments, examples)
-    from ..runtime.log import loading
+    from ..training.log import loading
 
     try:
         with loading():
-            from ..web.server import serve as serve_runs
+            from ..tools.serve.server import serve as serve_runs
     except ImportError as error:
         raise UserError(f"serving needs Gradio: pip install 'ganshift[web]' ({error})") from None
     password = _password(options.username)

@@ -49,7 +49,7 @@ def completion(arguments: Sequence[str], commands: Mapping[str, Callable[[Sequen
         ganshift completion zsh > ~/.ganshift-completion    # then, in ~/.zshrc: source ~/.ganshift-completion
         """
     shell = read(Completion, "completion", arguments, examples).shell
-    from ..runtime.log import say
+    from ..training.log import say
 
     described = {name: _described(command) for name, command in commands.items()}
     choices = [

@@ -12,7 +12,7 @@ from ..errors import UserError
 from .options import read
 
 if TYPE_CHECKING:
-    from ..ranking import Ranked
+    from ..tools.sources import Ranked
 
 SOME_FAILED = 1
 """Exit code when a cell failed."""
@@ -52,8 +52,8 @@ def study(arguments: Sequence[str]) -> int:
         ganshift study my-recipe.toml --processes 2
         """
     options = read(Study, "study", arguments, examples)
-    from ..runtime.log import loading, say, show_table
-    from ..study.recipe import load_recipe, read_table, shipped
+    from ..tools.study.recipe import load_recipe, read_table, shipped
+    from ..training.log import loading, say, show_table
 
     if options.list:
         show_table([{"recipe": name, "question": read_table(name)[2].get("about", "")} for name in shipped()])
@@ -66,8 +66,8 @@ def study(arguments: Sequence[str]) -> int:
     recipe = load_recipe(options.recipe, options.data)
     out = options.out or Path("runs") / recipe.name
     with loading():
-        from ..study.run import run_study, show_plan
-        from ..study.schedule import Rank
+        from ..tools.study.run import run_study, show_plan
+        from ..tools.study.schedule import Rank
 
     if options.dry_run:
         show_plan(recipe, out, options.processes, options.device)
@@ -123,10 +123,10 @@ def sources(arguments: Sequence[str]) -> int:
         ganshift sources runs/flowers runs/faces --data my-images/ --trial-images 0 --json
         """
     options = read(Sources, "sources", arguments, examples)
-    from ..runtime.log import loading, say, show_table
+    from ..training.log import loading, say, show_table
 
     with loading():
-        from ..ranking import rank_sources, reason, reliability
+        from ..tools.sources import rank_sources, reason, reliability
 
     ranked, refused = rank_sources(
         options.data,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from ..runtime.config import BUDGET_FIELDS, RunConfig
+from ..training.config import BUDGET_FIELDS, RunConfig
 from .options import read, read_values
 
 if TYPE_CHECKING:
-    from ..runtime.job import Outcome
+    from ..training.trainer import Outcome
 
 Config = TypeVar("Config", bound=RunConfig)
 
@@ -76,30 +76,30 @@ GROUPS = {
 
 def transfer(arguments: Sequence[str]) -> int:
     """Parse and run `ganshift transfer`."""
-    from ..transfer.config import PRESETS, TransferConfig
+    from ..methods.transfer.config import PRESETS, TransferConfig
 
     config, dry_run = parse_run(TransferConfig, PRESETS, "few-shot", arguments)
     if dry_run:
         return _show(config)
-    from ..runtime.log import loading
+    from ..training.log import loading
 
     with loading():
-        from ..transfer.train import train
+        from ..methods.transfer.trainer import train
 
     return _finish(train(config), f"ganshift generate {config.out} -n 64 -o {config.out}/sheet.png")
 
 
 def dual(arguments: Sequence[str]) -> int:
     """Parse and run `ganshift dual`."""
-    from ..dual.config import PRESETS, DualConfig
+    from ..methods.dual.config import PRESETS, DualConfig
 
     config, dry_run = parse_run(DualConfig, PRESETS, "sketch-photo", arguments)
     if dry_run:
         return _show(config)
-    from ..runtime.log import loading
+    from ..training.log import loading
 
     with loading():
-        from ..dual.train import train
+        from ..methods.dual.trainer import train
 
     return _finish(train(config), f"ganshift translate {config.out} IMAGES... --to b -o translated/")
 
@@ -126,10 +126,10 @@ def demo(arguments: Sequence[str]) -> int:
         ganshift demo --quick --out runs/look
         """
     options = read(Demo, "demo", arguments, examples)
-    from ..runtime.log import loading
+    from ..training.log import loading
 
     with loading():
-        from ..demo import run_demo
+        from ..tools.demo import run_demo
 
     return _finish(run_demo(options.out, options.quick, options.seed), f"open {options.out}/report.html in a browser")
 
@@ -177,7 +177,7 @@ def _scan(arguments: Sequence[str], default_preset: str, presets: dict[str, Any]
 def _show(config: RunConfig) -> int:
     import json
 
-    from ..runtime.log import say
+    from ..training.log import say
 
     sys.stdout.write(json.dumps(config.to_json(), indent=2) + "\n")
     say("Next: the same command without --dry-run")
@@ -185,7 +185,7 @@ def _show(config: RunConfig) -> int:
 
 
 def _finish(outcome: "Outcome", next_step: str) -> int:
-    from ..runtime.log import duration, say
+    from ..training.log import duration, say
 
     if outcome.stopped_by:
         return 128 + outcome.stopped_by

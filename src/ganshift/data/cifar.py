@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from ..errors import UserError, first_line
-from .places import Place
+from .storage import Place
 
 Split = Literal["train", "test"]
 

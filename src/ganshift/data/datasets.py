@@ -14,9 +14,9 @@ from ..errors import UserError
 from ..tensors import Bytes, Side, height_and_width
 from .cifar import Split, is_cifar, read_cifar
 from .decoding import Progress, decode_all, probe_all, sample_channels
+from .folders import enter_split, is_image, label_by_folder, nothing_found
 from .images import UnreadableImage, bombs_are_errors, fit_picture, load_picture, to_picture
-from .layouts import enter_split, is_image, label_by_folder, nothing_found
-from .places import Place, locate
+from .storage import Place, locate
 
 logger = logging.getLogger("ganshift")
 

@@ -13,7 +13,7 @@ import torch
 
 from ..tensors import Bytes, Side, height_and_width
 from .images import UnreadableImage, fit_picture, load_picture, natural_channels, probe_channels
-from .places import Place
+from .storage import Place
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]

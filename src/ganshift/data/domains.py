@@ -8,8 +8,8 @@ from ..errors import UserError
 from ..tensors import Side, height_and_width
 from .datasets import MEMORY_BUDGET_BYTES, ImageSet, open_place
 from .decoding import Progress
-from .layouts import enter_split, find_domains
-from .places import Place, locate
+from .folders import enter_split, find_domains
+from .storage import Place, locate
 
 
 @final

@@ -20,9 +20,9 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
 from ..errors import UserError, first_line
-from ..runtime.weights import copy_weights, load_weights
 from ..tensors import Bytes, from_uint8, to_colour
-from .network import SIDE, CifarNetwork
+from ..training.weights import copy_weights, load_weights
+from .cifar_network import SIDE, CifarNetwork
 
 SHIPPED_WEIGHTS = Path(__file__).with_name("cifar.safetensors")
 """The weights in the package."""

@@ -15,15 +15,15 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 from ..data.cifar import Split
 from ..data.datasets import ImageSet
-from ..runtime import run_folder
-from ..runtime.config import require
-from ..runtime.device import choose_device
-from ..runtime.log import ProgressLine, working
-from ..runtime.weights import hash_of_file
 from ..tensors import Bytes, from_uint8, to_colour, to_uint8
+from ..training import run_folder
+from ..training.config import require
+from ..training.device import choose_device
+from ..training.log import ProgressLine, working
+from ..training.weights import hash_of_file
 from . import scores
-from .card import INCEPTION_SPLITS, Card
 from .extractors import EXTRACTORS, open_extractor, weights_hash
+from .score_record import INCEPTION_SPLITS, Card
 
 METRICS = ("is", "fid", "kid", "prc")
 """By the names that torch-fidelity gives them, but for the first."""

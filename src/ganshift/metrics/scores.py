@@ -31,9 +31,9 @@ from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, p
 
 from ..errors import UserError
 from ..files import write_atomically
-from ..runtime.distributed import from_first, is_first, shared
 from ..tensors import Bytes
-from .card import INCEPTION_SPLITS
+from ..training.distributed import from_first, is_first, shared
+from .score_record import INCEPTION_SPLITS
 
 logger = logging.getLogger("ganshift")
 

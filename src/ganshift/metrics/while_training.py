@@ -7,11 +7,11 @@ from dataclasses import replace
 from math import sqrt
 
 from ..data.datasets import ImageSet
-from ..runtime.best import Evaluation
-from ..runtime.config import FEWEST_EVALUATED, RunConfig
-from ..runtime.health import Finding
-from .card import Card
+from ..training.config import FEWEST_EVALUATED, RunConfig
+from ..training.monitor.best import Evaluation
+from ..training.monitor.health import Finding
 from .measuring import Settings
+from .score_record import Card
 
 FEWEST_HELD_OUT = 50
 """With fewer held-out images a score would mostly tell of their choice; training images are taken instead."""

@@ -1,0 +1,145 @@
+"""What the names of folders mean: splits, classes and two domains; knows names only, never what is in a file."""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+from jaxtyping import Int64
+
+from ..errors import UserError
+from .cifar import Split, is_cifar
+from .images import SUFFIXES
+from .storage import Place
+
+_SPLITS: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
+_SPLIT_WORDS = frozenset(word for words in _SPLITS.values() for word in words)
+
+_TRAIN_DOMAINS = ("train/{}", "{}", "train{}")
+_VAL_DOMAINS = ("val/{}", "valid/{}", "validation/{}", "test/{}", "val{}", "test{}")
+
+
+def is_image(name: str) -> bool:
+    """Whether the ending of the name is that of an image."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def enter_split(place: Place, split: Split) -> Place:
+    """The part of a place that holds the images, or the CIFAR batches, of one split.
+
+    Goes down through folders that are alone at their level. Without folders for splits, everything is train.
+    """
+    while not is_cifar(place):
+        tops = _tops(place)
+        if tops and all(top.lower() in _SPLIT_WORDS for top in tops):
+            words = _SPLITS[split]
+            chosen = sorted((top for top in tops if top.lower() in words), key=lambda top: words.index(top.lower()))
+            if chosen:
+                return place.below(f"{chosen[0]}/")
+            if len(tops) > 1 or split == "test":
+                raise UserError(
+                    f"{place.where} holds {', '.join(tops)} but no images of the {split} split; "
+                    f"add a folder named {words[0]}, or give one of these folders itself"
+                )
+        only = _only_folder(place)
+        if only is None:
+            break
+        place = place.below(only)
+    if split == "test" and not is_cifar(place):
+        raise UserError(f"{place.where} has no test split; add a folder named test or val beside one named train")
+    return place
+
+
+def has_held_out(place: Place) -> bool:
+    """Whether a test split lies beside a train one: a folder named test that is alone is what is trained on."""
+    try:
+        return is_cifar(place) or enter_split(place, "test").where != enter_split(place, "train").where
+    except UserError:
+        return False
+
+
+def label_by_folder(names: Sequence[str]) -> tuple[Int64[np.ndarray, " n"] | None, tuple[str, ...]]:
+    """Class numbers and sorted class names, if all images lie below at least two first-level folders."""
+    if any("/" not in name for name in names):
+        return None, ()
+    folders = [name.split("/", 1)[0] for name in names]
+    classes = tuple(sorted(set(folders)))
+    if len(classes) < 2:
+        return None, ()
+    numbers = {name: number for number, name in enumerate(classes)}
+    return np.array([numbers[folder] for folder in folders], dtype=np.int64), classes
+
+
+def find_domains(place: Place) -> tuple[Place, Place, Place | None, Place | None]:
+    """The places of train A, train B, and of val A and val B where there are any.
+
+    Known layouts, in any case: {train,val}/{A,B}, A and B alone, {train,test}{A,B}; also below single top folders.
+    """
+    while True:
+        train = _pair(place, _TRAIN_DOMAINS)
+        if train[0] is not None and train[1] is not None:
+            return (train[0], train[1], *_pair(place, _VAL_DOMAINS))
+        if train[0] is not None or train[1] is not None:
+            there = train[0] or train[1]
+            missing = "B" if train[1] is None else "A"
+            assert there is not None
+            raise UserError(f"{there.where} holds images but its counterpart {missing} has none; put images there too")
+        only = _only_folder(place)
+        if only is None:
+            break
+        place = place.below(only)
+    if not any(map(is_image, place.names)):
+        raise UserError(nothing_found(place))
+    there_are = ", ".join(_tops(place)[:8]) or "images without folders"
+    raise UserError(
+        f"{place.where} has no two domains, it holds {there_are}; "
+        "make folders train/A and train/B (or A and B) in it, or give two folders with --a and --b"
+    )
+
+
+def has_domains(place: Place) -> bool:
+    """Whether folders are named as those of two domains, and no others hold images; one of them may be missing."""
+    known = {pattern.format(domain) for pattern in (*_TRAIN_DOMAINS, *_VAL_DOMAINS) for domain in "ab"}
+    while True:
+        folders = {name.lower().rpartition("/")[0] for name in place.names if "/" in name and is_image(name)}
+        if folders and all(any(f"{folder}/".startswith(f"{prefix}/") for prefix in known) for folder in folders):
+            return any(found is not None for found in _pair(place, _TRAIN_DOMAINS))
+        only = _only_folder(place)
+        if only is None:
+            return False
+        place = place.below(only)
+
+
+def nothing_found(place: Place) -> str:
+    """The message for a place without a single image file."""
+    known = " ".join(sorted(SUFFIXES))
+    if not place.names:
+        return f"{place.where} is empty; put images there ({known})"
+    return f"{place.where} holds no images, only {len(place.names)} other files; put images there ({known})"
+
+
+def _tops(place: Place) -> list[str]:
+    """First-level folders that hold images; other files and folders are of no interest."""
+    return sorted({name.split("/", 1)[0] for name in place.names if "/" in name and is_image(name)})
+
+
+def _only_folder(place: Place) -> str | None:
+    """The one folder, with its slash, below which everything of interest lies."""
+    interesting = [name for name in place.names if is_image(name)] or place.names
+    tops = {name.split("/", 1)[0] if "/" in name else "" for name in interesting}
+    return f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else None
+
+
+def _pair(place: Place, patterns: tuple[str, ...]) -> tuple[Place | None, Place | None]:
+    """The places of A and B in the first pattern of which one holds images."""
+    prefixes: dict[str, str] = {}
+    for name in place.names:
+        if is_image(name):
+            parts = name.split("/")[:-1]
+            for depth in (1, 2):
+                prefix = "/".join(parts[:depth])
+                prefixes.setdefault(prefix.lower(), prefix)
+    for pattern in patterns:
+        a, b = (prefixes.get(pattern.format(domain)) for domain in "ab")
+        if a or b:
+            return (place.below(f"{a}/") if a else None, place.below(f"{b}/") if b else None)
+    return None, None

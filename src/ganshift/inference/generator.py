@@ -1,0 +1,193 @@
+"""What every generator can do, whichever method trained it: pictures from latents, in numbers, strips and grids."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from ..data.images import to_picture
+from ..errors import UserError
+from ..tensors import Images, Labels, Latents, sheet, to_uint8
+from ..training import run_folder
+from ..training.config import check_seed, require
+from .latents import draw_latents, slerp, truncate
+from .pretrained import COLOURS, Pretrained, Sheets, enlarged
+
+Rows = list[list[Image.Image]]
+"""Pictures as they lie on a sheet."""
+SAMPLING_BATCH = 64
+"""Images generated at once. Without batch statistics it changes speed and memory only; with them it says whose
+statistics are used: those of images 0 to 63, then of 64 to 127, and of what is left in the end."""
+PUBLISHED_SHEET = (10, 10)
+"""Rows and columns of the fixed sheet that both published codes draw, from one batch."""
+CARD_COLUMNS = 8
+"""Pictures in a row of the model card, and rows."""
+
+
+class ImageGenerator(Pretrained):
+    """Latents, and labels if it has classes, to images. A method's model defines `generate`; the rest follows."""
+
+    noun = "generator"
+    latent_dim: int
+    """Random numbers that make an image."""
+    classes: tuple[str, ...]
+    """Names of the classes, in the order of their numbers; empty if it has none."""
+    size: int
+    """Side of the square images, in pixels."""
+    channels: int
+    """1 for gray, 3 for colour, 4 for colour with opacity."""
+    on_images: Callable[[int], object] = staticmethod(lambda count: None)
+    """Hears how many more images have been generated, for a progress bar."""
+
+    @abstractmethod
+    def generate(self, latents: Latents, labels: Labels | None = None, batch_statistics: bool = False) -> Images:
+        """Map standard normal latents [n, latent_dim] to images [n, channels, size, size] in [-1, 1].
+
+        A conditional generator needs labels [n], class numbers from 0. `batch_statistics` normalises by the batch,
+        where there is a batch norm.
+        """
+
+    def sample(
+        self,
+        what: int | Latents | Float[np.ndarray, "n z"],
+        label: str | int | None = None,
+        seed: int = 0,
+        batch_statistics: bool = False,
+        truncation: float | None = None,
+    ) -> list[Image.Image]:
+        """Generate pictures: as many as said, or one per latent of a tensor or array [n, latent_dim].
+
+        `label` is a class name or number; a text that is both is taken for the name. Without one, a conditional
+        generator takes its classes in turn. `truncation` redraws numbers of the latents that are more standard
+        deviations from 0 than it says: 2.0 changes little, 0.5 gives more typical pictures that differ less. The same
+        seed gives the same pictures, and, to rounding, the first ones of a larger number; under `batch_statistics` only
+        whole batches of `SAMPLING_BATCH` stay the same.
+
+        >>> generator = Generator.from_pretrained("digits32")
+        >>> generator.sample(2, seed=1, truncation=1.0) == generator.sample(2, seed=1, truncation=1.0)
+        True
+        """
+        if isinstance(what, np.ndarray):
+            what = torch.from_numpy(np.array(what, np.float32, order="C"))  # torch takes no reversed or read-only ones
+        if isinstance(what, Tensor):
+            latents = _within(what.float(), truncation, seed)
+        else:
+            latents = self._draw(what, seed, truncation)
+        return self._pictures(latents, self._labels(len(latents), label), batch_statistics)
+
+    def interpolate(
+        self,
+        steps: int = 8,
+        count: int = 8,
+        label: str | int | None = None,
+        seed: int = 0,
+        batch_statistics: bool = False,
+        truncation: float | None = None,
+    ) -> Rows:
+        """Generate strips of pictures that change step by step, `count` strips of `steps` pictures.
+
+        Strip i goes along the arc (`latents.slerp`) from latent i of the seed to latent i + 1, and stays in one class:
+        that of `label`, or class i in turn. So strips start with the pictures of `sample`, and where all are of one
+        class, each ends with what the next starts with. Truncation is done to the ends.
+
+        >>> strips = Generator.from_pretrained("digits32").interpolate(steps=5, count=2)
+        >>> len(strips), len(strips[0])
+        (2, 5)
+        """
+        require(count >= 1, f"the number of strips must be at least 1, got {count}")
+        labels = self._labels(count, label)
+        ends = self._draw(count + 1, seed, truncation)
+        latents = slerp(ends[:-1], ends[1:], steps).flatten(0, 1)  # count steps z -> count*steps z
+        labels = labels.repeat_interleave(steps) if labels is not None else None
+        return _in_rows(self._pictures(latents, labels, batch_statistics), steps)
+
+    def class_grid(
+        self, count: int = 8, seed: int = 0, batch_statistics: bool = False, truncation: float | None = None
+    ) -> Rows:
+        """Generate one row a class from the same `count` latents: a column shows what the class alone changes."""
+        if not self.classes:
+            raise UserError(
+                "a class grid needs a generator with classes, and this one was trained without: draw with sample "
+                "(leave out --class-grid), or train one with --conditioning acgan on one folder a class"
+            )
+        num_classes = len(self.classes)
+        latents = self._draw(count, seed, truncation).repeat(num_classes, 1)
+        labels = torch.arange(num_classes).repeat_interleave(count)
+        return _in_rows(self._pictures(latents, labels, batch_statistics), count)
+
+    def published_sheet(self, seed: int = 0) -> Rows:
+        """Generate the fixed sheet of both published codes: 10 rows of 10, normalised by the batch of all hundred.
+
+        Picture i is of class i modulo the number of classes, so with ten classes each has a column. The latents are
+        those of `sample(100, seed=seed)`.
+        """
+        rows, columns = PUBLISHED_SHEET
+        latents, labels = self._draw(rows * columns, seed), self._labels(rows * columns, None)
+        return _in_rows(self._pictures(latents, labels, batch_statistics=True, at_once=rows * columns), columns)
+
+    def in_words(self) -> str:
+        """What the model card says of it."""
+        kind = COLOURS.get(self.channels, f"{self.channels} channels")
+        classes = f", of {len(self.classes)} classes," if self.classes else ""
+        return (
+            f"A generator of pictures{classes} of {self.size} x {self.size} pixels in {kind}: it makes one out of "
+            f"{self.latent_dim} random numbers{' and the number of a class' if classes else ''}."
+        )
+
+    def sheets(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> Sheets:
+        """64 pictures of seed 0, normalised as in the run's own sheets, with one class in each column."""
+        require(not pictures, "a generator is shown by what it draws: give a model card no pictures")
+        latents = self._draw(CARD_COLUMNS**2, seed=0)
+        labels = torch.arange(CARD_COLUMNS**2) % CARD_COLUMNS % len(self.classes) if self.classes else None
+        as_published = bool(run_folder.section(self.config, "training").get("as_published"))
+        (images,) = self._images(latents, labels, as_published, at_once=len(latents))
+        return {"samples.png": enlarged(sheet(images, CARD_COLUMNS))}
+
+    def _draw(self, count: int, seed: int, truncation: float | None = None) -> Latents:
+        return draw_latents(count, seed, truncation, self.latent_dim)
+
+    def _pictures(
+        self, latents: Latents, labels: Labels | None, batch_statistics: bool, at_once: int = SAMPLING_BATCH
+    ) -> list[Image.Image]:
+        batches = self._images(latents, labels, batch_statistics, at_once)
+        return [to_picture(pixels.numpy()) for images in batches for pixels in to_uint8(images)]
+
+    def _images(
+        self, latents: Latents, labels: Labels | None, batch_statistics: bool, at_once: int
+    ) -> Iterator[Float[Tensor, "_ c h w"]]:
+        """So many images at once, on the processor."""
+        for start in range(0, len(latents), at_once):
+            part = slice(start, start + at_once)
+            images = self.generate(latents[part].cpu(), labels[part] if labels is not None else None, batch_statistics)
+            self.on_images(len(images))
+            yield images
+
+    def _labels(self, count: int, label: str | int | None) -> Labels | None:
+        if not self.classes:
+            if label is not None:
+                raise UserError(f"label {label!r} was given, but this generator was trained without classes")
+            return None
+        if label is None:
+            return torch.arange(count) % len(self.classes)
+        numbers = [str(number) for number in range(len(self.classes))]
+        names = numbers if isinstance(label, int) else [*self.classes, *numbers]
+        if str(label) not in names:
+            known = f"{', '.join(self.classes)}, or their numbers from 0 to {len(self.classes) - 1}"
+            raise UserError(f"there is no class {label!r}; this generator has {known}")
+        return torch.full((count,), names.index(str(label)) % len(self.classes))
+
+
+def _within(latents: Latents, truncation: float | None, seed: int) -> Latents:
+    if truncation is None:
+        return latents
+    check_seed(seed)
+    return truncate(latents, truncation, seed)
+
+
+def _in_rows(pictures: list[Image.Image], columns: int) -> Rows:
+    return [pictures[start : start + columns] for start in range(0, len(pictures), columns)]

@@ -1,0 +1,167 @@
+"""The model card: what a model is, learned from, scores and looks like, as the README.md that a hub shows."""
+
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCard, ModelCardData
+
+from ..errors import printable
+from ..files import read_text, write_output
+from ..metrics.copying import load_verdict
+from ..metrics.record_files import CARDS, cards_of
+from ..metrics.score_record import card_rows
+from ..training import run_folder
+from ..training.config import BUDGET_FIELDS, FREE_TO_CHANGE
+from ..training.weights import hash_of_file
+
+README = "README.md"
+TEMPLATE = "model_card.md.j2"
+WRITTEN = "Written by ganshift. Take this line away, and ganshift leaves the file alone."
+PIPELINES = {"transfer": "unconditional-image-generation", "dual": "image-to-image"}
+"""What the hub calls what the models do."""
+TAGS = {"transfer": ["gan", "wgan-gp", "transfer-learning"], "dual": ["gan", "dualgan", "unpaired-translation"]}
+IN_TABLE = {
+    "score": "Score",
+    "value": "Value",
+    "generated": "Images made",
+    "reference": "Real images",
+    "protocol": "How",
+    "seed": "Seed",
+}
+"""What the table of scores shows; the cards have the rest."""
+logger = logging.getLogger("ganshift")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notes:
+    """What only people know of a model."""
+
+    name: str | None = None
+    """What the model is called; the name of its folder, or of its repository, if left out."""
+    license: str | None = None
+    """Of the weights, as the hub names licences, such as apache-2.0 or cc-by-nc-4.0; unknown if left out."""
+    data: str | None = None
+    """What the training images are, where they come from and under which terms, in a sentence or more."""
+    pictures: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Pictures that a translator is shown on, by their domain a or b, as `Translator` takes them."""
+
+
+def model_card(config: Mapping[str, Any], about: str, num_weights: int, folder: Path | None, notes: Notes) -> ModelCard:
+    """The card of a model of this description, which `about` says in words; `folder` has its scores and pictures."""
+    from .pages import templates  # jinja2 is slow to import, and most models get no card
+
+    method, training = config["method"], run_folder.section(config, "training")
+    name = notes.name or (folder.resolve().name if folder else "this model")
+    metadata = ModelCardData(
+        library_name="ganshift",
+        license=notes.license or "unknown",
+        pipeline_tag=PIPELINES[method],
+        tags=["ganshift", *TAGS[method]],
+    )
+    environment = templates(html=False)
+    environment.filters["cell"] = cell
+    text = environment.get_template(TEMPLATE).render(
+        metadata=metadata.to_yaml(),
+        written=WRITTEN,
+        method=method,
+        name=name,
+        where=re.sub(r"[^\w./-]", "-", name if "/" in name else f"path/to/{name}"),  # it stands in code
+        about=about,
+        notes=notes,
+        classes=config.get("classes") or [],
+        num_weights=num_weights,
+        data=_data(config, training),
+        settings={name: value for name, value in training.items() if name not in FREE_TO_CHANGE and _is_set(value)},
+        shown=_shown(config, training),
+        run=_run(config, training),
+        source=training.get("source"),
+        imported=run_folder.section(config, "imported"),
+        versions=run_folder.section(config, "versions"),
+        pictures=sorted(path.name for path in folder.glob("samples*.png")) if folder else [],
+        has_critic=bool(folder and (folder / run_folder.CRITIC).exists()),
+        model_hash=hash_of_file(folder / run_folder.MODEL) if folder else None,
+        scores=_scores(folder) if folder and (folder / CARDS).is_dir() else [],
+        columns=IN_TABLE,
+        verdict=load_verdict(folder) if folder else None,
+    )
+    return ModelCard(text)
+
+
+def write(folder: Path, card: ModelCard) -> None:
+    """Write the card as README.md, unless there is one that somebody else wrote or has taken over."""
+    path = folder / README
+    if path.exists() and WRITTEN not in read_text(path):
+        logger.warning("%s was not written by ganshift and stays as it is", path)
+        return
+    write_output(path, card.content.encode("utf-8", "backslashreplace"))
+
+
+def history(run: Path) -> dict[str, Any]:
+    """What a description gets of where its model comes from: the name of the run, and images shown as of its log.
+
+    Nothing of what is no run, but a model that was saved before or is bundled: then the description says so itself.
+    """
+    place = run.resolve()
+    try:
+        if (run / run_folder.EVALUATION).is_file():  # the best of a run, which lies in the run
+            place, shown = place.parent, json.loads(read_text(run / run_folder.EVALUATION))["images"]
+        else:
+            shown = max((line["images"] for line in run_folder.read_log(run / run_folder.LOG)), default=0)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return {}
+    return {"saved": {"run": place.name, "images_shown": shown}}
+
+
+def cell(value: Any) -> str:
+    """A value in Markdown, in a table or a line, whatever a foreign file holds: one line, and no markup of its own."""
+    text = printable(str(value))
+    for mark in "\\`*[]<>|#":
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
+def _data(config: Mapping[str, Any], training: Mapping[str, Any]) -> list[tuple[Any, Any, Any]]:
+    """Rows of what was learned from: its name, the number of images, and a hash of their content."""
+    data = run_folder.section(config, "data")
+    if config["method"] == "transfer":
+        return [(training.get("data"), data.get("images"), data.get("content"))] if data else []
+    rows = []
+    for domain in ("a", "b"):
+        of_domain = run_folder.section(data, domain)
+        name = training.get(domain) or training.get("data")
+        rows.append((f"{name}, domain {domain}", of_domain.get("images"), of_domain.get("content")))
+    return rows if data else []
+
+
+def _scores(folder: Path) -> list[dict[str, Any]]:
+    """Rows of the table of scores; one that takes no real images has none."""
+    rows = card_rows(cards_of(folder))
+    return [{**row, "reference": "none" if row["reference"] == "0" else row["reference"]} for row in rows]
+
+
+def _shown(config: Mapping[str, Any], training: Mapping[str, Any]) -> str | None:
+    """How long it trained, as far as that is known."""
+    shown = run_folder.section(config, "saved").get("images_shown")
+    if _is_number(shown):
+        return f"{shown:,} images shown, repeats counted"
+    budgets = [f"a budget of {training[name]:,} {name}" for name in BUDGET_FIELDS if _is_number(training.get(name))]
+    return budgets[0] if budgets else None
+
+
+def _run(config: Mapping[str, Any], training: Mapping[str, Any]) -> str | None:
+    """The name of the run that it is from."""
+    run = run_folder.section(config, "saved").get("run") or training.get("out")
+    return Path(run).name if isinstance(run, str) else None
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int
+
+
+def _is_set(value: Any) -> bool:
+    return value is not None and value is not False

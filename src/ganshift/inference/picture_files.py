@@ -1,0 +1,66 @@
+"""Files that the commands write: generated pictures, sheets, translations of whole folders."""
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from ..data.images import with_channels
+from ..errors import UserError
+from ..files import write_output
+from ..inference.generator import Rows
+from ..training.log import ProgressLine
+
+
+def write_pictures(pictures: Sequence[Image.Image], out: Path, columns: int | None = None) -> list[Path]:
+    """Write one sheet if `out` ends in .png, else one numbered file a picture into the folder `out`."""
+    if _is_sheet(out):
+        _write(contact_sheet(pictures, columns), out)
+        return [out]
+    if out.is_file():
+        raise UserError(f"--out {out} is a file: name a folder, or a name that ends in .png")
+    if out.suffix:
+        raise UserError(f"--out {out} must end in .png for one sheet, or be a folder")
+    paths = [out / f"{index:05d}.png" for index in range(len(pictures))]
+    with ProgressLine("write", len(paths)) as progress:
+        for done, (picture, path) in enumerate(zip(pictures, paths, strict=True), start=1):
+            _write(picture, path)
+            progress.update(done)
+    return paths
+
+
+def write_rows(rows: Rows, out: Path) -> list[Path]:
+    """Write one sheet of these rows if `out` ends in .png, else one numbered file a picture, row by row, into `out`."""
+    return write_pictures([picture for row in rows for picture in row], out, columns=len(rows[0]))
+
+
+def write_strips(strips: Rows, out: Path) -> list[Path]:
+    """Write one sheet with a strip in each row if `out` ends in .png, else one numbered file a strip into `out`."""
+    if _is_sheet(out):
+        return write_rows(strips, out)
+    return write_pictures([contact_sheet(strip, columns=len(strip)) for strip in strips], out)
+
+
+def contact_sheet(pictures: Sequence[Image.Image], columns: int | None = None, margin: int = 2) -> Image.Image:
+    """Pictures of one size side by side on white; without `columns` in about as many rows as columns."""
+    width, height = pictures[0].size
+    columns = columns or math.ceil(math.sqrt(len(pictures)))
+    rows = math.ceil(len(pictures) / columns)
+    page = Image.new("RGB", (columns * (width + margin) + margin, rows * (height + margin) + margin), "white")
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        place = (column * (width + margin) + margin, row * (height + margin) + margin)
+        page.paste(with_channels(picture, 3), place)
+    return page
+
+
+def _is_sheet(out: Path) -> bool:
+    return out.suffix.lower() == ".png"
+
+
+def _write(picture: Image.Image, path: Path) -> None:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    write_output(path, buffer.getvalue())

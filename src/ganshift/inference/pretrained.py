@@ -1,0 +1,249 @@
+"""What both models share: opening one by its name, saving it as a folder that can be handed on, and the hub."""
+
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from huggingface_hub import ModelCard, ModelHubMixin
+from jaxtyping import UInt8
+from PIL import Image
+from torch import nn
+
+from ..errors import UserError, first_line
+from ..files import write_atomically
+from ..metrics.copying import VERDICT, load_verdict
+from ..metrics.record_files import CARDS
+from ..metrics.score_record import load_card
+from ..training import run_folder
+from ..training.config import require
+from ..training.device import choose_device
+from ..training.weights import build_on_paper, copy_weights, hash_of_file, load_weights, save_weights
+from . import model_card as card
+from .names import find_model, lies_here
+
+Model = TypeVar("Model", bound="Pretrained")
+Sheets = Mapping[str, UInt8[np.ndarray, "h w 3"]]
+"""Pictures of the model card by the names of their files."""
+COLOURS = {1: "gray", 3: "colour", 4: "colour with opacity"}
+"""What channels are."""
+PAGE_WIDTH = 600
+"""Pixels that a page has room for."""
+SHEETS = ("samples.png", "samples-a.png", "samples-b.png")
+"""Names that pictures of model cards may have."""
+PLACES = ("data", "a", "b", "out")
+"""Settings that say where something lies on the machine that trained."""
+
+
+class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
+    """A trained model that knows what it is.
+
+    It is a `huggingface_hub.ModelHubMixin`: `from_pretrained`, `save_pretrained` and `push_to_hub` are those of the
+    hub's models. Of their PyTorch mixin it uses nothing, since that falls back to pickled weights, loads weights that
+    do not fit, and writes a config.json of constructor arguments where ours describes the model and its training.
+    """
+
+    method: ClassVar[str]
+    """The name of what trains such a model, as `config.json` has it."""
+    noun: ClassVar[str]
+    """What such a model is: generator or translator."""
+
+    def __init__(self, config: Mapping[str, Any]):
+        super().__init__()
+        self.config: dict[str, Any] = {"method": self.method, **config}
+        """What config.json says: networks, classes, and, of a trained model, data, settings and versions."""
+        self._origin: Path | None = None
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls: type[Model], config: Mapping[str, Any]) -> Model:
+        """A model with fresh weights of the networks that a config.json describes."""
+
+    @abstractmethod
+    def in_words(self) -> str:
+        """What the model is, in a sentence or two."""
+
+    @abstractmethod
+    def sheets(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> Sheets:
+        """What the model card shows: the same pictures for the same weights."""
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Model],
+        pretrained_model_name_or_path: str | Path,
+        device: str = "auto",
+        *,
+        force_download: bool = False,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        revision: str | None = None,
+        **model_kwargs: Any,
+    ) -> Model:
+        """Open a trained model by its name, with its averaged weights, ready to use and without gradients.
+
+        The name is that of a run folder, of the model.safetensors in one, of a bundled model such as digits32, or an
+        owner/model of the Hugging Face hub (`runtime.named.find_model` says which comes first). `device` is auto, cpu,
+        cuda and the like. The other arguments are for the hub alone: see `huggingface_hub.snapshot_download`. Raises a
+        `UserError` if there is no such model, it is of the other method, or its files are damaged.
+        """
+        if model_kwargs:
+            raise UserError(f"a model is as its config.json says: leave out {', '.join(model_kwargs)}")
+        hub = {"force_download": force_download, "token": token, "cache_dir": cache_dir, "revision": revision}
+        folder = find_model(pretrained_model_name_or_path, local_files_only=local_files_only, **hub)
+        config = run_folder.read_config(folder)
+        if config.get("method") != cls.method:
+            raise UserError(f"{folder} holds a {config.get('method')} run, not a {cls.method} run")
+        where = str(folder / run_folder.CONFIG)
+        model = build_on_paper(lambda: cls.from_config(config), where, f"a {cls.method} model")
+        weights = load_weights(folder / run_folder.MODEL)
+        copy_weights(model, weights, str(folder), "config.json and model are of different runs", assign=True)
+        model.config, model._origin = config, folder
+        return model.to(choose_device(device)).eval().requires_grad_(False)
+
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        *,
+        config: Any = None,
+        repo_id: str | None = None,
+        push_to_hub: bool = False,
+        model_card_kwargs: Mapping[str, Any] | None = None,
+        **push_to_hub_kwargs: Any,
+    ) -> str | None:
+        """Write a folder that can be handed on and used wherever a run folder can.
+
+        In it are config.json, model.safetensors, and README.md with its pictures: the model card. A model that was
+        opened from a folder takes along from there what still belongs to its weights: its critic, so that it can be
+        a --source, its cards, and the verdict on copying without the names of training images. Of places on this
+        machine, config.json keeps the last part only. `model_card_kwargs` are the fields of `card.Notes`; `config`
+        is there because the hub's mixin has it: it cannot be another than the model's own. A README.md that ganshift
+        did not write stays. With `push_to_hub` the folder goes to `repo_id`, or else to its own name, and its address
+        is returned.
+        """
+        folder, notes = Path(save_directory), _notes(model_card_kwargs)
+        require(config in (None, self.config), "a model is saved with its own config: leave config out")
+        if any((folder / name).exists() for name in (run_folder.LOG, run_folder.CHECKPOINTS)):
+            raise UserError(f"{folder} is the folder of a training run, which saving would spoil: name another")
+        sheets = self.sheets(notes.pictures)  # before anything is written, since pictures may be wrong
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._save_pretrained(folder)
+            for name in set(SHEETS) - set(sheets):
+                (folder / name).unlink(missing_ok=True)
+            for name, pixels in sheets.items():
+                save = partial(Image.fromarray(pixels).save, format="png")
+                write_atomically(folder / name, save, durable=False)
+            card.write(folder, self.generate_model_card(folder=folder, **(model_card_kwargs or {})))
+        except OSError as error:
+            raise UserError(f"cannot write to {folder}: {error.strerror or error}") from error
+        if push_to_hub:
+            name = repo_id or folder.name
+            return self.push_to_hub(name, model_card_kwargs=model_card_kwargs, **push_to_hub_kwargs)
+        return None
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Save into a repository of the Hugging Face hub, which is made if there is none; returns the commit's address.
+
+        `options` are those of `huggingface_hub.ModelHubMixin.push_to_hub`, such as private, token and commit_message.
+        Raises a `UserError` if the hub cannot be reached or does not let you.
+        """
+        notes = {"name": repo_id, **(options.pop("model_card_kwargs", None) or {})}
+        try:
+            return super().push_to_hub(repo_id, model_card_kwargs=notes, **options)
+        except UserError:
+            raise
+        except Exception as error:  # the hub's client lets through whatever its HTTP library of the day raises
+            raise UserError(
+                f"the Hugging Face hub did not take {repo_id} ({first_line(error)}): check the name, the network and "
+                "your login (hf auth login), or use save_pretrained"
+            ) from error
+
+    def generate_model_card(self, *, folder: Path | None = None, **notes: Any) -> ModelCard:
+        """The README.md that `save_pretrained` writes; `folder` is what it saved so far, to be described and shown.
+
+        `notes` are the fields of `card.Notes`.
+        """
+        num_weights = sum(weights.numel() for weights in self.parameters())
+        config = run_folder.read_config(folder) if folder else _without_folders(self.config)
+        return card.model_card(config, self.in_words(), num_weights, folder, _notes(notes))
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Write everything but the card and its pictures, and take away what an earlier model left in the folder."""
+        origin = self._origin if self._origin and self._is_in(self._origin) else None
+        if origin:
+            _copy(origin / run_folder.MODEL, save_directory)
+        else:
+            save_weights(save_directory / run_folder.MODEL, self)
+        critic = save_directory / run_folder.CRITIC
+        if origin and (origin / run_folder.CRITIC).is_file():
+            _copy(origin / run_folder.CRITIC, save_directory)
+        elif critic.exists():
+            critic.unlink()
+        _save_scores(origin, save_directory, hash_of_file(save_directory / run_folder.MODEL))
+        shown = {} if origin is None else card.history(origin)
+        run_folder.write_json(save_directory / run_folder.CONFIG, _without_folders(self.config) | shown)
+
+    def _is_in(self, folder: Path) -> bool:
+        """Whether a folder still holds these very weights: a run may have gone on, or the weights been changed."""
+        try:
+            weights = load_weights(folder / run_folder.MODEL)
+        except UserError:
+            return False
+        own = self.state_dict()
+        return own.keys() == weights.keys() and all(torch.equal(own[name].cpu(), weights[name]) for name in own)
+
+
+def enlarged(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """A sheet as many times as large as fits on a page, so that small pictures can be looked at."""
+    times = max(1, PAGE_WIDTH // pixels.shape[1])
+    return pixels.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def _notes(given: Mapping[str, Any] | None) -> card.Notes:
+    known = [field.name for field in fields(card.Notes)]
+    if unknown := set(given or {}) - set(known):
+        raise UserError(f"a model card knows no {', '.join(sorted(unknown))}: it takes {', '.join(known)}")
+    return card.Notes(**(given or {}))
+
+
+def _copy(file: Path, folder: Path) -> None:
+    """Bytes as they are, so that the hash on cards stays that of the model."""
+    write_atomically(folder / file.name, lambda beside: shutil.copyfile(file, beside))
+
+
+def _save_scores(origin: Path | None, folder: Path, model_hash: str) -> None:
+    """Copy what is known of these weights; what is known of others does not stay beside them."""
+    (folder / CARDS).mkdir(exist_ok=True)
+    for path in sorted((origin / CARDS).glob("*.json")) if origin else []:
+        if load_card(path).model_hash == model_hash:
+            _copy(path, folder / CARDS)
+    for path in list((folder / CARDS).glob("*.json")):
+        if load_card(path).model_hash != model_hash:
+            path.unlink()
+    if not any((folder / CARDS).iterdir()):
+        (folder / CARDS).rmdir()
+    verdict = load_verdict(origin) if origin else None
+    if verdict and verdict.model_hash == model_hash:
+        run_folder.write_json(folder / VERDICT, {**vars(verdict), "pairs": []})
+    else:
+        (folder / VERDICT).unlink(missing_ok=True)
+
+
+def _without_folders(config: Any, key: str = "") -> Any:
+    """A description in which places are their last part, so that handing a model on tells nothing of the machine."""
+    if isinstance(config, dict):
+        return {name: _without_folders(value, name) for name, value in config.items()}
+    if isinstance(config, list):
+        return [_without_folders(value) for value in config]
+    is_place = isinstance(config, str) and (
+        key in PLACES or Path(config).is_absolute() or (key == "source" and lies_here(config))
+    )
+    if is_place:
+        return Path(config).name
+    return config

@@ -1,0 +1,172 @@
+"""What every translator can do, whichever method trained it: pictures, arrays and tensors to the other domain."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args, overload
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from ..data.bundled import photographs, sketch
+from ..data.images import UnreadableImage, fit_picture, load_picture, to_picture
+from ..data.pixel_formats import Original, from_array, from_pillow, load_original, to_array
+from ..errors import UserError
+from ..tensors import Images, Side, from_uint8, height_and_width, sheet, to_colour
+from ..training.config import require
+from .pretrained import COLOURS, Pretrained, Sheets, enlarged
+
+Domain = Literal["a", "b"]
+ROUNDING = 1e-3
+"""Tensors may leave [-1, 1] by so much: what made them may have rounded."""
+CARD_ROWS = 4
+"""Pictures of each domain on the model card."""
+
+
+class ImageTranslator(Pretrained):
+    """Images of domain a to domain b and back. A method's model defines `translate`; the rest follows."""
+
+    noun = "translator"
+    channels: dict[str, int]
+    """Of each domain: 1 for gray, 3 for colour, 4 for colour with opacity."""
+    size: Side
+    """Side, or height and width, of the images trained on."""
+
+    @abstractmethod
+    def translate(self, images: Images, to: Domain = "b") -> Float[Tensor, "n c2 h w"]:
+        """Map images in [-1, 1] to the other domain, at the same height and width, and back to their device."""
+
+    def translate_original(self, original: Original, to: Domain = "b") -> Original:
+        """Translate one picture and keep what it is: its size, its bits and its opacity.
+
+        Gray stays gray and colour stays colour where both domains have the same channels; elsewhere the picture
+        becomes what the other domain has.
+        """
+        translated = self.translate(original.for_network(self.channels[other_domain(to)]), to)
+        return original.given_back(translated, keep_mode=self.keeps_mode)
+
+    @property
+    def keeps_mode(self) -> bool:
+        """Whether both domains have the same number of channels."""
+        return self.channels["a"] == self.channels["b"]
+
+    @overload
+    def __call__(self, picture: str | Path | Image.Image, to: Domain = "b") -> Image.Image: ...
+
+    @overload
+    def __call__(self, picture: np.ndarray, to: Domain = "b") -> np.ndarray: ...
+
+    @overload
+    def __call__(self, picture: Tensor, to: Domain = "b") -> Tensor: ...
+
+    def __call__(
+        self, picture: str | Path | Image.Image | np.ndarray | Tensor, to: Domain = "b"
+    ) -> Image.Image | np.ndarray | Tensor:
+        """Translate one picture, at its own size and in its own mode, and give back the kind of thing that was given.
+
+        - The name of a file, or a Pillow picture: a Pillow picture. Deep colour comes back in 8 bits, since Pillow has
+          no other; `translate_original` keeps it.
+        - An array [h, w] or [h, w, c] of uint8, of uint16, or of floats in [0, 1], where c is 1 gray, 2 gray and
+          opacity, 3 colour, or 4 colour and opacity: an array of the same type, of [h, w] if one was given and the
+          result is gray. Floats are rounded to 16 bits.
+        - A tensor [c, h, w] or [n, c, h, w] of floats in [-1, 1], with the channels of its domain: a tensor of as many
+          dimensions, and of its type.
+
+        Whatever else is given raises a `UserError` that says what it is taken for.
+
+        >>> translator = Translator.from_pretrained("runs/drawings")
+        >>> translator(np.zeros((40, 56, 3), np.uint8), to="b").shape
+        (40, 56, 1)
+        >>> translator(torch.zeros(3, 40, 56), to="b").shape
+        torch.Size([1, 40, 56])
+        """
+        if isinstance(picture, Tensor):
+            return self._translate_tensor(picture, to)
+        translated = self.translate_original(_original(picture), to)
+        return to_array(translated, picture) if isinstance(picture, np.ndarray) else translated.to_pillow()
+
+    def _translate_tensor(self, images: Tensor, to: Domain) -> Tensor:
+        """Translate a batch or one image, after a look at what it is."""
+        shape = list(images.shape)
+        require(
+            len(shape) in (3, 4) and 0 not in shape and images.is_floating_point(),
+            f"a tensor must be [c, h, w] or [n, c, h, w] of floats in [-1, 1], got {images.dtype} {shape}; "
+            "tensors.from_uint8 makes them out of bytes",
+        )
+        if not (images.abs() <= 1 + ROUNDING).all():  # so written, nan fails too
+            raise UserError(f"a tensor must lie in [-1, 1], got {images.min():.3g} to {images.max():.3g}: scale it")
+        batch = images if len(shape) == 4 else images[None]
+        translated = self.translate(batch.float(), to).to(images.dtype)
+        return translated if len(shape) == 4 else translated[0]
+
+    def in_words(self) -> str:
+        """What the model card says of it."""
+        height, width = height_and_width(self.size)
+        return (
+            f"Two generators that translate pictures between domain a ({COLOURS[self.channels['a']]}) and domain b "
+            f"({COLOURS[self.channels['b']]}), trained at {width} x {height} pixels on two sets of pictures of which "
+            "no two belong together."
+        )
+
+    def sheets(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> Sheets:
+        """Round trips of pictures of each domain: those given, as `__call__` takes them, or else bundled ones."""
+        height, width = height_and_width(self.size)
+        found = {}
+        given: Mapping[Any, Sequence[Any]] = pictures or _bundled_pictures((height, width))
+        require(set(given) <= {"a", "b"}, f"pictures are of the domains a and b, got {', '.join(map(str, given))}")
+        for domain, shown in given.items():
+            to, back = other_domain(domain), other_domain(other_domain(domain))
+            require(
+                len(shown) > 0, f"name at least one picture of {domain} to show the model on, or leave {domain} out"
+            )
+            fitted = [_fitted(picture, (height, width), self.channels[back]) for picture in shown]
+            trips = round_trip_grid(
+                torch.stack(fitted), partial(self.translate, to=to), partial(self.translate, to=back)
+            )
+            found[f"samples-{domain}.png"] = enlarged(trips)
+        return found
+
+
+def other_domain(domain: Domain) -> Domain:
+    """The one that translations to this domain start from."""
+    if domain not in get_args(Domain):
+        raise UserError(f"to must be a or b, got {domain!r}")
+    return "a" if domain == "b" else "b"
+
+
+def _original(picture: str | Path | Image.Image | np.ndarray) -> Original:
+    """What a file, a Pillow picture or an array holds; a `UserError` if that is no picture."""
+    if isinstance(picture, np.ndarray):
+        return from_array(picture)
+    if isinstance(picture, Image.Image):
+        return from_pillow(picture)
+    try:
+        return load_original(Path(picture))
+    except UnreadableImage as error:
+        raise UserError(f"{picture}: {error}") from None
+
+
+def _fitted(
+    picture: str | Path | Image.Image | np.ndarray, size: tuple[int, int], channels: int
+) -> Float[Tensor, "channels h w"]:
+    """A picture cropped and scaled as in training."""
+    pixels = fit_picture(load_picture(_original(picture).to_png()), size, channels)
+    return from_uint8(torch.from_numpy(pixels)[None])[0]
+
+
+def _bundled_pictures(size: tuple[int, int]) -> dict[str, list[Image.Image]]:
+    """Photographs, and sketches of them, at this height and width."""
+    photos = [to_picture(fit_picture(photo, size, 3)) for photo in list(photographs().values())[:CARD_ROWS]]
+    return {"a": photos, "b": [sketch(photo) for photo in photos]}
+
+
+@torch.no_grad()
+def round_trip_grid(start: Tensor, there: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor]) -> np.ndarray:
+    """A sheet with rows of an image, its translation and the way back."""
+    translated = there(start)
+    columns = [to_colour(images) for images in (start, translated, back(translated))]
+    return sheet(torch.stack(columns, dim=1).flatten(0, 1), columns=len(columns))

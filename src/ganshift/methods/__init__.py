@@ -1,0 +1,1 @@
+"""The methods, one folder each, and what they share; registry.py knows which there are."""

@@ -1,0 +1,71 @@
+"""Objectives of both methods, as pure functions to be minimised: tensors in, one scalar out.
+
+No weights, no logging, no device moves: a method's `step.py` weighs and names the terms.
+Sources: Arjovsky et al. 2017 (arXiv 1701.07875), Gulrajani et al. 2017 (arXiv 1704.00028), Yi et al. 2017 (arXiv
+1704.02510).
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..nn.matmul import input_gradients_only
+from ..tensors import Images, Scalar
+
+
+def wasserstein_critic_loss(real: Float[Tensor, "..."], fake: Float[Tensor, "..."]) -> Scalar:
+    """Negated Wasserstein-1 estimate, averaged over all scores (Gulrajani et al. 2017, eq. 3, first two terms)."""
+    return fake.mean() - real.mean()
+
+
+def wasserstein_generator_loss(fake: Float[Tensor, "..."]) -> Scalar:
+    """Negated mean score of the generated images (Arjovsky et al. 2017, algorithm 1, line 10)."""
+    return -fake.mean()
+
+
+def classic_critic_loss(real: Float[Tensor, "..."], fake: Float[Tensor, "..."]) -> Scalar:
+    """Sigmoid cross-entropy with target 1 for real and 0 for fake scores, the two means added."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def classic_generator_loss(fake: Float[Tensor, "..."]) -> Scalar:
+    """Sigmoid cross-entropy of fake scores with target 1 (the non-saturating form)."""
+    return F.softplus(-fake).mean()
+
+
+def gradient_penalty(
+    critic: Callable[[Images], Float[Tensor, "n ..."]],
+    real: Images,
+    fake: Images,
+    mix: Float[Tensor, " n"] | None = None,
+    slope_epsilon: float = 1e-12,
+) -> Scalar:
+    """Mean squared distance from 1 of the critic's slope at one random mixture per image pair (eq. 3, last term).
+
+    `mix` in [0, 1] says how much of the fake each mixture holds; by default it is drawn uniformly. The norm is taken
+    per image, over all its pixels; `slope_epsilon` is added under its square root, so that its derivative stays finite
+    where the slope is zero. The critic must not mix images of a batch (no batch norm), for all slopes come from one
+    backward pass through the summed scores.
+    """
+    if mix is None:
+        mix = torch.rand(len(real), device=real.device, dtype=real.dtype)
+    between = torch.lerp(real.detach(), fake.detach(), mix.view(-1, 1, 1, 1)).requires_grad_()
+    with torch.autocast(between.device.type, enabled=False):  # second derivatives need the precision
+        scores = critic(between)
+        with input_gradients_only():
+            (slope,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
+    norm = (slope.flatten(1).square().sum(dim=1) + slope_epsilon).sqrt()
+    return (norm - 1).square().mean()
+
+
+def l1(images: Images, target: Images) -> Scalar:
+    """Mean absolute difference over all pixels and images."""
+    return F.l1_loss(images, target)
+
+
+def l2(images: Images, target: Images) -> Scalar:
+    """Mean squared difference over all pixels and images."""
+    return F.mse_loss(images, target)

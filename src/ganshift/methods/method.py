@@ -1,0 +1,54 @@
+"""What a method is to the rest of ganshift: one record, which everything outside the method's folder asks."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..training.config import RunConfig
+
+if TYPE_CHECKING:
+    from ..inference.pretrained import Pretrained
+    from ..training.trainer import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Help:
+    """What `ganshift METHOD --help` says beside the settings, whose own docstrings are their help."""
+
+    examples: str
+    """Command lines, shown below everything else."""
+    presets: str
+    """What the presets are for."""
+    groups: Mapping[str, Sequence[str]]
+    """Which settings stand together, by the title of their group; settings that no group names stand under "other"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A method by its name. Building a record imports no torch: what needs it is imported when it is asked for."""
+
+    name: str
+    """Its command, and what `config.json` calls it."""
+    kind: Literal["generator", "translator"]
+    """What it trains: `inference.generator.ImageGenerator` or `inference.translator.ImageTranslator`."""
+    summary: str
+    """A line for the overview of commands."""
+    config: type[RunConfig]
+    """Its settings."""
+    presets: Mapping[str, Mapping[str, Any]]
+    """Overrides of the defaults by name; each sets a budget."""
+    default_preset: str
+    help: Help
+    networks: Sequence[str]
+    """The entries of `config.json` that describe its networks."""
+    trainer: "Callable[[], type[Trainer]]"
+    """Imports and returns the trainer's class."""
+    model: "Callable[[], type[Pretrained]]"
+    """Imports and returns the class of the trained model."""
+
+    def next_step(self, run: Path) -> str:
+        """The command that uses what a run has learned."""
+        if self.kind == "generator":
+            return f"ganshift generate {run} -n 64 -o {run}/sheet.png"
+        return f"ganshift translate {run} IMAGES... --to b -o translated/"

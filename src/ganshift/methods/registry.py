@@ -1,0 +1,41 @@
+"""The methods there are: those of this package, and those that other packages register.
+
+Another package registers its `Method` under the entry-point group `ganshift.methods`. Beside this file, only a method's
+own folder and its command know a method by name.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
+
+from ..errors import UserError, nearest
+from ..training.config import RunConfig
+from .dual.method import DUAL
+from .method import Method
+from .transfer.method import TRANSFER
+
+GROUP = "ganshift.methods"
+"""Entry points of other packages: the name is the method's, the object its `Method`."""
+
+
+@cache
+def methods() -> Mapping[str, Method]:
+    """All methods by name, our own first."""
+    found = {method.name: method for method in (TRANSFER, DUAL)}
+    for entry in entry_points(group=GROUP):
+        found.setdefault(entry.name, entry.load())
+    return found
+
+
+def method_named(name: object, where: object = "config.json") -> Method:
+    """The method of this name; a `UserError` that says `where` the name was read if there is none."""
+    known = methods()
+    if not isinstance(name, str) or name not in known:
+        hint = nearest(str(name), known) or f"there are {', '.join(known)}"
+        raise UserError(f"{where} is of method {name!r}, which ganshift does not have: {hint}")
+    return known[name]
+
+
+def method_of(config: RunConfig) -> Method:
+    """The method whose settings these are."""
+    return next(method for method in methods().values() if type(config) is method.config)

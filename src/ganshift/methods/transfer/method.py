@@ -1,0 +1,75 @@
+"""Transferring GANs (Wang et al. 2018): teach a pretrained generator a few hundred images."""
+
+from typing import TYPE_CHECKING
+
+from ...training.config import BUDGET, MACHINE, WATCHING
+from ..method import Help, Method
+from .config import PRESETS, TransferConfig
+
+if TYPE_CHECKING:
+    from .model import Generator
+    from .trainer import TransferTrainer
+
+
+def _trainer() -> "type[TransferTrainer]":
+    from .trainer import TransferTrainer
+
+    return TransferTrainer
+
+
+def _model() -> "type[Generator]":
+    from .model import Generator
+
+    return Generator
+
+
+TRANSFER = Method(
+    name="transfer",
+    kind="generator",
+    summary="teach a pretrained generator a folder of images",
+    config=TransferConfig,
+    presets=PRESETS,
+    default_preset="few-shot",
+    help=Help(
+        examples="""
+        ganshift transfer --data my-images/ --preset small --out runs/mine
+        ganshift transfer --data my-images/ --preset small --source runs/other --out runs/mine
+        ganshift transfer --data my-images/ --preset small --images 20000 --out runs/mine --dry-run
+        ganshift transfer --data class-folders/ --conditioning acgan --subset 500 --out runs/classes
+        """,
+        presets=(
+            "Settings to start from; the other options change them. few-shot: 1,000 iterations with "
+            "augmentation, for 50 to 500 images; cifar10 and authors64: the published runs from scratch, at "
+            "32 and 64 pixels. These three want an accelerator. small: narrow networks for one or two "
+            "processor cores; demo: minutes; tiny: seconds, to see that everything works."
+        ),
+        groups={
+            "main": ("preset", "data", "source", "out", "dry_run"),
+            "budget": BUDGET,
+            "data": ("size", "channels", "subset", "subset_seed", "flip", "dequantize"),
+            "source": ("load", "freeze_critic"),
+            "network": ("conditioning", "width", "generator_width", "critic_width", "generator_norm", "critic_norm"),
+            "training": (
+                "batch",
+                "generator_batch_multiple",
+                "critic_steps",
+                "augment",
+                "penalty",
+                "generator_learning_rate",
+                "critic_learning_rate",
+                "warmup_images",
+                "linear_decay",
+                "ema_images",
+                "acgan_scale",
+                "acgan_scale_generator",
+                "fake_labels",
+                "as_published",
+            ),
+            "watching": WATCHING,
+            "machine": MACHINE,
+        },
+    ),
+    networks=("generator", "critic"),
+    trainer=_trainer,
+    model=_model,
+)

@@ -1,0 +1,73 @@
+"""The generator that `ganshift transfer` trains, for pictures and for tensors."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from ...errors import UserError
+from ...inference.generator import ImageGenerator
+from ...nn.norm import batch_statistics as using_batch_statistics
+from ...tensors import Images, Labels, Latents
+from ...training.config import require
+from .networks import LATENT_DIM, ResNetGenerator
+from .source import check_classes
+
+
+class Generator(ImageGenerator):
+    """A generator trained by `ganshift transfer`: latents, and labels if it has classes, to images.
+
+    `from_pretrained` opens one by the name of a run folder, of a bundled model, or of the Hugging Face hub:
+
+    >>> generator = Generator.from_pretrained("digits32")
+    >>> generator.size, generator.channels, generator.classes
+    (32, 1, ())
+    >>> generator.sample(2, seed=1)
+    [<PIL.Image.Image image mode=L size=32x32 at 0x...>, <PIL.Image.Image image mode=L size=32x32 at 0x...>]
+    """
+
+    method = "transfer"
+    latent_dim = LATENT_DIM
+
+    def __init__(self, generator: Mapping[str, Any], classes: Sequence[str] = ()):
+        super().__init__({"generator": dict(generator), "classes": list(classes)})
+        self.generator = ResNetGenerator(**generator)
+        self.classes = check_classes(classes, self.generator.num_classes)
+        """Names of the classes, in the order of their numbers; empty if it has none."""
+        self.size = self.generator.size
+        """Side of the square images, in pixels."""
+        self.channels = self.generator.to_image.weight.shape[0]
+        """1 for gray, 3 for colour, 4 for colour with opacity."""
+        self.eval()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Generator":
+        """A generator with fresh weights, as a config.json describes it."""
+        return cls(config["generator"], config["classes"])
+
+    @torch.no_grad()
+    def generate(self, latents: Latents, labels: Labels | None = None, batch_statistics: bool = False) -> Images:
+        """Map standard normal latents [n, 128] to images [n, channels, size, size] in [-1, 1], on the latents' device.
+
+        A conditional generator needs labels [n], class numbers from 0. `batch_statistics` normalises by the batch, as
+        both published codes do: then every image depends on its neighbours. Raises a `UserError` for latents of
+        another shape, and for labels that are missing, not wanted, or of no class.
+
+        >>> generator = Generator.from_pretrained("digits32")
+        >>> images = generator.generate(torch.randn(2, 128))
+        >>> images.shape, bool(images.abs().max() <= 1)
+        (torch.Size([2, 1, 32, 32]), True)
+        """
+        given = list(latents.shape)
+        require(len(given) == 2 and given[1] == LATENT_DIM, f"latents must be [n, {LATENT_DIM}], got {given}")
+        if (labels is None) != (not self.classes):
+            needs = f"needs labels from 0 to {len(self.classes) - 1}" if self.classes else "takes no labels"
+            raise UserError(f"this generator {needs}")
+        device = next(self.parameters()).device
+        if labels is not None:
+            named = len(labels) == len(latents) and bool(((labels >= 0) & (labels < len(self.classes))).all())
+            require(named, f"labels must be a number from 0 to {len(self.classes) - 1} for each of the latents")
+            labels = labels.to(device)
+        with using_batch_statistics(self.generator) if batch_statistics else nullcontext():
+            return self.generator(latents.to(device), labels).to(latents.device)

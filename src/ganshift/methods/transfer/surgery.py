@@ -1,0 +1,119 @@
+"""Fitting a source's weights to a run's networks where their classes differ (Wang et al. 2018, sections 4.3 and 4.4).
+
+Everything that knows no class is copied. A norm's gain and bias go from one class to another by the class's name.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import UserError
+
+HEAD = "to_classes."
+"""The class head: the one layer that may be missing on either side."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What became of one tensor."""
+
+    network: str
+    name: str
+    shape: tuple[int, ...]
+    how: str
+
+    @property
+    def layer(self) -> str:
+        """The layer that the tensor belongs to."""
+        return f"{self.network}.{self.name.rpartition('.')[0]}"
+
+
+def transplant(
+    network: nn.Module,
+    source: Mapping[str, Tensor],
+    *,
+    label: str,
+    where: str,
+    classes: Sequence[str],
+    source_classes: Sequence[str],
+) -> list[Fitted]:
+    """Give the network the source's weights, and return what became of every tensor.
+
+    A norm without classes gives its gain and bias to every class; of a norm with classes, each class of the run takes
+    those of the source's class of the same name, and classes that the source does not have take the mean over the
+    source's; a network without classes takes that mean too. The class head is copied if the classes are the same in the
+    same order, else it stays as it was initialised. `label` says in messages which network it is, `where` which source.
+    Raises a `UserError` with both shapes if anything else differs.
+    """
+    own = network.state_dict()
+    unknown = [name for name in source if name not in own and not name.startswith(HEAD)]
+    if unknown:
+        raise UserError(_misfit(where, label, unknown[0], source[unknown[0]], None))
+    fitted, weights = [], {}
+    for name, ours in own.items():
+        theirs = source.get(name)
+        if name.startswith(HEAD):
+            same = theirs is not None and list(classes) == list(source_classes) and ours.shape == theirs.shape
+            value, how = (theirs, "copied") if same else (None, "initialised: the classes are others")
+        elif theirs is None:
+            raise UserError(_misfit(where, label, name, None, ours))
+        elif _has_classes(name, ours) or _has_classes(name, theirs):
+            value, how = _fit_classes(ours, theirs, classes, source_classes)
+        else:
+            value, how = theirs, "copied"
+        if value is not None and value.shape != ours.shape:
+            raise UserError(_misfit(where, label, name, theirs, ours))
+        weights[name] = ours if value is None else value
+        fitted.append(Fitted(label, name, tuple(ours.shape), how))
+    network.load_state_dict(weights)
+    dropped = [name for name in source if name not in own]
+    return fitted + [Fitted(label, name, tuple(source[name].shape), "dropped: no class head here") for name in dropped]
+
+
+def initialised(network: nn.Module, label: str) -> list[Fitted]:
+    """The rows of a network that starts fresh."""
+    return [Fitted(label, name, tuple(value.shape), "initialised") for name, value in network.state_dict().items()]
+
+
+def as_table(rows: Iterable[Fitted]) -> str:
+    """One line a layer: its name, the shapes of its tensors, and what became of them."""
+    lines = []
+    for (layer, how), group in groupby(rows, key=lambda row: (row.layer, row.how)):
+        shapes = ", ".join(f"{row.name.rpartition('.')[2]} {'x'.join(map(str, row.shape))}" for row in group)
+        lines.append((layer, shapes, how))
+    widths = [max(len(line[column]) for line in lines) for column in (0, 1)]
+    return "".join(f"{layer:{widths[0]}}  {shapes:{widths[1]}}  {how}\n" for layer, shapes, how in lines)
+
+
+def _has_classes(name: str, value: Tensor) -> bool:
+    """Whether it is the gain or bias of a norm that has one row a class."""
+    layer, _, kind = name.rpartition(".")
+    return layer.rpartition(".")[2].startswith("norm") and kind in ("gain", "bias") and value.dim() == 2
+
+
+def _fit_classes(
+    ours: Tensor, theirs: Tensor, classes: Sequence[str], source_classes: Sequence[str]
+) -> tuple[Tensor, str]:
+    if theirs.dim() == 1:
+        return theirs.expand(len(ours), -1).clone(), "copied to every class"
+    mean = theirs.mean(dim=0)
+    if ours.dim() == 1:
+        return mean, f"mean over {len(theirs)} classes"
+    if list(classes) == list(source_classes):
+        return theirs, "copied"
+    numbers = {name: number for number, name in enumerate(source_classes)}
+    rows = [theirs[numbers[name]] if name in numbers else mean for name in classes]
+    known = sum(name in numbers for name in classes)
+    rest = f", the mean for the other {len(classes) - known}" if known < len(classes) else ""
+    return torch.stack(rows), f"mapped by name for {known} of {len(classes)} classes{rest}"
+
+
+def _misfit(where: str, label: str, name: str, theirs: Tensor | None, ours: Tensor | None) -> str:
+    shapes = [tuple(value.shape) if value is not None else "absent" for value in (theirs, ours)]
+    return (
+        f"source {where} does not fit: {label}.{name} is {shapes[0]} there and {shapes[1]} in this run; "
+        "leave size, channels, widths and norms to the source, or choose another one"
+    )

@@ -1,0 +1,58 @@
+"""Cards on disk: in the folder `cards` of a run, one file each; and what those of two runs differ by."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..training import run_folder
+from .score_record import Card, difference, load_card, unlike
+
+CARDS = "cards"
+"""Folder of a run that has its cards."""
+
+
+def write_cards(run: Path, cards: Sequence[Card]) -> list[Path]:
+    """Write each card as one file; a later one of the same settings, whatever the model then is, takes its place."""
+    folder, paths = run / CARDS, []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for card in cards:
+            settings = replace(card, value=0.0, spread=0.0, model_hash="", versions={})
+            name = "-".join([card.metric.lower().replace(" ", "-"), *filter(None, [card.extractor])])
+            paths.append(folder / f"{name}-{hashlib.sha256(repr(settings).encode()).hexdigest()[:8]}.json")
+            run_folder.write_json(paths[-1], card.to_json())
+    except OSError as error:
+        raise UserError(f"cannot write cards to {folder}: {error.strerror}") from error
+    return paths
+
+
+def compare(first: Path, second: Path) -> list[dict[str, Any]]:
+    """Rows of what two cards, or the cards of two runs, differ by; a `UserError` names what makes cards unlike.
+
+    Of runs, cards are compared that have one alike in the other run.
+    """
+    ours, theirs = cards_of(first), cards_of(second)
+    alike = [(a, b) for a in ours for b in theirs if not unlike(a, b)]
+    if not alike:
+        pairs = [(a, b) for a in ours for b in theirs if a.metric == b.metric] or [(ours[0], theirs[0])]
+        difference(*min(pairs, key=lambda pair: len(unlike(*pair))))
+    rows = []
+    for a, b in alike:
+        found = difference(a, b)
+        change = f"{found.value:+.4g} ± {found.standard_error:.2g}"
+        values = {"A": f"{a.value:.4g}", "B": f"{b.value:.4g}"}
+        rows.append({"score": a.name, **values, "B - A": change, "verdict": found.verdict})
+    return rows
+
+
+def cards_of(path: Path) -> list[Card]:
+    """The cards of a run folder, in the usual order, or the one of a file."""
+    if not path.is_dir():
+        return [load_card(path)]
+    found = [load_card(file) for file in sorted((path / CARDS).glob("*.json"))]
+    if not found:
+        raise UserError(f"{path} has no cards: make some with ganshift evaluate {path}")
+    return sorted(found, key=lambda card: card.rank)

@@ -1,0 +1,211 @@
+"""Norms with optional per-class gain and bias.
+
+Norms compute in the precision of their gain, which is float32 under autocast too: their statistics need it.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from ..tensors import Images, Labels
+from .matmul import weight_gradients_wanted
+
+
+class Affine(nn.Module):
+    """One gain and one bias per channel; with `num_classes` > 0 one of each per class, chosen by the labels."""
+
+    def __init__(self, channels: int, num_classes: int = 0):
+        super().__init__()
+        shape = (num_classes, channels) if num_classes else (channels,)
+        self.gain = nn.Parameter(torch.ones(shape))
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+    def of_labels(self, normalised: Images, labels: Labels) -> Images:
+        """Scale and shift each image by its class's numbers."""
+        return torch.addcmul(self.bias[labels][..., None, None], normalised, self.gain[labels][..., None, None])
+
+
+class BatchNorm(Affine):
+    """Batch normalisation (Ioffe & Szegedy 2015), class-conditional when `num_classes` > 0 (Dumoulin et al. 2017).
+
+    Normalises by the batch while training and by running statistics otherwise, unless `batch_statistics` says to use
+    the batch's at sampling time too, as both published codes do.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, num_classes: int = 0, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__(channels, num_classes)
+        self.eps, self.momentum = eps, momentum
+        self.use_batch = False
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Images, labels: Labels | None = None) -> Images:
+        """Normalise; `labels` are used, and needed, by a conditional norm only."""
+        x = x.to(self.gain.dtype)
+        mean, var = (None, None) if self.use_batch else (self.running_mean, self.running_var)
+        by_batch = self.training or self.use_batch
+        if self.gain.dim() == 1:
+            return F.batch_norm(x, mean, var, self.gain, self.bias, by_batch, self.momentum, self.eps)
+        if self.training and torch.is_grad_enabled():
+            gain, bias = (numbers[_needed(labels)] for numbers in (self.gain, self.bias))
+            return _ScaledBatchNorm.apply(x, gain, bias, mean, var, self.momentum, self.eps)
+        x = F.batch_norm(x, mean, var, None, None, by_batch, self.momentum, self.eps)
+        return self.of_labels(x, _needed(labels))
+
+
+class _ScaledBatchNorm(torch.autograd.Function):
+    """Normalisation by the batch, then a gain and a bias for every image and channel, as n c.
+
+    The same as batch norm and `Affine.of_labels`, whose gradients need the normalised maps as well as those that came
+    in; these need the latter only, and all sums over pixels are of two kinds: of the gradient, and of it times the map.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        gain: Tensor,
+        bias: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        momentum: float,
+        eps: float,
+    ) -> Tensor:
+        y, mean, inverse_std = torch.native_batch_norm(x, None, None, running_mean, running_var, True, momentum, eps)
+        ctx.save_for_backward(x, gain, mean, inverse_std)
+        return y.mul_(gain[..., None, None]).add_(bias[..., None, None])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        x, gain, mean, inverse_std = ctx.saved_tensors
+        over_pixels = slope.sum(dim=(2, 3))
+        of_gain = ((slope * x).sum(dim=(2, 3)) - mean * over_pixels) * inverse_std
+        pixels = x.numel() / x.shape[1]
+        # Ioffe & Szegedy 2015, section 3: the gradient less its mean and its component along the normalised map.
+        along = (gain * of_gain).sum(dim=0) / pixels * inverse_std**2
+        constant = along * mean - (gain * over_pixels).sum(dim=0) / pixels * inverse_std
+        of_x = slope * (gain * inverse_std)[..., None, None]
+        of_x.addcmul_(x, -along[:, None, None]).add_(constant[:, None, None])
+        return of_x, of_gain, over_pixels, None, None, None, None
+
+
+class LayerNorm(Affine):
+    """Normalisation of each image over C, H and W (Ba et al. 2016), with gain and bias per channel (and class)."""
+
+    def __init__(self, channels: int, num_classes: int = 0, eps: float = 1e-5):
+        super().__init__(channels, num_classes)
+        self.eps = eps
+
+    def forward(self, x: Images, labels: Labels | None = None) -> Images:
+        """Normalise; `labels` are used, and needed, by a conditional norm only."""
+        x = x.to(self.gain.dtype)
+        if self.gain.dim() == 1:
+            return _LayerNorm.apply(x, self.gain, self.bias, self.eps)
+        return self.of_labels(_LayerNorm.apply(x, None, None, self.eps), _needed(labels))
+
+
+class _LayerNorm(torch.autograd.Function):
+    """Group norm of one group. Its second derivative, for the penalty, takes half of the passes of PyTorch's."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gain: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+        n, c, h, w = x.shape
+        y, mean, inverse_std = torch.native_group_norm(x, gain, bias, n, c, h * w, 1, eps)
+        ctx.save_for_backward(x, gain, mean, inverse_std)
+        ctx.eps = eps
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        x, gain, mean, inverse_std = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            return *_slope_of_layer_norm(slope, x, gain, mean, inverse_std, ctx.needs_input_grad[:3]), None
+        of_x = _LayerNormSlope.apply(slope, x, gain, mean, inverse_std)
+        if gain is None or not weight_gradients_wanted():
+            return of_x, None, None, None
+        normalised = _LayerNorm.apply(x, None, None, ctx.eps)
+        return of_x, (slope * normalised).sum(dim=(0, 2, 3)), slope.sum(dim=(0, 2, 3)), None
+
+
+class _LayerNormSlope(torch.autograd.Function):
+    """The gradient of a layer norm by its input, and the gradients of that."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, slope: Tensor, x: Tensor, gain: Tensor | None, mean: Tensor, inverse_std: Tensor
+    ) -> Tensor | None:
+        ctx.save_for_backward(slope, x, gain, mean, inverse_std)
+        return _slope_of_layer_norm(slope, x, gain, mean, inverse_std, (True, False, False))[0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
+        slope, x, gain, mean, r = ctx.saved_tensors
+        mean, r = mean[..., None, None], r[..., None, None]  # n 1 1 1
+        a = slope if gain is None else slope * gain[:, None, None]
+        # With means over each image and z = r (x - mean), the gradient was r (a - E[a] - z E[a z]).
+        of_v, of_a = v.mean(dim=(1, 2, 3), keepdim=True), a.mean(dim=(1, 2, 3), keepdim=True)
+        v_z = r * (_mean_product(v, x) - mean * of_v)
+        a_z = r * (_mean_product(a, x) - mean * of_a)
+        along = r * (_mean_product(v, a) - of_v * of_a - 3 * a_z * v_z)
+        of_x = v * (-(r**2) * a_z)
+        of_x.addcmul_(a, -(r**2) * v_z).addcmul_(x, -(r**2) * along)
+        of_x.add_(r**2 * (along * mean + of_v * a_z + of_a * v_z))
+        of_slope = (v * r).addcmul_(x, -(r**2) * v_z).add_(r**2 * v_z * mean - r * of_v)
+        of_gain = None
+        if gain is not None:
+            of_gain = (slope * of_slope).sum(dim=(0, 2, 3))
+            of_slope *= gain[:, None, None]
+        return of_slope, of_x, of_gain, None, None
+
+
+def _slope_of_layer_norm(
+    slope: Tensor, x: Tensor, gain: Tensor | None, mean: Tensor, inverse_std: Tensor, wanted: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    n, c, h, w = x.shape
+    layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    slope = slope.contiguous(memory_format=layout)
+    return torch.ops.aten.native_group_norm_backward(slope, x, mean, inverse_std, gain, n, c, h * w, 1, wanted)
+
+
+def _mean_product(x: Images, y: Images) -> Float[Tensor, "n 1 1 1"]:
+    """The mean of the products of two images' numbers, in one pass."""
+    x, y = (image.permute(0, 2, 3, 1).flatten(1) for image in (x, y))
+    return (torch.linalg.vecdot(x, y) / x.shape[1])[:, None, None, None]
+
+
+class NoNorm(nn.Module):
+    """Stands where a norm could be and changes nothing."""
+
+    def forward(self, x: Images, labels: Labels | None = None) -> Images:
+        """Return the input."""
+        return x
+
+
+@contextmanager
+def batch_statistics(network: nn.Module) -> Iterator[None]:
+    """Let the batch norms of a network use each batch's own statistics inside the block, and leave no trace of it."""
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    for norm in norms:
+        norm.use_batch = True
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.use_batch = False
+
+
+def _needed(labels: Labels | None) -> Labels:
+    if labels is None:
+        raise ValueError("a class-conditional norm needs labels, got None")
+    return labels

@@ -1,1 +1,0 @@
-"""What every training run needs: budget, cadences, log, checkpoints, resume; knows no training method."""

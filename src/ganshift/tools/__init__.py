@@ -1,0 +1,1 @@
+"""One file or folder a command; each can go without touching another."""

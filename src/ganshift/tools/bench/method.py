@@ -1,0 +1,187 @@
+"""How costs are measured: work is counted, times are taken in turns and summed up by medians.
+
+Actions that are to be compared take turns, round by round, so that whatever else the machine does falls on all alike;
+kernels that show what the machine can do take their turns among them. Only ratios within one such run mean anything.
+"""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from ...training.run_folder import versions
+
+CPU = torch.device("cpu")
+Action = Callable[[], object]
+"""Something to be measured; what it returns is dropped."""
+Row = dict[str, Any]
+"""Named figures of one thing that was measured, as JSON values; units are in the names."""
+
+
+def _flops_of_linear(left: torch.Tensor, weight: torch.Tensor, *rest: Any, out_val: torch.Tensor) -> int:
+    return 2 * weight.shape[1] * out_val.numel()
+
+
+FORMULAS: Mapping[str, Callable[..., int]] = {"mkldnn._linear_pointwise": _flops_of_linear}
+"""FLOP of operators that we use and PyTorch has no formula for, by name."""
+
+
+def flop_formula(operator: Any) -> Callable[..., int] | None:
+    """FLOP of an operator from its arguments and `out_val`, its result; None where it is no convolution or product."""
+    packet = operator.overloadpacket
+    return flop_registry.get(packet) or FORMULAS.get(str(packet))
+
+
+class Work(TorchDispatchMode):
+    """Counts what happens inside a `with` block, backward passes included: exact, whatever the machine does.
+
+    `flops` are the multiplications and additions of convolutions and matrix products, by PyTorch's own formulas (and
+    `FORMULAS`) and the shapes that occur; `kernel_calls` are operators that compute, so views of the same memory are
+    left out. PyTorch's `FlopCounterMode` cannot be used, since it refuses the `autograd.grad` of a gradient penalty.
+    """
+
+    def __init__(self, flops: int = 0, kernel_calls: int = 0) -> None:
+        super().__init__()
+        self.flops = flops
+        self.kernel_calls = kernel_calls
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        formula = flop_formula(func)
+        if formula is None:  # in inference mode operators arrive here before they are taken apart
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **kwargs)
+        if formula is not None:
+            self.flops += formula(*args, **kwargs, out_val=result)
+        self.kernel_calls += not func.is_view
+        return result
+
+
+def work_of(action: Action) -> Work:
+    """Do it once and count; on one thread, since what happens in others would not be seen."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with Work() as work:
+            action()
+    finally:
+        torch.set_num_threads(threads)
+    return work
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and quartiles of the seconds of some rounds."""
+
+    median: float
+    quartiles: tuple[float, float]
+    rounds: int
+
+    def row(self, what: str) -> Row:
+        """The same as figures of what was timed."""
+        return {"what": what, "seconds": self.median, "quartiles": list(self.quartiles), "rounds": self.rounds}
+
+
+def spread(seconds: Sequence[float]) -> Spread:
+    """Sum up the rounds of one action; a single one is its own median and quartiles."""
+    if len(seconds) == 1:
+        return Spread(seconds[0], (seconds[0], seconds[0]), 1)
+    low, median, high = statistics.quantiles(seconds, n=4, method="inclusive")
+    return Spread(median, (low, high), len(seconds))
+
+
+def take_turns(
+    actions: Mapping[str, Action], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """Seconds of each action by round; in a round, every action has one turn. Warm them up before."""
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in range(rounds):
+        for name, action in actions.items():
+            started = clock()
+            action()
+            seconds[name].append(clock() - started)
+    return seconds
+
+
+def peak_kernels(device: torch.device = CPU, fast: bool = False) -> dict[str, Action]:
+    """Large products and convolutions, the best of which stands for what the machine can do; in bfloat16 if fast."""
+    how: dict[str, Any] = {"device": device, "dtype": torch.bfloat16 if fast else torch.float32}
+    square = torch.randn(1536, 1536, **how)
+    product = torch.empty_like(square)
+    kernels: dict[str, Action] = {"matmul 1536": lambda: torch.mm(square, square, out=product)}
+    for images, channels, size in ((16, 128, 32), (4, 512, 16)):
+        for layout, memory in (("nchw", torch.contiguous_format), ("nhwc", torch.channels_last)):
+            maps = torch.randn(images, channels, size, size, **how).contiguous(memory_format=memory)
+            weight = torch.randn(channels, channels, 3, 3, **how).contiguous(memory_format=memory)
+            kernels[f"conv {images}x{channels}x{size}x{size} {layout}"] = _convolution(maps, weight)
+    return kernels
+
+
+def _convolution(maps: torch.Tensor, weight: torch.Tensor) -> Action:
+    return lambda: F.conv2d(maps, weight, padding=1)
+
+
+def _waiting(action: Action, device: torch.device) -> Action:
+    """The action, done when the device is done with it."""
+    if device.type == "cpu":
+        return action
+
+    def both() -> None:
+        action()
+        torch.accelerator.synchronize(device)
+
+    return both
+
+
+def measure(
+    actions: Mapping[str, Action],
+    rounds: int,
+    with_peak: bool = True,
+    counted: Mapping[str, Work] | None = None,
+    device: torch.device = CPU,
+    fast: bool = False,
+) -> list[Row]:
+    """Warm up every action once while counting its work, then time them in turns; one row an action.
+
+    Actions of which the work is `counted` already are taken to be warm. With peak, kernels that show the machine's peak
+    take turns with them and are rows too, and every row that computes has the share of the best of them, median against
+    median. With `fast` they compute in bfloat16, as `--fast` does.
+    """
+    kernels = peak_kernels(device, fast) if with_peak else {}
+    everything = {name: _waiting(action, device) for name, action in {**actions, **kernels}.items()}
+    known = counted or {}
+    work = {name: known[name] if name in known else work_of(action) for name, action in everything.items()}
+    timings = {name: spread(values) for name, values in take_turns(everything, rounds).items()}
+    rates = {name: work[name].flops / timings[name].median for name in timings}
+    peak = max((rates[name] for name in kernels), default=0.0)
+    rows = []
+    for name, timing in timings.items():
+        row = timing.row(name)
+        if flops := work[name].flops:
+            row |= {"GFLOP": flops / 1e9, "kernel calls": work[name].kernel_calls, "GFLOP/s": rates[name] / 1e9}
+        if flops and peak:
+            row["share of peak"] = rates[name] / peak
+        rows.append(row)
+    return rows
+
+
+def machine() -> Row:
+    """What the figures belong to."""
+    return {
+        "platform": platform.platform(terse=True),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+    }

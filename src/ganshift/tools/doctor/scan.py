@@ -1,0 +1,214 @@
+"""Facts about pictures, each looked at once: sizes, modes, colour, texture, and what makes repeats recognisable."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from fractions import Fraction
+from statistics import median
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from ...data.decoding import Progress, go_through
+from ...data.folders import label_by_folder
+from ...data.images import (
+    bombs_are_errors,
+    fit_picture,
+    load_picture,
+    natural_channels,
+    open_picture,
+    to_pixels,
+    upright_size,
+    with_channels,
+)
+from ...data.pixel_formats import has_deep_file
+from .alike import THUMB
+from .parts import Part
+
+VIEW = 64
+"""Side of the centred square, in pixels, on which colour and texture are measured."""
+GRAY_CHROMA = 2.0
+"""A picture of three channels whose mean chroma is less shows gray; a JPEG's rounding leaves about 1."""
+CHANNELS = {1: "gray", 3: "colour", 4: "transparent"}
+"""What a picture of so many channels is."""
+_LARGEST_TERM = 9  # of an aspect: 1.499 is 3:2
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What one file is."""
+
+    width: int
+    height: int
+    channels: int
+    """As training counts: 1 gray, 3 colour, 4 where some pixel is transparent."""
+    mode: str
+    """How Pillow calls what the file stores."""
+    is_deep: bool
+    """Whether it has 16 bits a value, or floats."""
+    is_animated: bool
+    """Whether it has several frames or pages."""
+    digest: bytes
+    """Of the file's bytes."""
+    thumb: UInt8[np.ndarray, "t t 3"]
+    """The whole picture, squeezed."""
+    colour: tuple[float, float, float]
+    """Mean red, green and blue, from 0 to 255."""
+    chroma: float
+    """Mean difference of the largest and the smallest of the three, from 0 (gray) to 255."""
+    texture: float
+    """RMS of what a 2 x 2 mean takes from the luma, from 0 (smooth) to 127.5."""
+
+    @property
+    def shows_gray(self) -> bool:
+        """Whether it is gray, or is stored in colour and shows gray."""
+        return self.channels == 1 or (self.channels == 3 and self.chroma < GRAY_CHROMA)
+
+    def is_smaller(self, height: int, width: int) -> bool:
+        """Whether it must be enlarged to cover this size."""
+        return self.height < height or self.width < width
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the pictures of a part are."""
+
+    part: Part
+    reasons: list[str | None]
+    """Why each file cannot be read, or None."""
+    pictures: list[Picture]
+    """Those that can."""
+    names: list[str]
+    """Of these."""
+    labels: list[int] | None
+    """Their class numbers."""
+    class_names: tuple[str, ...]
+    """Of these numbers."""
+
+    @property
+    def unreadable(self) -> list[tuple[str, str]]:
+        """Files that cannot be read, with the reason."""
+        return [(name, why) for name, why in zip(self.part.names, self.reasons, strict=True) if why is not None]
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """Readable images of each class."""
+        counts = Counter(self.labels or ())
+        return {name: counts[number] for number, name in enumerate(self.class_names)}
+
+    @property
+    def aspects(self) -> dict[str, int]:
+        """How many pictures have which width to height, most frequent first."""
+        counts = Counter(_aspect(picture) for picture in self.pictures)
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+    @property
+    def usual_channels(self) -> int:
+        """What training would take: the most frequent count, the larger of two as frequent."""
+        counts = Counter(picture.channels for picture in self.pictures)
+        return max(counts, key=lambda count: (counts[count], count))
+
+    @property
+    def shorter_side(self) -> float:
+        """Median, in pixels."""
+        return float(median(min(picture.width, picture.height) for picture in self.pictures))
+
+    def mean(self, name: str) -> float:
+        """Of a number that each picture has."""
+        return float(np.mean([getattr(picture, name) for picture in self.pictures]))
+
+    def cropped(self, ratio: float = 1.0) -> float:
+        """Mean share of pixels outside the largest box of this width to height."""
+        own = np.array([picture.width / picture.height for picture in self.pictures])
+        return float(np.mean(1 - np.minimum(own, ratio) / np.maximum(own, ratio)))
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts as JSON values; what a part without a readable picture lacks is null."""
+        pictures = self.pictures
+        by_area = sorted((picture.width * picture.height, picture.width, picture.height) for picture in pictures)
+        return {
+            "name": self.part.name,
+            "split": self.part.split,
+            "domain": self.part.domain or None,
+            "files": len(self.part.names),
+            "images": len(pictures),
+            "unreadable": [{"name": name, "reason": reason} for name, reason in self.unreadable],
+            "passed_over": dict(sorted(self.part.passed_over.items())),
+            "classes": self.classes,
+            "smallest": list(by_area[0][1:]) if pictures else None,
+            "median": list(by_area[len(by_area) // 2][1:]) if pictures else None,
+            "largest": list(by_area[-1][1:]) if pictures else None,
+            "aspects": self.aspects,
+            "channels": dict(Counter(CHANNELS[picture.channels] for picture in pictures)),
+            "modes": dict(Counter(picture.mode for picture in pictures)),
+            "gray_as_colour": sum(picture.channels == 3 and picture.shows_gray for picture in pictures),
+            "sixteen_bit": sum(picture.is_deep for picture in pictures),
+            "animated": sum(picture.is_animated for picture in pictures),
+            "mean_colour": np.mean([picture.colour for picture in pictures], axis=0).round(2).tolist()
+            if pictures
+            else None,
+            "chroma": round(self.mean("chroma"), 2) if pictures else None,
+            "texture": round(self.mean("texture"), 2) if pictures else None,
+            "cropped_to_square": round(self.cropped(), 4) if pictures else None,
+        }
+
+
+def scan(part: Part, progress: Progress | None = None) -> Facts:
+    """Look at every picture of a part; a broken one becomes a reason."""
+    with bombs_are_errors():
+        reasons, found = go_through(lambda index: look(part.read(index)), len(part.names), progress)
+    good = [index for index, picture in enumerate(found) if picture is not None]
+    names, class_names = [part.names[index] for index in good], part.classes
+    labels = None if part.labels is None else [part.labels[index] for index in good]
+    if part.classes_from_folders:  # as training does: a folder without a readable picture is no class
+        numbers, class_names = label_by_folder(names)
+        labels = None if numbers is None else numbers.tolist()
+    return Facts(part, reasons, [picture for picture in found if picture is not None], names, labels, class_names)
+
+
+def look(source: bytes | Image.Image) -> Picture:
+    """The facts of a file's bytes, or of a picture; raises `UnreadableImage` as training would."""
+    if isinstance(source, Image.Image):
+        head, picture, content = source, source, source.tobytes()
+    else:
+        head, picture, content = open_picture(source), load_picture(source, for_size=VIEW), source
+    width, height = upright_size(head)
+    seen = fit_picture(picture, VIEW, 3).astype(np.float32)
+    thumb = with_channels(picture, 3).resize((THUMB, THUMB), Image.Resampling.BOX)
+    luma = np.tensordot(np.array([0.299, 0.587, 0.114], np.float32), seen, 1)
+    blocks = luma.reshape(VIEW // 2, 2, VIEW // 2, 2)
+    red, green, blue = seen.mean(axis=(1, 2)).tolist()
+    return Picture(
+        width=width,
+        height=height,
+        channels=natural_channels(picture),
+        mode=head.mode,
+        is_deep=has_deep_file(head) or head.mode.startswith(("I", "F")),
+        is_animated=_is_animated(head),
+        digest=hashlib.sha256(content).digest(),
+        thumb=np.ascontiguousarray(to_pixels(thumb).transpose(1, 2, 0)),
+        colour=(red, green, blue),
+        chroma=float((seen.max(axis=0) - seen.min(axis=0)).mean()),
+        texture=float(np.sqrt(np.square(blocks - blocks.mean(axis=(1, 3), keepdims=True)).mean())),
+    )
+
+
+def _is_animated(head: Image.Image) -> bool:
+    if head.format == "MPO":  # a photograph with a preview or a second view behind it, as phones write them
+        return False
+    try:
+        return bool(getattr(head, "is_animated", False))
+    except Exception:  # the first frame was decoded, and no other matters
+        return False
+
+
+def _aspect(picture: Picture) -> str:
+    """Width to height in small numbers."""
+    ratio = Fraction(picture.width, picture.height)
+    if ratio < 1:
+        inverse = (1 / ratio).limit_denominator(_LARGEST_TERM)
+        return f"{inverse.denominator}:{inverse.numerator}"
+    ratio = ratio.limit_denominator(_LARGEST_TERM)
+    return f"{ratio.numerator}:{ratio.denominator}"

@@ -1,0 +1,150 @@
+"""Is a generator copying? Its images beside their nearest training images, judged against held-out real ones."""
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ...data.datasets import MEMORY_BUDGET_BYTES, ImageSet
+from ...data.open import open_held_out, open_named_images
+from ...data.subsets import draw_subset
+from ...errors import UserError
+from ...files import write_atomically
+from ...inference.latents import draw_latents
+from ...inference.names import find_model, results_place
+from ...methods.transfer.evaluation import sample_stored
+from ...methods.transfer.model import Generator
+from ...metrics.copying import PAIRS, VERDICT, Verdict, copying, nearest
+from ...metrics.measuring import Extraction, Settings, provenance
+from ...tensors import Bytes, from_uint8, sheet
+from ...training import run_folder
+from ...training.log import opening_progress, working
+
+CHECKED = 2_000
+"""Generated images that are looked at, unless said otherwise."""
+SHOWN = 8
+"""Pairs in the picture: the generated images nearest to training images."""
+
+
+def check_copying(
+    run: str | Path,
+    reference: str | Path | None = None,
+    held_out: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    **settings: Any,
+) -> Verdict:
+    """Compare generated with training images and write `copying.json` and `copying.png` into the run folder, or `out`.
+
+    `run` is whatever `find_model` finds. The training images are read from where the run read them, or else from
+    `reference`; they are recognised by their content. Held-out images, without which there is no verdict, are those of
+    `held_out`, or else the test split that lies beside the training images, or else what the run's `subset` left out.
+    `settings` are fields of `Settings`; `num_images` is 2000 unless given. Raises a `UserError` if the training images
+    are not found.
+    """
+    chosen = Settings(**{"num_images": CHECKED} | settings)
+    results, run = results_place(run, out), find_model(run)
+    config = run_folder.read_config(run)
+    if config.get("method") == "dual":
+        raise UserError(f"{run} is a translator: copying is checked for generators")
+    model = Generator.from_pretrained(run, chosen.device)
+    place, training, left_out = _training_images(run, config, model, None if reference is None else Path(reference))
+    others = _held_out(place, training, model, None if held_out is None else Path(held_out)) or left_out
+    extraction = Extraction.open(chosen)
+    theirs = extraction.reference(training, chosen).features
+    latents = draw_latents(chosen.num_images, chosen.seed)
+    as_published = bool(run_folder.section(config, "training").get("as_published"))
+    batches = sample_stored(model.generator, latents, chosen.batch, as_published)
+    ours = extraction.features(batches, chosen.num_images, "generate", chosen.progress)
+    unseen = None if others is None else extraction.reference(others, chosen).features
+    with working("comparing generated with training images"):
+        found = None if unseen is None else copying(ours, theirs, unseen)
+        distances, indices = (found.distances, found.indices) if found else nearest(ours, theirs)
+    first = distances.argsort(stable=True)[:SHOWN].tolist()
+    verdict = Verdict(
+        alarm=found.alarm if found else None,
+        all_nearer=found.all_nearer if found else None,
+        nearest_generated=found.nearest_generated if found else None,
+        median_distance=distances.median().item(),
+        median_held_out_distance=found.held_out_distances.median().item() if found else None,
+        num_generated=chosen.num_images,
+        num_training=len(training),
+        num_held_out=0 if others is None else len(others),
+        pairs=[
+            {
+                "generated": number,
+                "training": training.names[indices[number]],
+                "distance": round(distances[number].item(), 6),
+            }
+            for number in first
+        ],
+        extractor=extraction.name,
+        extractor_hash=extraction.hash,
+        seed=chosen.seed,
+        **provenance(run),
+    )
+    generated = torch.stack([batches[number // chosen.batch]()[number % chosen.batch] for number in first])
+    _write(results, verdict, generated, training.read([int(indices[number]) for number in first]))
+    return verdict
+
+
+def _training_images(
+    run: Path, config: dict[str, Any], model: Generator, reference: Path | None
+) -> tuple[Path, ImageSet, ImageSet | None]:
+    """Where the images that the run was trained on are, these images, and those that its --subset left out."""
+    trained = run_folder.section(config, "training")
+    subset, subset_seed, named = trained.get("subset"), trained.get("subset_seed", 0), trained.get("data")
+    if subset is not None and not all(type(number) is int and number >= 0 for number in (subset, subset_seed)):
+        raise UserError(f"{run / run_folder.CONFIG} does not say which images were trained on: give another run")
+    tried = []
+    for place in (named if isinstance(named, str) else None, reference):
+        if place is None:
+            continue
+        try:
+            images = _open(Path(place), model)
+            drawn = images if subset is None else draw_subset(images, subset, subset_seed)
+        except UserError as error:
+            tried.append(str(error))
+            continue
+        if drawn.content_hash == run_folder.section(config, "data").get("content"):
+            return Path(place), drawn, _left_out(images, drawn)
+        tried.append(f"{place} holds other images than {run} was trained on")
+    raise UserError(f"copying cannot be checked without the training images: {'; '.join(tried) or 'none are named'}")
+
+
+def _left_out(images: ImageSet, drawn: ImageSet) -> ImageSet | None:
+    names = set(drawn.names)
+    numbers = [number for number, name in enumerate(images.names) if name not in names]
+    return images.select(np.array(numbers)) if numbers else None
+
+
+def _held_out(place: Path, training: ImageSet, model: Generator, named: Path | None) -> ImageSet | None:
+    """Images of the same kind that were not trained on, at the same size, where there are any."""
+    if named is None:
+        with opening_progress() as progress:
+            return open_held_out(place, model.size, model.channels, MEMORY_BUDGET_BYTES, progress)
+    images = _open(named, model)
+    if images.content_hash == training.content_hash:
+        raise UserError(f"--held-out {named} holds the training images: name others of the same kind")
+    return images
+
+
+def _open(place: Path, model: Generator) -> ImageSet:
+    with opening_progress() as progress:
+        return open_named_images(place, model.size, model.channels, MEMORY_BUDGET_BYTES, progress)
+
+
+def _write(place: Path, verdict: Verdict, generated: Bytes, training: Bytes) -> None:
+    """The verdict, and a picture with generated images above and their nearest training images below."""
+    rows = torch.cat([from_uint8(generated.cpu()), from_uint8(training)])
+    picture = Image.fromarray(sheet(rows, columns=len(generated)))
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        run_folder.write_json(place / VERDICT, asdict(verdict))
+        write_atomically(place / PAIRS, partial(picture.save, format="png"))
+    except OSError as error:
+        raise UserError(f"cannot write to {place}: {error.strerror}") from error

@@ -1,0 +1,171 @@
+"""Runs to files that other programs run, each checked against the PyTorch model before it is written."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, final
+
+from torch import Tensor
+
+from ...errors import UserError
+from ...files import write_output
+from ...inference.names import find_model, results_place, short_name
+from ...methods.dual.model import Translator
+from ...methods.transfer.model import Generator
+from ...training import run_folder
+from ...training.weights import load_weights
+from . import formats
+from .graphs import Graph, graph_of_generator, graph_of_translator
+from .page import page_of
+from .parity import TOLERANCE, TOLERANCE_HALF, Parity, Run, check_parity
+from .web_runtime import VERSION, web_runtime
+
+__all__ = ["Exported", "Settings", "export"]
+Files = dict[str, bytes]
+"""By name."""
+PARITY = "parity.json"
+PAGE = "index.html"
+ONNX = ("onnx", "html")
+"""Formats that are made of ONNX."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is asked for; a `UserError` if it does not go together."""
+
+    format: Literal["onnx", "torchscript", "safetensors", "html"] = "onnx"
+    opset: int | None = None
+    """Version of the ONNX operators, for onnx and html; `formats.DEFAULT_OPSET` if left out."""
+    uint8: bool = False
+    """Images as uint8 [n, h, w, c] instead of float32 [n, c, h, w], for onnx and torchscript."""
+    half: bool = False
+    """Weights in half precision, for safetensors."""
+    onnxruntime_web: Path | None = None
+    """The npm tarball of the runtime, for html; fetched with npm if left out."""
+
+    def __post_init__(self) -> None:
+        suits = {
+            "opset": ONNX,
+            "uint8": ("onnx", "torchscript"),
+            "half": ("safetensors",),
+            "onnxruntime_web": ("html",),
+        }
+        for name, wanted in suits.items():
+            given = getattr(self, name) is not None and getattr(self, name) is not False
+            if given and self.format not in wanted:
+                option = "--" + name.replace("_", "-")
+                raise UserError(f"{option} goes with --format {' or '.join(wanted)}, not with {self.format}")
+        if self.format in ONNX:
+            formats.check_opset(self.chosen_opset)
+
+    @property
+    def chosen_opset(self) -> int:
+        """The one asked for, or the default."""
+        return formats.DEFAULT_OPSET if self.opset is None else self.opset
+
+
+@final
+@dataclass(frozen=True)
+class Exported:
+    """What was written."""
+
+    paths: Sequence[Path]
+    parities: Mapping[str, Parity]
+    """By model: generator, or a2b and b2a."""
+
+
+def export(run: str | Path, out: str | Path | None = None, settings: Settings | None = None) -> Exported:
+    """Write a run's averaged model for other programs, with `parity.json` beside it.
+
+    `run` is any name of a model (`runtime.named.find_model`). `out` is a folder that is new or empty; RUN/export/FORMAT
+    if left out. Raises a `UserError`, and writes nothing, if
+    a model does not give what it gives in PyTorch.
+    """
+    settings = settings or Settings()
+    folder = find_model(run)
+    out = results_place(run, None) / "export" / settings.format if out is None else Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} exists already: remove it, or name another folder as --out")
+    if settings.format in ONNX:
+        formats.need_onnx()
+    config = run_folder.read_config(folder)
+    kind = Translator if config.get("method") == "dual" else Generator
+    model = kind.from_pretrained(folder, device="cpu")
+
+    runtime = web_runtime(settings.onnxruntime_web) if settings.format == "html" else None
+    graphs = _graphs(model, config, uint8=settings.uint8 or settings.format == "html")
+    if settings.format == "safetensors":
+        path = folder / run_folder.CRITIC
+        critic = load_weights(path) if path.exists() else None
+        files, parities = _safetensors(model, critic, graphs, config, settings.half)
+    elif settings.format == "torchscript":
+        files, parities = _checked(graphs, ".pt", formats.to_torchscript, formats.run_torchscript)
+    else:
+        to_onnx = partial(formats.to_onnx, opset=settings.chosen_opset)
+        files, parities = _checked(graphs, ".onnx", to_onnx, formats.run_onnx)
+    if runtime is not None:
+        files = {PAGE: page_of(short_name(run), graphs, list(files.values()), list(parities.values()), runtime)}
+    files[PARITY] = _record(settings, files, parities)
+    for name, content in files.items():
+        write_output(out / name, content)
+    return Exported(tuple(out / name for name in files), parities)
+
+
+def _graphs(model: Generator | Translator, config: Mapping[str, Any], uint8: bool) -> list[Graph]:
+    if isinstance(model, Generator):
+        return [graph_of_generator(model, config, uint8)]
+    return [graph_of_translator(model, config, uint8, to) for to in ("b", "a")]
+
+
+def _checked(
+    graphs: Sequence[Graph], ending: str, convert: Callable[[Graph], bytes], load: Callable[[bytes], Run]
+) -> tuple[Files, dict[str, Parity]]:
+    """Every graph as a file, compared with the model."""
+    files, parities = {}, {}
+    for graph in graphs:
+        name = graph.name + ending
+        content = convert(graph)
+        parities[graph.name] = check_parity(name, load(content), graph.reference, graph.cases)
+        files[name] = content
+    return files, parities
+
+
+def _safetensors(
+    model: Generator | Translator,
+    critic: Mapping[str, Tensor] | None,
+    graphs: Sequence[Graph],
+    config: Mapping[str, Any],
+    half: bool,
+) -> tuple[Files, dict[str, Parity]]:
+    """The weights as one file with their description, loaded again and compared with the model."""
+    files = formats.to_safetensors(model, critic, config, half)
+    again = _graphs(formats.load_safetensors(type(model), files), config, uint8=False)
+    tolerance = TOLERANCE_HALF if half else TOLERANCE
+    return files, {
+        graph.name: check_parity(run_folder.MODEL, loaded.reference, graph.reference, graph.cases, tolerance)
+        for graph, loaded in zip(graphs, again, strict=True)
+    }
+
+
+def _record(settings: Settings, files: Files, parities: Mapping[str, Parity]) -> bytes:
+    versions = run_folder.versions()
+    if settings.format in ONNX:
+        versions |= {name: version(name) for name in ("onnx", "onnxscript", "onnxruntime")}
+    if settings.format == "html":
+        versions["onnxruntime-web"] = VERSION
+    record = {
+        "format": settings.format,
+        **({"opset": settings.chosen_opset} if settings.format in ONNX else {}),
+        "models": {name: parity.to_json() for name, parity in parities.items()},
+        "files": {
+            name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in files.items()
+        },
+        "versions": versions,
+    }
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()

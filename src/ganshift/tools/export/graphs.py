@@ -1,0 +1,222 @@
+"""Models as graphs to export: plain layers, named inputs, axes that vary, and inputs to check them with.
+
+The networks' own layers are made for training: custom functions with second derivatives, another routine for small
+maps. What is exported has the same weights in layers that every runtime knows. How a U-Net pads depends on whether a
+side is odd, and a graph that asks so at each of eight levels takes more than minutes to export. So sides have to be
+multiples of 2 to the number of levels: then no map on the way has an odd one.
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ... import __version__
+from ...inference.latents import draw_latents
+from ...inference.translator import Domain, other_domain
+from ...methods.dual.model import MAX_SIDE, Translator
+from ...methods.dual.networks import NORM_EPSILON, DownConv, InstanceNorm, UpConv
+from ...methods.transfer.model import Generator
+from ...nn.conv import Conv2d
+from ...tensors import Images, from_uint8, height_and_width, to_uint8
+from ...training.config import require
+
+BATCHES = (1, 3, 8)
+"""Batch sizes that an exported model is checked with."""
+CHECK_SEED = 0
+"""Of the latents and the pictures that it is checked with."""
+Pictures = UInt8[Tensor, "n h w c"]
+"""Images in [0, 255] with the channels last, as files and image libraries have them."""
+Axes = Mapping[int, int]
+"""The axes of an input that may vary, each with the number that its length is a multiple of."""
+
+
+@final
+@dataclass(frozen=True)
+class Graph:
+    """One network as it is exported."""
+
+    name: str
+    """What its file is called, without the ending."""
+    module: nn.Module
+    """Takes the inputs in their order and gives the output."""
+    inputs: Mapping[str, Axes]
+    output: str
+    reference: Callable[..., Tensor]
+    """What the model gives for the same inputs when it is used in Python."""
+    cases: Sequence[tuple[Tensor, ...]]
+    """Inputs to compare both with."""
+    facts: Mapping[str, Any]
+    """What a user of the file has to know."""
+
+
+def graph_of_generator(model: Generator, config: Mapping[str, Any], uint8: bool) -> Graph:
+    """A generator: latents [n, 128], and labels [n] if it has classes, to images; normalised by running statistics."""
+    network = model.generator
+    convert = to_stored if uint8 else nn.Identity()
+    cases = []
+    for count in BATCHES:
+        labels = [torch.arange(count) % len(model.classes)] if model.classes else []
+        cases.append((draw_latents(count, CHECK_SEED), *labels))
+    return Graph(
+        name="generator",
+        module=_Pipeline(nn.Identity(), _plain(network), convert),
+        inputs={"latents": {0: 1}, **({"labels": {0: 1}} if model.classes else {})},
+        output="images",
+        reference=lambda *inputs: convert(model.generate(*inputs)),
+        cases=cases,
+        facts=_facts(
+            config, uint8, size=network.size, channels=network.to_image.out_channels, classes=list(model.classes)
+        ),
+    )
+
+
+def graph_of_translator(model: Translator, config: Mapping[str, Any], uint8: bool, to: Domain) -> Graph:
+    """One way of a translator: images whose sides are multiples of its step, to images of the same sides."""
+    source = other_domain(to)
+    network = model.gen_ab if to == "b" else model.gen_ba
+    step = 2 ** len(network.down)
+    require(2 * step <= MAX_SIDE, f"images would have to be multiples of {step} pixels: this network is too deep")
+    before, after = (from_stored, to_stored) if uint8 else (nn.Identity(), nn.Identity())
+    pictures = _pictures(model, source, step)
+    return Graph(
+        name=f"{source}2{to}",
+        module=_Pipeline(before, _plain(network), after),
+        inputs={"images": {0: 1, 1: step, 2: step} if uint8 else {0: 1, 2: step, 3: step}},
+        output="translated",
+        reference=lambda images: after(model.translate(before(images), to)),
+        cases=[(images if uint8 else from_stored(images),) for images in pictures],
+        facts=_facts(
+            config,
+            uint8,
+            direction=f"{source} to {to}",
+            size=model.size,
+            step=step,
+            channels_in=model.channels[source],
+            channels_out=model.channels[to],
+        ),
+    )
+
+
+def to_stored(images: Images) -> Pictures:
+    """Images in [-1, 1] to what is stored, rounded to the nearest level."""
+    return to_uint8(images).permute(0, 2, 3, 1)
+
+
+def from_stored(pictures: Pictures) -> Images:
+    """What is stored to images in [-1, 1]."""
+    return from_uint8(pictures.permute(0, 3, 1, 2))
+
+
+def _facts(config: Mapping[str, Any], uint8: bool, **facts: Any) -> dict[str, Any]:
+    layout = "uint8, n h w c, from 0 to 255" if uint8 else "float32, n c h w, from -1 to 1"
+    return {"method": config["method"], "images": layout, **facts, "data": config.get("data"), "ganshift": __version__}
+
+
+def _pictures(model: Translator, source: Domain, step: int) -> list[Pictures]:
+    """Smooth pictures with noise: all batches at the size trained at, then a taller and a wider one."""
+    height, width = (-(-side // step) * step for side in height_and_width(model.size))  # rounded up to whole steps
+    shapes = [*((count, height, width) for count in BATCHES), (1, height + step, width), (3, height, width + step)]
+    random = torch.Generator().manual_seed(CHECK_SEED)
+    pictures = []
+    for count, *sides in shapes:
+        coarse = torch.rand(count, model.channels[source], 4, 4, generator=random)
+        smooth = F.interpolate(coarse, sides, mode="bicubic")
+        noisy = smooth + 0.1 * torch.randn(smooth.shape, generator=random)
+        pictures.append(to_stored(2 * noisy - 1))
+    return pictures
+
+
+class _Pipeline(nn.Module):
+    """What comes before a network, the network, and what comes after it."""
+
+    def __init__(
+        self, before: Callable[[Tensor], Tensor], network: nn.Module, after: Callable[[Tensor], Tensor]
+    ) -> None:
+        super().__init__()
+        self.before, self.network, self.after = before, network, after
+        self.eval()
+
+    def forward(self, first: Tensor, labels: Tensor | None = None) -> Tensor:
+        others = () if labels is None else (labels,)  # a U-Net takes none at all
+        return self.after(self.network(self.before(first), *others))
+
+
+def _plain(network: nn.Module) -> nn.Module:
+    """The same network with plain layers; the weights are shared where they are the same."""
+    shared = {id(parameter): parameter for parameter in network.parameters()}
+    return _replace(copy.deepcopy(network, dict(shared)))
+
+
+def _replace(network: nn.Module) -> nn.Module:
+    for name, layer in network.named_children():
+        if isinstance(layer, Conv2d):
+            setattr(network, name, _Conv2d(layer))
+        elif isinstance(layer, DownConv):
+            setattr(network, name, _DownConv(layer))
+        elif isinstance(layer, UpConv):
+            setattr(network, name, _UpConv(layer))
+        elif isinstance(layer, InstanceNorm):
+            setattr(network, name, _InstanceNorm(layer))
+        else:
+            _replace(layer)
+    return network
+
+
+class _Conv2d(nn.Module):
+    """`Conv2d` at the same size, or after 2x upsampling: then the transposed convolution that `convolution` derives."""
+
+    def __init__(self, layer: Conv2d) -> None:
+        super().__init__()
+        assert layer.resample != "down", "generators do not halve"
+        self.up = layer.resample == "up"
+        weight = 4 * layer.weight.flip(2, 3).transpose(0, 1).contiguous() if self.up else layer.weight
+        self.weight, self.bias = nn.Parameter(weight, requires_grad=False), layer.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.up:
+            return F.avg_pool2d(F.conv_transpose2d(x, self.weight, self.bias, stride=2), 2, 1)
+        return F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+
+
+class _DownConv(nn.Module):
+    """`DownConv` of maps with even sides."""
+
+    def __init__(self, layer: DownConv) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+
+    def forward(self, maps: Tensor, biased: bool) -> Tensor:
+        padding = (self.weight.shape[-1] - 3) // 2  # on all sides; below and to the right one more
+        bias = self.bias if biased else None
+        return F.conv2d(F.pad(maps, (0, 1, 0, 1)), self.weight, bias, stride=2, padding=padding)
+
+
+class _UpConv(nn.Module):
+    """`UpConv` to even sides."""
+
+    def __init__(self, layer: UpConv) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+
+    def forward(self, maps: Tensor, side: tuple[int, int], biased: bool) -> Tensor:
+        padding = (self.weight.shape[-1] - 3) // 2
+        bias = self.bias if biased else None
+        return F.conv_transpose2d(maps, self.weight, bias, stride=2, padding=padding)[:, :, :-1, :-1]
+
+
+class _InstanceNorm(nn.Module):
+    """`InstanceNorm` without its own way for maps of one pixel, where this gives the same."""
+
+    def __init__(self, layer: InstanceNorm) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+
+    def forward(self, maps: Tensor) -> Tensor:
+        maps = maps - maps.mean(dim=(2, 3), keepdim=True)
+        return torch.group_norm(maps, maps.shape[1], self.weight, self.bias, NORM_EPSILON)

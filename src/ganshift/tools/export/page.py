@@ -1,0 +1,61 @@
+"""One page that draws or translates in the browser: models, runtime and script inside, so that it loads nothing."""
+
+import base64
+import gzip
+from collections.abc import Sequence
+
+from ...errors import UserError, printable
+from ...inference.latents import OTHER_STREAM
+from ...inference.pages import templates
+from ...methods.dual.model import AT_ONCE_PIXELS
+from ...tensors import height_and_width
+from .graphs import Graph
+from .parity import Parity
+from .web_runtime import PACKAGE, WebRuntime
+
+TEMPLATE = "export.html.j2"
+MOST_BYTES = 256 * 2**20
+"""Models of more bytes, all together, get no page: in base64 they come near the longest text that browsers hold."""
+
+
+def page_of(
+    name: str, graphs: Sequence[Graph], models: Sequence[bytes], parities: Sequence[Parity], runtime: WebRuntime
+) -> bytes:
+    """The page of a run of this name: ONNX models that take and give uint8, each of the graph at its place."""
+    size = sum(map(len, models))
+    if size > MOST_BYTES:
+        raise UserError(
+            f"models of {size // 2**20} MiB do not fit into a page, which holds {MOST_BYTES // 2**20}: "
+            "use --format onnx"
+        )
+    contents = {"script": runtime.script, "binary": runtime.binary}
+    contents |= {f"model-{graph.name}": model for graph, model in zip(graphs, models, strict=True)}
+    facts = graphs[0].facts
+    worst = max(parity.max_abs_error for parity in parities)
+    page = (
+        templates(html=True)
+        .get_template(TEMPLATE)
+        .render(
+            name=printable(name),
+            description={
+                "method": facts["method"],
+                "models": [{"name": graph.name, "output": graph.output, **graph.facts} for graph in graphs],
+                "otherStream": OTHER_STREAM,
+                "mostPixels": AT_ONCE_PIXELS,
+            },
+            contents={name: _packed(content) for name, content in contents.items()},
+            facts={
+                "Trained at": "{} x {} pixels".format(*reversed(height_and_width(facts["size"]))),
+                **({"Sides": f"multiples of {facts['step']} pixels"} if "step" in facts else {}),
+                "Made by": f"ganshift {facts['ganshift']}",
+                "Difference from PyTorch": f"at most {worst:g} of 255, when it was exported",
+                "Runs by": f"{PACKAGE}, Copyright (c) Microsoft Corporation, MIT License",
+            },
+        )
+    )
+    return page.encode()
+
+
+def _packed(content: bytes) -> str:
+    """Gzip in base64; of the same bytes always the same."""
+    return base64.b64encode(gzip.compress(content, compresslevel=6, mtime=0)).decode()

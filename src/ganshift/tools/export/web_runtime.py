@@ -1,0 +1,107 @@
+"""onnxruntime-web, which the page runs the model with: one pinned package of the npm registry, checked, and kept.
+
+It does not ship with ganshift: it is larger than all the rest.
+"""
+
+import base64
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from ...errors import UserError
+from ...files import read_file, write_output
+from ...training.log import say
+
+VERSION = "1.30.0"
+PACKAGE = f"onnxruntime-web@{VERSION}"
+TARBALL = f"onnxruntime-web-{VERSION}.tgz"
+INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
+"""SHA-512 of the tarball, as the registry states it."""
+SCRIPT = "package/dist/ort.wasm.bundle.min.mjs"
+BINARY = "package/dist/ort-wasm-simd-threaded.wasm"
+MOST_BYTES = 64 * 2**20
+"""Larger files are no such tarball."""
+PATIENCE_SECONDS = 300
+
+
+@final
+@dataclass(frozen=True)
+class WebRuntime:
+    """What a page needs of it."""
+
+    script: bytes
+    """JavaScript that leaves the runtime in a constant `ort`."""
+    binary: bytes
+    """WebAssembly."""
+
+
+def web_runtime(tarball: Path | None) -> WebRuntime:
+    """The runtime out of its npm tarball: the one given, the one kept from before, or one fetched with npm and kept."""
+    if tarball is not None:
+        return _unpack(_read(tarball), str(tarball))
+    kept = _cache() / TARBALL
+    try:
+        return _unpack(_read(kept), str(kept))
+    except UserError:  # not there, or damaged
+        content = _fetch()
+    runtime = _unpack(content, PACKAGE)
+    write_output(kept, content)
+    return runtime
+
+
+def _read(tarball: Path) -> bytes:
+    try:
+        return read_file(tarball, MOST_BYTES)
+    except OSError as error:
+        raise UserError(f"cannot read {tarball}: {error.strerror or error}") from error
+
+
+def _unpack(content: bytes, where: str) -> WebRuntime:
+    if base64.b64encode(hashlib.sha512(content).digest()).decode() != INTEGRITY:
+        raise UserError(
+            f"{where} is not the tarball of {PACKAGE}: its SHA-512 is another; fetch it by npm pack {PACKAGE}"
+        )
+    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        script, binary = (archive.extractfile(name) for name in (SCRIPT, BINARY))
+        assert script is not None
+        assert binary is not None
+        return WebRuntime(_classic(script.read().decode()).encode(), binary.read())
+
+
+def _classic(module: str) -> str:
+    """A module as a script: Chromium starts no worker from a module for a page that was opened from a disk."""
+    start = module.rindex("export{")
+    names = [name.split(" as ") for name in module[start:].partition("}")[0].removeprefix("export{").split(",")]
+    exported = ",".join(f"{public}:{name}" for name, public in names)
+    return module[:start].replace("import.meta.url", "self.location.href") + f"const ort={{{exported}}};\n"
+
+
+def _fetch() -> bytes:
+    """Let npm pack it: npm knows the user's registry, proxy and certificates."""
+    way_out = f"run npm pack {PACKAGE} where npm can, and give the file as --onnxruntime-web"
+    npm = shutil.which("npm")
+    if npm is None:
+        raise UserError(f"a page needs {PACKAGE} once, and there is no npm here to fetch it: {way_out}")
+    say(f"fetching {PACKAGE} with npm (33 MB, once)")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [npm, "pack", PACKAGE, "--silent", "--fetch-retries=1"]
+        try:
+            result = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_SECONDS, stdin=subprocess.DEVNULL
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError(f"npm did not fetch {PACKAGE} within {PATIENCE_SECONDS} s: {way_out}") from None
+        if result.returncode:
+            raise UserError(f"npm could not fetch {PACKAGE} (exit code {result.returncode}): {way_out}")
+        return _read(Path(folder) / TARBALL)
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ganshift"

@@ -1,0 +1,120 @@
+"""Pictures as data URIs within a budget: as they are, else fewer and smaller ones until the page is small enough."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from ...data.images import UnreadableImage, load_picture, with_channels
+
+MOST_BYTES = 10_000_000
+"""A page is smaller than this."""
+LARGEST_EXACT = 200_000
+"""Pictures that take more bytes without loss are stored as WebP with loss."""
+UPSCALED = 900
+"""Pictures of so many pixels in width, or fewer, are shown with their pixels as squares."""
+LONGEST = 16_383
+"""The longest side that WebP knows, in pixels."""
+Item = TypeVar("Item")
+
+
+class Rung(NamedTuple):
+    """How much is kept of the pictures: stops of a slider, the longest side in pixels, and WebP's quality."""
+
+    stops: int
+    longest: int
+    quality: int
+
+
+RUNGS = (
+    *(Rung(16, LONGEST, 90), Rung(12, 1600, 85), Rung(10, 1200, 80), Rung(8, 900, 75), Rung(6, 640, 70)),
+    *(Rung(4, 480, 60), Rung(2, 320, 50), Rung(1, 160, 40)),
+)
+"""The first on which a page fits is taken. 16 runs of 2 sheets and more fit on the last."""
+
+
+class TooLarge(Exception):  # noqa: N818 - it says what happened, and never leaves this package
+    """The pictures of this rung are more than the page may have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A picture in the page, or the reason why it cannot be shown."""
+
+    uri: str = ""
+    reason: str = ""
+    kind: str = "drawing"
+    """Drawings have no pixels; pixels are shown as squares; photos are smoothed."""
+    width: int = 0
+    height: int = 0
+
+
+class Album:
+    """The pictures of one page on one rung."""
+
+    def __init__(self, rung: Rung, most: int):
+        self._rung, self._left = rung, most
+
+    def store(self, image: bytes | str | Path) -> Stored:
+        """The picture of PNG or other bytes, of a file, or of SVG text."""
+        if isinstance(image, str):
+            return Stored(uri=self._address("svg+xml", image.encode()))
+        try:
+            picture = load_picture(image)
+        except (UnreadableImage, OSError) as error:
+            return Stored(reason=str(error))
+        picture = picture if picture.mode != "RGBA" else with_channels(picture, 3)
+        picture.thumbnail((self._rung.longest, self._rung.longest), Image.Resampling.LANCZOS)
+        kind = "pixels" if picture.width <= UPSCALED else "photo"
+        uri = self._address(*_smallest(picture, self._rung.quality, exactly=self._rung is RUNGS[0]))
+        return Stored(uri=uri, kind=kind, width=picture.width, height=picture.height)
+
+    def thin(self, items: Sequence[Item]) -> Sequence[Item]:
+        """The first, the last, and evenly spaced ones between, if there are too many; of one, the last."""
+        stops = self._rung.stops
+        if len(items) <= stops:
+            return items
+        return [items[round(index)] for index in np.linspace(len(items) - 1, 0, stops)][::-1]
+
+    def _address(self, kind: str, content: bytes) -> str:
+        uri = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+        self._left -= len(uri)
+        if self._left < 0:
+            raise TooLarge
+        return uri
+
+
+def to_png(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """Encode pixels without loss."""
+    return _encode(Image.fromarray(pixels), "png")
+
+
+def _smallest(picture: Image.Image, quality: int, exactly: bool) -> tuple[str, bytes]:
+    """The shortest encoding, and one without loss if it is asked for and not long; equal channels become one."""
+    if picture.mode == "RGB" and _is_gray(np.asarray(picture)):
+        picture = picture.convert("L")
+    found: list[tuple[str, bytes]] = []
+    if picture.width * picture.height < 4 * LARGEST_EXACT:  # larger ones would take long, and then be too large
+        found.append(("png", _encode(picture, "png", optimize=True)))
+    if found and exactly:
+        found.append(("webp", _encode(picture, "webp", lossless=True)))
+    shortest = min((len(content) for _, content in found), default=LARGEST_EXACT + 1)
+    if not exactly or shortest > LARGEST_EXACT:
+        found.append(("webp", _encode(picture, "webp", quality=quality)))
+    return min(found, key=lambda item: len(item[1]))
+
+
+def _encode(picture: Image.Image, form: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def _is_gray(pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
+    return bool((pixels == pixels[..., :1]).all())

@@ -1,0 +1,238 @@
+"""What a run folder tells: what it is, what was logged, its sheets over time. Damage is noted and passed over."""
+
+import json
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final, get_args, get_type_hints
+
+from ...errors import UserError, first_line
+from ...files import read_text
+from ...methods.dual.config import PRESETS as DUAL_PRESETS
+from ...methods.dual.config import DualConfig
+from ...methods.transfer.config import PRESETS as TRANSFER_PRESETS
+from ...methods.transfer.config import TransferConfig
+from ...metrics.copying import Verdict, load_verdict
+from ...metrics.record_files import CARDS
+from ...metrics.score_record import Card, load_card
+from ...training import run_folder
+from ...training.config import RunConfig
+
+METHODS: Mapping[str, tuple[type[RunConfig], Mapping[str, Mapping[str, Any]]]] = {
+    "transfer": (TransferConfig, TRANSFER_PRESETS),
+    "dual": (DualConfig, DUAL_PRESETS),
+}
+"""Settings and presets of each method."""
+HUGE = 1e30
+"""What is larger is no number that a curve could show."""
+MOST_CHARACTERS = 200
+"""Longer values are cut short."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run as its folder tells it."""
+
+    path: Path
+    method: str
+    config: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    """As config.json has them, whatever they are."""
+    resolved: RunConfig | None
+    """The same as settings of this version; None where they are none."""
+    log: Sequence[Mapping[str, Any]]
+    evaluations: Sequence[Mapping[str, Any]]
+    messages: Sequence[tuple[int, str]]
+    """What was said of the run's health, at how many images."""
+    cards: Sequence[Card]
+    verdict: Verdict | None
+    problems: Sequence[str] = field(default=())
+    """What is missing or damaged."""
+
+    @property
+    def images(self) -> int:
+        """Real images shown, as of the last line of the log."""
+        return self.log[-1]["images"] if self.log else 0
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training, likewise."""
+        return self.log[-1].get("seconds", 0.0) if self.log else 0.0
+
+    @property
+    def iterations(self) -> int:
+        """Iterations done, likewise."""
+        return self.log[-1].get("iteration", 0) if self.log else 0
+
+    @property
+    def budget(self) -> int | None:
+        """Images that it is to be shown; None where its settings or its data do not say."""
+        count = self.num_images("data") or min(self.num_images("data", "a") or 0, self.num_images("data", "b") or 0)
+        if self.resolved is None or not count:
+            return None
+        values = self.resolved.to_json()
+        return self.resolved.budget(values["batch"] * values["critic_steps"], count)
+
+    def num_images(self, *where: str) -> int | None:
+        """How many images some part of the data has."""
+        count = self.get(*where, "images")
+        return count if type(count) is int and count > 0 else None
+
+    def get(self, *names: str) -> Any:
+        """A value of config.json; None where there is none."""
+        value: Any = self.config
+        for name in names:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
+    def sheets(self, name: str) -> list[tuple[int, Path]]:
+        """Images seen and the file of the sample sheets called `name`, from first to last."""
+        pattern = re.compile(rf"{re.escape(name)}-(\d{{1,18}})\.png")
+        folder = self.path / run_folder.SAMPLES
+        matches = (pattern.fullmatch(path.name) for path in folder.glob("*.png"))
+        return [(seen, folder / file) for seen, file in sorted((int(match[1]), match[0]) for match in matches if match)]
+
+
+def open_run(path: Path) -> Run:
+    """Read what there is; a `UserError` if the folder holds no run of ours."""
+    config = run_folder.read_config(path)
+    method = config.get("method")
+    if not isinstance(method, str) or method not in METHODS:
+        raise UserError(f"{path / run_folder.CONFIG} is of no run of transfer or dual: give a run folder")
+    problems: list[str] = []
+    settings = config.get("training")
+    if not isinstance(settings, dict):
+        problems.append(f"{run_folder.CONFIG} has no settings of a training run: the model was not trained here.")
+        settings = {}
+    resolved = _resolve(method, settings, problems) if settings else None
+    log = _lines(path, run_folder.LOG, problems, "nothing was logged yet, or the folder is not of a training run")
+    return Run(
+        path=path,
+        method=method,
+        config=config,
+        settings=settings,
+        resolved=resolved,
+        log=log,
+        evaluations=[line for line in _lines(path, run_folder.EVALUATIONS, problems) if _has_score(line)],
+        messages=_messages(path, problems),
+        cards=_cards(path, problems),
+        verdict=_verdict(path, problems),
+        problems=problems,
+    )
+
+
+def labels_of(paths: Sequence[Path]) -> dict[str, Path]:
+    """A name for each folder: its own, with as many parents as tell it from the others; one folder counts once."""
+    folders = list(dict.fromkeys(path.resolve() for path in paths))
+    found: dict[str, Path] = {}
+    for folder in folders:
+        length = 1
+        while length < len(folder.parts) and any(
+            other.parts[-length:] == folder.parts[-length:] for other in folders if other != folder
+        ):
+            length += 1
+        found["/".join(folder.parts[-length:])] = folder
+    return found
+
+
+def environment(runs: Sequence[Run]) -> dict[str, str]:
+    """Versions that the runs were made with, and the machine this is called on."""
+    found: dict[str, str] = {}
+    for run in runs:
+        for name, version in versions_of(run).items():
+            known = found.setdefault(name, version)
+            if version not in known.split(", "):
+                found[name] = f"{known}, {version}"
+    return found | {"this page written on": f"{platform.platform(terse=True)}, {os.cpu_count()} processor cores"}
+
+
+def versions_of(run: Run) -> dict[str, str]:
+    """What a run was made with, by package; what is no text is left out."""
+    versions = run.config.get("versions")
+    known = versions.items() if isinstance(versions, dict) else ()
+    return {shown(name): shown(version) for name, version in known if isinstance(version, str)}
+
+
+def shown(value: Any) -> str:
+    """A value of a description as text, cut short."""
+    if value is None:
+        return "not set"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
+
+
+def number(value: Any) -> float | None:
+    """A value of a log that a curve can show; None for others."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < HUGE else None
+
+
+def _resolve(method: str, settings: Mapping[str, Any], problems: list[str]) -> RunConfig | None:
+    config_class = METHODS[method][0]
+    hints = get_type_hints(config_class)
+    paths = {name for name, kind in hints.items() if kind is Path or Path in get_args(kind)}
+    values: dict[str, Any] = {name: settings[name] for name in hints if name in settings}
+    values |= {name: Path(value) for name, value in values.items() if name in paths and isinstance(value, str)}
+    try:
+        return config_class(**values)
+    except (UserError, TypeError) as error:
+        problems.append(f"The settings in {run_folder.CONFIG} are none of this version ({first_line(error)}).")
+        return None
+
+
+def _lines(path: Path, name: str, problems: list[str], needed: str = "") -> list[dict[str, Any]]:
+    try:
+        lines = run_folder.read_log(path / name)
+    except FileNotFoundError:
+        lines = []
+    except OSError as error:
+        problems.append(f"{name} cannot be read: {error.strerror}.")
+        return []
+    if needed and not lines:
+        problems.append(f"There is nothing in {name}: {needed}.")
+    return sorted(lines, key=lambda line: line["images"])
+
+
+def _has_score(line: Mapping[str, Any]) -> bool:
+    score = line.get("score")
+    if not isinstance(score, dict) or not isinstance(score.get("name"), str):
+        return False
+    value, error = number(score.get("value")), number(score.get("error"))
+    return value is not None and error is not None and error >= 0
+
+
+def _messages(path: Path, problems: list[str]) -> list[tuple[int, str]]:
+    try:
+        said = json.loads(read_text(path / run_folder.HEALTH))["messages"]
+        return [(int(each["images"]), str(each["message"])) for each in said]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        problems.append(f"{run_folder.HEALTH} cannot be read: {first_line(error)}.")
+        return []
+
+
+def _cards(path: Path, problems: list[str]) -> list[Card]:
+    cards = []
+    for file in sorted((path / CARDS).glob("*.json")):
+        try:
+            cards.append(load_card(file))
+        except UserError as error:
+            problems.append(f"{error}.")
+    return cards
+
+
+def _verdict(path: Path, problems: list[str]) -> Verdict | None:
+    try:
+        verdict = load_verdict(path)
+        if verdict is not None:
+            len(verdict.pairs)  # fails where a damaged file has something else in their place
+        return verdict
+    except (UserError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        problems.append(f"What a check for copies found cannot be read: {first_line(error)}.")
+        return None

@@ -1,0 +1,96 @@
+"""Settings of runs: in what they differ, and the command line that gives them again."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from ...training.config import BUDGET_FIELDS
+from .runs import METHODS, Run, shown, versions_of
+
+NOT_LEARNED = frozenset(
+    {
+        *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "workers", "tracker"),
+        *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse"),
+        *("device", "memory_budget", "memory_limit"),
+    }
+)
+"""Settings that say nothing about what a run learns; where runs differ, they come last, and `out` not at all."""
+MOST_UNKNOWN = 20
+"""Settings that this version does not know are told up to this number."""
+
+
+def command_of(run: Run) -> str | None:
+    """The shortest command line that gives the run's settings, from whichever preset; None if it has none."""
+    if run.resolved is None:
+        return None
+    values = run.resolved.to_json()
+    presets = METHODS[run.method][1]
+    options = min((_options(values, run, preset) for preset in presets), key=len)
+    return shlex.join(["ganshift", run.method, *options])
+
+
+def unknown_settings(run: Run) -> list[str]:
+    """Names of settings in config.json that this version does not know, so that no command gives them."""
+    known = {field.name for field in fields(METHODS[run.method][0])}
+    return [shown(name) for name in run.settings if name not in known][:MOST_UNKNOWN]
+
+
+def differences(runs: Mapping[str, Run]) -> list[list[str]]:
+    """Rows of a setting and its value in each run, of what differs only; settings that change what is learned first."""
+    found: list[list[str]] = []
+    method = next(iter(runs.values())).method
+    defaults = {field.name: field.default for field in fields(METHODS[method][0]) if field.default is not MISSING}
+    values = {label: defaults | dict(run.settings) for label, run in runs.items()}
+    known = sorted((field.name for field in fields(METHODS[method][0])), key=lambda name: name in NOT_LEARNED)
+    unknown = sorted({shown(name) for run in runs.values() for name in unknown_settings(run)})
+    for name in [*known, *unknown]:
+        row = [shown(each.get(name)) for each in values.values()]
+        if name != "out" and len(set(row)) > 1:
+            found.append([name.replace("_", " "), *row])
+    for name, of in (("training images", _content), ("networks", _networks), ("versions", _versions)):
+        row = [of(run) for run in runs.values()]
+        if len(set(row)) > 1:
+            found.append([name, *row])
+    return found
+
+
+def all_settings(run: Run) -> list[tuple[str, str]]:
+    """Every setting that this version knows, and its value."""
+    known = [field.name for field in fields(METHODS[run.method][0])]
+    return [(name.replace("_", " "), shown(run.settings[name])) for name in known if name in run.settings]
+
+
+def _options(values: Mapping[str, Any], run: Run, preset: str) -> list[str]:
+    config_class, presets = METHODS[run.method]
+    start = {field.name: field.default for field in fields(config_class)} | dict(presets[preset])
+    (budget,) = (name for name in BUDGET_FIELDS if values[name] is not None)
+    if start.get(budget) != values[budget]:  # a budget on the command line replaces the preset's
+        start |= dict.fromkeys(BUDGET_FIELDS)
+    options = ["--preset", preset]
+    for name, value in values.items():
+        if start.get(name, MISSING) == value and type(start[name]) is type(value):
+            continue
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            options.append(f"--{option}" if value else f"--no-{option}")
+        elif str(value).startswith("-"):  # else it would be taken for an option
+            options.append(f"--{option}={value}")
+        else:
+            options += [f"--{option}", str(value)]
+    return options
+
+
+def _content(run: Run) -> str:
+    parts = [("data",)] if run.num_images("data") else [("data", "a"), ("data", "b")]
+    counts = (f"{shown(run.get(*part, 'images'))} ({shown(run.get(*part, 'content'))[:8]})" for part in parts)
+    return ", ".join(counts)
+
+
+def _networks(run: Run) -> str:
+    names = ("generator", "critic") if run.method == "transfer" else ("gen_ab", "gen_ba")
+    return "; ".join(f"{name} {shown(run.get(name))}" for name in names)
+
+
+def _versions(run: Run) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions_of(run).items())

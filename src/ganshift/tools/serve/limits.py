@@ -1,0 +1,38 @@
+"""What one server takes on: sizes, rates, waiting requests and time."""
+
+from dataclasses import dataclass
+from math import isfinite
+
+from ...training.config import require
+
+MEGABYTE = 1_000_000
+MAX_JSON_BYTES = 65_536
+"""Of a request to draw: all of its fields are short."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits of a server. They hold for the page and the HTTP API alike, since the page uses the API."""
+
+    max_upload_mb: float = 20.0
+    """Largest file that can be uploaded, in megabytes."""
+    max_pixels: int = 16_000_000
+    """Most pixels of an uploaded picture, and of all pictures that one request draws together."""
+    requests_per_minute: int = 120
+    """Requests to draw or translate from one address in a minute; as many wrong passwords."""
+    queue: int = 32
+    """Requests that may wait while one is computed; further ones are told to come back later."""
+    seconds: float = 60.0
+    """Longest that one request may compute."""
+
+    def check(self) -> None:
+        """Raise a `UserError` that names the first one that cannot be."""
+        for name in ("max_upload_mb", "max_pixels", "requests_per_minute", "seconds"):
+            value = getattr(self, name)
+            require(value > 0 and isfinite(value), f"{name} must be more than 0 and finite, got {value}")
+        require(self.queue >= 0, f"queue must be at least 0, got {self.queue}")
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """The same in bytes."""
+        return int(self.max_upload_mb * MEGABYTE)

@@ -1,0 +1,281 @@
+"""Which source model suits the user's images: distance, density, diversity, and a short trial of each.
+
+Wang et al. 2018 found that the nearest source is not always the best, and that dense sources, of many images of few
+kinds, do well. So a trial decides, and the rest is shown beside it. How often each of these criteria found the best
+source was measured (`benchmarks/source_criteria.py`) and is in `ranking.json`.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from statistics import linear_regression
+from typing import Any
+
+from ..data.datasets import MEMORY_BUDGET_BYTES, ImageSet
+from ..data.open import open_named_images
+from ..errors import UserError
+from ..inference.latents import draw_latents
+from ..inference.names import bundled_models, find_model
+from ..methods.transfer.config import PRESETS, SIZES, TransferConfig
+from ..methods.transfer.evaluation import measure_generator
+from ..methods.transfer.model import Generator
+from ..methods.transfer.trainer import train
+from ..metrics.measuring import Extraction, Settings, check_enough, provenance
+from ..training import run_folder
+from ..training.config import BUDGET_FIELDS, require
+from ..training.log import opening_progress, quiet, say
+
+GENERATED = 1_000
+"""Images drawn from each source, before its trial and at every point of it."""
+TRIAL_POINTS = 4
+"""How often a trial is measured, evenly spaced."""
+TRIAL_IMAGES = 6_400
+"""Images shown in a trial, unless said otherwise."""
+CRITERIA = ("distance", "density", "diversity", "trial")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """A source and what speaks for it."""
+
+    source: str
+    size: int
+    """Side of its images."""
+    channels: int
+    kid: float
+    """Of its images among the user's, before any training: its distance."""
+    kid_error: float
+    """Standard error of `kid`."""
+    num_trained: int
+    """Images it was trained on."""
+    num_classes: int
+    """1 without classes."""
+    diversity: float
+    """Root mean square distance of two of its images in features, over that of two of the user's."""
+    trial: tuple[tuple[int, float], ...] = ()
+    """Real images shown in the trial, and KID after them. Empty without a trial."""
+
+    @property
+    def density(self) -> float:
+        """Images a class it was trained on."""
+        return self.num_trained / self.num_classes
+
+    @property
+    def slope(self) -> float | None:
+        """Change of KID per 1000 images shown, of the straight line nearest to the trial; None without one."""
+        return _line(self.trial)[0] * 1000 if self.trial else None
+
+    @property
+    def after_trial(self) -> float | None:
+        """KID at the end of the trial by that line, which wavers less than the last point; None without one."""
+        if not self.trial:
+            return None
+        slope, start = _line(self.trial)
+        return start + slope * self.trial[-1][0]
+
+    @property
+    def rank_by(self) -> float:
+        """What sources are ranked by, lowest first: KID after the trial, or before training where there is none."""
+        return self.kid if self.after_trial is None else self.after_trial
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        return asdict(self) | {"density": self.density, "slope": self.slope, "after_trial": self.after_trial}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A source that these images cannot start from, and why."""
+
+    source: str
+    reason: str
+
+
+def rank_sources(
+    data: str | Path,
+    sources: Sequence[str] = (),
+    *,
+    out: Path = Path("runs/trials"),
+    trial_images: int = TRIAL_IMAGES,
+    num_images: int = GENERATED,
+    preset: str = "small",
+    seed: int = 0,
+    device: str = "auto",
+) -> tuple[list[Ranked], list[Refused]]:
+    """Measure every source among the images of `data`, and after a short trial; best first, and those that do not open.
+
+    `sources` are what --source can be; all that ship, if none are named. Each source sees the images at its own size
+    and channels, as a run from it would. Trials are runs in `out` of the preset's settings without decay, so that the
+    same call goes on where it was interrupted (then it raises `KeyboardInterrupt`), and so that
+    `ganshift transfer` could go on with them. With `trial_images` 0 there are none, and distance alone ranks.
+    """
+    require(trial_images >= 0, f"the images of a trial must be at least 0, got {trial_images}")
+    require(preset in PRESETS, f"there is no preset {preset!r}; presets are {', '.join(PRESETS)}")
+    names = list(dict.fromkeys(sources or bundled_models("transfer")))
+    if not names:
+        raise UserError("no source ships with this package: name run folders of ganshift transfer")
+    settings = Settings(num_images=num_images, seed=seed, metrics=("kid",), device=device)
+    extraction = Extraction.open(settings)
+    ranked: list[Ranked] = []
+    refused: list[Refused] = []
+    folders: dict[str, Path] = {}
+    models: dict[str, Generator] = {}
+    for name in names:
+        try:
+            folders[name] = find_model(name)
+            models[name] = Generator.from_pretrained(folders[name], device=settings.device)
+        except UserError as error:
+            refused.append(Refused(source=name, reason=str(error)))
+
+    @cache
+    def see(size: int, channels: int | None) -> ImageSet:
+        """The images as a run would see them; of each kind they are read once."""
+        with opening_progress() as progress:
+            return open_named_images(Path(data), size, channels, MEMORY_BUDGET_BYTES, progress)
+
+    natural = see(SIZES[0], None).channels  # what is wrong with the images themselves is said at once
+    for name in _in_gray_only(natural, models):
+        del models[name]
+        why = "it draws in gray, and KID among gray images cannot be laid beside that among these, which are in colour"
+        refused.append(Refused(source=name, reason=why))
+    for name, model in models.items():
+        try:
+            images = see(model.generator.size, None if model.channels == natural else model.channels)
+            found = _measure(name, folders[name], model, images, extraction, settings)
+            if trial_images:
+                say(f"{name}: KID[{extraction.name}] {found.kid:.3f} before training; a trial begins")
+                config = trial_config(name, Path(data), trial_folder(out, name), trial_images, preset, settings)
+                found = replace(found, trial=_try(config))
+        except UserError as error:
+            refused.append(Refused(source=name, reason=str(error)))
+        else:
+            ranked.append(found)
+    return sorted(ranked, key=lambda source: source.rank_by), refused
+
+
+def trial_folder(out: Path, source: str) -> Path:
+    """The run folder of a source's trial."""
+    return out / re.sub(r"[^\w.-]+", "-", source).strip("-.")
+
+
+def trial_config(
+    source: str, data: Path, run: Path, trial_images: int, preset: str, settings: Settings
+) -> TransferConfig:
+    """The beginning of a run of the preset from this source, measured `TRIAL_POINTS` times."""
+    overrides: dict[str, Any] = {name: value for name, value in PRESETS[preset].items() if name not in BUDGET_FIELDS}
+    overrides |= {
+        "linear_decay": False,
+        "evaluate_every": max(1, trial_images // TRIAL_POINTS),
+        "evaluate_images": settings.num_images,
+        "best_by": "kid",
+        "checkpoint_every": trial_images,
+        "sample_every": trial_images,
+        "seed": settings.seed,
+        "device": settings.device,
+    }
+    return TransferConfig(data=data, source=source, out=run, images=trial_images, **overrides)
+
+
+def picks(sources: Sequence[Ranked]) -> dict[str, Ranked]:
+    """The source that each criterion of `CRITERIA` picks; there is none by trial where one has no trial."""
+    chosen = {
+        "distance": min(sources, key=lambda source: source.kid),
+        "density": max(sources, key=lambda source: source.density),
+        "diversity": max(sources, key=lambda source: source.diversity),
+    }
+    if all(source.trial for source in sources):
+        chosen["trial"] = min(sources, key=lambda source: source.rank_by)
+    return chosen
+
+
+def reason(ranked: Sequence[Ranked]) -> str:
+    """Why the best source, the first, is the best, in a sentence."""
+    best, *others = ranked
+    what = f"KID after {best.trial[-1][0]:,} images shown" if best.trial else "KID before training"
+    said = f"{best.source} has the lowest {what}: {best.rank_by:.3f}"
+    if not others:
+        return f"{said}; there is nothing to compare it with"
+    said += f", against {others[0].rank_by:.3f} of {others[0].source}"
+    nearest = picks(ranked)["distance"]
+    if nearest is not best:
+        said += f". {nearest.source} is nearer before training, but the trial went better with {best.source}"
+    elif best.trial:
+        said += ", and is the nearest before training too"
+    return said
+
+
+def reliability() -> Mapping[str, Any]:
+    """How often each criterion found the best source, as measured: see the file's field `about`."""
+    found: dict[str, Any] = json.loads(Path(__file__).with_name("ranking.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _in_gray_only(channels: int, models: Mapping[str, Generator]) -> list[str]:
+    """Sources that would make images of so many channels gray, where others would not; gray ones alone are ranked."""
+    most = min(channels, max((model.channels for model in models.values()), default=0))
+    return [name for name, model in models.items() if model.channels < most]
+
+
+def _measure(
+    name: str, folder: Path, model: Generator, images: ImageSet, extraction: Extraction, settings: Settings
+) -> Ranked:
+    """What is known of a source before any training."""
+    check_enough(("kid",), settings.num_images, len(images), settings)
+    latents = draw_latents(settings.num_images, settings.seed)
+    found = measure_generator(
+        model.generator,
+        latents,
+        images,
+        "train",
+        ("kid",),
+        extraction,
+        settings,
+        provenance(folder),
+        as_published=False,
+    )
+    (card,) = found.cards
+    trained = run_folder.section(run_folder.read_config(folder), "data").get("images")
+    if not isinstance(trained, int):
+        raise UserError(f"{folder / run_folder.CONFIG} does not say how many images {name} was trained on")
+    return Ranked(
+        source=name,
+        size=model.generator.size,
+        channels=images.channels,
+        kid=card.value,
+        kid_error=card.standard_error,
+        num_trained=trained,
+        num_classes=max(1, len(model.classes)),
+        diversity=found.diversity or 0.0,
+    )
+
+
+def _try(config: TransferConfig) -> tuple[tuple[int, float], ...]:
+    """Run the trial, or what is left of it, and return its points."""
+    with quiet():
+        outcome = train(config)
+    if outcome.stopped_by:
+        raise KeyboardInterrupt
+    points = trial_points(config.out)
+    if not points:
+        raise UserError(f"the trial in {config.out} could not be measured: there are too few images")
+    shown, value = points[-1]
+    say(f"{config.source}: {value:.3f} after {shown:,} images")
+    return points
+
+
+def trial_points(run: Path) -> tuple[tuple[int, float], ...]:
+    """Images shown and KID at the `TRIAL_POINTS` points of a trial, also if the run went on after it."""
+    path = run / run_folder.EVALUATIONS
+    lines = run_folder.read_log(path) if path.exists() else []
+    return tuple((line["images"], line["score"]["value"]) for line in lines[:TRIAL_POINTS])
+
+
+def _line(points: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """Slope and start of the straight line nearest to points; a single one stays where it is."""
+    if len(points) == 1:
+        return 0.0, points[0][1]
+    line = linear_regression(*zip(*points, strict=True))
+    return line.slope, line.intercept

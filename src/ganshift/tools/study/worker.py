@@ -1,0 +1,132 @@
+"""One cell in a process of its own: train it, measure it, keep what came of it. `schedule` starts these.
+
+The process ends with 0 when the cell is finished, 1 when it failed, and 128 and the signal's number when it was
+stopped. When the process that started it is gone, it stops after its iteration and saves, as at any signal.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import UserError
+from ...methods.dual.config import DualConfig
+from ...methods.transfer.config import SIZES, TransferConfig
+from .folder import StudyFolder
+from .recipe import Cell, Table
+
+if TYPE_CHECKING:
+    from ...data.cifar import Split
+    from ...training.trainer import Outcome
+
+FAILED = 1
+"""Exit code of a cell that failed."""
+
+
+def order(folder: StudyFolder, cell: Cell, device: str | None) -> list[str]:
+    """The command that starts a worker on a cell."""
+    content = {"study": str(folder.path), "cell": asdict(cell), "device": device}
+    return [sys.executable, "-m", "ganshift.tools.study.worker", json.dumps(content)]
+
+
+def main(given: str) -> int:
+    """Carry out what `order` says; why it failed is kept in the study's folder."""
+    from ...training.log import say, show_warnings
+
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
+    show_warnings()
+    content = json.loads(given)
+    folder, cell = StudyFolder(Path(content["study"])), Cell(**content["cell"])
+    try:
+        stopped_by = train_and_measure(folder, cell, content["device"])
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except UserError as error:
+        reason = str(error)
+    except Exception:
+        reason = traceback.format_exc().strip()
+    else:
+        return 128 + stopped_by if stopped_by else 0
+    folder.fail(cell, reason)
+    say(f"error: {reason}", always=True)
+    return FAILED
+
+
+def train_and_measure(folder: StudyFolder, cell: Cell, device: str | None = None) -> int | None:
+    """Train a cell, or go on with it, and measure it; the signal that stopped it, if one did."""
+    from ...training.run_folder import versions
+    from ..evaluate import evaluate
+
+    config = cell.config(folder.path, **({"device": device} if device else {}))
+    outcome = _train(config)
+    if outcome.stopped_by:
+        return outcome.stopped_by
+    cards = []
+    if cell.evaluation is not None:
+        settings = {"split": _split(config, cell), **evaluation_settings(cell.evaluation)}
+        cards = evaluate(config.out, cell.evaluation["reference"], **settings, device=config.device)
+    folder.finish(
+        cell,
+        {
+            "images": outcome.images,
+            "seconds": outcome.seconds,
+            "cards": [card.to_json() for card in cards],
+            "versions": versions(),
+        },
+    )
+    return None
+
+
+def _split(config: TransferConfig | DualConfig, cell: Cell) -> "Split":
+    """The held-out part of the data that a cell learned and is compared with, where there is enough of it.
+
+    Among the images that were learned, learning by heart counts as quality (docs/results.md).
+    """
+    from ...data.open import open_held_out
+    from ...metrics.while_training import FEWEST_HELD_OUT
+
+    assert cell.evaluation is not None
+    if isinstance(config, DualConfig) or cell.evaluation["reference"] != cell.settings["data"]:
+        return "train"
+    return "test" if open_held_out(config.data, SIZES[0], None, 0.0, fewest=FEWEST_HELD_OUT) else "train"
+
+
+def evaluation_settings(evaluation: Table) -> dict[str, Any]:
+    """The settings of an evaluation as a recipe writes them, checked; without the reference."""
+    from ...metrics.measuring import Settings
+
+    settings = {name: value for name, value in evaluation.items() if name != "reference"}
+    if isinstance(settings.get("metrics"), list):
+        settings["metrics"] = tuple(settings["metrics"])
+    if "extractor_weights" in settings:
+        settings["extractor_weights"] = Path(settings["extractor_weights"])
+    try:
+        Settings(**settings)
+    except TypeError as error:
+        raise UserError(f"the evaluation of the recipe cannot be: {error}") from error
+    return settings
+
+
+def _train(config: TransferConfig | DualConfig) -> "Outcome":
+    if isinstance(config, DualConfig):
+        from ...methods.dual.trainer import train as train_dual
+
+        return train_dual(config)
+    from ...methods.transfer.trainer import train as train_transfer
+
+    return train_transfer(config)
+
+
+def _stop_with_parent() -> None:
+    """Wait for the end of standard input, which is a pipe from the parent that nothing is written to."""
+    os.read(sys.stdin.fileno(), 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

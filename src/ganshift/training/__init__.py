@@ -1,0 +1,1 @@
+"""Training any method: settings, the loop, what is on disk, processes and precision."""

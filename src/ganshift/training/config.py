@@ -1,0 +1,202 @@
+"""The settings every training run has, whatever its method."""
+
+from abc import ABC
+from dataclasses import MISSING, dataclass, fields
+from math import isfinite
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from ..errors import UserError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+"""Of convolutions and products."""
+BUDGET_FIELDS = ("images", "iterations", "epochs")
+"""Ways to say how long to train; exactly one is set."""
+BUDGET = (*BUDGET_FIELDS, "seed")
+WATCHING = (
+    *("log_every", "sample_every", "checkpoint_every", "keep_checkpoints"),
+    *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse", "tracker"),
+)
+MACHINE = ("device", "fast", "precision", "micro_batch", "memory_limit", "memory_budget", "workers")
+"""Settings of every run that stand together in the help."""
+FREE_TO_CHANGE = frozenset(
+    {
+        *BUDGET_FIELDS,
+        *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "device"),
+        *("workers", "memory_budget", "micro_batch", "memory_limit"),
+        *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse", "tracker"),
+        *("data", "a", "b"),  # where the images lie; a hash of what they are is compared instead
+    }
+)
+"""Fields that may differ when a run is resumed: how long it runs, where, what it leaves, and how it is watched.
+
+A changed budget changes what is learned only where a schedule, such as linear decay, follows it; the loop then warns.
+"""
+
+
+MAX_BUDGET = 10**12
+"""Images, iterations or epochs; who asks for more means something else."""
+MAX_WORKERS = 256
+MAX_WIDTH = 4096
+"""Channels that a network may be told to have; the published ones have up to 128."""
+MAX_BATCH = 65_536
+"""Images of a batch."""
+FEWEST_EVALUATED, MOST_EVALUATED = 4, 1_000_000
+"""Images that scores need, and so many that more would only cost memory."""
+TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
+"""Where a run's numbers may be shown besides its log."""
+NO_TRACKER = "none"
+CHOICES = {
+    "best_by": ("kid", "fid"),
+    "when_stalled": ("advise", "stop"),
+    "on_collapse": ("advise", "stop", "rollback"),
+}
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise a `UserError` with the message unless the condition holds."""
+    if not condition:
+        raise UserError(message)
+
+
+def check_most(settings: Any, most: int, *names: str) -> None:
+    """Raise if one of these fields is larger: it would end in want of memory, an hour later or at once."""
+    for name in names:
+        value = getattr(settings, name)
+        require(value is None or value <= most, f"{name} must be at most {most:,}, got {value}")
+
+
+def _check_types(settings: Any) -> None:
+    """Raise a `UserError` that names the first field of a dataclass that is not of its type, or not finite."""
+    for name, kind in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+        choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
+        types = tuple(part for part in parts if isinstance(part, type))
+        fits = value in choices or (type(value) is int and float in types)
+        fits = fits or (isinstance(value, types) and (type(value) is not bool or bool in types))
+        wanted = ", ".join([*choices, *(part.__name__ for part in types if part is not type(None))])
+        require(fits, f"{name} must be {'one of ' if choices else 'of type '}{wanted}, got {value!r}")
+        require(not isinstance(value, float) or isfinite(value), f"{name} must be finite, got {value}")
+
+
+def check_seed(seed: int) -> None:
+    """Raise unless the random generators can take the seed."""
+    require(0 <= seed < 2**63, f"seed must be from 0 to 2^63 - 1, got {seed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(ABC):
+    """Settings of the loop. Progress, budgets and cadences count real images shown to the critics."""
+
+    out: Path
+    """Run folder. The same command run again resumes from it."""
+    images: int | None = None
+    """Budget: train until this many real images have been shown."""
+    iterations: int | None = None
+    """Budget in iterations (one generator update and the critic updates that go with it), instead of --images."""
+    epochs: float | None = None
+    """Budget in passes over the training images (the smaller of two folders), instead of --images."""
+    seed: int = 0
+    """Everything random follows from this number: start weights, order of images, flips, latents."""
+    device: str = "auto"
+    """Where to compute: auto (an accelerator if there is one), cpu, cuda, cuda:1, npu, mps."""
+    fast: bool = False
+    """For accelerators: bfloat16 and TF32, channels-last, fused Adam, compiled generators. Rounds more."""
+    micro_batch: int | None = None
+    """Compute at most so many images of a batch at a time, in every process, and add up their gradients: less memory,
+    the same result but for batch norm's statistics (docs/scaling.md). All at once if left out."""
+    memory_limit: float | None = None
+    """Choose --micro-batch so that a process, or its accelerator, uses no more than so many gigabytes (10^9 bytes)."""
+    precision: Precision | None = None
+    """What convolutions compute in; fp32 if left out, and bf16 with --fast. Norms, the penalty, losses, averages and
+    the optimisers keep to fp32. A step that is not finite in bf16 or fp16 is tried again in fp32."""
+    log_every: int
+    """Write a line to log.jsonl every so many images; its terms are means since the line before."""
+    sample_every: int
+    """Write a sample sheet every so many images."""
+    checkpoint_every: int
+    """Write a checkpoint, and the model that inference loads, every so many images."""
+    keep_checkpoints: int = 2
+    """How many of the newest checkpoints to keep."""
+    evaluate_every: int = 0
+    """Score the averaged model against real images every so many images, and keep the best in RUN/best; 0 never does.
+    Held-out images (test or val) are compared with where there are at least 50, else training images."""
+    evaluate_images: int = 1_000
+    """How many images an evaluation generates, or translates each way."""
+    best_by: Literal["kid", "fid"] = "kid"
+    """Score that says which model is best. FID is biased under 5,000 images."""
+    when_stalled: Literal["advise", "stop"] = "advise"
+    """What to do after 5 evaluations in a row without a clear improvement: say so and go on, or stop."""
+    on_collapse: Literal["advise", "stop", "rollback"] = "advise"
+    """What to do on signs of collapse: say what was seen and what to try and go on; stop; or go back to the last
+    healthy checkpoint with half the step sizes, at most 3 times."""
+    tracker: str = "tensorboard"
+    """Where to show numbers while training: any of tensorboard,wandb,mlflow,trackio, joined by commas, or none. All but
+    tensorboard need a package of their own (docs/report.md)."""
+    workers: int = 2
+    """Processes that decode images when the set is too large to be kept in memory."""
+    memory_budget: float = 2.0
+    """Decoded training images are kept in memory up to this many gigabytes (10^9 bytes); larger sets stream."""
+    ema_images: int
+    """Half-life, in images, of the averaged generator weights that sampling uses; 0 samples the raw weights."""
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        given = [name for name in BUDGET_FIELDS if getattr(self, name) is not None]
+        require(len(given) == 1, f"give one budget of --images, --iterations and --epochs, got {given or 'none'}")
+        for name in (*given, "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "memory_budget"):
+            require(getattr(self, name) > 0, f"{name} must be more than 0, got {getattr(self, name)}")
+        for name in ("images", "iterations", "epochs"):
+            value = getattr(self, name)
+            require(value is None or value <= MAX_BUDGET, f"{name} must be at most {MAX_BUDGET:,}, got {value}")
+        require(self.workers <= MAX_WORKERS, f"workers must be at most {MAX_WORKERS}, got {self.workers}")
+        for name in ("workers", "ema_images", "evaluate_every"):
+            require(getattr(self, name) >= 0, f"{name} must be at least 0, got {getattr(self, name)}")
+        require(
+            self.micro_batch is None or self.micro_batch >= 1, f"micro_batch must be at least 1, got {self.micro_batch}"
+        )
+        require(
+            self.memory_limit is None or self.memory_limit > 0,
+            f"memory_limit must be more than 0, got {self.memory_limit}",
+        )
+        require(self.precision in (None, *get_args(Precision)), f"precision must be one of {get_args(Precision)}")
+        require(
+            FEWEST_EVALUATED <= self.evaluate_images <= MOST_EVALUATED,
+            f"evaluate_images must be from {FEWEST_EVALUATED} to {MOST_EVALUATED:,}, got {self.evaluate_images}",
+        )
+        for name, choices in CHOICES.items():
+            require(getattr(self, name) in choices, f"{name} must be one of {choices}, got {getattr(self, name)}")
+        unknown = set(self.trackers) - {*TRACKERS}
+        require(
+            not unknown,
+            f"tracker takes any of {', '.join(TRACKERS)}, joined by commas, or {NO_TRACKER}, got {self.tracker!r}",
+        )
+        check_seed(self.seed)
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """The trackers asked for, each once."""
+        return () if self.tracker == NO_TRACKER else tuple(dict.fromkeys(self.tracker.split(",")))
+
+    @property
+    def computes_in(self) -> Precision:
+        """The precision of convolutions and products."""
+        return self.precision or ("bf16" if self.fast else "fp32")
+
+    def budget(self, images_per_iteration: int, images_per_epoch: int) -> int:
+        """The budget in images, rounded up to whole iterations."""
+        if self.iterations is not None:
+            return self.iterations * images_per_iteration
+        wanted = self.images if self.images is not None else self.epochs * images_per_epoch  # type: ignore[operator]
+        return -int(-wanted // images_per_iteration) * images_per_iteration
+
+    def defaults(self) -> dict[str, Any]:
+        """The fields that have a default, with it."""
+        return {field.name: field.default for field in fields(self) if field.default is not MISSING}
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}

@@ -1,0 +1,1 @@
+"""What watches a run: its best evaluation, stalled scores, signs of collapse."""

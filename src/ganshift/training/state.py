@@ -1,0 +1,86 @@
+"""Where a run stands: what a checkpoint holds beside the networks and optimisers of the method."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..tensors import Terms
+from . import checkpoint, run_folder
+from .distributed import is_first
+from .monitor.best import Scores
+from .monitor.health import Health
+from .trainer import Stateful
+
+
+@dataclass
+class Means:
+    """Running means of named terms since the last line of the log."""
+
+    sums: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, terms: Terms) -> None:
+        """Count one more value of each term."""
+        for name, value in terms.items():
+            total, count = self.sums.get(name, (0.0, 0.0))
+            self.sums[name] = [total + value.item(), count + 1]
+
+    def read(self) -> dict[str, float]:
+        """The means so far."""
+        return {name: total / count for name, (total, count) in self.sums.items()}
+
+    def take(self) -> dict[str, float]:
+        """Return the means and start over."""
+        means = self.read()
+        self.sums = {}
+        return means
+
+
+class Course:
+    """Images shown, time spent, terms to be logged, health and scores."""
+
+    def __init__(self, advice: Mapping[str, str]):
+        self.seen = 0
+        """Real images shown, in all sittings."""
+        self.seconds = 0.0
+        """Time spent training, in all sittings."""
+        self.means = Means()
+        self.health = Health(advice)
+        self.scores = Scores()
+
+    def content(self, budget: int, parts: Mapping[str, Stateful]) -> dict[str, Any]:
+        """What a checkpoint holds, with the state of the method's parts."""
+        return {
+            "budget": budget,
+            "seconds": self.seconds,
+            "means": self.means.sums,
+            "state": {name: part.state_dict() for name, part in parts.items()},
+            "health": self.health.state_dict(),
+            "scores": self.scores.state_dict(),
+        }
+
+    def load(self, content: Mapping[str, Any], parts: Mapping[str, Stateful], where: Path) -> None:
+        """Restore everything; runs begun before there were scores and health have none yet.
+
+        A `UserError` that names the folder `where` if this is the checkpoint of something else.
+        """
+        checkpoint.restore(parts, content, where)
+        self.seen, self.seconds, self.means = content["images"], content["seconds"], Means(content["means"])
+        if "health" in content:
+            checkpoint.restore({"health": self.health, "scores": self.scores}, {**content, "state": content}, where)
+
+    def return_to(self, content: Mapping[str, Any], parts: Mapping[str, Stateful], where: Path) -> None:
+        """Roll back to a checkpoint: what was said, the best that was kept and the time spent stay."""
+        messages, rollbacks = self.health.messages, self.health.rollbacks
+        best, seconds = self.scores.best, self.seconds
+        self.load(content, parts, where)
+        self.health.messages, self.health.rollbacks = messages, rollbacks + 1
+        self.scores.best, self.seconds = best, seconds
+
+    def write_messages(self, out: Path) -> None:
+        """Keep what was said in the run folder, once there is something, as far as the run has come."""
+        path = out / run_folder.HEALTH
+        if not is_first():
+            return
+        if self.health.messages or path.exists():
+            run_folder.write_json(path, {"rollbacks": self.health.rollbacks, "messages": self.health.messages})

@@ -1,0 +1,227 @@
+"""Exported files, run as another program would run them, against the PyTorch model."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.testing import assert_close
+
+from ganshift import Generator, Translator, UserError
+from ganshift.cli import main
+from ganshift.inference.latents import draw_latents
+from ganshift.methods.transfer.source import open_source
+from ganshift.tools.export import Settings, export
+from ganshift.tools.export.formats import OPSETS, run_onnx
+from ganshift.tools.export.graphs import from_stored, graph_of_translator, to_stored
+from ganshift.tools.export.parity import check_parity
+
+
+@pytest.fixture(scope="module")
+def onnx_translator(translator, tmp_path_factory):
+    """The folder of an exported translator of floats."""
+    return export(translator.folder, tmp_path_factory.mktemp("out")).paths[0].parent
+
+
+def as_json(path):
+    return json.loads(path.read_text())
+
+
+def run(path, **inputs):
+    return onnxruntime.InferenceSession(path).run(None, {name: value.numpy() for name, value in inputs.items()})[0]
+
+
+@pytest.mark.parametrize(("to", "name"), [("b", "a2b"), ("a", "b2a")])
+@pytest.mark.parametrize(("count", "height", "width"), [(5, 8, 8), (2, 40, 16), (1, 16, 64)])
+def test_translator_at_batches_and_sizes_that_were_not_checked(
+    to, name, count, height, width, onnx_translator, translator
+):
+    """Sides of one step bring the deepest map to one pixel."""
+    images = 2 * torch.rand(count, 3 if to == "b" else 1, height, width) - 1
+    translated = run(onnx_translator / f"{name}.onnx", images=images)
+    assert_close(torch.from_numpy(translated), translator.model.translate(images, to), rtol=0, atol=1e-5)
+
+
+def test_what_an_onnx_file_says(onnx_translator):
+    assert {path.name for path in onnx_translator.iterdir()} == {"a2b.onnx", "b2a.onnx", "parity.json"}
+    content = (onnx_translator / "b2a.onnx").read_bytes()
+    model = onnx.load_model_from_string(content)
+    assert {entry.key: entry.value for entry in model.metadata_props}.items() >= {
+        "method": "dual",
+        "direction": "b to a",
+        "step": "8",
+        "size": "[8, 16]",
+        "channels_in": "1",
+        "channels_out": "3",
+        "images": "float32, n c h w, from -1 to 1",
+        "data": '{"images": 9, "content": "ab12"}',
+    }.items()
+    assert [(tensor.name, len(tensor.type.tensor_type.shape.dim)) for tensor in model.graph.input] == [("images", 4)]
+    assert [tensor.name for tensor in model.graph.output] == ["translated"]
+    assert model.opset_import[0].version == OPSETS[0]
+    assert b".py" not in content  # where our code lies on this machine
+
+
+def test_parity_is_stored(onnx_translator):
+    record = as_json(onnx_translator / "parity.json")
+    assert (record["format"], record["opset"]) == ("onnx", 18)
+    assert set(record["files"]) == {"a2b.onnx", "b2a.onnx"}
+    assert set(record["models"]) == {"a2b", "b2a"}
+    assert {"onnxruntime", "torch", "ganshift"} <= set(record["versions"])
+    for parity in record["models"].values():
+        assert 0 < parity["max_abs_error"] < parity["tolerance"]
+        shapes = [case["shapes"][0] for case in parity["cases"]]
+        assert {shape[0] for shape in shapes} == {1, 3, 8}
+        assert {tuple(shape[2:]) for shape in shapes} == {(8, 16), (16, 16), (8, 24)}
+
+
+def test_a_damaged_model_fails(onnx_translator, translator):
+    model = onnx.load(onnx_translator / "a2b.onnx")
+    (weight,) = (tensor for tensor in model.graph.initializer if tensor.name.endswith("up.2.conv.bias"))
+    weight.raw_data = (np.frombuffer(weight.raw_data, np.float32) + np.float32(0.01)).tobytes()
+    graph = graph_of_translator(translator.model, {"method": "dual"}, uint8=False, to="b")
+    whole = (onnx_translator / "a2b.onnx").read_bytes()
+    assert check_parity("a2b.onnx", run_onnx(whole), graph.reference, graph.cases).max_abs_error < 1e-5
+    with pytest.raises(UserError, match=r"a2b.onnx is not written: its values differ by 0\.0"):
+        check_parity("a2b.onnx", run_onnx(model.SerializeToString()), graph.reference, graph.cases)
+    with pytest.raises(UserError, match=r"gives torch.float32 \[1, 3, 8, 16\] where"):
+        check_parity("a2b.onnx", lambda images: images, graph.reference, graph.cases)
+    with pytest.raises(UserError, match="differ by nan"):
+        check_parity("a2b.onnx", lambda *images: graph.reference(*images) + torch.nan, graph.reference, graph.cases)
+
+
+def test_a_generator_of_uint8_draws_what_generate_draws(generator, tmp_path):
+    exported = export(generator.folder, tmp_path, Settings(uint8=True, opset=OPSETS[-1]))
+    model = onnx.load(exported.paths[0])
+    assert model.opset_import[0].version == OPSETS[-1]
+    labels = torch.tensor([2, 0, 1, 2])
+    drawn = run(exported.paths[0], latents=draw_latents(4, seed=7), labels=labels)
+    assert drawn.dtype == np.uint8
+    for index, label in enumerate(labels):
+        picture = np.asarray(generator.model.sample(4, int(label), seed=7)[index])
+        assert np.abs(drawn[index].astype(int) - picture).max() <= 1
+    assert exported.parities["generator"].max_abs_error <= 1
+
+
+@pytest.mark.parametrize("uint8", [False, True])
+def test_torchscript(generator, translator, uint8, tmp_path):
+    settings = Settings(format="torchscript", uint8=uint8)
+    (a2b, b2a, _) = export(translator.folder, tmp_path / "translator", settings).paths
+    (drawer, _) = export(generator.folder, tmp_path / "generator", settings).paths
+    facts = {"ganshift.json": ""}
+    with pytest.warns(FutureWarning, match="torch.jit.*deprecated"):
+        forth, back, draw = (torch.jit.load(path, _extra_files=facts) for path in (a2b, b2a, drawer))
+    convert = to_stored if uint8 else torch.nn.Identity()
+    assert json.loads(facts["ganshift.json"])["classes"] == ["cat", "<b>&", "rose"]
+    images = to_stored(2 * torch.rand(2, 1, 40, 8) - 1)
+    wanted = translator.model.translate(from_stored(images), "a")
+    given = images if uint8 else from_stored(images)
+    assert_close(back(given).float(), convert(wanted).float(), rtol=0, atol=1 if uint8 else 1e-5)
+    assert forth(back(given)).shape == given.shape
+    latents, labels = draw_latents(2, 0), torch.tensor([1, 2])
+    wanted = convert(generator.model.generate(latents, labels))
+    assert_close(draw(latents, labels).float(), wanted.float(), rtol=0, atol=1 if uint8 else 1e-5)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_safetensors_are_what_from_pretrained_loads(generator, translator, half, tmp_path):
+    for original, kind in ((generator, Generator), (translator, Translator)):
+        out = tmp_path / kind.__name__
+        export(original.folder, out, Settings(format="safetensors", half=half))
+        assert {path.name for path in out.iterdir()} == {"config.json", "model.safetensors", "parity.json"}
+        assert as_json(out / "config.json") == as_json(original.folder / "config.json")
+        weights = original.model.state_dict()
+        again = kind.from_pretrained(out).state_dict()
+        if half:
+            weights = {name: value.half().float() for name, value in weights.items()}
+            assert (out / "model.safetensors").stat().st_size < (original.folder / "model.safetensors").stat().st_size
+        assert_close(again, weights, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_safetensors_of_a_source_are_a_source(half, tmp_path):
+    source = open_source("digits32")
+    export("digits32", tmp_path / "out", Settings(format="safetensors", half=half))
+    again = open_source(str(tmp_path / "out"))
+    assert again.critic_arguments == source.critic_arguments
+    for found, weights in ((again.generator, source.generator), (again.critic, source.critic)):
+        assert_close(
+            found, {name: value.half().float() if half else value for name, value in weights.items()}, rtol=0, atol=0
+        )
+
+
+def test_a_model_that_half_precision_ruins_is_not_written(generator, tmp_path, capsys):
+    """Its first weights are so small that half precision loses them, and a norm makes up for that."""
+    weights = load_file(generator.folder / "model.safetensors")
+    for name in ("start.weight", "start.bias", "blocks.0.norm1.running_mean", "blocks.0.norm1.running_var"):
+        weights[f"generator.{name}"] *= 1e-7
+    weights["generator.blocks.0.norm1.gain"] *= 1e4
+    run = tmp_path / "run"
+    run.mkdir()
+    save_file(weights, run / "model.safetensors")
+    (run / "config.json").write_bytes((generator.folder / "config.json").read_bytes())
+    line = refused(capsys, run, "--format", "safetensors", "--half", "-o", tmp_path / "out")
+    assert "model.safetensors is not written: its values differ by" in line
+    assert not (tmp_path / "out").exists()
+    assert main(["export", str(run), "--format", "safetensors", "-o", str(tmp_path / "out")]) == 0
+
+
+def refused(capsys, *arguments):
+    assert main(["export", *map(str, arguments)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"opset": 17}, "--opset must be from 18 to 23, got 17"),
+        ({"opset": 0}, "--opset must be from 18 to 23, got 0"),
+        ({"opset": 0, "format": "torchscript"}, "--opset goes with --format onnx or html"),
+        ({"opset": 18, "format": "torchscript"}, "--opset goes with --format onnx or html, not with torchscript"),
+        ({"uint8": True, "format": "safetensors"}, "--uint8 goes with --format onnx or torchscript, not"),
+        ({"half": True}, "--half goes with --format safetensors, not with onnx"),
+        ({"onnxruntime_web": Path("x.tgz")}, "--onnxruntime-web goes with --format html, not with onnx"),
+    ],
+)
+def test_options_that_do_not_go_together(options, said):
+    with pytest.raises(UserError) as error:
+        Settings(**options)
+    assert said in str(error.value)
+
+
+def test_bundled_models_are_exported_elsewhere(tmp_path, capsys):
+    assert "say with --out where they go" in refused(capsys, "digits32")
+    (path, _) = export("digits32", tmp_path / "digits", Settings(format="torchscript")).paths
+    assert path.name == "generator.pt"
+
+
+def test_hostile_folders(generator, tmp_path, capsys, monkeypatch):
+    assert "there is no run folder" in refused(capsys, tmp_path / "nothing")
+    assert "is not a run folder" in refused(capsys, tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text('{"method": "sculpture"}')
+    assert "holds a sculpture run, not a transfer run" in refused(capsys, other)
+    assert f"{other} exists already" in refused(capsys, generator.folder, "-o", other)
+    file = other / "config.json"
+    assert f"{file} exists already" in refused(capsys, generator.folder, "-o", file)
+    safetensors = ("--format", "safetensors")
+    assert f"cannot write {file}" in refused(capsys, generator.folder, *safetensors, "-o", file / "out")
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    assert "pip install 'ganshift[export]'" in refused(capsys, generator.folder, "-o", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_command_and_its_folder(generator, capsys):
+    assert main(["export", str(generator.folder), "--format", "safetensors", "--half"]) == 0
+    out = generator.folder / "export" / "safetensors"
+    said = "".join(capsys.readouterr())
+    assert "from the PyTorch model" in said
+    assert f"wrote {out / 'model.safetensors'}" in said
+    assert as_json(out / "parity.json")["models"]["generator"]["tolerance"] == 0.03

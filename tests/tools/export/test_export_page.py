@@ -1,0 +1,115 @@
+"""The page in a browser that may load nothing, opened from the disk as a user opens it."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganshift import UserError
+from ganshift.tools.export import Settings, export
+from ganshift.tools.export.web_runtime import PACKAGE, TARBALL, web_runtime
+
+PIXELS = """canvas => {
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  return [canvas.height, canvas.width, Array.from(data)];
+}"""
+
+
+@pytest.fixture(scope="module")
+def drawing(generator, chromium, tmp_path_factory):
+    yield from opened(chromium, generator, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def translating(translator, chromium, tmp_path_factory):
+    yield from opened(chromium, translator, tmp_path_factory)
+
+
+def opened(chromium, run, tmp_path_factory):
+    path = export(run.folder, tmp_path_factory.mktemp("page"), Settings(format="html")).paths[0]
+    context = chromium.new_context(offline=True, viewport={"width": 360, "height": 640})
+    page = context.new_page()
+    page.requests, page.errors = [], []
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+    page.goto(path.as_uri())
+    page.locator("button:not([disabled])").first.wait_for()
+    yield page
+    context.close()
+
+
+def pixels(page, channels=3):
+    height, width, values = page.locator("#result").evaluate(PIXELS)
+    return np.array(values, np.int64).reshape(height, width, 4)[..., :channels]
+
+
+def test_the_page_draws_what_generate_draws(drawing, generator):
+    drawing.get_by_text("The same as ganshift generate with -n 4 --seed 0").wait_for()
+    first = [np.asarray(picture) for picture in generator.model.sample(4)]
+    drawn = pixels(drawing)
+    assert drawn.shape == (66, 66, 3)
+    for index, (top, left) in enumerate([(0, 0), (0, 34), (34, 0), (34, 34)]):
+        assert np.abs(drawn[top : top + 32, left : left + 32] - first[index]).max() <= 1
+
+    drawing.fill("#seed", "123456789")
+    drawing.select_option("#label", label="<b>&")
+    drawing.select_option("#count", "1")
+    drawing.fill("#truncation", "0.7")
+    drawing.get_by_role("button", name="Draw").click()
+    drawing.get_by_text("generate with -n 1 --seed 123456789 --truncation 0.7 --label 1").wait_for()
+    (picture,) = generator.model.sample(1, "<b>&", seed=123456789, truncation=0.7)
+    assert np.abs(pixels(drawing) - np.asarray(picture)).max() <= 1
+    drawing.get_by_role("button", name="Next seed").click()
+    drawing.get_by_text("--seed 123456790").wait_for()
+
+
+def test_the_page_loads_nothing_and_fits_a_phone(drawing, translating):
+    for page in (drawing, translating):
+        assert [url for url in page.requests if not url.startswith(("file:", "blob:"))] == []
+        assert page.errors == []
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+@pytest.mark.parametrize(("to", "name"), [("b", "a2b"), ("a", "b2a")])
+def test_the_page_translates_what_translate_translates(to, name, translating, translator, tmp_path):
+    random = np.random.default_rng(0)
+    colour = Image.fromarray(random.integers(0, 256, (16, 40, 3), np.uint8))
+    picture = colour if to == "b" else colour.convert("L")
+    translating.select_option("#direction", name)
+    translating.set_input_files("#picture", [as_file(picture, "picture.png")])
+    translating.get_by_text("at 40 x 16 pixels").wait_for()
+    wanted = translator.model(picture, to).convert("RGB")
+    assert np.abs(pixels(translating) - np.asarray(wanted, np.int64)).max() <= 1
+    with translating.expect_download() as download:
+        translating.click("text=Download as PNG")
+    saved = Image.open(download.value.path()).convert("RGB")
+    assert np.array_equal(np.asarray(saved), pixels(translating))
+
+
+def test_other_sizes_are_scaled_and_other_files_refused(translating):
+    translating.set_input_files("#picture", [as_file(Image.new("RGB", (21, 3), "red"), "odd.png")])
+    translating.get_by_text("at 24 x 8 pixels, scaled from 21 x 3").wait_for()
+    translating.set_input_files("#picture", [{"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"}])
+    translating.get_by_text("This did not work: the browser cannot read a.png as a picture").wait_for()
+
+
+def as_file(picture, name):
+    buffer = io.BytesIO()
+    picture.save(buffer, "png")
+    return {"name": name, "mimeType": "image/png", "buffer": buffer.getvalue()}
+
+
+def test_a_runtime_that_is_not_there_or_another(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match=r"cannot read .*nothing\.tgz: No such file"):
+        web_runtime(tmp_path / "nothing.tgz")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kept = tmp_path / "ganshift" / TARBALL
+    kept.parent.mkdir()
+    kept.write_bytes(b"damaged")
+    with pytest.raises(UserError, match=f"is not the tarball of {PACKAGE}: its SHA-512 is another"):
+        web_runtime(kept)
+    with pytest.raises(UserError, match=f"needs {PACKAGE} once, and there is no npm here"):
+        web_runtime(None)

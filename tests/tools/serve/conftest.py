@@ -1,0 +1,88 @@
+"""Tiny untrained models of both kinds, and a server of them."""
+
+import signal
+
+import pytest
+import torch
+from live import CLASSES, serving, write_run
+from starlette.testclient import TestClient
+
+from ganshift import Generator, Translator
+from ganshift.metrics.record_files import write_cards
+from ganshift.metrics.score_record import Card
+from ganshift.tools.serve.api import create_api
+from ganshift.tools.serve.guard import Guard
+from ganshift.tools.serve.limits import Limits
+from ganshift.tools.serve.shelf import open_runs
+from ganshift.tools.serve.worker import Worker
+
+NETWORK = {"size": 32, "width": 4, "channels": 3, "norm": True}
+CARD = Card(
+    metric="FID",
+    protocol="",
+    value=12.345,
+    spread=0.5,
+    num_generated=1000,
+    num_reference=2000,
+    reference_split="all",
+    reference_hash="0" * 64,
+    extractor="cifar",
+    extractor_hash="0" * 64,
+    resize_rule="none",
+    quantisation="uint8",
+    seed=0,
+    model_hash="0" * 64,
+    versions={},
+)
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """A generator with classes that has a score, one without, and a translator between colour and gray."""
+    folder = tmp_path_factory.mktemp("runs")
+    torch.manual_seed(0)
+    conditional = {**NETWORK, "num_classes": len(CLASSES)}
+    model = Generator(conditional, CLASSES)
+    for name, parameter in model.named_parameters():
+        if name.endswith("gain"):
+            torch.nn.init.normal_(parameter)  # or classes would not differ
+    flowers = write_run(folder / "flowers", model, method="transfer", generator=conditional, classes=CLASSES)
+    write_cards(flowers, [CARD])
+    plain = {**NETWORK, "num_classes": 0}
+    best = write_run(folder / "plain" / "best", Generator(plain), method="transfer", generator=plain, classes=[])
+    shared = {"width": 4, "levels": 5, "size": 32, "dropout": 0.0, "as_published": False}
+    there = {"in_channels": 3, "out_channels": 1, **shared}
+    back = {"in_channels": 1, "out_channels": 3, **shared}
+    sketch = write_run(folder / "sketch", Translator(there, back), method="dual", gen_ab=there, gen_ba=back)
+    return [flowers, best, sketch]
+
+
+@pytest.fixture(scope="session")
+def server(runs):
+    """A server that ends cleanly at the end, and takes 1 MB and 300,000 pixels, and any number of requests."""
+    options = ["--max-upload-mb", "1", "--max-pixels", "300000", "--requests-per-minute", "1000000"]
+    with serving(runs, *options) as (process, address):
+        yield process, address
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr.read() == ""  # after all that the tests did to it
+        assert process.wait() == -signal.SIGTERM
+
+
+@pytest.fixture(scope="session")
+def shelf(runs):
+    return open_runs(runs, "cpu")
+
+
+@pytest.fixture
+def connect(shelf):
+    """Clients of servers with these limits, account and host names."""
+    workers = []
+
+    def make(account=None, hosts=None, **limits):
+        limits = Limits(**limits)
+        workers.append(Worker(limits.seconds))
+        return TestClient(Guard(create_api(shelf, limits, workers[-1]), limits, account, hosts))
+
+    yield make
+    for worker in workers:
+        worker.close()

@@ -1,0 +1,268 @@
+"""A server as its own process: its command, its routes, its documents, and many clients at once."""
+
+import http.client
+import io
+import json
+import os
+import pty
+import random
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from live import leaks, picture, serving
+from PIL import Image
+
+from ganshift.cli import main
+from ganshift.data.images import load_picture
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "serving.md"
+FILES = ("etc/passwd", "config.json", "src/ganshift/web/server.py", "proc/self/environ")
+
+
+def request(address, method, path, body=None, headers=()):
+    """Status, headers and body; the path is sent as it is."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=300)
+    try:
+        connection.request(method, path, body, dict(headers))
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
+    finally:
+        connection.close()
+
+
+def names_that_lead_out():
+    for place in FILES:
+        for up in ("/", "../" * 9, "..%2f" * 9, "%2e%2e/" * 9, "..\\" * 9, "....//" * 5, "%00/../../", "/%2f"):
+            yield up + place
+
+
+ROUTES = (
+    "/",
+    "/assets/",
+    "/static/",
+    "/static/js/",
+    "/svelte/",
+    "/page.js/",
+    "/gradio_api/file=",
+    "/gradio_api/file/",
+    "/gradio_api/proxy=",
+    "/gradio_api/custom_component/1/x/y/",
+    "/gradio_api/stream/1/1/1/",
+    "/gradio_api/upload_progress?upload_id=",
+    "/gradio_api/heartbeat/",
+    "/file=",
+    "/api/models/",
+    "/api/",
+    "/manifest.json/",
+)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_no_file_is_given_out(server, route):
+    for name in names_that_lead_out():
+        status, _, body = request(server[1], "GET", route + name.replace("\\", "%5c"))
+        assert status in (400, 404), route + name
+        assert b"root:" not in body
+        assert not leaks(body.decode())
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/gradio_api/upload"),
+        ("POST", "/gradio_api/queue/join"),
+        ("POST", "/gradio_api/run/predict"),
+        ("POST", "/gradio_api/call/predict"),
+        ("POST", "/gradio_api/component_server"),
+        ("GET", "/gradio_api/info"),
+        ("GET", "/gradio_api/openapi.json"),
+        ("GET", "/gradio_api/deep_link?session_hash=x"),
+        ("GET", "/monitoring"),
+        ("GET", "/gradio_api/vibe-code"),
+        ("GET", "/docs"),
+        ("POST", "/login"),
+        ("PUT", "/api/translate"),
+    ],
+)
+def test_gradio_itself_is_closed(server, method, path):
+    status, _, body = request(server[1], method, path, b"{}", {"Content-Type": "application/json"})
+    assert status == (405 if method == "PUT" else 404)
+    assert json.loads(body)["error"]
+
+
+@pytest.mark.parametrize("path", ["/", "/config", "/page.js", "/theme.css", "/api/models", "/openapi.json", "/healthz"])
+def test_what_is_sent_names_no_path(server, path):
+    for query in ("", "?__theme=dark", "?deep_link=../../etc/passwd", "?page=../x"):
+        status, headers, body = request(server[1], "GET", path + query, headers={"Origin": "https://evil.example"})
+        assert status == 200
+        assert not leaks(body.decode())
+        assert "access-control-allow-origin" not in headers
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def drawing(**fields):
+    return "/api/generate", json.dumps({"model": "flowers", "count": 9, **fields}).encode()
+
+
+GOOD = [
+    drawing(seed=1),
+    drawing(kind="class-grid", count=2, result="zip"),
+    drawing(kind="interpolation", count=1, result="json", label="cat"),
+    ("/api/translate?to=b", picture((64, 64))),
+    ("/api/translate?to=a&roundtrip=true&result=zip", picture((48, 48), form="JPEG")),
+]
+BAD = [
+    drawing(count=-1),
+    drawing(label="bird"),
+    drawing(count=4000),
+    ("/api/generate", b"{" * 1000),
+    ("/api/generate", b" " * 100_000),
+    ("/api/translate", b""),
+    ("/api/translate", picture((64, 64))[:500]),
+    ("/api/translate", random.Random(0).randbytes(10_000)),
+    ("/api/translate", b"\x89PNG\r\n\x1a\n" + random.Random(1).randbytes(5000)),
+    ("/api/translate", b"II*\0" + random.Random(2).randbytes(5000)),
+    ("/api/translate", bytes(1_500_000)),
+    ("/api/translate?to=c", picture((32, 32))),
+]
+
+
+def resident(process):
+    """Bytes of memory that a process has."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+
+
+def test_many_clients_at_once(server):
+    """200 requests of 20 clients, every third damaged; the second 200 take no more memory than the first did."""
+    process, address = server
+    asked = [
+        (BAD if number % 3 == 0 else GOOD)[number // 3 % len(BAD if number % 3 == 0 else GOOD)] for number in range(200)
+    ]
+
+    def ask(what):
+        path, body = what
+        status, _, answer = request(address, "POST", path, body, {"Content-Type": "application/json"})
+        if what in GOOD:
+            assert status == 200, answer[:200]
+            assert answer[:4] in (b"\x89PNG", b"PK\3\4") or json.loads(answer)["pictures"]
+        else:
+            assert 400 <= status < 500, path
+            sentence = json.loads(answer)["error"]
+            assert " " in sentence
+            assert not leaks(sentence)
+        return status
+
+    memory = []
+    for _ in range(2):
+        with ThreadPoolExecutor(20) as clients:
+            statuses = list(clients.map(ask, asked))
+        assert len(statuses) == 200
+        memory.append(resident(process))
+    assert process.poll() is None
+    assert json.loads(request(address, "GET", "/healthz")[2]) == {"status": "ok"}
+    assert memory[1] - memory[0] < 16 * 2**20
+
+
+def test_curl_lines_of_the_document(server, runs, tmp_path):
+    (tmp_path / "photo.png").write_bytes(picture((32, 32)))
+    lines = re.findall(r"^curl .*127\.0\.0\.1:7860.*", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(lines) == 6
+    for line in lines:
+        line = line.replace("http://127.0.0.1:7860", server[1]).replace('"mine"', '"flowers"')
+        done = subprocess.run([*shlex.split(line), "--fail", "-sS"], cwd=tmp_path, capture_output=True, check=True)
+        assert "-o" in line or json.loads(done.stdout)
+    assert load_picture(tmp_path / "sheet.png").size == (138, 138)
+    assert load_picture(tmp_path / "drawing.png").size == (32, 32)
+    for name, number in (("strips.zip", 16), ("trip.zip", 3)):
+        with zipfile.ZipFile(tmp_path / name) as packed:
+            assert len(packed.namelist()) == number
+
+
+def test_password_and_interruption(runs):
+    with serving([runs[2]], "--username", "me", "--host", "0.0.0.0", GANSHIFT_PASSWORD="secret") as (process, address):
+        address = address.replace("0.0.0.0", "127.0.0.1")
+        assert process.said[:-1] == []
+        for path in ("/", "/config", "/page.js", "/api/models", "/static/js/iframeResizer.contentWindow.min.js"):
+            assert request(address, "GET", path)[0] == 401
+            assert request(address, "GET", path, headers={"Authorization": "Basic bWU6c2VjcmV0"})[0] == 200
+        assert request(address, "POST", "/api/translate", picture((32, 32)))[0] == 401
+        assert b"secret" not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        large = io.BytesIO()
+        Image.new("RGB", (3900, 4000)).save(large, "PNG")
+        with closing(http.client.HTTPConnection(address.removeprefix("http://"), timeout=300)) as long:
+            long.request("POST", "/api/translate", large.getvalue(), {"Authorization": "Basic bWU6c2VjcmV0"})
+            process.send_signal(signal.SIGINT)
+            assert process.stderr.read() == "stopped\n"
+        assert process.wait() == 130
+
+
+def test_an_interruption_that_was_ignored_before_is_said_all_the_same(runs):
+    """Shells without job control start what is in the background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with serving([runs[2]]) as (process, _):
+            process.send_signal(signal.SIGINT)
+            assert process.stderr.read() == "stopped\n"
+            assert process.wait() == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def refused(capsys, *arguments):
+    assert main(["serve", *map(str, arguments)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_what_cannot_be_served(runs, tmp_path, capsys, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = refused(capsys, runs[0], "--port", port)
+        assert line.startswith(f"error: cannot serve on 127.0.0.1 port {port} (")
+        assert "give another --host or --port" in line
+    for host in ("example..com", "x" * 64):  # what names of machines cannot be fails before anybody is asked
+        assert refused(capsys, runs[0], "--host", host, "--port", 0).startswith(f"error: cannot serve on {host} port 0")
+    assert "port must be from 0 to 65535" in refused(capsys, runs[0], "--port", 65536)
+    assert "there is no run folder" in refused(capsys, tmp_path / "none", "--port", 0)
+    assert main(["serve", str(tmp_path / "none"), "--host", "0.0.0.0", "--port", "0"]) == 2
+    warning, _ = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: everybody who can reach 0.0.0.0 may use these models: --username")
+    assert "at least one run folder" in refused(capsys, "--port", 0)
+    assert "needs a password" in refused(capsys, runs[0], "--username", "me", "--port", 0)
+    assert "no colon, got 'a:b'" in refused(capsys, runs[0], "--username", "a:b", "--port", 0)
+    assert "queue must be at least 0" in refused(capsys, runs[0], "--queue", -1)
+    monkeypatch.setenv("GANSHIFT_PASSWORD", "x")
+    assert "give --username" in refused(capsys, runs[0], "--port", 0)
+
+
+def test_no_password_at_the_terminal(runs):
+    """Ctrl-D instead of one."""
+    keyboard, terminal = pty.openpty()
+    command = [sys.executable, "-m", "ganshift", "serve", str(runs[2]), "--port", "0", "--username", "me"]
+    with os.fdopen(keyboard, "r+b", buffering=0) as screen:
+        process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
+        os.close(terminal)
+        said = b""
+        while b"password for me: " not in said:
+            said += screen.read(1000)
+        screen.write(b"\x04")
+        assert process.wait() == 2
+        said += screen.read(1000)
+    assert b"error: --username needs a password" in said
+
+
+def test_without_gradio_one_line_says_what_to_install(runs, capsys, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("ganshift.tools.serve.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    assert refused(capsys, runs[0]).startswith("error: serving needs Gradio: pip install 'ganshift[web]'")

@@ -1,0 +1,211 @@
+"""Two processes train one run: what comes out is what one process makes, to rounding; and none waits for a dead one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from launching import WAIT, exit_codes, run, start
+
+from ganshift.cli import main
+from ganshift.errors import UserError
+from ganshift.training import distributed
+
+COMMANDS = {  # norms across images off, and batches that do not halve evenly
+    "transfer": [
+        *("transfer", "--preset", "tiny", "--data", "bundled:digits", "--generator-norm", "False", "--batch", "5"),
+        "--no-linear-decay",
+    ],
+    "dual": ["dual", "--preset", "tiny", "--data", "bundled:photo-sketch", "--batch", "3", "--critic-steps", "2"],
+}
+ITERATION = {"transfer": 10, "dual": 6}
+
+
+def arguments(method, out, iterations):
+    every = str(ITERATION[method])
+    return [*COMMANDS[method], "--out", str(out), "--images", str(iterations * int(every)), "--checkpoint-every", every]
+
+
+def last_state(out):
+    return torch.load(max((out / "checkpoints").iterdir()), weights_only=True)
+
+
+def assert_same_training(out, expected):
+    """Weights to 1e-5, the terms in the log, and the optimisers' slots, whose squares round more."""
+    ours, theirs = last_state(out), last_state(expected)
+    assert ours["images"] == theirs["images"]
+    for name, part in theirs["state"].items():
+        if "optimizer" in name:
+            torch.testing.assert_close(ours["state"][name]["state"], part["state"], rtol=1e-2, atol=1e-3)
+        else:
+            torch.testing.assert_close(ours["state"][name], part, rtol=0, atol=1e-5)
+    logs = [
+        [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()] for folder in (out, expected)
+    ]
+    for line, other in zip(*logs, strict=True):
+        assert (line["images"], line["iteration"]) == (other["images"], other["iteration"])
+        torch.testing.assert_close(line["terms"], other["terms"], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", sorted(COMMANDS))
+def test_two_processes_equal_one_and_resume_each_other(method, tmp_path):
+    """Penalty included; the run is begun by two, resumed by one, and ended by two."""
+    one, several = tmp_path / "one", tmp_path / "several"
+    assert main(arguments(method, one, 6)) == 0
+    codes, said = run(arguments(method, several, 2), tmp_path / "said")
+    assert codes == [0, 0], said
+    assert said.count("images to show, 0 done") == 1  # one process speaks
+    assert main(arguments(method, several, 4)) == 0
+    codes, said = run(arguments(method, several, 6), tmp_path / "more")
+    assert codes == [0, 0], said
+    assert said.count("resuming") == 1
+    assert_same_training(several, one)
+    assert {path.name for path in several.iterdir()} == {path.name for path in one.iterdir()}
+
+
+@pytest.mark.parametrize("method", sorted(COMMANDS))
+def test_evaluations_are_shared(method, tmp_path, monkeypatch):
+    """Each of two processes generates or translates its half of the batches; scores are those of one process."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    more = ["--evaluate-every", "1", "--evaluate-images", "150"]
+    lines = {}
+    for number in (1, 2):
+        out = tmp_path / str(number)
+        codes, said = run([*arguments(method, out, 1), *more], tmp_path / f"said{number}", number)
+        assert codes == [0] * number, said
+        assert said.count("the best so far") == 1
+        (lines[number],) = [json.loads(line) for line in (out / "evaluations.jsonl").read_text().splitlines()]
+        assert (out / "best" / "model.safetensors").is_file()
+    cards = [{card["metric"]: card["value"] for card in lines[number]["cards"]} for number in (1, 2)]
+    torch.testing.assert_close(cards[1], cards[0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(lines[2]["signs"], lines[1]["signs"], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [["transfer", "--augment", "color,translation,cutout"], ["dual", "--dropout", "0.5"]],
+    ids=lambda more: more[0],
+)
+def test_what_steps_draw_differs_by_process_and_is_drawn_again(more, tmp_path):
+    """Augmentation and dropout: a run of two processes that is interrupted equals one that is not, to the last bit."""
+    method, *settings = more
+    for name, stops in (("straight", [4]), ("interrupted", [2, 4])):
+        for iterations in stops:
+            codes, said = run([*arguments(method, tmp_path / name, iterations), *settings], tmp_path / f"said{name}")
+            assert codes == [0, 0], said
+    straight, interrupted = (last_state(tmp_path / name)["state"] for name in ("straight", "interrupted"))
+    torch.testing.assert_close(interrupted, straight, rtol=0, atol=0)
+    one = tmp_path / "one"
+    assert main([*arguments(method, one, 4), *settings]) == 0
+    with pytest.raises(AssertionError):  # one process draws, or normalises, otherwise
+        assert_same_training(tmp_path / "straight", one)
+
+
+def test_batch_norm_has_the_statistics_of_all_processes(tmp_path):
+    """It normalises by what a process has of the batch; the running mean of the images' shares is that of the batch."""
+    means = []
+    for number in (1, 2):
+        out = tmp_path / str(number)
+        command = [*arguments("transfer", out, 1), "--generator-norm", "True", "--batch", "6", "--critic-steps", "1"]
+        codes, said = run(command, tmp_path / f"said{number}", number)
+        assert codes == [0] * number, said
+        means.append(last_state(out)["state"]["generator"]["blocks.0.norm1.running_mean"])
+    torch.testing.assert_close(*means)
+
+
+def test_a_killed_process_ends_the_other(tmp_path):
+    out, said = tmp_path / "out", tmp_path / "said"
+    processes = start(arguments("dual", out, 100_000), said)
+    wait_for_checkpoint(processes, out)
+    processes[1].kill()
+    started = time.monotonic()
+    assert exit_codes(processes) == [2, -signal.SIGKILL]
+    assert time.monotonic() - started < WAIT / 2
+    assert "error: another process of this run ended" in said.read_text()
+    assert last_state(out)["images"] > 0
+
+
+def test_a_signal_to_one_stops_all_after_the_same_iteration(tmp_path):
+    out, said = tmp_path / "out", tmp_path / "said"
+    processes = start(arguments("dual", out, 100_000), said)
+    wait_for_checkpoint(processes, out)
+    os.kill(processes[1].pid, signal.SIGTERM)
+    assert exit_codes(processes) == [128 + signal.SIGTERM] * 2, said.read_text()
+    assert said.read_text().count("saved. The same command goes on from here") == 1
+
+
+def test_errors_of_all_and_of_the_first(tmp_path):
+    codes, said = run([*COMMANDS["dual"], "--out", str(tmp_path / "out"), "--batch", "1"], tmp_path / "said")
+    assert codes == [2, 2]
+    assert "batch must be at least 1 a process: 2 processes share it, got 1" in said
+    occupied = tmp_path / "occupied"
+    occupied.mkdir()
+    (occupied / "mine").touch()
+    codes, said = run(arguments("dual", occupied, 1), tmp_path / "more")
+    assert codes == [2, 2]
+    assert said.count("error:") == 1, said  # only the first process looks
+    assert "is not empty and holds no run" in said
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"],
+        ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0"],
+    ],
+    ids=["torchrun", "accelerate"],
+)
+def test_launchers(launcher, tmp_path):
+    """What they tell processes is what we ask for. On a processor accelerate must be told to start several."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", *launcher, "-m", "ganshift", *arguments("dual", out, 1), "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert last_state(out)["images"] == ITERATION["dual"]
+    assert done.stderr.count("images to show, 0 done") == 1
+
+
+def wait_for_checkpoint(processes, out):
+    deadline = time.monotonic() + WAIT
+    while not list((out / "checkpoints").glob("*.pt")):
+        assert all(process.is_alive() for process in processes)
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("processes", "parts"), [(1, [7]), (2, [3, 4]), (3, [2, 2, 3]), (7, [1] * 7)])
+def test_parts_of_a_batch(processes, parts, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    found = []
+    for rank in range(processes):
+        monkeypatch.setenv("RANK", str(rank))
+        found += list(range(7))[distributed.part_of(7)]
+        assert distributed.part_of(7).stop - distributed.part_of(7).start == parts[rank]
+    assert found == list(range(7))
+
+
+def test_too_many_processes_for_a_batch(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(UserError, match="3 processes share it, got 2"):
+        distributed.part_of(2)
+
+
+def test_what_one_process_does_alone(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert main(["generate", "nowhere", "-o", "x.png"]) == 0  # left to the first process
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert distributed.leave_to_first()
+    assert distributed.world_size() == 1
+
+
+@pytest.mark.parametrize("device", ["mps", "cuda:0"])
+def test_processes_share_no_single_device(device, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="device"):
+        distributed.join(device)

@@ -1,0 +1,242 @@
+"""The loop without any GAN: budgets, cadences, signals, what a run folder holds."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from math import inf, nan
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ganshift.errors import UserError
+from ganshift.training import checkpoint, run_folder
+from ganshift.training.config import RunConfig
+from ganshift.training.loop import fit
+from ganshift.training.optim import NonFiniteLoss
+from ganshift.training.trainer import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
+    """Four numbers to remember and no network."""
+
+    log_every: int = 8
+    sample_every: int = 16
+    checkpoint_every: int = 8
+    ema_images: int = 0
+
+
+class Walk:
+    """A random walk: its place follows from every draw of the run so far."""
+
+    def __init__(self):
+        self.place = torch.zeros(2)
+        self.batches = []
+
+    def state_dict(self):
+        return {"place": self.place}
+
+    def load_state_dict(self, state):
+        self.place = state["place"]
+
+
+def job_of(walk, config, fail_at=None, per_iteration=4):
+    def batches(seen):
+        while True:
+            yield seen
+            seen += per_iteration
+
+    def iterate(batch, seen, budget):
+        assert batch == seen
+        walk.batches.append(batch)
+        if seen == fail_at:
+            raise NonFiniteLoss("distance is nan")
+        walk.place = walk.place + torch.randn(2)
+        return {"place": walk.place[0]}
+
+    return Job(
+        description={"method": "walk", "training": config.to_json()},
+        images_per_iteration=per_iteration,
+        images_per_epoch=10,
+        batches=batches,
+        iterate=iterate,
+        state={"walk": walk},
+        sheets=lambda: {"place": np.full((2, 2, 3), 7, dtype=np.uint8)},
+        export=lambda out: (out / "model.safetensors").write_text(str(walk.place)) and None,
+        device=torch.device("cpu"),
+    )
+
+
+def run(out, images, **settings):
+    walk, config = Walk(), Config(out=out, images=images, **settings)
+    return walk, fit(config, job_of(walk, config))
+
+
+def test_budget_in_images_iterations_and_epochs(tmp_path):
+    for number, (budget, expected) in enumerate(
+        [({"images": 17}, 20), ({"iterations": 3}, 12), ({"epochs": 1.5}, 16), ({"images": 1}, 4)]
+    ):
+        walk, config = Walk(), Config(out=tmp_path / str(number), **budget)
+        assert fit(config, job_of(walk, config)).images == expected
+        assert walk.batches == list(range(0, expected, 4))
+
+
+@pytest.mark.parametrize(
+    "budget", [{}, {"images": 1, "epochs": 1.0}, {"images": 0}, {"epochs": -1.0}, {"epochs": inf}, {"epochs": nan}]
+)
+def test_budget_must_be_one_and_positive(tmp_path, budget):
+    with pytest.raises(UserError):
+        Config(out=tmp_path, **budget)
+
+
+def test_longer_budget_trains_on_like_one_run(tmp_path):
+    """A run's randomness follows from the seed and the images seen, not from where it was started."""
+    straight, _ = run(tmp_path / "straight", 40)
+    first, _ = run(tmp_path / "resumed", 16)
+    second, outcome = run(tmp_path / "resumed", 40)
+    assert torch.equal(straight.place, second.place)
+    assert first.batches + second.batches == straight.batches
+    assert outcome.images == 40
+    assert run(tmp_path / "other", 40, seed=1)[0].place.tolist() != straight.place.tolist()
+
+
+def test_the_global_random_generator_is_left_alone(tmp_path):
+    torch.manual_seed(3)
+    expected = torch.randn(4)
+    torch.manual_seed(3)
+    run(tmp_path / "run", 16)
+    assert torch.equal(torch.randn(4), expected)
+
+
+def test_cadences_and_files(tmp_path):
+    out = tmp_path / "run"
+    run(out, 36, keep_checkpoints=2)
+    lines = run_folder.read_log(out / "log.jsonl")
+    assert [line["images"] for line in lines] == [8, 16, 24, 32, 36]
+    assert [line["iteration"] for line in lines] == [2, 4, 6, 8, 9]
+    assert sorted(path.name for path in (out / "samples").iterdir()) == [
+        f"place-{images:012d}.png" for images in (0, 16, 32, 36)
+    ]
+    assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["000000000032.pt", "000000000036.pt"]
+    assert not list(out.rglob("*.part"))
+
+
+def test_log_holds_means_since_the_line_before(tmp_path):
+    out = tmp_path / "run"
+    walk, config = Walk(), Config(out=out, images=8)
+    places = []
+    job = job_of(walk, config)
+
+    def iterate(batch, seen, budget):
+        terms = job.iterate(batch, seen, budget)
+        places.append(terms["place"].item())
+        return terms
+
+    fit(config, Job(**{**job.__dict__, "iterate": iterate}))
+    (line,) = run_folder.read_log(out / "log.jsonl")
+    assert line["terms"]["place"] == pytest.approx(sum(places) / 2)
+
+
+def test_non_finite_loss_stops_with_advice_and_keeps_the_checkpoint(tmp_path):
+    out = tmp_path / "run"
+    walk, config = Walk(), Config(out=out, images=40)
+    with pytest.raises(UserError, match=r"stopped at 20 images: distance is nan.*checkpoint before it is kept"):
+        fit(config, job_of(walk, config, fail_at=20))
+    assert checkpoint.load_latest(out / "checkpoints")["images"] == 16
+
+
+def test_log_is_rewound_to_the_checkpoint(tmp_path):
+    """What was logged after the last checkpoint happens again, and must not be there twice."""
+    out = tmp_path / "run"
+    run(out, 16)
+    with (out / "log.jsonl").open("a") as file:
+        file.write(json.dumps({"images": 24, "terms": {"place": 99.0}}) + "\n" + '{"images": 32, "te')
+    run(out, 32)
+    lines = run_folder.read_log(out / "log.jsonl")
+    assert [line["images"] for line in lines] == [8, 16, 24, 32]
+    assert 99.0 not in [line["terms"]["place"] for line in lines]
+
+
+def test_finished_run_without_its_model_gets_it_back(tmp_path):
+    """As after a kill between the two writes of a save."""
+    out = tmp_path / "run"
+    run(out, 8)
+    model = (out / "model.safetensors").read_text()
+    (out / "model.safetensors").unlink()
+    run(out, 8)
+    assert (out / "model.safetensors").read_text() == model
+
+
+def test_changed_budget_is_told_where_a_schedule_follows_it(tmp_path, caplog):
+    for images, expected in ((8, 0), (16, 1), (16, 1)):
+        walk, config = Walk(), Config(out=tmp_path / "run", images=images)
+        fit(config, Job(**{**job_of(walk, config).__dict__, "follows_budget": True}))
+        assert caplog.text.count("the budget was 8 images and is 16") == expected
+    run(tmp_path / "other", 8)
+    caplog.clear()
+    run(tmp_path / "other", 16)
+    assert caplog.text == ""
+
+
+def test_left_out_files_are_listed(tmp_path):
+    walk, config = Walk(), Config(out=tmp_path / "run", images=8)
+    documents = {"left-out.txt": run_folder.left_out_text([("a\nb.png", "empty file")]), "none.txt": ""}
+    fit(config, Job(**{**job_of(walk, config).__dict__, "documents": documents}))
+    assert (tmp_path / "run" / "left-out.txt").read_text() == "'a\\nb.png': empty file\n"
+    assert not (tmp_path / "run" / "none.txt").exists()
+
+
+def test_full_disk_is_an_error_that_keeps_what_was_saved(tmp_path):
+    """A limit on the size of files stands for the full disk."""
+    code = f"""
+import resource, signal, sys
+from ganshift.cli import main
+arguments = ["transfer", "--preset", "tiny", "--data", "bundled:faces", "--out", {str(tmp_path / "run")!r}]
+assert main([*arguments, "--images", "32"]) == 0
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+sys.exit(main([*arguments, "--images", "64"]))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 2, result.stderr
+    assert "cannot write to" in result.stderr.splitlines()[-1]
+    assert checkpoint.load_latest(tmp_path / "run" / "checkpoints")["images"] == 32
+    assert not list((tmp_path / "run").rglob("*.part"))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "nonsense"])
+def test_damaged_config_is_an_error(tmp_path, content):
+    out = tmp_path / "run"
+    run(out, 8)
+    (out / "config.json").write_text(content)
+    with pytest.raises(UserError, match=r"config\.json"):
+        run(out, 8)
+
+
+def test_out_must_be_a_run_or_new(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="is a file"):
+        run(tmp_path / "file", 8)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_text("x")
+    with pytest.raises(UserError, match="not empty and holds no run"):
+        run(tmp_path / "photos", 8)
+    (tmp_path / "empty").mkdir()
+    run(tmp_path / "empty", 8)
+
+
+def test_cadences_may_change_between_sittings(tmp_path):
+    out = tmp_path / "run"
+    run(out, 16)
+    _, outcome = run(out, 32, log_every=4, sample_every=100, checkpoint_every=32, keep_checkpoints=1, device="cpu")
+    assert outcome.images == 32
+    with pytest.raises(UserError, match=r"seed was 0, is 1"):
+        run(out, 32, seed=1)
+
+
+def test_unwritable_out_is_an_error():
+    with pytest.raises(UserError, match="cannot write"):
+        run(Path("/proc/ganshift"), 8)

@@ -1,0 +1,117 @@
+"""What --fast turns on, checked on the CPU: the same results within the rounding of bfloat16, and float32 where due."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganshift.methods.dual.config import PRESETS as DUAL_PRESETS
+from ganshift.methods.dual.config import DualConfig
+from ganshift.methods.dual.trainer import new_job as new_dual
+from ganshift.methods.losses import gradient_penalty
+from ganshift.methods.transfer.config import PRESETS as TRANSFER_PRESETS
+from ganshift.methods.transfer.config import TransferConfig
+from ganshift.methods.transfer.networks import ResNetCritic
+from ganshift.methods.transfer.trainer import new_job as new_transfer
+from ganshift.training.precision import fast_arithmetic
+
+CPU = torch.device("cpu")
+
+
+def jobs_of(method, fast):
+    out = Path("unused")
+    if method == "dual":
+        config = DualConfig(
+            **DUAL_PRESETS["tiny"],
+            optimizer="adam",
+            data=Path("bundled:photo-sketch"),
+            out=out,
+            fast=fast,
+            device="cpu",
+        )
+        return new_dual(config)
+    preset = {**TRANSFER_PRESETS["tiny"], "conditioning": "acgan"}
+    return new_transfer(TransferConfig(**preset, data=Path("bundled:digits"), out=out, fast=fast, device="cpu"))
+
+
+@pytest.mark.parametrize("method", ["transfer", "dual"])
+def test_an_iteration_is_the_same_within_rounding(method, caplog):
+    terms = {}
+    for fast in (False, True):
+        job = jobs_of(method, fast)
+        torch.manual_seed(0)
+        with fast_arithmetic(CPU, fast):
+            terms[fast] = job.iterate(next(job.batches(0)), job.images_per_iteration, 10**6)
+        for name, part in job.state.items():
+            tensors = [value for value in part.state_dict().values() if isinstance(value, torch.Tensor)]
+            assert all(tensor.dtype == torch.float32 for tensor in tensors if tensor.is_floating_point()), name
+    assert caplog.text.count("made for accelerators") == 1
+    assert terms[True] != terms[False]  # something was rounded
+    for name, exact in terms[False].items():
+        assert terms[True][name].dtype == torch.float32
+        torch.testing.assert_close(terms[True][name], exact, rtol=0.03, atol=3e-3)
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_the_penalty_is_not_rounded(norm):
+    critic = ResNetCritic(size=32, width=8, norm=norm)
+    real, fake, mix = torch.rand(3, 3, 32, 32), torch.rand(3, 3, 32, 32), torch.rand(3)
+
+    def penalty():
+        return gradient_penalty(lambda images: critic(images)[0], real, fake, mix)
+
+    exact = penalty()
+    with fast_arithmetic(CPU, fast=True):
+        torch.testing.assert_close(penalty(), exact, rtol=0, atol=0)
+        assert critic(real)[0].dtype == torch.float32
+
+
+def test_arithmetic_is_left_as_it_was():
+    before = torch.get_float32_matmul_precision()
+    with fast_arithmetic(CPU, fast=False):
+        assert not torch.is_autocast_enabled("cpu")
+    with fast_arithmetic(CPU, fast=True):
+        assert torch.is_autocast_enabled("cpu")
+        assert torch.get_float32_matmul_precision() == "high"
+    assert torch.get_float32_matmul_precision() == before
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_weights_changed_within_the_block_are_seen():
+    """Autocast's cache would hand out casts from before an update."""
+    layer, images = torch.nn.Linear(4, 4), torch.ones(1, 4)
+    with fast_arithmetic(CPU, fast=True):
+        before = layer(images)
+        with torch.no_grad():
+            layer.weight.add_(1)
+        torch.testing.assert_close(layer(images), before + 4, rtol=0.02, atol=0.02)
+
+
+COMPARE = """
+import torch
+from torch.testing import assert_close
+from ganshift.training.precision import prepare_networks
+from ganshift.methods.transfer.networks import ResNetGenerator
+
+torch.manual_seed(0)
+generator, twin = ResNetGenerator(size=32, width=8), ResNetGenerator(size=32, width=8)
+twin.load_state_dict(generator.state_dict())
+prepare_networks([twin], [], torch.device("cpu"), fast=True, backend="aot_eager")
+assert twin.state_dict().keys() == generator.state_dict().keys()
+assert twin.to_image.weight.is_contiguous(memory_format=torch.channels_last)
+latents = torch.randn(4, 128)
+for network in (generator, twin):
+    network(latents).square().mean().backward()
+assert_close(twin(latents), generator(latents), rtol=1e-4, atol=1e-5)
+for ours, theirs in zip(twin.parameters(), generator.parameters(), strict=True):
+    assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-6)
+assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+"""
+"""Without the tests' checks of annotations, which torch.compile cannot trace."""
+
+
+def test_compiled_networks_compute_the_same():
+    done = subprocess.run([sys.executable, "-c", COMPARE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

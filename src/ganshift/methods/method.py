@@ -9,7 +9,7 @@ from ..training.config import RunConfig
 
 if TYPE_CHECKING:
     from ..inference.pretrained import Pretrained
-    from ..training.trainer import Trainer
+    from ..training.trainer import Outcome, Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,12 @@ class Method:
     """Imports and returns the trainer's class."""
     model: "Callable[[], type[Pretrained]]"
     """Imports and returns the class of the trained model."""
+
+    def train(self, config: RunConfig) -> "Outcome":
+        """Train, or go on with, a run of these settings."""
+        from importlib import import_module
+
+        return import_module(f"ganshift.methods.{self.name}.trainer").train(config)  # type: ignore[no-any-return]
 
     def next_step(self, run: Path) -> str:
         """The command that uses what a run has learned."""

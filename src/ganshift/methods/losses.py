@@ -9,9 +9,10 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import UserError
 from ..nn.matmul import input_gradients_only
 from ..tensors import Images, Scalar
 
@@ -69,3 +70,12 @@ def l1(images: Images, target: Images) -> Scalar:
 def l2(images: Images, target: Images) -> Scalar:
     """Mean squared difference over all pixels and images."""
     return F.mse_loss(images, target)
+
+
+def check_per_image(critic: nn.Module) -> None:
+    """Raise a `UserError` unless the critic says that it judges each image alone, which the penalty relies on."""
+    if not getattr(critic, "per_image", False):
+        raise UserError(
+            f"{type(critic).__name__} must judge each image alone (per_image = True): the gradient penalty takes all "
+            "gradients from one backward pass"
+        )

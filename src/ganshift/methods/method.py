@@ -49,9 +49,9 @@ class Method:
 
     def train(self, config: RunConfig) -> "Outcome":
         """Train, or go on with, a run of these settings."""
-        from importlib import import_module
+        from ..training.loop import fit
 
-        return import_module(f"ganshift.methods.{self.name}.trainer").train(config)  # type: ignore[no-any-return]
+        return fit(self.trainer().from_config(config))
 
     def next_step(self, run: Path) -> str:
         """The command that uses what a run has learned."""

@@ -5,14 +5,19 @@ own folder and its command know a method by name.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from ..errors import UserError, nearest
 from ..training.config import RunConfig
 from .dual.method import DUAL
 from .method import Method
 from .transfer.method import TRANSFER
+
+if TYPE_CHECKING:
+    from ..training.throughput import Throughput
 
 GROUP = "ganshift.methods"
 """Entry points of other packages: the name is the method's, the object its `Method`."""
@@ -39,3 +44,12 @@ def method_named(name: object, where: object = "config.json") -> Method:
 def method_of(config: RunConfig) -> Method:
     """The method whose settings these are."""
     return next(method for method in methods().values() if type(config) is method.config)
+
+
+def throughput_of(config: RunConfig, seconds: float) -> "Throughput":
+    """How fast a run of these settings trains here; see `training.throughput.throughput`."""
+    from ..training.log import quiet
+    from ..training.throughput import throughput
+
+    with quiet():  # what is said when opening belongs to a run
+        return throughput(method_of(config).trainer().from_config(replace(config, evaluate_every=0)), seconds)

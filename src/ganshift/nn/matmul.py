@@ -14,37 +14,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Factors = dict[Tensor, list[tuple[Tensor, Tensor]]]
-"""By weight, pairs of matrices k n and k m: its gradient, as a matrix n m, is the sum of `left.t() @ right`."""
-
 
 def product(rows: Float[Tensor, "n k"], weight: Tensor, transposed: bool = False) -> Float[Tensor, "n m"]:
     """`rows @ weight.flatten(1)`, or by the transpose of that; in the precision of the weight, under autocast too."""
     result: Tensor = _Product.apply(rows.to(weight.dtype), weight, transposed)
     return result
-
-
-@contextmanager
-def factored_gradients() -> Iterator[Factors]:
-    """Keep gradients of weights as factors, where these are smaller, in backward passes of this thread in the block.
-
-    A few pixels make a gradient of low rank: that of 4.7 million weights by 64 pixels has factors of a third of a
-    million numbers. It need not be written to memory, nor added to that of a second pass, if whoever reads it forms it
-    piece by piece. Such gradients are in the dictionary only, not in `grad`.
-    """
-    factors: Factors = {}
-    _thread.factors = factors
-    try:
-        yield factors
-    finally:
-        _thread.factors = None
-
-
-class _Thread(threading.local):
-    factors: Factors | None = None
-
-
-_thread = _Thread()
 
 
 @contextmanager
@@ -93,10 +67,7 @@ class _Product(torch.autograd.Function):
             of_rows = _Product.apply(slope, weight, not ctx.transposed)
         if need_weight and weight_gradients_wanted():
             left, right = (slope, rows) if ctx.transposed else (rows, slope)
-            if _thread.factors is not None and weight.is_contiguous() and left.numel() + right.numel() < weight.numel():
-                _thread.factors.setdefault(weight, []).append((left, right))
-            else:
-                of_weight = _Product.apply(left.t(), right, False).view(weight.shape)
+            of_weight = _Product.apply(left.t(), right, False).view(weight.shape)
         return of_rows, of_weight, None
 
 

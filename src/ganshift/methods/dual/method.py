@@ -45,7 +45,7 @@ DUAL = Method(
             "main": ("preset", "data", "a", "b", "out", "dry_run"),
             "budget": BUDGET,
             "data": ("size", "aspect", "channels_a", "channels_b", "flip"),
-            "network": ("generator_width", "critic_width", "levels", "dropout"),
+            "network": ("architecture", "generator_width", "critic_width", "levels", "dropout"),
             "training": (
                 "loss",
                 "critic",

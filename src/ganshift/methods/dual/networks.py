@@ -14,6 +14,7 @@ autocast, where low precision blurs the images.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -235,6 +236,9 @@ class Critic(nn.Module):
     images of any size.
     """
 
+    per_image = True
+    """It judges each image alone: no layer looks across a batch."""
+
     def __init__(
         self, channels: int, width: int = 64, size: Side = 256, head: str = "global", as_published: bool = False
     ) -> None:
@@ -285,3 +289,18 @@ def _pixels(size: Side, levels: int) -> list[int]:
         height, width = halved(height), halved(width)
         pixels.append(height * width)
     return pixels
+
+
+class Architecture(NamedTuple):
+    """The classes of a translator's networks: the arguments are those of `UNet` and `Critic`.
+
+    A generator maps images of any size to images of the same size; a critic says by `per_image` whether it judges each
+    image alone, which the gradient penalty relies on.
+    """
+
+    generator: type[nn.Module]
+    critic: type[nn.Module]
+
+
+ARCHITECTURES = {"unet": Architecture(UNet, Critic)}
+"""By the name that `config.json` has."""

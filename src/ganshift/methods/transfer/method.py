@@ -48,7 +48,15 @@ TRANSFER = Method(
             "budget": BUDGET,
             "data": ("size", "channels", "subset", "subset_seed", "flip", "dequantize"),
             "source": ("load", "freeze_critic"),
-            "network": ("conditioning", "width", "generator_width", "critic_width", "generator_norm", "critic_norm"),
+            "network": (
+                "architecture",
+                "conditioning",
+                "width",
+                "generator_width",
+                "critic_width",
+                "generator_norm",
+                "critic_norm",
+            ),
             "training": (
                 "batch",
                 "generator_batch_multiple",

@@ -10,10 +10,11 @@ import numpy as np
 from ... import __version__
 from ...data.decoding import Progress
 from ...errors import UserError
+from ...methods.registry import throughput_of
 from ...training.config import require
 from ...training.device import choose_device
 from ...training.log import ProgressLine, say
-from ...training.throughput import Pace, pace
+from ...training.throughput import Throughput
 from .advice import Advice, advise
 from .alike import THUMB, Alike, find_alike
 from .findings import Finding, judge
@@ -36,7 +37,7 @@ class Report:
     findings: list[Finding]
     advice: Advice | None
     """None where nothing can be trained."""
-    pace: Pace | None
+    throughput: Throughput | None
     """Of the advised run; None where it was not taken."""
 
     @property
@@ -46,10 +47,10 @@ class Report:
 
     @property
     def total_seconds(self) -> float | None:
-        """What the advised run takes at this pace."""
-        if self.pace is None or self.advice is None:
+        """What the advised run takes at this throughput."""
+        if self.throughput is None or self.advice is None:
             return None
-        return self.pace.seconds_per_1000_images * self.advice.budget / 1000
+        return self.throughput.seconds_per_1000_images * self.advice.budget / 1000
 
     def to_json(self) -> dict[str, Any]:
         """All as JSON values."""
@@ -65,12 +66,12 @@ class Report:
             "findings": [finding.to_json() for finding in self.findings],
             "advice": None if self.advice is None else self.advice.to_json(),
             "pace": None
-            if self.pace is None
+            if self.throughput is None
             else {
                 "device": str(choose_device()),
-                "images": self.pace.images,
-                "seconds": round(self.pace.seconds, 3),
-                "seconds_per_1000_images": round(self.pace.seconds_per_1000_images, 3),
+                "images": self.throughput.images,
+                "seconds": round(self.throughput.seconds, 3),
+                "seconds_per_1000_images": round(self.throughput.seconds_per_1000_images, 3),
                 "total_seconds": round(self.total_seconds or 0.0, 1),
             },
         }
@@ -79,7 +80,7 @@ class Report:
 def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) -> Report:
     """Look at every picture, judge, advise, and train for a few seconds to see how fast that goes; writes nothing.
 
-    `seconds` of 0 leaves the pace out. A `UserError` is raised only where a name is wrong; data that is there and
+    `seconds` of 0 leaves the throughput out. A `UserError` is raised only where a name is wrong; data that is there and
     cannot be trained on is a finding.
     """
     require(0 <= seconds < inf, f"seconds must be at least 0, got {seconds}")
@@ -102,7 +103,7 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
     if advice and seconds > 0:
         say(f"opening images as training does, and training for {seconds:g} s to see the pace")
         try:
-            found = pace(advice.config, seconds)
+            found = throughput_of(advice.config, seconds)
         except UserError as error:
             findings.insert(0, Finding("problem", "training_fails", str(error), ""))
     return Report(given, facts, alike, findings, advice, found)

@@ -36,12 +36,12 @@ def show(report: Report, console: Console) -> None:
         f"It shows {advice.budget:,} images of {advice.size[1]} x {advice.size[0]} pixels, each {epochs:,.1f} times."
     )
     _write(console, shown)
-    if report.pace is not None and report.total_seconds is not None:
+    if report.throughput is not None and report.total_seconds is not None:
         console.print("\n[bold]How long[/] (measured here, with this command)\n")
-        pace = f"{report.pace.seconds_per_1000_images:,.1f} s for 1,000 images"
-        measured = f"{report.pace.images:,} in {report.pace.seconds:.1f} s"
+        speed = f"{report.throughput.seconds_per_1000_images:,.1f} s for 1,000 images"
+        measured = f"{report.throughput.images:,} in {report.throughput.seconds:.1f} s"
         total = duration(report.total_seconds)
-        _write(console, f"{pace} ({measured}): {total} in all. Sample sheets and checkpoints come on top.")
+        _write(console, f"{speed} ({measured}): {total} in all. Sample sheets and checkpoints come on top.")
     console.print("\n[bold]What to expect[/] (published, not measured here)\n")
     for sentence in advice.published:
         _write(console, sentence)

@@ -46,7 +46,7 @@ def method_of(config: RunConfig) -> Method:
     return next(method for method in methods().values() if type(config) is method.config)
 
 
-def throughput_of(config: RunConfig, seconds: float) -> "Throughput":
+def throughput_of(config: RunConfig, seconds: int | float) -> "Throughput":
     """How fast a run of these settings trains here; see `training.throughput.throughput`."""
     from ..training.log import quiet
     from ..training.throughput import throughput

@@ -116,14 +116,16 @@ class Updates:
                 self._choose_micro_batch(step, self.memory_limit)
             terms = self._differentiate(step)
         terms = average(step.optimizer, terms, step.count)
-        refuse_non_finite(terms)
-        if self.scale:  # skips the update if a gradient overflowed, and lowers the scale
-            self.scale.scaler.unscale_(step.optimizer)
-            self.scale.scaler.step(step.optimizer)
-            self.scale.scaler.update()
-        else:
-            step.optimizer.step()
-        step.optimizer.zero_grad(set_to_none=True)  # so that they take no memory while something else is trained
+        try:
+            refuse_non_finite(terms)
+            if self.scale:  # skips the update if a gradient overflowed, and lowers the scale
+                self.scale.scaler.unscale_(step.optimizer)
+                self.scale.scaler.step(step.optimizer)
+                self.scale.scaler.update()
+            else:
+                step.optimizer.step()
+        finally:
+            step.optimizer.zero_grad(set_to_none=True)  # so that they take no memory while something else is trained
         return terms
 
     def _differentiate(self, step: _Step) -> Terms:

@@ -1,6 +1,6 @@
 """The settings every training run has, whatever its method."""
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from dataclasses import MISSING, dataclass, fields
 from math import isfinite
 from pathlib import Path
@@ -174,6 +174,11 @@ class RunConfig(ABC):
             f"tracker takes any of {', '.join(TRACKERS)}, joined by commas, or {NO_TRACKER}, got {self.tracker!r}",
         )
         check_seed(self.seed)
+
+    @property
+    @abstractmethod
+    def images_per_iteration(self) -> int:
+        """Real images shown in one iteration, of one domain if there are two."""
 
     @property
     def trackers(self) -> tuple[str, ...]:

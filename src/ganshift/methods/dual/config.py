@@ -167,6 +167,11 @@ class DualConfig(RunConfig):
         return self.flip and not self.as_published
 
     @property
+    def images_per_iteration(self) -> int:
+        """Images of each domain shown in one iteration: one batch per critic step."""
+        return self.batch * self.critic_steps
+
+    @property
     def generator_steps(self) -> int:
         """Generator steps that follow the critic's in an iteration: 2 in the classic game, as published."""
         return 2 if self.loss == "classic" else 1

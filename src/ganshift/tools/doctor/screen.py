@@ -36,6 +36,11 @@ def show(report: Report, console: Console) -> None:
         f"It shows {advice.budget:,} images of {advice.size[1]} x {advice.size[0]} pixels, each {epochs:,.1f} times."
     )
     _write(console, shown)
+    for other in report.advised[1:]:
+        console.print("\n[bold]What else fits[/]\n")
+        console.print(f"  {escape(other.command)}\n", soft_wrap=True)
+        for sentence in other.why:
+            _write(console, sentence)
     if report.pace is not None and report.total_seconds is not None:
         console.print("\n[bold]How long[/] (measured here, with this command)\n")
         pace = f"{report.pace.seconds_per_1000_images:,.1f} s for 1,000 images"

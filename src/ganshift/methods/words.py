@@ -51,8 +51,10 @@ class Grid:
 
     name: str
     """Its files are samples/NAME-IMAGES.png."""
-    title: str
+    label: str
     """What it shows; {a} and {b} stand for what an image of each domain is."""
+    title: str = ""
+    """The same as a heading of its own; the label if empty."""
     columns: Callable[[ReportedRun, DomainNames], Sequence[str]] = lambda run, domains: ()
     """Headings of its columns, which are equally wide; none if nothing is to be said of them."""
 
@@ -63,6 +65,12 @@ def shown(value: Any) -> str:
         return "not set"
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
+
+
+def with_domains(text: str, domains: DomainNames) -> str:
+    """A label or a title with what an image of each domain is."""
+    a, b = domains
+    return text.replace("{a}", a).replace("{b}", b)
 
 
 def counted(count: int | None) -> str:

@@ -75,12 +75,14 @@ WORDS = ReportWords(
     grids=[
         Grid(
             name="a-b-a",
-            title="{a} to {b} and back",
+            label="{a} to {b} and back",
+            title="From {a} to {b} and back",
             columns=lambda run, domains: (domains[0], f"made {domains[1]}", "back"),
         ),
         Grid(
             name="b-a-b",
-            title="{b} to {a} and back",
+            label="{b} to {a} and back",
+            title="From {b} to {a} and back",
             columns=lambda run, domains: (domains[1], f"made {domains[0]}", "back"),
         ),
     ],

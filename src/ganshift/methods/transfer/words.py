@@ -72,7 +72,7 @@ WORDS = ReportWords(
         **GRADIENT_TERMS,
     },
     about_curves="Losses say whether training is healthy. Whether the pictures are any good, only the pictures say.",
-    grids=[Grid(name="samples", title="Samples", columns=_columns)],
+    grids=[Grid(name="samples", label="Samples", columns=_columns)],
     about_grids="One place in a sheet keeps its random numbers, so that you can follow single pictures as they change.",
     grid_alt="Sheet of 64 generated images",
 )

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from ...files import open_regular
-from ...methods.words import DomainNames, ReportWords, shown
+from ...methods.words import DomainNames, ReportWords, shown, with_domains
 from ...training.log import duration
 from ...training.run_folder import LEFT_OUT, MODEL
 from .page import Chapter, Commands, Facts, Figure, Notices, Panels, Part, Slider, Table
 from .plots import Curve, looks, plot_curves
-from .runs import Run, number, capitalised, versions_of
+from .runs import Run, capitalised, number, versions_of
 from .settings import all_settings, command_of, differences, unknown_settings
 from .watching import best_of, watched
 
@@ -52,7 +52,7 @@ def chapter(runs: Mapping[str, Run], notes: Notes) -> Chapter:
     parts += [*_commands(runs), *notes.last]
     introduction = notes.introduction or words.introduction(list(runs.values()), notes.domains)
     return Chapter(
-        title=_told(words.title, notes) or f"{capitalised(method.name)}: {method.summary}",
+        title=with_domains(words.title, notes.domains) or f"{capitalised(method.name)}: {method.summary}",
         introduction=introduction or f"{capitalised(method.summary)}.",
         parts=parts,
     )
@@ -78,7 +78,7 @@ def _evolution(runs: Mapping[str, Run], notes: Notes) -> list[Part]:
             grid = next((grid for grid in run.grids if grid.name == name), None)
             if grid is None or not (sheets := run.sheets(name)):
                 continue
-            kind = _told(grid.title, notes)
+            kind = with_domains(grid.label, notes.domains)
             title, track = ("Step by step", kind) if len(runs) == 1 else (f"{kind}, step by step", label)
             caption = f"Move a slider, also with the arrow keys. {run.words.about_grids}".rstrip()
             part = parts.get(title, Slider(title=title, tracks={}, caption=caption, alt=run.words.grid_alt))
@@ -90,12 +90,6 @@ def _evolution(runs: Mapping[str, Run], notes: Notes) -> list[Part]:
     return list(parts.values())
 
 
-def _told(text: str, notes: Notes) -> str:
-    """A title of a method's words, with what an image of each domain is."""
-    a, b = notes.domains
-    return text.replace("{a}", a).replace("{b}", b)
-
-
 def _curves(runs: Mapping[str, Run], words: ReportWords) -> list[Part]:
     found: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for label, run in runs.items():
@@ -104,7 +98,10 @@ def _curves(runs: Mapping[str, Run], words: ReportWords) -> list[Part]:
                 if (value := number(logged)) is not None:
                     found.setdefault(name, {}).setdefault(label, []).append((line["images"], value))
     excapitaliseded = words.terms
-    names = [*(name for name in excapitaliseded if name in found), *(name for name in found if name not in excapitaliseded)]
+    names = [
+        *(name for name in excapitaliseded if name in found),
+        *(name for name in found if name not in excapitaliseded),
+    ]
     last = max((run.images for run in runs.values()), default=0)
     panels = [_term(name, found[name], runs, last, excapitaliseded.get(name, "")) for name in names[:MOST_TERMS]]
     legend = looks(list(runs)) if len(runs) > 1 else ()

@@ -97,7 +97,7 @@ class Run:
             return self.words.grids
         files = (self.path / run_folder.SAMPLES).glob("*.png")
         names = sorted({match[1] for file in files if (match := GRID_FILE.fullmatch(file.name))})
-        return [Grid(name=name, title=capitalised(name)) for name in names]
+        return [Grid(name=name, label=capitalised(name)) for name in names]
 
     def num_images(self, *where: str) -> int | None:
         """How many images some part of the data has."""

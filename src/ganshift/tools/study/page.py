@@ -1,6 +1,6 @@
 """The page of a study: its table, curves of scores, sample sheets side by side, and the recipe."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ...methods.words import with_domains
 from ..report import (

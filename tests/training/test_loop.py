@@ -28,6 +28,10 @@ class Config(RunConfig):
     checkpoint_every: int = 8
     ema_images: int = 0
 
+    @property
+    def images_per_iteration(self):
+        return 4
+
 
 class Walk:
     """A random walk: its place follows from every draw of the run so far."""

@@ -4,11 +4,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ..training.config import RunConfig
 
 
+@runtime_checkable
 class PictureFacts(Protocol):
     """What is known of the training images of one domain."""
 

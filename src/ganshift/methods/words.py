@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 MOST_CHARACTERS = 200
 """Longer values are cut short."""
@@ -13,6 +13,7 @@ DomainNames = tuple[str, str]
 """What one image of domain a and one of domain b is, such as photo and sketch."""
 
 
+@runtime_checkable
 class ReportedRun(Protocol):
     """What a method's words can ask of a run folder. Whatever is missing there is None."""
 

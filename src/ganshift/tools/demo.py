@@ -21,7 +21,7 @@ from ..methods.registry import method_named
 from ..tensors import from_uint8, sheet
 from ..training.log import say
 from ..training.trainer import Outcome
-from .report import PAGE, Commands, Figure, Notes, to_png, write_report
+from .report import PAGE, ChapterNotes, Commands, Figure, to_png, write_report
 from .study.settings import configuration, layered
 
 RECIPE = Path(__file__).with_suffix(".toml")
@@ -89,7 +89,7 @@ def _runs(recipe: Mapping[str, Any]) -> Sequence[DemoRun]:
     return [DemoRun(**run) for run in recipe["runs"]]
 
 
-def _about_digits(run: DemoRun, folder: Path) -> Notes:
+def _about_digits(run: DemoRun, folder: Path) -> ChapterNotes:
     real = open_named_images(Path(run.settings["data"]), size=32, channels=None, memory_budget_bytes=1e9)
     indices = torch.linspace(0, len(real) - 1, GRID_COLUMNS**2).round().int().tolist()
     shown = Figure(
@@ -105,7 +105,7 @@ def _about_digits(run: DemoRun, folder: Path) -> Notes:
         "ganshift transfer --data my-gray-images/ --preset small --source digits32 --out runs/mine",
         "ganshift generate runs/mine -n 64 -o sheet.png",
     ]
-    return Notes(
+    return ChapterNotes(
         introduction=(
             "A generator turns random numbers into pictures. Two of them, of one method, were shown a hundred images "
             "of the digits 5 to 9, again and again. One started from digits32, which was trained on the handwritten "
@@ -121,7 +121,7 @@ def _about_digits(run: DemoRun, folder: Path) -> Notes:
     )
 
 
-def _about_sketches(run: DemoRun, folder: Path) -> Notes:
+def _about_sketches(run: DemoRun, folder: Path) -> ChapterNotes:
     model = method_named(run.method, RECIPE).model().from_pretrained(folder, "cpu")
     assert isinstance(model, ImageTranslator)
     domains = photo_sketch(size=model.size)
@@ -151,10 +151,13 @@ def _about_sketches(run: DemoRun, folder: Path) -> Notes:
         "ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings",
         "ganshift translate runs/drawings holiday.jpg --to b -o drawn/",
     ]
-    return Notes(
+    return ChapterNotes(
         domains=("photo", "sketch"), beside=[beside], last=[Commands(title="With your own images", lines=commands)]
     )
 
 
-NOTES: Mapping[str, Callable[[DemoRun, Path], Notes]] = {"pretrained": _about_digits, "sketches": _about_sketches}
+NOTES: Mapping[str, Callable[[DemoRun, Path], ChapterNotes]] = {
+    "pretrained": _about_digits,
+    "sketches": _about_sketches,
+}
 """By the label of a run, what the page says of it and of those beside it."""

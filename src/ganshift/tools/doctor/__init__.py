@@ -18,9 +18,9 @@ from ...training.log import ProgressLine, say
 from ...training.throughput import Pace, pace
 from .advice import advise
 from .alike import THUMB, Alike, find_alike
-from .findings import Finding, judge
+from .findings import DataFinding, judge
 from .parts import Part, find_parts
-from .scan import Facts, Picture, scan
+from .scan import PartFacts, Picture, scan
 
 FORMAT = 1
 """Of the JSON; a larger number means that a key changed its meaning or is gone."""
@@ -33,9 +33,9 @@ class Report:
     """All that was found."""
 
     data: list[Path]
-    facts: list[Facts]
+    facts: list[PartFacts]
     alike: Alike
-    findings: list[Finding]
+    findings: list[DataFinding]
     advised: Sequence[Advice]
     """Runs to start with; none where nothing can be trained."""
     pace: Pace | None
@@ -98,7 +98,7 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
         if not all(_is_there(path) for path in given):
             raise
         what, _, do = str(error).partition("; ")
-        problem = Finding("problem", "cannot_open", what, f"{do[:1].upper()}{do[1:]}." if do else "")
+        problem = DataFinding("problem", "cannot_open", what, f"{do[:1].upper()}{do[1:]}." if do else "")
         return Report(given, [], _alike([]), [problem], [], None)
     facts = _scan_all(parts)
     alike = _alike([picture for part in facts for picture in part.pictures])
@@ -112,7 +112,7 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
         try:
             found = pace(advised[0].config, seconds)
         except UserError as error:
-            findings.insert(0, Finding("problem", "training_fails", str(error), ""))
+            findings.insert(0, DataFinding("problem", "training_fails", str(error), ""))
     return Report(given, facts, alike, findings, advised, found)
 
 
@@ -128,9 +128,9 @@ def _is_there(path: Path) -> bool:
     return path.exists() or any(parent.is_file() for parent in path.parents)
 
 
-def _scan_all(parts: list[Part]) -> list[Facts]:
+def _scan_all(parts: list[Part]) -> list[PartFacts]:
     """Scan the parts one after the other under one progress bar."""
-    facts: list[Facts] = []
+    facts: list[PartFacts] = []
     with ProgressLine("looking at images", sum(len(part.names) for part in parts)) as line:
         for part in parts:
             facts.append(scan(part, _from(line, sum(len(done.part.names) for done in facts))))

@@ -7,10 +7,10 @@ from pathlib import Path
 from ...data.open import PREFIX
 from ...methods.advice import Advice
 from ...methods.registry import methods
-from .scan import Facts
+from .scan import PartFacts
 
 
-def advise(train: Sequence[Facts], data: Path, data_b: Path | None, on_accelerator: bool) -> list[Advice]:
+def advise(train: Sequence[PartFacts], data: Path, data_b: Path | None, on_accelerator: bool) -> list[Advice]:
     """Runs for the training part, or for those of two domains, all of which have readable pictures; ours first."""
     name = data.stem if data_b is None else f"{data.stem}-{data_b.stem}"
     out = _free(Path("runs") / (name.removeprefix(PREFIX) or "mine"))

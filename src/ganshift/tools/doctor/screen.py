@@ -10,8 +10,8 @@ from rich.table import Table
 
 from ...training.log import duration
 from . import Report
-from .findings import SEVERITIES, Finding
-from .scan import Facts
+from .findings import SEVERITIES, DataFinding
+from .scan import PartFacts
 
 _STYLES = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
 _WIDEST = 100  # columns of text that are read with ease
@@ -52,7 +52,7 @@ def show(report: Report, console: Console) -> None:
         _write(console, sentence)
 
 
-def _show_findings(console: Console, findings: Sequence[Finding]) -> None:
+def _show_findings(console: Console, findings: Sequence[DataFinding]) -> None:
     for severity in SEVERITIES:
         chosen = [finding for finding in findings if finding.severity == severity]
         if chosen:
@@ -78,7 +78,7 @@ def _write(console: Console, text: str, columns: int = 2, style: str = "") -> No
     console.print("\n".join(lines), style=style, markup=False, soft_wrap=True)
 
 
-def _table(facts: Sequence[Facts]) -> Table:
+def _table(facts: Sequence[PartFacts]) -> Table:
     """One column a part."""
     table = Table()
     table.add_column("")
@@ -90,7 +90,7 @@ def _table(facts: Sequence[Facts]) -> Table:
     return table
 
 
-def _column(facts: Facts) -> dict[str, str]:
+def _column(facts: PartFacts) -> dict[str, str]:
     """What the table says of a part, by the name of the row."""
     found = facts.to_json()
     column = {"image files": f"{found['files']:,}", "unreadable": f"{len(found['unreadable']):,}"}

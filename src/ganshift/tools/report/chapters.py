@@ -20,7 +20,7 @@ MOST_TERMS = 24
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Notes:
+class ChapterNotes:
     """What only who made the runs knows of them."""
 
     introduction: str = ""
@@ -33,7 +33,7 @@ class Notes:
     """Shown after everything else."""
 
 
-def chapter(runs: Mapping[str, Run], notes: Notes) -> Chapter:
+def chapter(runs: Mapping[str, Run], notes: ChapterNotes) -> Chapter:
     """What one or more runs of one method did, by label."""
     first = next(iter(runs.values()))
     method, words = first.method, first.words
@@ -70,7 +70,7 @@ def _problems(runs: Mapping[str, Run]) -> list[Part]:
     return [Notices(title="What is missing", items=items)] if items else []
 
 
-def _evolution(runs: Mapping[str, Run], notes: Notes) -> list[Part]:
+def _evolution(runs: Mapping[str, Run], notes: ChapterNotes) -> list[Part]:
     """Grids over time: of one run all in one part, of several a part for each kind of grid."""
     parts: dict[str, Slider] = {}
     for name in dict.fromkeys(grid.name for run in runs.values() for grid in run.grids):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...errors import UserError
-from .chapters import Notes, chapter
+from .chapters import ChapterNotes, chapter
 from .page import render
 from .pictures import MOST_BYTES
 from .plots import MOST_LOOKS
@@ -20,7 +20,7 @@ def write_report(
     *,
     title: str = "",
     introduction: str = "",
-    notes: Mapping[str, Notes] | None = None,
+    notes: Mapping[str, ChapterNotes] | None = None,
     command: str = "",
     most_bytes: int = MOST_BYTES,
 ) -> None:
@@ -51,9 +51,9 @@ def write_report(
     )
 
 
-def _of_any(runs: Mapping[str, Run], notes: Mapping[str, Notes]) -> Notes:
+def _of_any(runs: Mapping[str, Run], notes: Mapping[str, ChapterNotes]) -> ChapterNotes:
     """The notes on the first of these runs that has any."""
-    return next((notes[label] for label in runs if label in notes), Notes())
+    return next((notes[label] for label in runs if label in notes), ChapterNotes())
 
 
 def _title(labels: Sequence[str]) -> str:

@@ -15,7 +15,8 @@ from ganshift.methods.registry import method_named
 THIRD = """
 from dataclasses import dataclass, replace
 
-from ganshift.methods.transfer.config import TransferConfig
+from ganshift.methods.advice import Advice, command_line
+from ganshift.methods.transfer.config import PRESETS, TransferConfig
 from ganshift.methods.transfer.method import TRANSFER
 from ganshift.methods.words import ReportWords
 
@@ -28,8 +29,20 @@ class ThirdConfig(TransferConfig):
     \"\"\"How hard to try.\"\"\"
 
 
+def advise(train, where, out, on_accelerator):
+    return Advice(
+        config=ThirdConfig(**PRESETS["tiny"], **where, out=out),
+        command=command_line({name!r}, "tiny", {{}}, where, out),
+        preset="tiny",
+        size=(32, 32),
+        num_images=len(train[0].pictures),
+        why=["It is the third."],
+        published=[],
+    )
+
+
 METHOD = replace(
-    TRANSFER, name={name!r}, summary="a third way", config=ThirdConfig, words=ReportWords, advise=None
+    TRANSFER, name={name!r}, summary="a third way", config=ThirdConfig, words=ReportWords, advise=advise
 )
 """
 """A method as another package may have it."""
@@ -80,6 +93,17 @@ def test_a_method_without_words_has_a_page(tmp_path):
     page = (run / "report.html").read_text(encoding="utf-8")
     for text in ("Third: a third way", "<p>A third way.</p>", "some/loss", "x: 7", "A faces"):
         assert text in page
+
+
+def test_the_doctor_shows_what_another_package_advises(tmp_path):
+    install(tmp_path, THIRD.format(name="third"))
+    report = json.loads(ganshift(tmp_path, "doctor", "bundled:digits-5-9", "--seconds", "0", "--json").stdout)
+    assert report["advice"]["command"].startswith("ganshift transfer --data")
+    (other,) = report["other_advice"]
+    assert other["command"] == "ganshift third --data bundled:digits-5-9 --preset tiny --out runs/digits-5-9"
+    assert other["why"] == ["It is the third."]
+    shown = ganshift(tmp_path, "doctor", "bundled:digits-5-9", "--seconds", "0").stdout
+    assert shown.index("ganshift transfer") < shown.index("ganshift third")
 
 
 @pytest.mark.parametrize(

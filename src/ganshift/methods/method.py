@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..training.config import RunConfig
+from .words import ReportWords
 
 if TYPE_CHECKING:
     from ..inference.pretrained import Pretrained
     from ..training.trainer import Outcome, Trainer
+    from .advice import Advice, PictureFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ class Method:
     """Its command, and what `config.json` calls it."""
     kind: Literal["generator", "translator"]
     """What it trains: `inference.generator.ImageGenerator` or `inference.translator.ImageTranslator`."""
+    domains: Literal[1, 2]
+    """How many sets of images it learns from."""
     summary: str
     """A line for the overview of commands."""
     config: type[RunConfig]
@@ -46,6 +50,16 @@ class Method:
     """Imports and returns the trainer's class."""
     model: "Callable[[], type[Pretrained]]"
     """Imports and returns the class of the trained model."""
+    words: Callable[[], ReportWords] = ReportWords
+    """Imports and returns what reports say of its runs."""
+    advise: "Callable[[Sequence[PictureFacts], Mapping[str, Path], Path, bool], Advice] | None" = None
+    """A run to start with, which `ganshift doctor` shows; it advises nothing where there is none.
+
+    It is given the facts of the training images of each domain, the settings that say where these lie, a folder for
+    the run, and whether there is an accelerator.
+    """
+    held_out_split: Callable[[RunConfig], str] = lambda config: "train"
+    """The part of the data that a finished run is best measured against: one it has not seen, if there is enough."""
 
     def train(self, config: RunConfig) -> "Outcome":
         """Train, or go on with, a run of these settings."""

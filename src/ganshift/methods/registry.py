@@ -4,13 +4,14 @@ Another package registers its `Method` under the entry-point group `ganshift.met
 own folder and its command know a method by name.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from ..errors import UserError, nearest
+from ..errors import UserError, first_line, nearest
 from ..training.config import RunConfig
 from .dual.method import DUAL
 from .method import Method
@@ -20,15 +21,25 @@ if TYPE_CHECKING:
     from ..training.throughput import Throughput
 
 GROUP = "ganshift.methods"
-"""Entry points of other packages: the name is the method's, the object its `Method`."""
+"""Entry points of other packages, each of which leads to a `Method`."""
+
+logger = logging.getLogger("ganshift")
 
 
 @cache
 def methods() -> Mapping[str, Method]:
-    """All methods by name, our own first."""
+    """All methods by name, our own first. One of another package that cannot be loaded is warned of and left out."""
     found = {method.name: method for method in (TRANSFER, DUAL)}
     for entry in entry_points(group=GROUP):
-        found.setdefault(entry.name, entry.load())
+        try:
+            method = entry.load()
+        except Exception as error:  # whatever another package does wrong, ours works
+            logger.warning("method %s of %s cannot be loaded: %s", entry.name, entry.value, first_line(error))
+            continue
+        if isinstance(method, Method):
+            found.setdefault(method.name, method)
+        else:
+            logger.warning("method %s of %s is left out: it is no ganshift Method", entry.name, entry.value)
     return found
 
 

@@ -1,5 +1,7 @@
 """DualGAN (Yi et al. 2017): learn to translate between two unpaired folders of images."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...training.config import BUDGET, MACHINE, WATCHING
@@ -7,6 +9,8 @@ from ..method import Help, Method
 from .config import PRESETS, DualConfig
 
 if TYPE_CHECKING:
+    from ..advice import Advice, PictureFacts
+    from ..words import ReportWords
     from .model import Translator
     from .trainer import DualTrainer
 
@@ -23,9 +27,22 @@ def _model() -> "type[Translator]":
     return Translator
 
 
+def _words() -> "ReportWords":
+    from .words import WORDS
+
+    return WORDS
+
+
+def _advise(train: "Sequence[PictureFacts]", where: Mapping[str, Path], out: Path, on_accelerator: bool) -> "Advice":
+    from .advice import advise
+
+    return advise(train, where, out, on_accelerator)
+
+
 DUAL = Method(
     name="dual",
     kind="translator",
+    domains=2,
     summary="learn to translate between two unpaired folders of images",
     config=DualConfig,
     presets=PRESETS,
@@ -69,4 +86,6 @@ DUAL = Method(
     networks=("gen_ab", "gen_ba"),
     trainer=_trainer,
     model=_model,
+    words=_words,
+    advise=_advise,
 )

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from ...data.cifar import Split
 from ...data.datasets import ImageSet
 from ...data.open import open_held_out
 from ...inference.latents import draw_latents
@@ -19,7 +20,7 @@ from ...tensors import Bytes, Images, Latents, to_uint8
 from ...training.ema import Ema
 from ...training.monitor.best import Evaluation
 from ...training.weights import hash_of_weights
-from .config import TransferConfig
+from .config import SIZES, TransferConfig
 from .networks import ResNetGenerator
 from .source import GENERATOR_PREFIX
 
@@ -110,6 +111,14 @@ def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Call
         return as_evaluation(found.cards, config.best_by, {"generated": found.diversity})
 
     return evaluate
+
+
+def held_out_split(config: TransferConfig) -> Split:
+    """The test split beside the images that a run learned, where there is enough of it; else train.
+
+    Among the images that were learned, learning by heart counts as quality (docs/results.md).
+    """
+    return "test" if open_held_out(config.data, SIZES[0], None, 0.0, fewest=FEWEST_HELD_OUT) else "train"
 
 
 def _held_out(config: TransferConfig, training: ImageSet) -> ImageSet | None:

@@ -1,12 +1,16 @@
 """Transferring GANs (Wang et al. 2018): teach a pretrained generator a few hundred images."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...training.config import BUDGET, MACHINE, WATCHING
+from ...training.config import BUDGET, MACHINE, WATCHING, RunConfig
 from ..method import Help, Method
 from .config import PRESETS, TransferConfig
 
 if TYPE_CHECKING:
+    from ..advice import Advice, PictureFacts
+    from ..words import ReportWords
     from .model import Generator
     from .trainer import TransferTrainer
 
@@ -23,9 +27,29 @@ def _model() -> "type[Generator]":
     return Generator
 
 
+def _words() -> "ReportWords":
+    from .words import WORDS
+
+    return WORDS
+
+
+def _advise(train: "Sequence[PictureFacts]", where: Mapping[str, Path], out: Path, on_accelerator: bool) -> "Advice":
+    from .advice import advise
+
+    return advise(train, where, out, on_accelerator)
+
+
+def _held_out_split(config: RunConfig) -> str:
+    from .evaluation import held_out_split
+
+    assert isinstance(config, TransferConfig)
+    return held_out_split(config)
+
+
 TRANSFER = Method(
     name="transfer",
     kind="generator",
+    domains=1,
     summary="teach a pretrained generator a folder of images",
     config=TransferConfig,
     presets=PRESETS,
@@ -80,4 +104,7 @@ TRANSFER = Method(
     networks=("generator", "critic"),
     trainer=_trainer,
     model=_model,
+    words=_words,
+    advise=_advise,
+    held_out_split=_held_out_split,
 )

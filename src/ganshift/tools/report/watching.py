@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import UserError
+from ...methods.words import shown
 from ...metrics.copying import PAIRS
 from ...metrics.score_record import Card, difference, unlike
 from ...training.run_folder import BEST
 from .page import Figure, Notices, Panels, Part, Table
 from .plots import Curve, looks, plot_curves
-from .runs import Run, shown
+from .runs import Run
 
 LOG_SCALE = 8.0
 """Scores of which the largest is so many times the smallest are drawn on a logarithmic scale."""

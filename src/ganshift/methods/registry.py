@@ -7,12 +7,18 @@ own folder and its command know a method by name.
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
 
 from ..errors import UserError, nearest
 from ..training.config import RunConfig
 from .dual.method import DUAL
 from .method import Method
 from .transfer.method import TRANSFER
+
+if TYPE_CHECKING:
+    from ..inference.generator import ImageGenerator
+    from ..inference.translator import ImageTranslator
 
 GROUP = "ganshift.methods"
 """Entry points of other packages: the name is the method's, the object its `Method`."""
@@ -39,3 +45,38 @@ def method_named(name: object, where: object = "config.json") -> Method:
 def method_of(config: RunConfig) -> Method:
     """The method whose settings these are."""
     return next(method for method in methods().values() if type(config) is method.config)
+
+
+def method_in(folder: Path) -> Method:
+    """The method of the run or the model that a folder holds."""
+    from ..training.run_folder import read_config
+
+    return method_named(read_config(folder).get("method"), folder)
+
+
+@overload
+def open_model(name: str | Path, device: str = ..., kind: None = ...) -> "ImageGenerator | ImageTranslator": ...
+
+
+@overload
+def open_model(name: str | Path, device: str, kind: Literal["generator"]) -> "ImageGenerator": ...
+
+
+@overload
+def open_model(name: str | Path, device: str, kind: Literal["translator"]) -> "ImageTranslator": ...
+
+
+def open_model(
+    name: str | Path, device: str = "auto", kind: Literal["generator", "translator"] | None = None
+) -> "ImageGenerator | ImageTranslator":
+    """Open a trained model of whatever method by any of its names (`inference.names.find_model`).
+
+    Raises a `UserError` that names the command for it if the model is not of the `kind` asked for.
+    """
+    from ..inference.names import find_model
+
+    folder = find_model(name)
+    method = method_in(folder)
+    if kind not in (None, method.kind):
+        raise UserError(f"{folder} holds a {method.name} run, not a {kind}: use ganshift {method.verb}")
+    return method.model().from_pretrained(folder, device)

@@ -7,6 +7,7 @@ from ..method import Help, Method
 from .config import PRESETS, DualConfig
 
 if TYPE_CHECKING:
+    from ..importing import TensorFlowImport
     from .model import Translator
     from .trainer import DualTrainer
 
@@ -21,6 +22,12 @@ def _model() -> "type[Translator]":
     from .model import Translator
 
     return Translator
+
+
+def _tensorflow() -> "TensorFlowImport":
+    from .importing import DUAL_IMPORT
+
+    return DUAL_IMPORT
 
 
 DUAL = Method(
@@ -69,4 +76,5 @@ DUAL = Method(
     networks=("gen_ab", "gen_ba"),
     trainer=_trainer,
     model=_model,
+    tensorflow=_tensorflow,
 )

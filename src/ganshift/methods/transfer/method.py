@@ -7,6 +7,8 @@ from ..method import Help, Method
 from .config import PRESETS, TransferConfig
 
 if TYPE_CHECKING:
+    from ...data.cifar import Split
+    from ..importing import TensorFlowImport
     from .model import Generator
     from .trainer import TransferTrainer
 
@@ -21,6 +23,18 @@ def _model() -> "type[Generator]":
     from .model import Generator
 
     return Generator
+
+
+def _held_out_split(config: TransferConfig) -> "Split":
+    from .evaluation import held_out_split
+
+    return held_out_split(config)
+
+
+def _tensorflow() -> "TensorFlowImport":
+    from .importing import TRANSFER_IMPORT
+
+    return TRANSFER_IMPORT
 
 
 TRANSFER = Method(
@@ -72,4 +86,7 @@ TRANSFER = Method(
     networks=("generator", "critic"),
     trainer=_trainer,
     model=_model,
+    held_out_split=_held_out_split,
+    steady={"linear_decay": False},
+    tensorflow=_tensorflow,
 )

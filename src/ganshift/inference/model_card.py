@@ -70,7 +70,7 @@ def model_card(model: "Pretrained", config: Mapping[str, Any], folder: Path | No
         written=WRITTEN,
         method=model.method,
         kind=model.noun,
-        python=(model.package, type(model).__name__),
+        python=(model.package or type(model).__module__, type(model).__name__),
         papers=model.papers,
         name=name,
         where=re.sub(r"[^\w./-]", "-", name if "/" in name else f"path/to/{name}"),  # it stands in code

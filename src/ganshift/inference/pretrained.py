@@ -56,8 +56,8 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
     """What the hub calls what such models do."""
     tags: ClassVar[tuple[str, ...]] = ()
     """Words that the hub finds a method's models by."""
-    package: ClassVar[str]
-    """What the method's class of models is imported from."""
+    package: ClassVar[str] = ""
+    """What the class is imported from; the module that defines it if left out."""
     papers: ClassVar[str] = ""
     """Where the method was published, in Markdown, as a sentence or a part of one that ends with a full stop."""
 

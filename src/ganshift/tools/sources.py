@@ -34,6 +34,8 @@ TRIAL_POINTS = 4
 TRIAL_IMAGES = 6_400
 """Images shown in a trial, unless said otherwise."""
 CRITERIA = ("distance", "density", "diversity", "trial")
+RANKING = Path(__file__).with_name("ranking.json")
+"""How often each criterion found the best source, as measured."""
 LOOKED_AT = 32
 """Side at which it is seen how many channels the user's images have."""
 
@@ -217,7 +219,7 @@ def reason(ranked: Sequence[Ranked]) -> str:
 
 def reliability() -> Mapping[str, Any]:
     """How often each criterion found the best source, as measured: see the file's field `about`."""
-    found: dict[str, Any] = json.loads(Path(__file__).with_name("ranking.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(RANKING.read_text(encoding="utf-8"))
     return found
 
 

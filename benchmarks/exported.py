@@ -16,11 +16,10 @@ import onnxruntime
 import torch
 
 from ganshift.inference.latents import draw_latents
-from ganshift.methods.dual.model import Translator
-from ganshift.methods.transfer.model import Generator
+from ganshift.inference.translator import ImageTranslator
+from ganshift.methods.registry import open_model
 from ganshift.tensors import height_and_width
 from ganshift.tools.export import export
-from ganshift.training.run_folder import read_config
 
 BATCHES = (1, 16)
 
@@ -48,18 +47,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as out:
         path = export(options.run, out).paths[0]
         session = onnxruntime.InferenceSession(path, one_thread)
+    model = open_model(options.run, "cpu")
     for batch in BATCHES:
-        if read_config(options.run)["method"] == "dual":
-            translator = Translator.from_pretrained(options.run, "cpu")
-            sides = height_and_width(translator.size)
-            inputs = {"images": 2 * torch.rand(batch, translator.channels["a"], *sides) - 1}
-            in_torch = translator.translate
+        if isinstance(model, ImageTranslator):
+            inputs = {"images": 2 * torch.rand(batch, model.channels["a"], *height_and_width(model.size)) - 1}
+            in_torch = model.translate
         else:
-            generator = Generator.from_pretrained(options.run, "cpu")
-            inputs = {"latents": draw_latents(batch, 0)}
-            if generator.classes:
-                inputs["labels"] = torch.arange(batch) % len(generator.classes)
-            in_torch = generator.generate
+            inputs = {"latents": draw_latents(batch, 0, dim=model.latent_dim)}
+            if model.classes:
+                inputs["labels"] = torch.arange(batch) % len(model.classes)
+            in_torch = model.generate
         feeds = {name: value.numpy() for name, value in inputs.items()}
         ratio = median_ratio(partial(session.run, None, feeds), partial(in_torch, *inputs.values()), options.repeats)
         print(f"batch {batch}: onnxruntime takes {ratio:.2f} of PyTorch's time")  # noqa: T201

@@ -1,4 +1,4 @@
-"""How often each criterion of `ganshift sources` picks the best source: src/ganshift/ranking.json.
+"""How often each criterion of `ganshift sources` picks the best source: src/ganshift/tools/ranking.json.
 
     python -m benchmarks.source_criteria --data cifar10.zip --out runs/criteria [--seeds N] [--write]
 
@@ -13,14 +13,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import ganshift
 from ganshift.data.datasets import open_images
 from ganshift.data.images import to_picture
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
 from ganshift.methods.transfer.trainer import train
 from ganshift.metrics.cifar_network import CLASSES, SIDE
 from ganshift.metrics.measuring import Settings
-from ganshift.tools.sources import CRITERIA, TRIAL_IMAGES, picks, rank_sources, trial_config, trial_folder
+from ganshift.tools.sources import CRITERIA, RANKING, TRIAL_IMAGES, picks, rank_sources, trial_config, trial_folder
 from ganshift.training.log import quiet, say
 from ganshift.training.run_folder import EVALUATIONS, read_log, versions
 
@@ -132,7 +131,7 @@ def main():
     text = json.dumps(found, indent=1) + "\n"
     (options.out / "criteria.json").write_text(text)
     if options.write:
-        (Path(ganshift.__file__).parent / "ranking.json").write_text(text)
+        RANKING.write_text(text)
     say(json.dumps({name: found[name] for name in ("cases", "right", "cost")}))
 
 

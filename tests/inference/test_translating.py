@@ -11,7 +11,7 @@ from PIL import Image
 from ganshift import Translator, UserError
 from ganshift.data.pixel_formats import load_original
 from ganshift.inference.translating import translate_domains, translate_files
-from ganshift.methods.dual.model import AT_ONCE_PIXELS
+from ganshift.inference.translator import AT_ONCE_PIXELS
 
 
 def new_translator(channels_a=3, channels_b=3, size=32):

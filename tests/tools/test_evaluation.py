@@ -19,9 +19,9 @@ import ganshift
 from ganshift import Generator, Translator, UserError
 from ganshift.cli import main
 from ganshift.data.images import to_picture
+from ganshift.inference.generator_scores import truncate_to_uint8
 from ganshift.inference.latents import draw_latents
-from ganshift.methods.dual.evaluation import _pixel_card
-from ganshift.methods.transfer.evaluation import truncate_to_uint8
+from ganshift.inference.translator_scores import _pixel_card
 from ganshift.metrics.extractors import EXTRACTORS
 from ganshift.metrics.measuring import against
 from ganshift.metrics.score_record import load_card

@@ -20,9 +20,10 @@ from ganshift import Generator, Translator, UserError
 from ganshift.cli import main
 from ganshift.methods.dual import tensorflow as dual_names
 from ganshift.methods.transfer import tensorflow as transfer_names
+from ganshift.methods.transfer.importing import measure_running_statistics
 from ganshift.methods.transfer.networks import ResNetGenerator
 from ganshift.tensors import from_uint8
-from ganshift.tools.import_tf import find_checkpoint, import_tf, measure_running_statistics, read_checkpoint
+from ganshift.tools.import_tf import find_checkpoint, import_tf, read_checkpoint
 from ganshift.training.run_folder import held
 
 GOLDEN = Path(__file__).parents[1] / "golden"

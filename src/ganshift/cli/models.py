@@ -10,7 +10,7 @@ from ..errors import UserError
 from .options import read
 
 if TYPE_CHECKING:
-    from ..methods.transfer.model import Generator
+    from ..inference.generator import ImageGenerator
 
 
 def generate(arguments: Sequence[str]) -> int:
@@ -61,9 +61,9 @@ def generate(arguments: Sequence[str]) -> int:
 
     with loading():
         from ..inference.picture_files import write_pictures, write_rows, write_strips
-        from ..methods.transfer.model import Generator
+        from ..methods.registry import open_model
 
-    model = Generator.from_pretrained(options.run, options.device)
+    model = open_model(options.run, options.device, "generator")
     seed, label, out, number = options.seed, options.label, options.out, options.num_images
     few, many = (8, 64) if number is None else (number, number)
     how: dict[str, Any] = {"batch_statistics": options.batch_statistics, "truncation": options.truncation}
@@ -85,23 +85,23 @@ def generate(arguments: Sequence[str]) -> int:
 
 
 @contextmanager
-def _counted(model: "Generator", total: int) -> Iterator[None]:
-    """Show how many images have left the network."""
+def _counted(model: "ImageGenerator", total: int) -> Iterator[None]:
+    """Show how many images have been generated."""
     from ..training.log import ProgressLine
 
     with ProgressLine("generate", total) as progress:
         done = 0
 
-        def count(module: Any, given: Any, images: Any) -> None:
+        def count(more: int) -> None:
             nonlocal done
-            done += len(images)
+            done += more
             progress.update(done)
 
-        hook = model.generator.register_forward_hook(count)
+        model.on_images = count
         try:
             yield
         finally:
-            hook.remove()
+            del model.on_images
 
 
 def _refuse_conflicts(options: Any) -> None:
@@ -160,14 +160,14 @@ def translate(arguments: Sequence[str]) -> int:
     with loading():
         from ..data.folders import is_image
         from ..inference.translating import translate_domains, translate_files
-        from ..methods.dual.model import Translator
+        from ..methods.registry import open_model
 
     if options.to == "both" and (len(options.images) != 1 or is_image(options.images[0].name)):
         got = options.images[0] if len(options.images) == 1 else f"{len(options.images)} names"
         raise UserError(
             f"--to both takes one folder or zip with two domains, got {got}: of pictures say which domain, --to a or b"
         )
-    model = Translator.from_pretrained(options.run, options.device)
+    model = open_model(options.run, options.device, "translator")
     how = {"roundtrip": options.roundtrip, "training_size": options.training_size}
     if options.to == "both":
         paths = translate_domains(model, options.images[0], options.out, **how)
@@ -209,11 +209,11 @@ def import_tf(arguments: Sequence[str]) -> int:
     classes = None if options.classes is None else [name.strip() for name in options.classes.split(",")]
     for line in import_checkpoint(options.checkpoint, options.out, classes, options.keep_channel_order):
         say(line)
-    from ..training.run_folder import read_config
+    from ..methods.registry import method_in
 
-    translates = read_config(options.out).get("method") == "dual"
-    use = f"translate {options.out} IMAGES... -o translated/" if translates else f"generate {options.out} -o sheet.png"
-    say(f"wrote {options.out}. Next: ganshift {use}")
+    used = {"generator": "-o sheet.png", "translator": "IMAGES... -o translated/"}
+    method = method_in(options.out)
+    say(f"wrote {options.out}. Next: ganshift {method.verb} {options.out} {used[method.kind]}")
     return 0
 
 

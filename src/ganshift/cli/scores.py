@@ -137,13 +137,13 @@ def _detail(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
 def _check_copying(options: Any, insist: bool) -> "Verdict | None":
     """Say whether a generator copies; where that cannot be told, why not, or raise if `insist`."""
     from ..inference.names import find_model, results_place
+    from ..methods.registry import method_in
     from ..metrics.copying import PAIRS
     from ..tools.evaluate import check_copying
     from ..tools.evaluate.nearest import CHECKED
     from ..training.log import say
-    from ..training.run_folder import read_config
 
-    if not insist and read_config(find_model(options.run)).get("method") == "dual":
+    if not insist and method_in(find_model(options.run)).kind != "generator":
         return None
     settings = {name: getattr(options, name) for name in (*SHARED_SETTINGS, "out")}
     count = CHECKED if options.num_images is None else min(options.num_images, CHECKED)

@@ -126,6 +126,8 @@ def sources(arguments: Sequence[str]) -> int:
     from ..training.log import loading, say, show_table
 
     with loading():
+        from ..inference.names import find_model
+        from ..methods.registry import method_in
         from ..tools.sources import rank_sources, reason, reliability
 
     ranked, refused = rank_sources(
@@ -154,8 +156,9 @@ def sources(arguments: Sequence[str]) -> int:
     show_table([_row(source) for source in ranked])
     say(reason(ranked))
     say(_reliability_in_words(reliability()))
-    best = shlex.quote(ranked[0].source)
-    say(f"Next: ganshift transfer --data {options.data} --source {best} --preset {options.preset} --out runs/mine")
+    best = ranked[0].source
+    begin = f"ganshift {method_in(find_model(best)).name} --data {options.data} --source {shlex.quote(best)}"
+    say(f"Next: {begin} --preset {options.preset} --out runs/mine")
     return 0
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.images import to_picture
 from ..errors import UserError
@@ -30,9 +30,13 @@ CARD_COLUMNS = 8
 
 
 class ImageGenerator(Pretrained):
-    """Latents, and labels if it has classes, to images. A method's model defines `generate`; the rest follows."""
+    """Latents, and labels if it has classes, to images.
+
+    A method's model defines `generate` and `network`; the rest follows.
+    """
 
     noun = "generator"
+    pipeline_tag = "unconditional-image-generation"
     latent_dim: int
     """Random numbers that make an image."""
     classes: tuple[str, ...]
@@ -51,6 +55,16 @@ class ImageGenerator(Pretrained):
         A conditional generator needs labels [n], class numbers from 0. `batch_statistics` normalises by the batch,
         where there is a batch norm.
         """
+
+    @property
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """What generates: latents [n, latent_dim], and labels [n] if it has classes, to images."""
+
+    @property
+    def as_published(self) -> bool:
+        """Whether it was trained as the published codes train, which normalise by the batch when they draw, too."""
+        return bool(run_folder.section(self.config, "training").get("as_published"))
 
     def sample(
         self,
@@ -144,8 +158,7 @@ class ImageGenerator(Pretrained):
         require(not pictures, "a generator is shown by what it draws: give a model card no pictures")
         latents = self._draw(CARD_COLUMNS**2, seed=0)
         labels = torch.arange(CARD_COLUMNS**2) % CARD_COLUMNS % len(self.classes) if self.classes else None
-        as_published = bool(run_folder.section(self.config, "training").get("as_published"))
-        (images,) = self._images(latents, labels, as_published, at_once=len(latents))
+        (images,) = self._images(latents, labels, self.as_published, at_once=len(latents))
         return {"samples.png": enlarged(sheet(images, CARD_COLUMNS))}
 
     def _draw(self, count: int, seed: int, truncation: float | None = None) -> Latents:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
@@ -19,12 +19,12 @@ from ..training import run_folder
 from ..training.config import BUDGET_FIELDS, FREE_TO_CHANGE
 from ..training.weights import hash_of_file
 
+if TYPE_CHECKING:
+    from .pretrained import Pretrained
+
 README = "README.md"
 TEMPLATE = "model_card.md.j2"
 WRITTEN = "Written by ganshift. Take this line away, and ganshift leaves the file alone."
-PIPELINES = {"transfer": "unconditional-image-generation", "dual": "image-to-image"}
-"""What the hub calls what the models do."""
-TAGS = {"transfer": ["gan", "wgan-gp", "transfer-learning"], "dual": ["gan", "dualgan", "unpaired-translation"]}
 IN_TABLE = {
     "score": "Score",
     "value": "Value",
@@ -51,31 +51,34 @@ class Notes:
     """Pictures that a translator is shown on, by their domain a or b, as `Translator` takes them."""
 
 
-def model_card(config: Mapping[str, Any], about: str, num_weights: int, folder: Path | None, notes: Notes) -> ModelCard:
-    """The card of a model of this description, which `about` says in words; `folder` has its scores and pictures."""
+def model_card(model: "Pretrained", config: Mapping[str, Any], folder: Path | None, notes: Notes) -> ModelCard:
+    """The card of a model of this description; `folder` has its scores and pictures."""
     from .pages import templates  # jinja2 is slow to import, and most models get no card
 
-    method, training = config["method"], run_folder.section(config, "training")
+    training = run_folder.section(config, "training")
     name = notes.name or (folder.resolve().name if folder else "this model")
     metadata = ModelCardData(
         library_name="ganshift",
         license=notes.license or "unknown",
-        pipeline_tag=PIPELINES[method],
-        tags=["ganshift", *TAGS[method]],
+        pipeline_tag=model.pipeline_tag,
+        tags=["ganshift", "gan", *model.tags],
     )
     environment = templates(html=False)
     environment.filters["cell"] = cell
     text = environment.get_template(TEMPLATE).render(
         metadata=metadata.to_yaml(),
         written=WRITTEN,
-        method=method,
+        method=model.method,
+        kind=model.noun,
+        python=(model.package or type(model).__module__, type(model).__name__),
+        papers=model.papers,
         name=name,
         where=re.sub(r"[^\w./-]", "-", name if "/" in name else f"path/to/{name}"),  # it stands in code
-        about=about,
+        about=model.in_words(),
         notes=notes,
         classes=config.get("classes") or [],
-        num_weights=num_weights,
-        data=_data(config, training),
+        num_weights=sum(weights.numel() for weights in model.parameters()),
+        data=_data(config, training, model.noun),
         settings={name: value for name, value in training.items() if name not in FREE_TO_CHANGE and _is_set(value)},
         shown=_shown(config, training),
         run=_run(config, training),
@@ -125,10 +128,10 @@ def cell(value: Any) -> str:
     return text
 
 
-def _data(config: Mapping[str, Any], training: Mapping[str, Any]) -> list[tuple[Any, Any, Any]]:
+def _data(config: Mapping[str, Any], training: Mapping[str, Any], kind: str) -> list[tuple[Any, Any, Any]]:
     """Rows of what was learned from: its name, the number of images, and a hash of their content."""
     data = run_folder.section(config, "data")
-    if config["method"] == "transfer":
+    if kind == "generator":
         return [(training.get("data"), data.get("images"), data.get("content"))] if data else []
     rows = []
     for domain in ("a", "b"):

@@ -1,4 +1,4 @@
-"""What both models share: opening one by its name, saving it as a folder that can be handed on, and the hub."""
+"""What all models share: opening one by its name, saving it as a folder that can be handed on, and the hub."""
 
 import shutil
 from abc import ABC, abstractmethod
@@ -52,6 +52,14 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
     """The name of what trains such a model, as `config.json` has it."""
     noun: ClassVar[str]
     """What such a model is: generator or translator."""
+    pipeline_tag: ClassVar[str]
+    """What the hub calls what such models do."""
+    tags: ClassVar[tuple[str, ...]] = ()
+    """Words that the hub finds a method's models by."""
+    package: ClassVar[str] = ""
+    """What the class is imported from; the module that defines it if left out."""
+    papers: ClassVar[str] = ""
+    """Where the method was published, in Markdown, as a sentence or a part of one that ends with a full stop."""
 
     def __init__(self, config: Mapping[str, Any]):
         super().__init__()
@@ -88,7 +96,7 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
         """Open a trained model by its name, with its averaged weights, ready to use and without gradients.
 
         The name is that of a run folder, of the model.safetensors in one, of a bundled model such as digits32, or an
-        owner/model of the Hugging Face hub (`runtime.named.find_model` says which comes first). `device` is auto, cpu,
+        owner/model of the Hugging Face hub (`names.find_model` says which comes first). `device` is auto, cpu,
         cuda and the like. The other arguments are for the hub alone: see `huggingface_hub.snapshot_download`. Raises a
         `UserError` if there is no such model, it is of the other method, or its files are damaged.
         """
@@ -169,9 +177,8 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
 
         `notes` are the fields of `card.Notes`.
         """
-        num_weights = sum(weights.numel() for weights in self.parameters())
         config = run_folder.read_config(folder) if folder else _without_folders(self.config)
-        return card.model_card(config, self.in_words(), num_weights, folder, _notes(notes))
+        return card.model_card(self, config, folder, _notes(notes))
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write everything but the card and its pictures, and take away what an earlier model left in the folder."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.bundled import photographs, sketch
 from ..data.images import UnreadableImage, fit_picture, load_picture, to_picture
@@ -21,6 +21,10 @@ from ..training.config import require
 from .pretrained import COLOURS, Pretrained, Sheets, enlarged
 
 Domain = Literal["a", "b"]
+MAX_SIDE = 8192
+"""Side, in pixels, that models may say they were trained at, and largest one that exported models take."""
+AT_ONCE_PIXELS = 2**20
+"""Larger images may be translated in parts, and a browser's memory holds no larger ones."""
 ROUNDING = 1e-3
 """Tensors may leave [-1, 1] by so much: what made them may have rounded."""
 CARD_ROWS = 4
@@ -28,9 +32,13 @@ CARD_ROWS = 4
 
 
 class ImageTranslator(Pretrained):
-    """Images of domain a to domain b and back. A method's model defines `translate`; the rest follows."""
+    """Images of domain a to domain b and back.
+
+    A method's model defines `translate`, `network` and `step`; the rest follows.
+    """
 
     noun = "translator"
+    pipeline_tag = "image-to-image"
     channels: dict[str, int]
     """Of each domain: 1 for gray, 3 for colour, 4 for colour with opacity."""
     size: Side
@@ -39,6 +47,15 @@ class ImageTranslator(Pretrained):
     @abstractmethod
     def translate(self, images: Images, to: Domain = "b") -> Float[Tensor, "n c2 h w"]:
         """Map images in [-1, 1] to the other domain, at the same height and width, and back to their device."""
+
+    @abstractmethod
+    def network(self, to: Domain) -> nn.Module:
+        """The network that translates to a domain: images [n, c, h, w] in [-1, 1] to [n, c2, h, w]."""
+
+    @property
+    @abstractmethod
+    def step(self) -> int:
+        """What both sides of images have to be multiples of for an exported network."""
 
     def translate_original(self, original: Original, to: Domain = "b") -> Original:
         """Translate one picture and keep what it is: its size, its bits and its opacity.

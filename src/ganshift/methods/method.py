@@ -1,7 +1,7 @@
 """What a method is to the rest of ganshift: one record, which everything outside the method's folder asks."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,9 +9,15 @@ from ..training.config import RunConfig
 from .words import ReportWords
 
 if TYPE_CHECKING:
-    from ..inference.pretrained import Pretrained
+    from ..data.cifar import Split
+    from ..inference.generator import ImageGenerator
+    from ..inference.translator import ImageTranslator
     from ..training.trainer import Outcome, Trainer
     from .advice import Advice, PictureFacts
+    from .importing import TensorFlowImport
+
+VERBS = {"generator": "generate", "translator": "translate"}
+"""Commands that use trained models, by kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +54,7 @@ class Method:
     """The entries of `config.json` that describe its networks."""
     trainer: "Callable[[], type[Trainer]]"
     """Imports and returns the trainer's class."""
-    model: "Callable[[], type[Pretrained]]"
+    model: "Callable[[], type[ImageGenerator] | type[ImageTranslator]]"
     """Imports and returns the class of the trained model."""
     words: Callable[[], ReportWords] = ReportWords
     """Imports and returns what reports say of its runs."""
@@ -58,8 +64,25 @@ class Method:
     It is given the facts of the training images of each domain, the settings that say where these lie, a folder for
     the run, and whether there is an accelerator.
     """
-    held_out_split: Callable[[RunConfig], str] = lambda config: "train"
-    """The part of the data that a finished run is best measured against: one it has not seen, if there is enough."""
+    exports: Sequence[str] = ("onnx", "torchscript", "safetensors", "html")
+    """Formats that its models can be exported to."""
+    held_out_split: "Callable[[Any], Split]" = lambda config: "train"
+    """From the settings of a run to the part of its data that its scores are measured on: "test" where enough images of
+    that part were not trained on."""
+    steady: Mapping[str, Any] = field(default_factory=dict)
+    """Settings without any schedule that follows the budget, so that a short run is the beginning of a longer one."""
+    tensorflow: "Callable[[], TensorFlowImport] | None" = None
+    """Imports and returns what turns published TensorFlow checkpoints into its runs, if there are any."""
+
+    @property
+    def verb(self) -> str:
+        """The command that uses its models."""
+        return VERBS[self.kind]
+
+    @property
+    def takes_source(self) -> bool:
+        """Whether its runs can start from a trained generator, by their setting `source`."""
+        return self.kind == "generator" and any(setting.name == "source" for setting in fields(self.config))
 
     def train(self, config: RunConfig) -> "Outcome":
         """Train, or go on with, a run of these settings."""

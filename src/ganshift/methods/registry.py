@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
 
 from ..errors import UserError, first_line, nearest
 from ..training.config import RunConfig
@@ -18,6 +19,8 @@ from .method import Method
 from .transfer.method import TRANSFER
 
 if TYPE_CHECKING:
+    from ..inference.generator import ImageGenerator
+    from ..inference.translator import ImageTranslator
     from ..training.throughput import Throughput
 
 GROUP = "ganshift.methods"
@@ -64,3 +67,38 @@ def throughput_of(config: RunConfig, seconds: int | float) -> "Throughput":
 
     with quiet():  # what is said when opening belongs to a run
         return throughput(method_of(config).trainer().from_config(replace(config, evaluate_every=0)), seconds)
+
+
+def method_in(folder: Path) -> Method:
+    """The method of the run or the model that a folder holds."""
+    from ..training.run_folder import read_config
+
+    return method_named(read_config(folder).get("method"), folder)
+
+
+@overload
+def open_model(name: str | Path, device: str = ..., kind: None = ...) -> "ImageGenerator | ImageTranslator": ...
+
+
+@overload
+def open_model(name: str | Path, device: str, kind: Literal["generator"]) -> "ImageGenerator": ...
+
+
+@overload
+def open_model(name: str | Path, device: str, kind: Literal["translator"]) -> "ImageTranslator": ...
+
+
+def open_model(
+    name: str | Path, device: str = "auto", kind: Literal["generator", "translator"] | None = None
+) -> "ImageGenerator | ImageTranslator":
+    """Open a trained model of whatever method by any of its names (`inference.names.find_model`).
+
+    Raises a `UserError` that names the command for it if the model is not of the `kind` asked for.
+    """
+    from ..inference.names import find_model
+
+    folder = find_model(name)
+    method = method_in(folder)
+    if kind not in (None, method.kind):
+        raise UserError(f"{folder} holds a {method.name} run, not a {kind}: use ganshift {method.verb}")
+    return method.model().from_pretrained(folder, device)

@@ -58,6 +58,27 @@ class Conv2d(nn.Conv2d):
         margin = self.kernel_size[0] // 2
         return _convolution(x, weight, bias, _How(1, (margin, margin)))
 
+    def plain(self) -> nn.Module:
+        """The same layer of operators that every runtime knows; shares the weights, but of one that doubles."""
+        return _PlainConv2d(self)
+
+
+class _PlainConv2d(nn.Module):
+    """`Conv2d`; after 2x upsampling as the transposed convolution that is derived above."""
+
+    def __init__(self, layer: Conv2d) -> None:
+        super().__init__()
+        self.resample = layer.resample
+        up = layer.resample == "up"
+        weight = 4 * layer.weight.flip(2, 3).transpose(0, 1).contiguous() if up else layer.weight
+        self.weight, self.bias = nn.Parameter(weight, requires_grad=False), layer.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.resample == "up":
+            return F.avg_pool2d(F.conv_transpose2d(x, self.weight, self.bias, stride=2), 2, 1)
+        x = F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
+        return F.avg_pool2d(x, 2) if self.resample == "down" else x
+
 
 def halving_convolution(
     x: Images, weight: Float[Tensor, "d c k k"], bias: Float[Tensor, " d"] | None, padding: tuple[int, int]

@@ -16,6 +16,9 @@ from torch.nn import functional as F
 from ..tensors import Images, Labels
 from .matmul import weight_gradients_wanted
 
+INSTANCE_EPSILON = 1e-6
+"""Of `InstanceNorm`, added to the variance."""
+
 
 class Affine(nn.Module):
     """One gain and one bias per channel; with `num_classes` > 0 one of each per class, chosen by the labels."""
@@ -182,6 +185,43 @@ def _mean_product(x: Images, y: Images) -> Float[Tensor, "n 1 1 1"]:
     """The mean of the products of two images' numbers, in one pass."""
     x, y = (image.permute(0, 2, 3, 1).flatten(1) for image in (x, y))
     return (torch.linalg.vecdot(x, y) / x.shape[1])[:, None, None, None]
+
+
+class InstanceNorm(nn.Module):
+    """Each image's channels to mean 0 and variance 1 (biased) over their pixels, then a learned gain and bias."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(1 + 0.02 * torch.randn(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, maps: Images) -> Images:
+        """Normalise in float32, whatever the precision of the maps. A map of one pixel becomes the bias."""
+        maps = maps.to(self.weight.dtype)
+        if maps.shape[2:].numel() == 1:
+            # Exactly 0 before gain and bias; the fused kernel would leave rounding errors times 1 / sqrt(epsilon).
+            return (maps - maps) * self.weight[:, None, None] + self.bias[:, None, None]
+        # One group per channel is instance norm, in one kernel where a formula takes six passes over the maps. The
+        # kernel loses digits where the mean is far larger than the deviation, so the mean is taken off before, without
+        # a gradient, because the norm does not change when its input is shifted.
+        maps = maps - maps.detach().mean(dim=(2, 3), keepdim=True)
+        return torch.group_norm(maps, maps.shape[1], self.weight, self.bias, INSTANCE_EPSILON)
+
+    def plain(self) -> nn.Module:
+        """The same layer without its own way for maps of one pixel, where this gives the same; shares the weights."""
+        return _PlainInstanceNorm(self)
+
+
+class _PlainInstanceNorm(nn.Module):
+    """`InstanceNorm` in operators that every runtime knows."""
+
+    def __init__(self, layer: InstanceNorm) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+
+    def forward(self, maps: Tensor) -> Tensor:
+        maps = maps - maps.mean(dim=(2, 3), keepdim=True)
+        return torch.group_norm(maps, maps.shape[1], self.weight, self.bias, INSTANCE_EPSILON)
 
 
 class NoNorm(nn.Module):

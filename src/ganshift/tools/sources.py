@@ -17,15 +17,14 @@ from typing import Any
 from ..data.datasets import MEMORY_BUDGET_BYTES, ImageSet
 from ..data.open import open_named_images
 from ..errors import UserError
+from ..inference.generator import ImageGenerator
+from ..inference.generator_scores import drawing, measure_generator
 from ..inference.latents import draw_latents
 from ..inference.names import bundled_models, find_model
-from ..methods.transfer.config import PRESETS, SIZES, TransferConfig
-from ..methods.transfer.evaluation import measure_generator
-from ..methods.transfer.model import Generator
-from ..methods.transfer.trainer import train
+from ..methods.registry import method_in, method_of, open_model
 from ..metrics.measuring import Extraction, Settings, check_enough, provenance
 from ..training import run_folder
-from ..training.config import BUDGET_FIELDS, require
+from ..training.config import BUDGET_FIELDS, RunConfig, require
 from ..training.log import opening_progress, quiet, say
 
 GENERATED = 1_000
@@ -35,6 +34,10 @@ TRIAL_POINTS = 4
 TRIAL_IMAGES = 6_400
 """Images shown in a trial, unless said otherwise."""
 CRITERIA = ("distance", "density", "diversity", "trial")
+RANKING = Path(__file__).with_name("ranking.json")
+"""How often each criterion found the best source, as measured."""
+LOOKED_AT = 32
+"""Side at which it is seen how many channels the user's images have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,27 +111,29 @@ def rank_sources(
     """Measure every source among the images of `data`, and after a short trial; best first, and those that do not open.
 
     `sources` are what --source can be; all that ship, if none are named. Each source sees the images at its own size
-    and channels, as a run from it would. Trials are runs in `out` of the preset's settings without decay, so that the
-    same call goes on where it was interrupted (then it raises `KeyboardInterrupt`), and so that
-    `ganshift transfer` could go on with them. With `trial_images` 0 there are none, and distance alone ranks.
+    and channels, as a run from it would. Trials are runs in `out` of the source's own method with the preset's settings
+    without decay, so that the same call goes on where it was interrupted (then it raises `KeyboardInterrupt`), and so
+    that the method's command could go on with them. With `trial_images` 0 there are none, and distance alone ranks.
     """
     require(trial_images >= 0, f"the images of a trial must be at least 0, got {trial_images}")
-    require(preset in PRESETS, f"there is no preset {preset!r}; presets are {', '.join(PRESETS)}")
-    names = list(dict.fromkeys(sources or bundled_models("transfer")))
+    names = list(dict.fromkeys(sources or bundled_sources()))
     if not names:
-        raise UserError("no source ships with this package: name run folders of ganshift transfer")
-    settings = Settings(num_images=num_images, seed=seed, metrics=("kid",), device=device)
-    extraction = Extraction.open(settings)
+        raise UserError("no source ships with this package: name run folders of a method with --source")
     ranked: list[Ranked] = []
     refused: list[Refused] = []
     folders: dict[str, Path] = {}
-    models: dict[str, Generator] = {}
+    models: dict[str, ImageGenerator] = {}
     for name in names:
         try:
-            folders[name] = find_model(name)
-            models[name] = Generator.from_pretrained(folders[name], device=settings.device)
+            folders[name] = _source_folder(name)
+            models[name] = open_model(folders[name], device, "generator")
         except UserError as error:
             refused.append(Refused(source=name, reason=str(error)))
+    for name in models:
+        known = method_in(folders[name]).presets
+        require(preset in known, f"there is no preset {preset!r}; presets are {', '.join(known)}")
+    settings = Settings(num_images=num_images, seed=seed, metrics=("kid",), device=device)
+    extraction = Extraction.open(settings)
 
     @cache
     def see(size: int, channels: int | None) -> ImageSet:
@@ -136,24 +141,29 @@ def rank_sources(
         with opening_progress() as progress:
             return open_named_images(Path(data), size, channels, MEMORY_BUDGET_BYTES, progress)
 
-    natural = see(SIZES[0], None).channels  # what is wrong with the images themselves is said at once
+    natural = see(LOOKED_AT, None).channels  # what is wrong with the images themselves is said at once
     for name in _in_gray_only(natural, models):
         del models[name]
         why = "it draws in gray, and KID among gray images cannot be laid beside that among these, which are in colour"
         refused.append(Refused(source=name, reason=why))
     for name, model in models.items():
         try:
-            images = see(model.generator.size, None if model.channels == natural else model.channels)
-            found = _measure(name, folders[name], model, images, extraction, settings)
+            images = see(model.size, None if model.channels == natural else model.channels)
+            measured = _measure(name, folders[name], model, images, extraction, settings)
             if trial_images:
-                say(f"{name}: KID[{extraction.name}] {found.kid:.3f} before training; a trial begins")
+                say(f"{name}: KID[{extraction.name}] {measured.kid:.3f} before training; a trial begins")
                 config = trial_config(name, Path(data), trial_folder(out, name), trial_images, preset, settings)
-                found = replace(found, trial=_try(config))
+                measured = replace(measured, trial=_try(name, config))
         except UserError as error:
             refused.append(Refused(source=name, reason=str(error)))
         else:
-            ranked.append(found)
+            ranked.append(measured)
     return sorted(ranked, key=lambda source: source.rank_by), refused
+
+
+def bundled_sources() -> list[str]:
+    """The sources that ship, by name."""
+    return [name for name, folder in bundled_models().items() if method_in(folder).takes_source]
 
 
 def trial_folder(out: Path, source: str) -> Path:
@@ -161,13 +171,12 @@ def trial_folder(out: Path, source: str) -> Path:
     return out / re.sub(r"[^\w.-]+", "-", source).strip("-.")
 
 
-def trial_config(
-    source: str, data: Path, run: Path, trial_images: int, preset: str, settings: Settings
-) -> TransferConfig:
+def trial_config(source: str, data: Path, run: Path, trial_images: int, preset: str, settings: Settings) -> RunConfig:
     """The beginning of a run of the preset from this source, measured `TRIAL_POINTS` times."""
-    overrides: dict[str, Any] = {name: value for name, value in PRESETS[preset].items() if name not in BUDGET_FIELDS}
+    method = method_in(find_model(source))
+    overrides = {name: value for name, value in method.presets[preset].items() if name not in BUDGET_FIELDS}
     overrides |= {
-        "linear_decay": False,
+        **method.steady,
         "evaluate_every": max(1, trial_images // TRIAL_POINTS),
         "evaluate_images": settings.num_images,
         "best_by": "kid",
@@ -176,7 +185,8 @@ def trial_config(
         "seed": settings.seed,
         "device": settings.device,
     }
-    return TransferConfig(data=data, source=source, out=run, images=trial_images, **overrides)
+    overrides |= {"data": data, "source": source, "out": run, "images": trial_images}
+    return method.config(**overrides)
 
 
 def picks(sources: Sequence[Ranked]) -> dict[str, Ranked]:
@@ -209,24 +219,33 @@ def reason(ranked: Sequence[Ranked]) -> str:
 
 def reliability() -> Mapping[str, Any]:
     """How often each criterion found the best source, as measured: see the file's field `about`."""
-    found: dict[str, Any] = json.loads(Path(__file__).with_name("ranking.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(RANKING.read_text(encoding="utf-8"))
     return found
 
 
-def _in_gray_only(channels: int, models: Mapping[str, Generator]) -> list[str]:
+def _source_folder(name: str) -> Path:
+    """The folder of a source; a `UserError` if no run can start from what is called so."""
+    folder = find_model(name)
+    method = method_in(folder)
+    require(method.takes_source, f"{folder} holds a {method.name} run, which no other run can start from")
+    return folder
+
+
+def _in_gray_only(channels: int, models: Mapping[str, ImageGenerator]) -> list[str]:
     """Sources that would make images of so many channels gray, where others would not; gray ones alone are ranked."""
     most = min(channels, max((model.channels for model in models.values()), default=0))
     return [name for name, model in models.items() if model.channels < most]
 
 
 def _measure(
-    name: str, folder: Path, model: Generator, images: ImageSet, extraction: Extraction, settings: Settings
+    name: str, folder: Path, model: ImageGenerator, images: ImageSet, extraction: Extraction, settings: Settings
 ) -> Ranked:
     """What is known of a source before any training."""
     check_enough(("kid",), settings.num_images, len(images), settings)
-    latents = draw_latents(settings.num_images, settings.seed)
+    latents = draw_latents(settings.num_images, settings.seed, dim=model.latent_dim)
     found = measure_generator(
-        model.generator,
+        drawing(model, as_published=False),
+        len(model.classes),
         latents,
         images,
         "train",
@@ -237,12 +256,12 @@ def _measure(
         as_published=False,
     )
     (card,) = found.cards
-    trained = run_folder.section(run_folder.read_config(folder), "data").get("images")
+    trained = run_folder.section(model.config, "data").get("images")
     if not isinstance(trained, int):
         raise UserError(f"{folder / run_folder.CONFIG} does not say how many images {name} was trained on")
     return Ranked(
         source=name,
-        size=model.generator.size,
+        size=model.size,
         channels=images.channels,
         kid=card.value,
         kid_error=card.standard_error,
@@ -252,17 +271,17 @@ def _measure(
     )
 
 
-def _try(config: TransferConfig) -> tuple[tuple[int, float], ...]:
+def _try(source: str, config: RunConfig) -> tuple[tuple[int, float], ...]:
     """Run the trial, or what is left of it, and return its points."""
     with quiet():
-        outcome = train(config)
+        outcome = method_of(config).train(config)
     if outcome.stopped_by:
         raise KeyboardInterrupt
     points = trial_points(config.out)
     if not points:
         raise UserError(f"the trial in {config.out} could not be measured: there are too few images")
     shown, value = points[-1]
-    say(f"{config.source}: {value:.3f} after {shown:,} images")
+    say(f"{source}: {value:.3f} after {shown:,} images")
     return points
 
 

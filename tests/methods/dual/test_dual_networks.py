@@ -3,7 +3,9 @@ import torch
 from torch.nn import functional as F
 
 from ganshift.errors import UserError
-from ganshift.methods.dual.networks import Critic, DownConv, InstanceNorm, UNet, UpConv, same_padding
+from ganshift.methods.dual.networks import Critic, UNet
+from ganshift.nn.norm import InstanceNorm
+from ganshift.nn.same_conv import DownConv, UpConv, same_padding
 
 SIZES = [(8, 8), (7, 9), (1, 1), (1, 6), (2, 5), (13, 4)]
 

@@ -207,7 +207,7 @@ def test_hostile_folders(generator, tmp_path, capsys, monkeypatch):
     other = tmp_path / "other"
     other.mkdir()
     (other / "config.json").write_text('{"method": "sculpture"}')
-    assert "holds a sculpture run, not a transfer run" in refused(capsys, other)
+    assert "is of method 'sculpture', which ganshift does not have" in refused(capsys, other)
     assert f"{other} exists already" in refused(capsys, generator.folder, "-o", other)
     file = other / "config.json"
     assert f"{file} exists already" in refused(capsys, generator.folder, "-o", file)

@@ -242,7 +242,7 @@ def test_names_of_models(runs, tmp_path):
     with pytest.raises(UserError, match="there is no run folder"):
         open_runs([tmp_path / "none"], "cpu")
     (tmp_path / "config.json").write_text('{"method": "study"}')
-    with pytest.raises(UserError, match="holds no run of transfer or dual"):
+    with pytest.raises(UserError, match="is of method 'study', which ganshift does not have"):
         open_runs([tmp_path])
 
 

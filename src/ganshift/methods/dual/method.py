@@ -10,6 +10,7 @@ from .config import PRESETS, DualConfig
 
 if TYPE_CHECKING:
     from ..advice import Advice, PictureFacts
+    from ..importing import TensorFlowImport
     from ..words import ReportWords
     from .model import Translator
     from .trainer import DualTrainer
@@ -37,6 +38,12 @@ def _advise(train: "Sequence[PictureFacts]", where: Mapping[str, Path], out: Pat
     from .advice import advise
 
     return advise(train, where, out, on_accelerator)
+
+
+def _tensorflow() -> "TensorFlowImport":
+    from .importing import DUAL_IMPORT
+
+    return DUAL_IMPORT
 
 
 DUAL = Method(
@@ -88,4 +95,5 @@ DUAL = Method(
     model=_model,
     words=_words,
     advise=_advise,
+    tensorflow=_tensorflow,
 )

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...inference.translator import Domain, ImageTranslator, other_domain
+from ...inference.translator import AT_ONCE_PIXELS, MAX_SIDE, Domain, ImageTranslator, other_domain
 from ...tensors import Images, Side, height_and_width
 from ...training.config import require
 from .config import PUBLISHED_LEVELS, with_tuples
@@ -20,10 +20,6 @@ CHANNELS = (1, 3, 4)
 """Of images: gray, colour, colour with opacity."""
 MAX_LEVELS = 32
 """Halvings that bring any image to one pixel."""
-MAX_SIDE = 8192
-"""Side, in pixels, that networks may say they were trained at."""
-AT_ONCE_PIXELS = 2**20
-"""Larger images are translated in bands."""
 
 
 class Translator(ImageTranslator):
@@ -39,6 +35,9 @@ class Translator(ImageTranslator):
     """
 
     method = "dual"
+    package = "ganshift"
+    tags = ("dualgan", "unpaired-translation")
+    papers = "DualGAN ([Yi et al. 2017](https://arxiv.org/abs/1704.02510))."
 
     def __init__(self, gen_ab: Mapping[str, Any], gen_ba: Mapping[str, Any]):
         super().__init__({"gen_ab": dict(gen_ab), "gen_ba": dict(gen_ba)})
@@ -56,11 +55,20 @@ class Translator(ImageTranslator):
         """A translator with fresh weights, as a config.json describes it."""
         return cls(config["gen_ab"], config["gen_ba"])
 
+    def network(self, to: Domain) -> UNet:
+        """The generator that translates to a domain."""
+        return self.gen_ab if to == "b" else self.gen_ba
+
+    @property
+    def step(self) -> int:
+        """2 to the number of levels, so that sides which are multiples of it are even until the deepest maps."""
+        return int(2 ** len(self.gen_ab.down))
+
     @torch.no_grad()
     def translate(self, images: Images, to: Domain = "b") -> Float[Tensor, "n c2 h w"]:
         """Map images in [-1, 1] to the other domain, at the same height and width, and back to their device.
 
-        Images of more than `AT_ONCE_PIXELS` are computed in bands (`dual.bands`): the same result in less memory.
+        Images of more than `AT_ONCE_PIXELS` are computed in bands (`dual.tiled`): the same result in less memory.
         Raises a `UserError` for images of other channels than their domain has.
 
         >>> translator = Translator.from_pretrained("runs/drawings")
@@ -70,7 +78,7 @@ class Translator(ImageTranslator):
         """
         start, channels = other_domain(to), self.channels[other_domain(to)]
         require(images.shape[1] == channels, f"images of {start} have {channels} channels, got {images.shape[1]}")
-        network = self.gen_ab if start == "a" else self.gen_ba
+        network = self.network(to)
         if images.shape[2] * images.shape[3] > AT_ONCE_PIXELS:
             return torch.cat([translate_in_bands(network, image) for image in images.split(1)])
         return network(images.to(next(self.parameters()).device)).to(images.device)

@@ -1,9 +1,6 @@
 """The U-Net generator and the critic of DualGAN (Yi et al. 2017, arXiv 1704.02510, section 3.3; sizes as published).
 
-All convolutions halve or double with TensorFlow's SAME padding, which on an even side pads only below and to the right.
-We pad like that at run time. The other way to make published weights fit, a symmetric padding with every kernel rotated
-by 180 degrees at import, is the same network only on images rotated by 180 degrees: every door to the network would
-have to turn images in and out, it breaks on odd sides, and our weights could no longer be compared with the published.
+All convolutions halve or double with TensorFlow's SAME padding (`nn.same_conv`).
 
 Departures from the published code, undone by `as_published=True`: layers whose map is 1x1 at the training size have no
 norm, because the norm of a single value is always its bias, so that nothing would pass (nor those of 1x2, which oblong
@@ -22,123 +19,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import UserError
-from ...nn.conv import FEW_CHANNELS, doubling_convolution, halving_convolution
-from ...nn.matmul import product
+from ...nn.norm import InstanceNorm
+from ...nn.same_conv import DownConv, Maps, Resized, UpConv, halved
 from ...tensors import Side, height_and_width
 
-Maps = Float[Tensor, "n c h w"]
-Resized = Float[Tensor, "n d i j"]
-"""Maps of another number of channels and another size."""
 LEAK = 0.2
-NORM_EPSILON = 1e-6
 CRITIC_STAGES = 5
-FEW_PIXELS = 64
-"""Maps of at most so many pixels go through convolutions as one product of matrices, on the CPU: the weights are far
-more than the maps there, and a product reads them where they lie, while a convolution first copies them into an order
-of its own, forward and in both directions back."""
 LOST_PIXELS = 2
 """Maps of no more pixels than this have no instance norm, which would leave nothing of them, or signs only."""
 MAX_WIDENING = 8
 """Channels double from level to level until they are this many times the width."""
-
-
-def same_padding(side: int, kernel: int) -> tuple[int, int]:
-    """Pixels that TensorFlow's SAME padding adds before and after a side at stride 2; the odd one goes after."""
-    total = max((halved(side) - 1) * 2 + kernel - side, 0)
-    return total // 2, total - total // 2
-
-
-def halved(side: int) -> int:
-    """Half the side, rounded up: what a convolution of stride 2 leaves of it."""
-    return (side + 1) // 2
-
-
-class DownConv(nn.Module):
-    """A convolution of stride 2 with SAME padding, for maps of any size: n c h w -> n c' ceil(h/2) ceil(w/2)."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, bias: bool = True) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-        # TensorFlow's truncated normal redraws beyond two standard deviations.
-        nn.init.trunc_normal_(self.weight, std=0.02, a=-0.04, b=0.04)
-
-    def forward(self, maps: Maps, biased: bool = True) -> Resized:
-        """Halve the maps; without the bias, for what takes it away again."""
-        bias = self.bias if biased else None
-        kernel = self.weight.shape[-1]
-        height, width = (halved(side) for side in maps.shape[2:])
-        (top, bottom), (left, right) = (same_padding(side, kernel) for side in maps.shape[2:])
-        if (bottom, right) != (top, left):  # the symmetric part is left to the convolution, which does not copy
-            maps = F.pad(maps, (0, right - left, 0, bottom - top))
-        if maps.device.type == "cpu" and height * width <= FEW_PIXELS:
-            patches = F.unfold(maps, kernel, padding=(top, left), stride=2)  # n c*k*k h*w, of the halved h and w
-            maps = _images(product(_rows(patches), self.weight, transposed=True), len(maps)).unflatten(
-                2, (height, width)
-            )
-            return maps if bias is None else maps + bias[:, None, None]
-        if maps.device.type == "cpu":
-            return halving_convolution(maps, self.weight, bias, (top, left))
-        return F.conv2d(maps, self.weight, bias, stride=2, padding=(top, left))
-
-
-class UpConv(nn.Module):
-    """The adjoint of `DownConv` (plus a bias): maps go back to the `side` that it would have halved to theirs."""
-
-    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, bias: bool = True) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(in_channels, out_channels, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
-        nn.init.normal_(self.weight, std=0.02)
-
-    def forward(self, maps: Maps, side: tuple[int, int], biased: bool = True) -> Resized:
-        """Double the maps to exactly `side`, which is one of the two sizes that halve to theirs; `biased` as above."""
-        bias = self.bias if biased else None
-        height, width = side
-        num_channels, kernel = self.weight.shape[1:3]
-        pixels = maps.shape[2:]
-        top, left = same_padding(height, kernel)[0], same_padding(width, kernel)[0]
-        full = tuple(2 * (count - 1) + kernel - 2 * before for count, before in zip(pixels, (top, left), strict=True))
-        if maps.device.type == "cpu" and (pixels.numel() <= FEW_PIXELS or num_channels <= FEW_CHANNELS):
-            patches = _images(product(_rows(maps.flatten(2)), self.weight), len(maps))  # n c*k*k h*w
-            maps = F.fold(patches, full, kernel, padding=(top, left), stride=2)
-            maps = maps if bias is None else maps + bias[:, None, None]
-        elif maps.device.type == "cpu":
-            maps = doubling_convolution(maps, self.weight, bias, (top, left), full)
-        else:
-            maps = F.conv_transpose2d(maps, self.weight, bias, stride=2, padding=(top, left))
-        return maps[:, :, :height, :width]  # the padding after the map, where it exceeds that before
-
-
-def _rows(maps: Tensor) -> Tensor:
-    """One row per image and pixel: n c p -> n*p c."""
-    return maps.transpose(1, 2).flatten(0, 1)
-
-
-def _images(rows: Tensor, n: int) -> Tensor:
-    """Back from rows: n*p c -> n c p."""
-    return rows.unflatten(0, (n, -1)).transpose(1, 2)
-
-
-class InstanceNorm(nn.Module):
-    """Each image's channels to mean 0 and variance 1 (biased) over their pixels, then a learned gain and bias."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(1 + 0.02 * torch.randn(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, maps: Maps) -> Maps:
-        """Normalise in float32, whatever the precision of the maps. A map of one pixel becomes the bias."""
-        maps = maps.to(self.weight.dtype)
-        if maps.shape[2:].numel() == 1:
-            # Exactly 0 before gain and bias; the fused kernel would leave rounding errors times 1 / sqrt(epsilon).
-            return (maps - maps) * self.weight[:, None, None] + self.bias[:, None, None]
-        # One group per channel is instance norm, in one kernel where a formula takes six passes over the maps. The
-        # kernel loses digits where the mean is far larger than the deviation, so the mean is taken off before, without
-        # a gradient, because the norm does not change when its input is shifted.
-        maps = maps - maps.detach().mean(dim=(2, 3), keepdim=True)
-        return torch.group_norm(maps, maps.shape[1], self.weight, self.bias, NORM_EPSILON)
 
 
 class DownStage(nn.Module):

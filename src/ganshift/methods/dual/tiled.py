@@ -19,7 +19,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .networks import LEAK, NORM_EPSILON, DownConv, DownStage, InstanceNorm, UNet, UpConv, UpStage, halved, same_padding
+from ...nn.norm import INSTANCE_EPSILON, InstanceNorm
+from ...nn.same_conv import DownConv, UpConv, halved, same_padding
+from .networks import LEAK, DownStage, UNet, UpStage
 
 BAND_PIXELS = 2**19
 """About so many pixels of the picture, or as many of a map if it is wide, are worked on at a time."""
@@ -137,6 +139,6 @@ def _normalise(norm: nn.Module, rows: Rows, band: int) -> Rows:
         shift = middle - mean.to(middle)
         squares = squares.to(shift) + variance * more + shift**2 * (count * more / (count + more))
         mean, count = mean.to(shift) + shift * (more / (count + more)), count + more
-    scale = (norm.weight[:, None, None].double() / (squares / count + NORM_EPSILON).sqrt()).to(norm.weight.dtype)
+    scale = (norm.weight[:, None, None].double() / (squares / count + INSTANCE_EPSILON).sqrt()).to(norm.weight.dtype)
     centre, bias = mean.to(norm.weight.dtype), norm.bias[:, None, None]
     return _apply(lambda maps: torch.addcmul(bias, maps - centre, scale), rows)

@@ -1,86 +1,26 @@
-"""Cards of a generator: its images, streamed, among real ones. Training and `ganshift evaluate` both come here."""
+"""What scores the generator of a transfer run while it trains, and the images that its scores are measured among."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache, partial
-from typing import Any
 
 import torch
-from jaxtyping import UInt8
-from torch import Tensor
 
 from ...data.cifar import Split
 from ...data.datasets import ImageSet
 from ...data.open import open_held_out
+from ...inference.generator_scores import measure_generator
 from ...inference.latents import draw_latents
-from ...metrics.measuring import ROUNDED, TRUNCATED, Extraction, Measured, Settings, measure, provenance_of
+from ...metrics.measuring import Extraction, provenance_of
 from ...metrics.while_training import FEWEST_HELD_OUT, as_evaluation, enough, settings_of
 from ...nn.norm import batch_statistics
-from ...tensors import Bytes, Images, Latents, to_uint8
+from ...tensors import Images, Labels, Latents
 from ...training.ema import Ema
 from ...training.monitor.best import Evaluation
 from ...training.weights import hash_of_weights
 from .config import SIZES, TransferConfig
 from .networks import ResNetGenerator
 from .source import GENERATOR_PREFIX
-
-
-def measure_generator(
-    network: ResNetGenerator,
-    latents: Latents,
-    reference: ImageSet | None,
-    split: str,
-    metrics: Sequence[str],
-    extraction: Extraction,
-    settings: Settings,
-    about: Mapping[str, Any],
-    *,
-    as_published: bool,
-) -> Measured:
-    """Scores of the images of these latents; `reference` may be None if the only metric is "is".
-
-    `about` says on the cards which model it was. `as_published` normalises by each batch and truncates.
-    """
-    published = f", normalised by batches of {settings.batch}" if as_published else ""
-    return measure(
-        sample_stored(network, latents, settings.batch, as_published),
-        len(latents),
-        reference,
-        metrics,
-        extraction,
-        settings,
-        verb="generate",
-        split=split,
-        about={"quantisation": TRUNCATED if as_published else ROUNDED, "seed": settings.seed, **about},
-        protocol="{}" + published,
-    )
-
-
-def sample_stored(
-    network: ResNetGenerator, latents: Latents, batch: int, as_published: bool
-) -> list[Callable[[], Bytes]]:
-    """Batches of generated images, stored, each made when it is called; with classes in turn."""
-    return [
-        partial(_sample_part, network, latents, slice(first, first + batch), as_published)
-        for first in range(0, len(latents), batch)
-    ]
-
-
-@torch.no_grad()
-def _sample_part(
-    network: ResNetGenerator, latents: Latents, part: slice, as_published: bool
-) -> UInt8[Tensor, "m c h w"]:
-    device = next(network.parameters()).device
-    classes = network.num_classes
-    labels = (torch.arange(len(latents))[part] % classes).to(device) if classes else None
-    with batch_statistics(network) if as_published else nullcontext():
-        images = network(latents[part].to(device), labels)
-    return truncate_to_uint8(images) if as_published else to_uint8(images)
-
-
-def truncate_to_uint8(images: Images) -> Bytes:
-    """The stored levels of both published codes: (x + 1)·255.99/2 without its fraction, darker by half a level."""
-    return ((images.to(torch.float32) + 1) * (255.99 / 2)).clamp(0, 255.99).to(torch.uint8)
 
 
 def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Callable[[], Evaluation] | None:
@@ -96,16 +36,16 @@ def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Call
     def evaluate() -> Evaluation:
         network = ema.average
         assert isinstance(network, ResNetGenerator)
-        about = provenance_of(hash_of_weights(network, GENERATOR_PREFIX))
         found = measure_generator(
-            network,
+            partial(_draw, network, config.as_published),
+            network.num_classes,
             latents,
             reference,
             split,
             (config.best_by,),
             extraction(),
             settings,
-            about,
+            provenance_of(hash_of_weights(network, GENERATOR_PREFIX)),
             as_published=config.as_published,
         )
         return as_evaluation(found.cards, config.best_by, {"generated": found.diversity})
@@ -114,11 +54,18 @@ def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Call
 
 
 def held_out_split(config: TransferConfig) -> Split:
-    """The test split beside the images that a run learned, where there is enough of it; else train.
+    """The part of the data that scores are measured on: the test split beside it, if it has enough images.
 
     Among the images that were learned, learning by heart counts as quality (docs/results.md).
     """
     return "test" if open_held_out(config.data, SIZES[0], None, 0.0, fewest=FEWEST_HELD_OUT) else "train"
+
+
+@torch.no_grad()
+def _draw(network: ResNetGenerator, by_batch: bool, latents: Latents, labels: Labels | None) -> Images:
+    device = next(network.parameters()).device
+    with batch_statistics(network) if by_batch else nullcontext():
+        return network(latents.to(device), None if labels is None else labels.to(device))
 
 
 def _held_out(config: TransferConfig, training: ImageSet) -> ImageSet | None:

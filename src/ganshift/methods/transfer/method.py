@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...training.config import BUDGET, MACHINE, WATCHING, RunConfig
+from ...training.config import BUDGET, MACHINE, WATCHING
 from ..method import Help, Method
 from .config import PRESETS, TransferConfig
 
 if TYPE_CHECKING:
+    from ...data.cifar import Split
     from ..advice import Advice, PictureFacts
+    from ..importing import TensorFlowImport
     from ..words import ReportWords
     from .model import Generator
     from .trainer import TransferTrainer
@@ -39,11 +41,16 @@ def _advise(train: "Sequence[PictureFacts]", where: Mapping[str, Path], out: Pat
     return advise(train, where, out, on_accelerator)
 
 
-def _held_out_split(config: RunConfig) -> str:
+def _held_out_split(config: TransferConfig) -> "Split":
     from .evaluation import held_out_split
 
-    assert isinstance(config, TransferConfig)
     return held_out_split(config)
+
+
+def _tensorflow() -> "TensorFlowImport":
+    from .importing import TRANSFER_IMPORT
+
+    return TRANSFER_IMPORT
 
 
 TRANSFER = Method(
@@ -107,4 +114,6 @@ TRANSFER = Method(
     words=_words,
     advise=_advise,
     held_out_split=_held_out_split,
+    steady={"linear_decay": False},
+    tensorflow=_tensorflow,
 )

@@ -28,6 +28,12 @@ class Generator(ImageGenerator):
     """
 
     method = "transfer"
+    package = "ganshift"
+    tags = ("wgan-gp", "transfer-learning")
+    papers = (
+        "WGAN-GP ([Gulrajani et al. 2017](https://arxiv.org/abs/1704.00028)), as in\n"
+        "[Transferring GANs](https://arxiv.org/abs/1805.01677) (Wang et al. 2018)."
+    )
     latent_dim = LATENT_DIM
 
     def __init__(self, generator: Mapping[str, Any], classes: Sequence[str] = ()):
@@ -45,6 +51,11 @@ class Generator(ImageGenerator):
     def from_config(cls, config: Mapping[str, Any]) -> "Generator":
         """A generator with fresh weights, as a config.json describes it."""
         return cls(config["generator"], config["classes"])
+
+    @property
+    def network(self) -> ResNetGenerator:
+        """What generates."""
+        return self.generator
 
     @torch.no_grad()
     def generate(self, latents: Latents, labels: Labels | None = None, batch_statistics: bool = False) -> Images:

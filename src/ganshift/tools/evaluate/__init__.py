@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...inference.generator import ImageGenerator
 from ...inference.names import find_model, results_place
+from ...methods.registry import open_model
 from ...metrics.measuring import PREFER_KID, Settings
 from ...metrics.record_files import write_cards
 from ...metrics.score_record import Card
-from ...training import run_folder
 from .generators import cards_of_generator
 from .nearest import check_copying
 from .translators import cards_of_translator
@@ -37,16 +38,16 @@ def evaluate(
     """
     chosen = Settings(**settings)
     place, run = results_place(run, out), find_model(run)
-    config = run_folder.read_config(run)
+    model = open_model(run, chosen.device)
     data, domain_a, domain_b = (None if path is None else Path(path) for path in (reference, a, b))
-    if config.get("method") == "dual":
-        if "num_images" in settings:
-            raise UserError("num_images (-n) is for generators: a translator translates all images of the reference")
-        cards = cards_of_translator(run, data, domain_a, domain_b, chosen)
-    else:
+    if isinstance(model, ImageGenerator):
         if a or b:
             raise UserError("--a and --b are for translators: a generator is compared with --reference")
-        cards = cards_of_generator(run, config, data, chosen)
+        cards = cards_of_generator(model, run, data, chosen)
+    else:
+        if "num_images" in settings:
+            raise UserError("num_images (-n) is for generators: a translator translates all images of the reference")
+        cards = cards_of_translator(model, run, data, domain_a, domain_b, chosen)
     write_cards(place, cards)
     small = [card for card in cards if card.kind == "FID" and min(card.num_generated, card.num_reference) < PREFER_KID]
     if small:

@@ -1,30 +1,26 @@
-"""Cards of the generator of a run folder."""
+"""Cards of the generator of a run."""
 
 from pathlib import Path
-from typing import Any
 
 from ...data.datasets import MEMORY_BUDGET_BYTES
 from ...data.open import open_named_images
 from ...errors import UserError
+from ...inference.generator import ImageGenerator
+from ...inference.generator_scores import drawing, measure_generator
 from ...inference.latents import draw_latents
-from ...methods.transfer.evaluation import measure_generator
-from ...methods.transfer.model import Generator
 from ...metrics.measuring import METRICS, Extraction, Settings, check_enough, provenance
 from ...metrics.score_record import Card
-from ...training import run_folder
 from ...training.log import opening_progress, say
 
 FAR_MORE = 20
 """Times as many generated images as real ones, from which on it is said that fewer would do."""
 
 
-def cards_of_generator(run: Path, config: dict[str, Any], data: Path | None, settings: Settings) -> list[Card]:
+def cards_of_generator(model: ImageGenerator, run: Path, data: Path | None, settings: Settings) -> list[Card]:
     """Measure the generator of a run; `data` is what --data can be, or None if no metric compares with it."""
-    model = Generator.from_pretrained(run, settings.device)
     metrics = settings.metrics or METRICS
     if data is None and set(metrics) != {"is"}:
         raise UserError(f"{', '.join(metrics)} compare with real images: give --reference, or --metrics is")
-    as_published = bool(run_folder.section(config, "training").get("as_published"))
     images = None
     if data is not None and set(metrics) != {"is"}:
         with opening_progress() as progress:
@@ -35,10 +31,11 @@ def cards_of_generator(run: Path, config: dict[str, Any], data: Path | None, set
             f"drawing {settings.num_images:,} images to compare with {len(images):,}: -n {FAR_MORE * len(images)} is "
             "quicker, but scores compare only with others of as many"
         )
-    latents = draw_latents(settings.num_images, settings.seed)
+    latents = draw_latents(settings.num_images, settings.seed, dim=model.latent_dim)
     extraction = Extraction.open(settings)
     return measure_generator(
-        model.generator,
+        drawing(model, model.as_published),
+        len(model.classes),
         latents,
         images,
         settings.split,
@@ -46,5 +43,5 @@ def cards_of_generator(run: Path, config: dict[str, Any], data: Path | None, set
         extraction,
         settings,
         provenance(run),
-        as_published=as_published,
+        as_published=model.as_published,
     ).cards

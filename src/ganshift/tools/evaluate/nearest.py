@@ -14,10 +14,11 @@ from ...data.open import open_held_out, open_named_images
 from ...data.subsets import draw_subset
 from ...errors import UserError
 from ...files import write_atomically
+from ...inference.generator import ImageGenerator
+from ...inference.generator_scores import drawing, sample_stored
 from ...inference.latents import draw_latents
 from ...inference.names import find_model, results_place
-from ...methods.transfer.evaluation import sample_stored
-from ...methods.transfer.model import Generator
+from ...methods.registry import method_in, open_model
 from ...metrics.copying import PAIRS, VERDICT, Verdict, copying, nearest
 from ...metrics.measuring import Extraction, Settings, provenance
 from ...tensors import Bytes, from_uint8, sheet
@@ -48,17 +49,17 @@ def check_copying(
     """
     chosen = Settings(**{"num_images": CHECKED} | settings)
     results, run = results_place(run, out), find_model(run)
-    config = run_folder.read_config(run)
-    if config.get("method") == "dual":
-        raise UserError(f"{run} is a translator: copying is checked for generators")
-    model = Generator.from_pretrained(run, chosen.device)
-    place, training, left_out = _training_images(run, config, model, None if reference is None else Path(reference))
+    method = method_in(run)
+    if method.kind != "generator":
+        raise UserError(f"{run} is a {method.kind}: copying is checked for generators")
+    model = open_model(run, chosen.device, "generator")
+    place, training, left_out = _training_images(run, model, None if reference is None else Path(reference))
     others = _held_out(place, training, model, None if held_out is None else Path(held_out)) or left_out
     extraction = Extraction.open(chosen)
     theirs = extraction.reference(training, chosen).features
-    latents = draw_latents(chosen.num_images, chosen.seed)
-    as_published = bool(run_folder.section(config, "training").get("as_published"))
-    batches = sample_stored(model.generator, latents, chosen.batch, as_published)
+    latents = draw_latents(chosen.num_images, chosen.seed, dim=model.latent_dim)
+    draw = drawing(model, model.as_published)
+    batches = sample_stored(draw, len(model.classes), latents, chosen.batch, model.as_published)
     ours = extraction.features(batches, chosen.num_images, "generate", chosen.progress)
     unseen = None if others is None else extraction.reference(others, chosen).features
     with working("comparing generated with training images"):
@@ -93,10 +94,10 @@ def check_copying(
 
 
 def _training_images(
-    run: Path, config: dict[str, Any], model: Generator, reference: Path | None
+    run: Path, model: ImageGenerator, reference: Path | None
 ) -> tuple[Path, ImageSet, ImageSet | None]:
     """Where the images that the run was trained on are, these images, and those that its --subset left out."""
-    trained = run_folder.section(config, "training")
+    trained = run_folder.section(model.config, "training")
     subset, subset_seed, named = trained.get("subset"), trained.get("subset_seed", 0), trained.get("data")
     if subset is not None and not all(type(number) is int and number >= 0 for number in (subset, subset_seed)):
         raise UserError(f"{run / run_folder.CONFIG} does not say which images were trained on: give another run")
@@ -110,7 +111,7 @@ def _training_images(
         except UserError as error:
             tried.append(str(error))
             continue
-        if drawn.content_hash == run_folder.section(config, "data").get("content"):
+        if drawn.content_hash == run_folder.section(model.config, "data").get("content"):
             return Path(place), drawn, _left_out(images, drawn)
         tried.append(f"{place} holds other images than {run} was trained on")
     raise UserError(f"copying cannot be checked without the training images: {'; '.join(tried) or 'none are named'}")
@@ -122,7 +123,7 @@ def _left_out(images: ImageSet, drawn: ImageSet) -> ImageSet | None:
     return images.select(np.array(numbers)) if numbers else None
 
 
-def _held_out(place: Path, training: ImageSet, model: Generator, named: Path | None) -> ImageSet | None:
+def _held_out(place: Path, training: ImageSet, model: ImageGenerator, named: Path | None) -> ImageSet | None:
     """Images of the same kind that were not trained on, at the same size, where there are any."""
     if named is None:
         with opening_progress() as progress:
@@ -133,7 +134,7 @@ def _held_out(place: Path, training: ImageSet, model: Generator, named: Path | N
     return images
 
 
-def _open(place: Path, model: Generator) -> ImageSet:
+def _open(place: Path, model: ImageGenerator) -> ImageSet:
     with opening_progress() as progress:
         return open_named_images(place, model.size, model.channels, MEMORY_BUDGET_BYTES, progress)
 

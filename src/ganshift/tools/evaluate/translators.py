@@ -1,4 +1,4 @@
-"""Cards of the translator of a run folder, both ways."""
+"""Cards of the translator of a run, both ways."""
 
 from functools import partial
 from pathlib import Path
@@ -6,16 +6,17 @@ from pathlib import Path
 from ...data.datasets import MEMORY_BUDGET_BYTES
 from ...data.open import open_named_domains
 from ...errors import UserError
-from ...methods.dual.evaluation import measure_ways
-from ...methods.dual.model import Translator
+from ...inference.translator import ImageTranslator
+from ...inference.translator_scores import measure_ways
 from ...metrics.measuring import Extraction, Settings, check_enough, provenance
 from ...metrics.score_record import Card
 from ...training.log import opening_progress
 
 
-def cards_of_translator(run: Path, data: Path | None, a: Path | None, b: Path | None, settings: Settings) -> list[Card]:
-    """Measure both generators of a run on all images of two domains, which lie in `data`, or in `a` and `b`."""
-    model = Translator.from_pretrained(run, settings.device)
+def cards_of_translator(
+    model: ImageTranslator, run: Path, data: Path | None, a: Path | None, b: Path | None, settings: Settings
+) -> list[Card]:
+    """Measure the translator of a run on all images of two domains, which lie in `data`, or in `a` and `b`."""
     if (a is None) != (b is None) or (data is None) == (a is None):
         raise UserError("a translator is measured on two domains of real images: give --reference, or both --a and --b")
     with opening_progress() as progress:

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Literal, final
 
 from torch import Tensor
 
 from ...errors import UserError
 from ...files import write_output
+from ...inference.generator import ImageGenerator
 from ...inference.names import find_model, results_place, short_name
-from ...methods.dual.model import Translator
-from ...methods.transfer.model import Generator
+from ...inference.translator import ImageTranslator
+from ...methods.registry import method_in
 from ...training import run_folder
 from ...training.weights import load_weights
 from . import formats
-from .graphs import Graph, graph_of_generator, graph_of_translator
+from .graphs import Graph, graphs_of
 from .page import page_of
 from .parity import TOLERANCE, TOLERANCE_HALF, Parity, Run, check_parity
 from .web_runtime import VERSION, web_runtime
@@ -82,9 +83,9 @@ class Exported:
 def export(run: str | Path, out: str | Path | None = None, settings: Settings | None = None) -> Exported:
     """Write a run's averaged model for other programs, with `parity.json` beside it.
 
-    `run` is any name of a model (`runtime.named.find_model`). `out` is a folder that is new or empty; RUN/export/FORMAT
-    if left out. Raises a `UserError`, and writes nothing, if
-    a model does not give what it gives in PyTorch.
+    `run` is any name of a model (`inference.names.find_model`). `out` is a folder that is new or empty;
+    RUN/export/FORMAT if left out. Raises a `UserError`, and writes nothing, if models of the run's method cannot be
+    exported to the format, or the file does not give what the model gives in PyTorch.
     """
     settings = settings or Settings()
     folder = find_model(run)
@@ -93,33 +94,29 @@ def export(run: str | Path, out: str | Path | None = None, settings: Settings | 
         raise UserError(f"{out} exists already: remove it, or name another folder as --out")
     if settings.format in ONNX:
         formats.need_onnx()
-    config = run_folder.read_config(folder)
-    kind = Translator if config.get("method") == "dual" else Generator
-    model = kind.from_pretrained(folder, device="cpu")
+    method = method_in(folder)
+    if settings.format not in method.exports:
+        known = " or ".join(method.exports) or "nothing"
+        raise UserError(f"models of {method.name} are exported to {known}, not to {settings.format}")
+    model = method.model().from_pretrained(folder, device="cpu")
 
     runtime = web_runtime(settings.onnxruntime_web) if settings.format == "html" else None
-    graphs = _graphs(model, config, uint8=settings.uint8 or settings.format == "html")
+    graphs = graphs_of(model, model.config, uint8=settings.uint8 or settings.format == "html")
     if settings.format == "safetensors":
         path = folder / run_folder.CRITIC
         critic = load_weights(path) if path.exists() else None
-        files, parities = _safetensors(model, critic, graphs, config, settings.half)
+        files, parities = _safetensors(model, critic, graphs, settings.half)
     elif settings.format == "torchscript":
         files, parities = _checked(graphs, ".pt", formats.to_torchscript, formats.run_torchscript)
     else:
         to_onnx = partial(formats.to_onnx, opset=settings.chosen_opset)
         files, parities = _checked(graphs, ".onnx", to_onnx, formats.run_onnx)
     if runtime is not None:
-        files = {PAGE: page_of(short_name(run), graphs, list(files.values()), list(parities.values()), runtime)}
+        files = {PAGE: page_of(short_name(run), model, graphs, list(files.values()), list(parities.values()), runtime)}
     files[PARITY] = _record(settings, files, parities)
     for name, content in files.items():
         write_output(out / name, content)
     return Exported(tuple(out / name for name in files), parities)
-
-
-def _graphs(model: Generator | Translator, config: Mapping[str, Any], uint8: bool) -> list[Graph]:
-    if isinstance(model, Generator):
-        return [graph_of_generator(model, config, uint8)]
-    return [graph_of_translator(model, config, uint8, to) for to in ("b", "a")]
 
 
 def _checked(
@@ -136,15 +133,14 @@ def _checked(
 
 
 def _safetensors(
-    model: Generator | Translator,
+    model: ImageGenerator | ImageTranslator,
     critic: Mapping[str, Tensor] | None,
     graphs: Sequence[Graph],
-    config: Mapping[str, Any],
     half: bool,
 ) -> tuple[Files, dict[str, Parity]]:
     """The weights as one file with their description, loaded again and compared with the model."""
-    files = formats.to_safetensors(model, critic, config, half)
-    again = _graphs(formats.load_safetensors(type(model), files), config, uint8=False)
+    files = formats.to_safetensors(model, critic, model.config, half)
+    again = graphs_of(formats.load_safetensors(type(model), files), model.config, uint8=False)
     tolerance = TOLERANCE_HALF if half else TOLERANCE
     return files, {
         graph.name: check_parity(run_folder.MODEL, loaded.reference, graph.reference, graph.cases, tolerance)

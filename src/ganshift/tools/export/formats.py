@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ... import __version__
 from ...errors import UserError
-from ...methods.dual.model import MAX_SIDE, Translator
-from ...methods.transfer.model import Generator
+from ...inference.generator import ImageGenerator
+from ...inference.translator import MAX_SIDE, ImageTranslator
 from ...training import run_folder
 from .graphs import Axes, Graph
 from .parity import Run
@@ -121,7 +121,9 @@ def to_safetensors(
     return files if critic is None else files | {run_folder.CRITIC: file_of(critic)}
 
 
-def load_safetensors(kind: type[Generator] | type[Translator], files: Mapping[str, bytes]) -> Generator | Translator:
+def load_safetensors(
+    kind: type[ImageGenerator] | type[ImageTranslator], files: Mapping[str, bytes]
+) -> ImageGenerator | ImageTranslator:
     """The model that `from_pretrained` makes of these files."""
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():

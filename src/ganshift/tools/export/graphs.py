@@ -1,12 +1,10 @@
 """Models as graphs to export: plain layers, named inputs, axes that vary, and inputs to check them with.
 
-The networks' own layers are made for training: custom functions with second derivatives, another routine for small
-maps. What is exported has the same weights in layers that every runtime knows. How a U-Net pads depends on whether a
-side is odd, and a graph that asks so at each of eight levels takes more than minutes to export. So sides have to be
-multiples of 2 to the number of levels: then no map on the way has an odd one.
+What is exported has the same weights in layers that every runtime knows (`nn.plain`). How a U-Net pads depends on
+whether a side is odd, and a graph that asks so at each of eight levels takes more than minutes to export. So sides have
+to be multiples of a translator's `step`: then no map on the way has an odd one.
 """
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -17,12 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ... import __version__
+from ...inference.generator import ImageGenerator
 from ...inference.latents import draw_latents
-from ...inference.translator import Domain, other_domain
-from ...methods.dual.model import MAX_SIDE, Translator
-from ...methods.dual.networks import NORM_EPSILON, DownConv, InstanceNorm, UpConv
-from ...methods.transfer.model import Generator
-from ...nn.conv import Conv2d
+from ...inference.translator import MAX_SIDE, Domain, ImageTranslator, other_domain
+from ...nn.plain import plain_copy
 from ...tensors import Images, from_uint8, height_and_width, to_uint8
 from ...training.config import require
 
@@ -55,38 +51,40 @@ class Graph:
     """What a user of the file has to know."""
 
 
-def graph_of_generator(model: Generator, config: Mapping[str, Any], uint8: bool) -> Graph:
-    """A generator: latents [n, 128], and labels [n] if it has classes, to images; normalised by running statistics."""
-    network = model.generator
+def graphs_of(model: ImageGenerator | ImageTranslator, config: Mapping[str, Any], uint8: bool) -> list[Graph]:
+    """All networks of a model: one of a generator, of a translator one for each way."""
+    if isinstance(model, ImageGenerator):
+        return [graph_of_generator(model, config, uint8)]
+    return [graph_of_translator(model, config, uint8, to) for to in ("b", "a")]
+
+
+def graph_of_generator(model: ImageGenerator, config: Mapping[str, Any], uint8: bool) -> Graph:
+    """A generator: latents [n, z], and labels [n] if it has classes, to images; normalised by running statistics."""
     convert = to_stored if uint8 else nn.Identity()
     cases = []
     for count in BATCHES:
         labels = [torch.arange(count) % len(model.classes)] if model.classes else []
-        cases.append((draw_latents(count, CHECK_SEED), *labels))
+        cases.append((draw_latents(count, CHECK_SEED, dim=model.latent_dim), *labels))
     return Graph(
         name="generator",
-        module=_Pipeline(nn.Identity(), _plain(network), convert),
+        module=_Pipeline(nn.Identity(), plain_copy(model.network), convert),
         inputs={"latents": {0: 1}, **({"labels": {0: 1}} if model.classes else {})},
         output="images",
         reference=lambda *inputs: convert(model.generate(*inputs)),
         cases=cases,
-        facts=_facts(
-            config, uint8, size=network.size, channels=network.to_image.out_channels, classes=list(model.classes)
-        ),
+        facts=_facts(config, uint8, size=model.size, channels=model.channels, classes=list(model.classes)),
     )
 
 
-def graph_of_translator(model: Translator, config: Mapping[str, Any], uint8: bool, to: Domain) -> Graph:
+def graph_of_translator(model: ImageTranslator, config: Mapping[str, Any], uint8: bool, to: Domain) -> Graph:
     """One way of a translator: images whose sides are multiples of its step, to images of the same sides."""
-    source = other_domain(to)
-    network = model.gen_ab if to == "b" else model.gen_ba
-    step = 2 ** len(network.down)
+    source, step = other_domain(to), model.step
     require(2 * step <= MAX_SIDE, f"images would have to be multiples of {step} pixels: this network is too deep")
     before, after = (from_stored, to_stored) if uint8 else (nn.Identity(), nn.Identity())
     pictures = _pictures(model, source, step)
     return Graph(
         name=f"{source}2{to}",
-        module=_Pipeline(before, _plain(network), after),
+        module=_Pipeline(before, plain_copy(model.network(to)), after),
         inputs={"images": {0: 1, 1: step, 2: step} if uint8 else {0: 1, 2: step, 3: step}},
         output="translated",
         reference=lambda images: after(model.translate(before(images), to)),
@@ -118,7 +116,7 @@ def _facts(config: Mapping[str, Any], uint8: bool, **facts: Any) -> dict[str, An
     return {"method": config["method"], "images": layout, **facts, "data": config.get("data"), "ganshift": __version__}
 
 
-def _pictures(model: Translator, source: Domain, step: int) -> list[Pictures]:
+def _pictures(model: ImageTranslator, source: Domain, step: int) -> list[Pictures]:
     """Smooth pictures with noise: all batches at the size trained at, then a taller and a wider one."""
     height, width = (-(-side // step) * step for side in height_and_width(model.size))  # rounded up to whole steps
     shapes = [*((count, height, width) for count in BATCHES), (1, height + step, width), (3, height, width + step)]
@@ -145,78 +143,3 @@ class _Pipeline(nn.Module):
     def forward(self, first: Tensor, labels: Tensor | None = None) -> Tensor:
         others = () if labels is None else (labels,)  # a U-Net takes none at all
         return self.after(self.network(self.before(first), *others))
-
-
-def _plain(network: nn.Module) -> nn.Module:
-    """The same network with plain layers; the weights are shared where they are the same."""
-    shared = {id(parameter): parameter for parameter in network.parameters()}
-    return _replace(copy.deepcopy(network, dict(shared)))
-
-
-def _replace(network: nn.Module) -> nn.Module:
-    for name, layer in network.named_children():
-        if isinstance(layer, Conv2d):
-            setattr(network, name, _Conv2d(layer))
-        elif isinstance(layer, DownConv):
-            setattr(network, name, _DownConv(layer))
-        elif isinstance(layer, UpConv):
-            setattr(network, name, _UpConv(layer))
-        elif isinstance(layer, InstanceNorm):
-            setattr(network, name, _InstanceNorm(layer))
-        else:
-            _replace(layer)
-    return network
-
-
-class _Conv2d(nn.Module):
-    """`Conv2d` at the same size, or after 2x upsampling: then the transposed convolution that `convolution` derives."""
-
-    def __init__(self, layer: Conv2d) -> None:
-        super().__init__()
-        assert layer.resample != "down", "generators do not halve"
-        self.up = layer.resample == "up"
-        weight = 4 * layer.weight.flip(2, 3).transpose(0, 1).contiguous() if self.up else layer.weight
-        self.weight, self.bias = nn.Parameter(weight, requires_grad=False), layer.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.up:
-            return F.avg_pool2d(F.conv_transpose2d(x, self.weight, self.bias, stride=2), 2, 1)
-        return F.conv2d(x, self.weight, self.bias, padding=self.weight.shape[-1] // 2)
-
-
-class _DownConv(nn.Module):
-    """`DownConv` of maps with even sides."""
-
-    def __init__(self, layer: DownConv) -> None:
-        super().__init__()
-        self.weight, self.bias = layer.weight, layer.bias
-
-    def forward(self, maps: Tensor, biased: bool) -> Tensor:
-        padding = (self.weight.shape[-1] - 3) // 2  # on all sides; below and to the right one more
-        bias = self.bias if biased else None
-        return F.conv2d(F.pad(maps, (0, 1, 0, 1)), self.weight, bias, stride=2, padding=padding)
-
-
-class _UpConv(nn.Module):
-    """`UpConv` to even sides."""
-
-    def __init__(self, layer: UpConv) -> None:
-        super().__init__()
-        self.weight, self.bias = layer.weight, layer.bias
-
-    def forward(self, maps: Tensor, side: tuple[int, int], biased: bool) -> Tensor:
-        padding = (self.weight.shape[-1] - 3) // 2
-        bias = self.bias if biased else None
-        return F.conv_transpose2d(maps, self.weight, bias, stride=2, padding=padding)[:, :, :-1, :-1]
-
-
-class _InstanceNorm(nn.Module):
-    """`InstanceNorm` without its own way for maps of one pixel, where this gives the same."""
-
-    def __init__(self, layer: InstanceNorm) -> None:
-        super().__init__()
-        self.weight, self.bias = layer.weight, layer.bias
-
-    def forward(self, maps: Tensor) -> Tensor:
-        maps = maps - maps.mean(dim=(2, 3), keepdim=True)
-        return torch.group_norm(maps, maps.shape[1], self.weight, self.bias, NORM_EPSILON)

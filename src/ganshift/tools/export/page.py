@@ -5,9 +5,10 @@ import gzip
 from collections.abc import Sequence
 
 from ...errors import UserError, printable
+from ...inference.generator import ImageGenerator
 from ...inference.latents import OTHER_STREAM
 from ...inference.pages import templates
-from ...methods.dual.model import AT_ONCE_PIXELS
+from ...inference.translator import AT_ONCE_PIXELS, ImageTranslator
 from ...tensors import height_and_width
 from .graphs import Graph
 from .parity import Parity
@@ -19,17 +20,22 @@ MOST_BYTES = 256 * 2**20
 
 
 def page_of(
-    name: str, graphs: Sequence[Graph], models: Sequence[bytes], parities: Sequence[Parity], runtime: WebRuntime
+    name: str,
+    model: ImageGenerator | ImageTranslator,
+    graphs: Sequence[Graph],
+    files: Sequence[bytes],
+    parities: Sequence[Parity],
+    runtime: WebRuntime,
 ) -> bytes:
-    """The page of a run of this name: ONNX models that take and give uint8, each of the graph at its place."""
-    size = sum(map(len, models))
+    """The page of a model of this name: ONNX files that take and give uint8, each of the graph at its place."""
+    size = sum(map(len, files))
     if size > MOST_BYTES:
         raise UserError(
             f"models of {size // 2**20} MiB do not fit into a page, which holds {MOST_BYTES // 2**20}: "
             "use --format onnx"
         )
     contents = {"script": runtime.script, "binary": runtime.binary}
-    contents |= {f"model-{graph.name}": model for graph, model in zip(graphs, models, strict=True)}
+    contents |= {f"model-{graph.name}": file for graph, file in zip(graphs, files, strict=True)}
     facts = graphs[0].facts
     worst = max(parity.max_abs_error for parity in parities)
     page = (
@@ -39,6 +45,8 @@ def page_of(
             name=printable(name),
             description={
                 "method": facts["method"],
+                "kind": model.noun,
+                **({"latentDim": model.latent_dim} if isinstance(model, ImageGenerator) else {}),
                 "models": [{"name": graph.name, "output": graph.output, **graph.facts} for graph in graphs],
                 "otherStream": OTHER_STREAM,
                 "mostPixels": AT_ONCE_PIXELS,

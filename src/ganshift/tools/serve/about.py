@@ -22,8 +22,9 @@ UNTOLD = frozenset({"out", "device", "workers", "memory_budget"})
 logger = logging.getLogger("ganshift")
 
 
-def model_card(run: Path, config: Mapping[str, Any], model: ImageGenerator | ImageTranslator) -> ModelCard:
+def model_card(run: Path, model: ImageGenerator | ImageTranslator) -> ModelCard:
     """The tables of a run, from its config.json and its cards; those that it does not have are left out."""
+    config = model.config
     tables = {
         "Model": _facts(model),
         "Data": _flat(config.get("data")),
@@ -40,8 +41,7 @@ def _facts(model: ImageGenerator | ImageTranslator) -> Rows:
         height, width = height_and_width(model.size)
         domains = {f"domain {name}": COLOURS[channels] for name, channels in model.channels.items()}
         return {"kind": "translator", **domains, "trained at": f"{width} x {height} pixels", **size}
-    side = model.generator.size
-    facts = {"kind": "generator", "pictures": f"{side} x {side} pixels", **size}
+    facts = {"kind": "generator", "pictures": f"{model.size} x {model.size} pixels", **size}
     if model.classes:
         facts["classes"] = printable(", ".join(model.classes))
     return facts

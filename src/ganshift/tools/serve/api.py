@@ -71,7 +71,7 @@ def create_api(shelf: Shelf, limits: Limits, worker: Worker) -> FastAPI:
 def _description(served: Served) -> dict[str, Any]:
     model = served.model
     if isinstance(model, ImageGenerator):
-        facts: dict[str, Any] = {"kind": "generator", "size": model.generator.size, "classes": list(model.classes)}
+        facts: dict[str, Any] = {"kind": "generator", "size": model.size, "classes": list(model.classes)}
     else:
         facts = {"kind": "translator", "size": model.size, "channels": model.channels}
     return {"name": served.name, **facts, "card": served.card}

@@ -3,20 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import TypeVar, final
 
 from ...errors import UserError, printable
 from ...inference.generator import ImageGenerator
 from ...inference.names import find_model, short_name
 from ...inference.translator import ImageTranslator
-from ...methods.dual.model import Translator
-from ...methods.transfer.model import Generator
-from ...training import run_folder
+from ...methods.registry import open_model
 from .about import ModelCard, model_card
 from .refusals import NotServed
 
 Kind = TypeVar("Kind", ImageGenerator, ImageTranslator)
-METHODS: dict[str, Any] = {"transfer": Generator, "dual": Translator}
 
 
 @final
@@ -25,7 +22,7 @@ class Served:
     """A model and what is told of it."""
 
     name: str
-    model: ImageGenerator | Translator
+    model: ImageGenerator | ImageTranslator
     card: ModelCard
 
 
@@ -63,13 +60,8 @@ def open_runs(runs: Sequence[str | Path], device: str = "auto") -> Shelf:
     served: dict[str, Served] = {}
     for given in runs:
         run = find_model(given)
-        config = run_folder.read_config(run)
-        method = METHODS.get(str(config.get("method")))
-        if method is None:
-            raise UserError(f"{run} holds no run of transfer or dual: name the folder of one")
-        model = method.from_pretrained(run, device)
-        name = _new_name(given, served)
-        served[name] = Served(name, model, model_card(run, config, model))
+        model, name = open_model(run, device), _new_name(given, served)
+        served[name] = Served(name, model, model_card(run, model))
     return Shelf(list(served.values()))
 
 

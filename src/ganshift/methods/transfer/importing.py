@@ -1,0 +1,132 @@
+"""Published transfer checkpoints as runs: both networks, and the running statistics that they lack."""
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+
+from ...errors import UserError
+from ...nn.norm import BatchNorm
+from ...training.device import choose_device
+from ...training.log import ProgressLine
+from ...training.run_folder import CRITIC, MODEL
+from ..importing import Checkpoint, ImportedRun, TensorFlowImport, write_weights
+from .networks import LATENT_DIM, ResNetCritic, ResNetGenerator
+from .source import GENERATOR_PREFIX
+from .tensorflow import Imported, from_tensorflow
+
+STATISTICS_BATCHES = 64
+"""Batches of generated images that the running statistics are averaged over."""
+STATISTICS_BATCH = 64
+
+logger = logging.getLogger("ganshift")
+
+
+def import_transfer(
+    checkpoint: Checkpoint, classes: Sequence[str] | None = None, keep_channel_order: bool = False
+) -> ImportedRun:
+    """The run of a published transfer checkpoint; its channels are in order already."""
+    if keep_channel_order:
+        logger.warning("--keep-channel-order changes nothing here: transfer checkpoints are RGB")
+    _refuse_same_last_parts(checkpoint.variables)  # the names' other parts are dropped by the mapping
+    found = checkpoint.mapped(lambda: from_tensorflow(checkpoint.variables))
+    for part, arguments in (("Generator", found.generator_arguments), ("Discriminator", found.critic_arguments)):
+        if arguments["width"] < 1:
+            raise UserError(
+                f"checkpoint {checkpoint.prefix} has variables of shapes that no published network has: {part}.Input.*"
+            )
+    names = _class_names(classes, found.generator_arguments["num_classes"])
+    generator = checkpoint.mapped(lambda: ResNetGenerator(**found.generator_arguments))
+    critic = checkpoint.mapped(lambda: ResNetCritic(**found.critic_arguments))
+    statistics = dict(generator.named_buffers())
+    checkpoint.fill(generator, {**statistics, **found.generator})
+    checkpoint.fill(critic, found.critic)
+
+    def write(out: Path) -> None:
+        measure_running_statistics(generator.to(choose_device("auto")))
+        write_weights(out / MODEL, generator, GENERATOR_PREFIX)
+        write_weights(out / CRITIC, critic)
+
+    return ImportedRun(
+        description={"generator": found.generator_arguments, "critic": found.critic_arguments, "classes": names},
+        write=write,
+        found=_in_words(found, names, bool(statistics)),
+    )
+
+
+TRANSFER_IMPORT = TensorFlowImport(
+    title="transfer", variable=re.compile(r"(^|/)(Generator|Discriminator)\.[^/]*$"), convert=import_transfer
+)
+
+
+@torch.no_grad()
+def measure_running_statistics(generator: ResNetGenerator, seed: int = 0) -> None:
+    """Give a generator that has none the running statistics of its batch norms, by generating images.
+
+    The published code normalises by the batch at sampling time too and so keeps no statistics that could be imported.
+    Without any, an image could only be drawn in the company of others and would depend on them. Here seeded latents,
+    with labels drawn uniformly when there are classes, pass through the generator batch by batch, and each norm
+    averages its batches' means and variances with equal weights (momentum 1/k at the k-th batch). Gains, biases and
+    kernels stay: with batch statistics the outputs are still exactly the published ones.
+    """
+    norms = [module for module in generator.modules() if isinstance(module, BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    device = next(generator.parameters()).device
+    draws = torch.Generator().manual_seed(seed)
+    was_training = generator.training
+    generator.train()
+    with ProgressLine("measuring running statistics", STATISTICS_BATCHES * STATISTICS_BATCH) as progress:
+        for batch in range(1, STATISTICS_BATCHES + 1):
+            for norm in norms:
+                norm.momentum = 1 / batch
+            latents = torch.randn(STATISTICS_BATCH, LATENT_DIM, generator=draws).to(device)
+            labels = None
+            if generator.num_classes:
+                labels = torch.randint(generator.num_classes, (STATISTICS_BATCH,), generator=draws).to(device)
+            generator(latents, labels)
+            progress.update(batch * STATISTICS_BATCH)
+    generator.train(was_training)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _in_words(found: Imported, names: Sequence[str], measured: bool) -> list[str]:
+    """What the checkpoint holds, and whether statistics were measured."""
+    of_generator, of_critic = found.generator_arguments, found.critic_arguments
+    conditioning = ("ACGAN" if of_critic["class_head"] else "conditional norms") if names else "unconditional"
+    lines = [
+        f"transfer checkpoint of the {of_generator['size']}-pixel variant, {conditioning}: "
+        f"generator width {of_generator['width']}, norm {'on' if of_generator['norm'] else 'off'}; "
+        f"critic width {of_critic['width']}, norm {'on' if of_critic['norm'] else 'off'}"
+    ]
+    if names:
+        lines.append(f"classes: {', '.join(names)}")
+    if measured:
+        count = STATISTICS_BATCHES * STATISTICS_BATCH
+        lines.append(
+            f"running statistics, which the published code has none of, measured on {count:,} generated images"
+        )
+    return lines
+
+
+def _class_names(classes: Sequence[str] | None, num_classes: int) -> list[str]:
+    """The names given, once they have been found to fit, else numbers."""
+    if classes is None:
+        return [str(number) for number in range(num_classes)]
+    if not num_classes:
+        raise UserError("this checkpoint is unconditional: leave --classes out")
+    if len(classes) != num_classes or len(set(classes)) != num_classes or not all(classes):
+        raise UserError(f"--classes needs {num_classes} different names, got {', '.join(map(repr, classes))}")
+    return list(classes)
+
+
+def _refuse_same_last_parts(names: Iterable[str]) -> None:
+    names = list(names)
+    last = [name.rsplit("/", 1)[-1] for name in names]
+    twice = [name for name, part in zip(names, last, strict=True) if last.count(part) > 1]
+    if twice:
+        raise UserError(f"it is unclear which of these variables to take: {', '.join(twice)}")

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.measuring import work_of
 from ganshift.methods.dual.config import DualConfig
 from ganshift.methods.dual.trainer import new_algorithm, new_optimizer
 from ganshift.methods.transfer.algorithm import WGANGP
 from ganshift.methods.transfer.config import TransferConfig
 from ganshift.methods.transfer.networks import ResNetCritic, ResNetGenerator
 from ganshift.nn.matmul import product
-from ganshift.tools.bench.method import work_of
 from ganshift.training.grad_accumulation import Updates
 
 BATCH, CLASSES = 2, 3

@@ -197,39 +197,43 @@ def compare(arguments: Sequence[str]) -> int:
 
 
 def bench(arguments: Sequence[str]) -> int:
-    """Measure what everything costs on this machine."""
+    """Time how fast each preset trains on this machine."""
     import tyro
-
-    from ..tools.bench import Group
 
     @dataclass(frozen=True, kw_only=True)
     class Bench:
-        """Measure what training, sampling, translation, data and start-up cost on this machine's CPU, against its peak.
+        """Time training iterations of every preset on this machine, on photographs that packages ship.
 
-        What the figures mean is said in docs/performance.md.
+        Data loading is included; sample grids, checkpoints and evaluations are not. docs/performance.md has figures.
         """
 
-        only: tuple[Group, ...] = ()
-        """Groups to measure; all if left out."""
+        only: tuple[str, ...] = ()
+        """Methods (transfer) or presets (transfer/small) to time; all if left out."""
         quick: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Small networks and few rounds, in a fraction of the time; small networks reach less of the peak."""
+        """Time one iteration of each preset instead of five seconds."""
         json: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Write JSON instead of tables."""
+        """Write JSON instead of a table."""
         device: str = "cpu"
-        """Where to compute; memory and start-up are always measured on the processor."""
+        """Where to compute."""
         fast: bool = False
         """Train as --fast does."""
 
     examples = """
-        ganshift bench --quick
-        ganshift bench --only training sampling
-        ganshift bench --fast --device cuda --only training --json > bench.json
+        ganshift bench
+        ganshift bench --only transfer/small dual/small
+        ganshift bench --fast --device cuda --json > bench.json
         """
     options = read(Bench, "bench", arguments, examples)
-    from ..training.log import loading, say
+    from ..training.log import loading, say, show_table
 
     with loading():
-        from ..tools.bench.run import run_bench
-    run_bench(options.only, options.quick, options.json, options.device, options.fast)
-    say("Next: docs/performance.md says what the figures mean, and make bench compares with the literal baseline")
+        from ..tools.bench import bench as time_presets
+        from ..training.run_folder import versions
+    rows = time_presets(options.only, options.quick, options.device, options.fast)
+    if options.json:
+        found = {"device": options.device, "fast": options.fast, "rows": rows, "versions": versions()}
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    else:
+        show_table(rows)
+    say("Next: ganshift doctor my-images/ says how long a run on your images takes")
     return 0

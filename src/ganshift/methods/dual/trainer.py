@@ -29,7 +29,7 @@ from ...training.weights import save_weights
 from .. import losses
 from .algorithm import DualGAN
 from .config import DualConfig, with_tuples
-from .networks import ARCHITECTURES
+from .networks import architecture_named
 
 SHEET_ROWS = 6
 """Round trips per direction on a sample sheet."""
@@ -209,7 +209,7 @@ def _size_in_json(config: DualConfig) -> int | list[int]:
 
 def new_algorithm(config: DualConfig, channels_a: int, channels_b: int) -> DualGAN:
     """The networks, freshly drawn: the generators first, then the critics."""
-    architecture = ARCHITECTURES[config.architecture]
+    architecture = architecture_named(config.architecture)
     both_ways = {"gen_ab": (channels_a, channels_b), "gen_ba": (channels_b, channels_a)}
     generators = nn.ModuleDict(
         {

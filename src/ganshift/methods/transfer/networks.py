@@ -215,8 +215,12 @@ ARCHITECTURES: dict[str, tuple[type[GeneratorBackbone], type[CriticBackbone]]] =
 """Generator and critic by the architecture that `config.json` names."""
 
 
-def new_networks(architecture: str, generator: Mapping[str, Any], critic: Mapping[str, Any]) -> Networks:
-    """Generator and critic with fresh weights; a `UserError` if there is no such architecture."""
+def new_generator(architecture: str, arguments: Mapping[str, Any]) -> GeneratorBackbone:
+    """A generator with fresh weights; a `UserError` if there is no such architecture."""
     require(architecture in ARCHITECTURES, f"architecture must be {', '.join(ARCHITECTURES)}, got {architecture!r}")
-    new_generator, new_critic = ARCHITECTURES[architecture]
-    return new_generator(**generator), new_critic(**critic)
+    return ARCHITECTURES[architecture][0](**arguments)
+
+
+def new_networks(architecture: str, generator: Mapping[str, Any], critic: Mapping[str, Any]) -> Networks:
+    """Generator and critic with fresh weights, drawn in this order; a `UserError` if there is no such architecture."""
+    return new_generator(architecture, generator), ARCHITECTURES[architecture][1](**critic)

@@ -370,10 +370,10 @@ def conditional_run(tmp_path):
     ],
 )
 def test_sheets(options, columns, rows, conditional_run, tmp_path, capsys):
-    sheet = tmp_path / "sheet.png"
-    assert main(["generate", str(conditional_run), "-o", str(sheet), *options.split()]) == 0
-    assert f"wrote {sheet}" in capsys.readouterr().err
-    with Image.open(sheet) as picture:
+    image_grid = tmp_path / "sheet.png"
+    assert main(["generate", str(conditional_run), "-o", str(image_grid), *options.split()]) == 0
+    assert f"wrote {image_grid}" in capsys.readouterr().err
+    with Image.open(image_grid) as picture:
         assert picture.size == (columns * 34 + 2, rows * 34 + 2)
 
 
@@ -426,7 +426,7 @@ def test_scores_as_json(conditional_run, tmp_path, monkeypatch, capsys):
     assert main([*arguments, "--json"]) == 0
     captured = capsys.readouterr()
     found = json.loads(captured.out)
-    assert [(card["metric"], card["num_generated"]) for card in found["cards"]] == [("KID", 20)]
+    assert [(record["metric"], record["num_generated"]) for record in found["cards"]] == [("KID", 20)]
     assert found["copying"] is None
     assert captured.err.splitlines()[-1].startswith("Next: ganshift compare")
 

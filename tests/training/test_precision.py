@@ -58,10 +58,10 @@ def test_an_iteration_is_the_same_within_rounding(method, caplog):
 @pytest.mark.parametrize("norm", [False, True])
 def test_the_penalty_is_not_rounded(norm):
     critic = ResNetCritic(size=32, width=8, norm=norm)
-    real, fake, mix = torch.rand(3, 3, 32, 32), torch.rand(3, 3, 32, 32), torch.rand(3)
+    real, fake, alpha = torch.rand(3, 3, 32, 32), torch.rand(3, 3, 32, 32), torch.rand(3)
 
     def penalty():
-        return gradient_penalty(lambda images: critic(images)[0], real, fake, mix)
+        return gradient_penalty(lambda images: critic(images)[0], real, fake, alpha)
 
     exact = penalty()
     with fast_arithmetic(CPU, fast=True):

@@ -13,7 +13,7 @@ from .options import read
 
 if TYPE_CHECKING:
     from ..metrics.copying import Verdict
-    from ..metrics.score_record import Card
+    from ..metrics.score_record import ScoreRecord
 
 COPYING = "copying"
 """What --metrics calls the check for copies, which is no score."""
@@ -86,23 +86,23 @@ def evaluate(arguments: Sequence[str]) -> int:
     with loading():
         from ..inference.names import results_place
         from ..tools import evaluate as evaluation  # noqa: F401  # what follows needs it
-    cards = [] if others == () else _measure(options, others)
+    records = [] if others == () else _measure(options, others)
     verdict = _check_copying(options, insist=metrics is not None) if metrics is None or COPYING in metrics else None
     if options.json:
         found = {
-            "cards": [card.to_json() for card in cards],
+            "cards": [record.to_json() for record in records],
             "copying": None if verdict is None else asdict(verdict),
         }
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
-    if cards:
+    if records:
         say(f"Next: ganshift compare {results_place(options.run, options.out)} OTHER-RUN")
     return 0
 
 
-def _measure(options: Any, metrics: tuple[str, ...] | None) -> list["Card"]:
+def _measure(options: Any, metrics: tuple[str, ...] | None) -> list["ScoreRecord"]:
     from ..inference.names import results_place
-    from ..metrics.record_files import CARDS
-    from ..metrics.score_record import card_rows
+    from ..metrics.record_files import RECORDS
+    from ..metrics.score_record import record_rows
     from ..tools.evaluate import evaluate as measure
     from ..training.log import say, show_table
 
@@ -110,15 +110,15 @@ def _measure(options: Any, metrics: tuple[str, ...] | None) -> list["Card"]:
     if options.num_images is not None:
         settings["num_images"] = options.num_images
     settings |= {"metrics": metrics, "kid_subsets": options.kid_subsets, "kid_subset_size": options.kid_subset_size}
-    cards = measure(options.run, options.reference, a=options.a, b=options.b, out=options.out, **settings)
+    records = measure(options.run, options.reference, a=options.a, b=options.b, out=options.out, **settings)
     if not options.json:
-        rows = card_rows(cards)
+        rows = record_rows(records)
         show_table([{name: row[name] for name in IN_TABLE} for row in rows])
         for name in rows[0]:
             if name not in IN_TABLE:
                 sys.stdout.write(_detail(name, rows))
-    say(f"wrote {len(cards)} cards to {results_place(options.run, options.out) / CARDS}")
-    return cards
+    say(f"wrote {len(records)} cards to {results_place(options.run, options.out) / RECORDS}")
+    return records
 
 
 def _detail(name: str, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -22,7 +22,7 @@ def product(rows: Float[Tensor, "n k"], weight: Tensor, transposed: bool = False
 
 
 @contextmanager
-def input_gradients_only() -> Iterator[None]:
+def no_weight_gradients() -> Iterator[None]:
     """Let backward passes inside the block skip the gradients of the weights of our custom functions.
 
     For `torch.autograd.grad` with respect to images. PyTorch prunes such a pass by itself, but does not tell custom
@@ -42,7 +42,7 @@ _blocks = 0  # that are being executed, in whatever threads
 _lock = threading.Lock()
 
 
-def weight_gradients_wanted() -> bool:
+def weight_gradients_enabled() -> bool:
     """False in blocks of `input_gradients_only`."""
     return not _blocks
 
@@ -59,14 +59,14 @@ class _Product(torch.autograd.Function):
             return multiply(rows, matrix.t() if transposed else matrix)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         rows, weight = ctx.saved_tensors
         need_rows, need_weight = ctx.needs_input_grad[:2]
         of_rows = of_weight = None
         if need_rows:
-            of_rows = _Product.apply(slope, weight, not ctx.transposed)
-        if need_weight and weight_gradients_wanted():
-            left, right = (slope, rows) if ctx.transposed else (rows, slope)
+            of_rows = _Product.apply(grad_output, weight, not ctx.transposed)
+        if need_weight and weight_gradients_enabled():
+            left, right = (grad_output, rows) if ctx.transposed else (rows, grad_output)
             of_weight = _Product.apply(left.t(), right, False).view(weight.shape)
         return of_rows, of_weight, None
 

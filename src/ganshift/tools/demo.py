@@ -18,7 +18,7 @@ from ..data.images import to_picture, to_pixels, with_channels
 from ..data.open import open_named_images
 from ..inference.translator import ImageTranslator
 from ..methods.registry import method_named
-from ..tensors import from_uint8, sheet
+from ..tensors import from_uint8, image_grid
 from ..training.log import say
 from ..training.trainer import Outcome
 from .report import PAGE, ChapterNotes, Commands, Figure, to_png, write_report
@@ -94,7 +94,7 @@ def _about_digits(run: DemoRun, folder: Path) -> ChapterNotes:
     indices = torch.linspace(0, len(real) - 1, GRID_COLUMNS**2).round().int().tolist()
     shown = Figure(
         title="What they were shown",
-        image=to_png(sheet(from_uint8(real.read(indices)), GRID_COLUMNS)),
+        image=to_png(image_grid(from_uint8(real.read(indices)), GRID_COLUMNS)),
         caption="64 of the hundred real images. Ask of the generated ones above: does one look like these at first "
         "sight? Do they differ from each other? And is any of them a copy, which a generator can fall into when it has "
         "few images?",
@@ -136,7 +136,7 @@ def _about_sketches(run: DemoRun, folder: Path) -> ChapterNotes:
     pixels = np.stack([to_pixels(with_channels(picture, 3)) for row in rows for picture in row])
     beside = Figure(
         title="Beside the truth",
-        image=to_png(sheet(from_uint8(torch.from_numpy(pixels)), columns=4)),
+        image=to_png(image_grid(from_uint8(torch.from_numpy(pixels)), columns=4)),
         caption=(
             "Here both sides are known. A made sketch (second column) should come near the true sketch (third), and a "
             "photo made from the true sketch (fourth) near the photo (first). The sketches are computed from the "

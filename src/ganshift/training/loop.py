@@ -199,7 +199,7 @@ def _evaluate(trainer: Trainer, state: TrainState, log: RunLog | NoLog) -> list[
     seconds = round(time.monotonic() - started, 3)
     score = {"name": found.name, "value": found.value, "error": found.error}
     signs = {**{f"diversity/{name}": value for name, value in found.diversity.items()}, **found.signs}
-    line = {"images": seen, "seconds": seconds, "score": score, "signs": signs, "cards": list(found.cards)}
+    line = {"images": seen, "seconds": seconds, "score": score, "signs": signs, "cards": list(found.records)}
     log.write_evaluation(line)
     findings = state.health.of_evaluation(found.diversity, found.findings)
     wrong = state.health.judge(seen, findings, "evaluation", decides=True)

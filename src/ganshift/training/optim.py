@@ -51,17 +51,17 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
             self._move(group["params"], group["lr"], group["decay"], group["eps"])
         return loss
 
-    def _move(self, moving: list[Tensor], lr: float, decay: float, eps: float) -> None:
-        for parameters, gradients, slots in self._pieces(moving, eps):
+    def _move(self, parameters: list[Tensor], lr: float, decay: float, eps: float) -> None:
+        for parts, gradients, slots in self._pieces(parameters, eps):
             # The slots hold ms + eps, whose root is taken as it is: decay (ms + eps) + (1 - decay) g^2 by the kernel,
             # and (1 - decay) eps, which is added here.
             torch._foreach_add_(slots, eps * (1 - decay) / decay)
             # All else takes one pass: Adam whose mean of gradients is the last gradient (beta1 is 0, so that the
             # gradients may stand for it), after so many steps that its corrections for the first ones are 1.
-            steps = [torch.full((), MANY_STEPS, device=parameter.device) for parameter in parameters]
-            gradients = [_laid_out_as(*pair) for pair in zip(parameters, gradients, strict=True)]
+            steps = [torch.full((), MANY_STEPS, device=part.device) for part in parts]
+            gradients = [_laid_out_as(*pair) for pair in zip(parts, gradients, strict=True)]
             settings = {"lr": lr, "beta1": 0.0, "beta2": decay, **UNUSED}
-            torch._fused_adam_(parameters, gradients, gradients, slots, [], steps, **settings)
+            torch._fused_adam_(parts, gradients, gradients, slots, [], steps, **settings)
 
     def _pieces(self, parameters: list[Tensor], eps: float) -> Iterator[Columns]:
         """Parameters, gradients and slots of those that have a gradient, as much of them as is updated at a time.

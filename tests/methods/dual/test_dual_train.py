@@ -38,5 +38,5 @@ def test_the_description_survives_json_and_builds_the_networks(given, size, aspe
 
 def test_sheets_show_oblong_images():
     """Six rows of three images, each with a margin of two pixels."""
-    sheets = tiny_trainer(aspect="2:3").sample_grids()
-    assert [sheets[name].shape for name in ("a-b-a", "b-a-b")] == [(6 * (48 + 2) + 2, 3 * (32 + 2) + 2, 3)] * 2
+    grids = tiny_trainer(aspect="2:3").sample_grids()
+    assert [grids[name].shape for name in ("a-b-a", "b-a-b")] == [(6 * (48 + 2) + 2, 3 * (32 + 2) + 2, 3)] * 2

@@ -166,8 +166,8 @@ def test_fixed_sheet_of_the_32_pixel_code(golden):
     labels = torch.arange(10).repeat(10) if golden.acgan else None
     golden.generator.eval()
     with torch.no_grad(), batch_statistics(golden.generator):
-        sheet = golden.generator(torch.from_numpy(golden.arrays["fixed_noise"]), labels)
-    assert_close(sheet, golden.images("fixed_samples"), rtol=0, atol=1e-4)
+        image_grid = golden.generator(torch.from_numpy(golden.arrays["fixed_noise"]), labels)
+    assert_close(image_grid, golden.images("fixed_samples"), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("update", [PlainUpdate, Updates])

@@ -37,7 +37,7 @@ def test_a_generator_whose_images_are_all_the_same_has_no_diversity(tmp_path):
         found.algorithm.generator.start.weight.zero_()
     after = found.evaluate()
     assert after.diversity["generated"] < 1e-3
-    assert after.cards[0]["model_hash"] != before.cards[0]["model_hash"]
+    assert after.records[0]["model_hash"] != before.records[0]["model_hash"]
     assert after.protocol == before.protocol
 
 
@@ -53,8 +53,8 @@ def test_networks_stay_in_their_mode_and_equal_models_score_equally(tmp_path):
 def test_held_out_images_are_compared_with_if_there_are_enough(tmp_path, count, split, num_reference):
     write_noise(tmp_path / "data" / "train", 9)
     write_noise(tmp_path / "data" / "test", count)
-    (card,) = trainer(tmp_path, data=tmp_path / "data").evaluate().cards
-    assert (card["reference_split"], card["num_reference"]) == (split, num_reference)
+    (record,) = trainer(tmp_path, data=tmp_path / "data").evaluate().records
+    assert (record["reference_split"], record["num_reference"]) == (split, num_reference)
 
 
 def test_too_few_images_switch_evaluation_off(tmp_path, caplog):

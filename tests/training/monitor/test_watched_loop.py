@@ -39,7 +39,7 @@ class WatchedTrainer(WalkTrainer):
             value=value,
             error=0.01,
             protocol="",
-            cards=[{"metric": "score", "value": value}],
+            records=[{"metric": "score", "value": value}],
             findings=self.findings(self.seen, self.learning_rate_factor),
         )
 

@@ -121,9 +121,9 @@ class UNet(TranslationBackbone):
 
     def translate_large(self, image: Float[Tensor, "1 a h w"]) -> Float[Tensor, "1 b h w"]:
         """The same in bands of rows (`tiled`)."""
-        from .tiled import translate_in_bands  # which knows the layers here
+        from .tiled import translate_tiled  # which knows the layers here
 
-        return translate_in_bands(self, image)
+        return translate_tiled(self, image)
 
 
 class Critic(DomainCritic):

@@ -31,7 +31,7 @@ from .algorithm import DualGAN
 from .config import DualConfig, with_tuples
 from .networks import architecture_named
 
-SHEET_ROWS = 6
+GRID_ROWS = 6
 """Round trips per direction on a sample sheet."""
 
 
@@ -186,7 +186,7 @@ def _shown(domains: Domains) -> tuple[ImageSet, ImageSet]:
 
 
 def _grid_inputs(images: ImageSet) -> Tensor:
-    return from_uint8(images.read(list(range(min(SHEET_ROWS, len(images))))))
+    return from_uint8(images.read(list(range(min(GRID_ROWS, len(images))))))
 
 
 def generator_arguments(config: DualConfig, in_channels: int, out_channels: int) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Call
             provenance_of(hash_of_weights(network, GENERATOR_PREFIX)),
             as_published=config.as_published,
         )
-        return as_evaluation(found.cards, config.best_by, {"generated": found.diversity})
+        return as_evaluation(found.records, config.best_by, {"generated": found.diversity})
 
     return evaluate
 

@@ -17,7 +17,7 @@ from ...data.subsets import draw_subset
 from ...errors import UserError
 from ...inference.latents import draw_latents
 from ...nn.norm import batch_statistics
-from ...tensors import Terms, sheet
+from ...tensors import Terms, image_grid
 from ...training.distributed import join, part_of
 from ...training.draws import Draws
 from ...training.ema import Ema
@@ -41,7 +41,7 @@ logger = logging.getLogger("ganshift")
 
 SURGERY = "surgery.txt"
 """What became of every layer of the source."""
-SHEET_COLUMNS = 8
+GRID_COLUMNS = 8
 """Samples per row and rows of a sample sheet."""
 CRITIC_MAPS = 2**24
 """Bytes of its largest maps, of mixtures or of a generator's fakes, that a critic computes at once on a processor."""
@@ -194,7 +194,7 @@ class TransferTrainer(Trainer):
         average = self.ema.average
         normalise = batch_statistics(average) if self.settings.as_published else nullcontext()
         with normalise:
-            return {"samples": sheet(average(*self.grid_inputs), SHEET_COLUMNS)}
+            return {"samples": image_grid(average(*self.grid_inputs), GRID_COLUMNS)}
 
     def save_model(self, folder: Path) -> None:
         """The averaged generator, and the critic, so that the run can be a source."""
@@ -330,7 +330,7 @@ def _freeze(critic: CriticBackbone, num_blocks: int) -> None:
 
 def _grid_inputs(seed: int, latent_dim: int, num_classes: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
     """Fixed latents of the sample grids, and labels that put one class in each column."""
-    count = SHEET_COLUMNS * SHEET_COLUMNS
+    count = GRID_COLUMNS * GRID_COLUMNS
     latents = draw_latents(count, seed, dim=latent_dim).to(device)
-    labels = torch.arange(count, device=device) % SHEET_COLUMNS % num_classes if num_classes else None
+    labels = torch.arange(count, device=device) % GRID_COLUMNS % num_classes if num_classes else None
     return latents, labels

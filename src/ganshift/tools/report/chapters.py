@@ -63,7 +63,7 @@ def _problems(runs: Mapping[str, Run]) -> list[Part]:
     items = []
     for label, run in runs.items():
         missing = [f"There is no {MODEL}: no model was saved yet."] if not (run.path / MODEL).is_file() else []
-        names = [grid.name for grid in run.grids if not run.sheets(grid.name)] if run.grids else ["*"]
+        names = [grid.name for grid in run.grids if not run.grid_files(grid.name)] if run.grids else ["*"]
         missing += [f"There are no sample sheets (samples/{name}-*.png)." for name in names]
         prefix = f"{label}: " if len(runs) > 1 else ""
         items += [f"{prefix}{problem}" for problem in [*missing, *run.problems]]
@@ -76,7 +76,7 @@ def _evolution(runs: Mapping[str, Run], notes: ChapterNotes) -> list[Part]:
     for name in dict.fromkeys(grid.name for run in runs.values() for grid in run.grids):
         for label, run in runs.items():
             grid = next((grid for grid in run.grids if grid.name == name), None)
-            if grid is None or not (sheets := run.sheets(name)):
+            if grid is None or not (grids := run.grid_files(name)):
                 continue
             kind = with_domains(grid.label, notes.domains)
             title, track = ("Step by step", kind) if len(runs) == 1 else (f"{kind}, step by step", label)
@@ -84,7 +84,7 @@ def _evolution(runs: Mapping[str, Run], notes: ChapterNotes) -> list[Part]:
             part = parts.get(title, Slider(title=title, tracks={}, caption=caption, alt=run.words.grid_alt))
             parts[title] = replace(
                 part,
-                tracks={**part.tracks, track: sheets},
+                tracks={**part.tracks, track: grids},
                 columns={**part.columns, track: grid.columns(run, notes.domains)},
             )
     return list(parts.values())

@@ -19,8 +19,8 @@ from ...methods.method import Method
 from ...methods.registry import methods
 from ...methods.words import Grid, ReportWords, shown
 from ...metrics.copying import Verdict, load_verdict
-from ...metrics.record_files import CARDS
-from ...metrics.score_record import Card, load_card
+from ...metrics.record_files import RECORDS
+from ...metrics.score_record import ScoreRecord, load_record
 from ...training import run_folder
 from ...training.config import RunConfig
 
@@ -46,7 +46,7 @@ class Run:
     evaluations: Sequence[Mapping[str, Any]]
     messages: Sequence[tuple[int, str]]
     """What was said of the run's health, at how many images."""
-    cards: Sequence[Card]
+    records: Sequence[ScoreRecord]
     verdict: Verdict | None
     problems: Sequence[str] = field(default=())
     """What is missing or damaged."""
@@ -111,7 +111,7 @@ class Run:
             value = value.get(name) if isinstance(value, Mapping) else None
         return value
 
-    def sheets(self, name: str) -> list[tuple[int, Path]]:
+    def grid_files(self, name: str) -> list[tuple[int, Path]]:
         """Images seen and the file of the sample sheets called `name`, from first to last."""
         folder = self.path / run_folder.SAMPLES
         matches = (GRID_FILE.fullmatch(path.name) for path in folder.glob("*.png"))
@@ -142,7 +142,7 @@ def open_run(path: Path) -> Run:
         log=log,
         evaluations=[line for line in _lines(path, run_folder.EVALUATIONS, problems) if _has_score(line)],
         messages=_messages(path, problems),
-        cards=_cards(path, problems),
+        records=_cards(path, problems),
         verdict=_verdict(path, problems),
         problems=problems,
     )
@@ -236,14 +236,14 @@ def _messages(path: Path, problems: list[str]) -> list[tuple[int, str]]:
         return []
 
 
-def _cards(path: Path, problems: list[str]) -> list[Card]:
-    cards = []
-    for file in sorted((path / CARDS).glob("*.json")):
+def _cards(path: Path, problems: list[str]) -> list[ScoreRecord]:
+    records = []
+    for file in sorted((path / RECORDS).glob("*.json")):
         try:
-            cards.append(load_card(file))
+            records.append(load_record(file))
         except UserError as error:
             problems.append(f"{error}.")
-    return cards
+    return records
 
 
 def _verdict(path: Path, problems: list[str]) -> Verdict | None:

@@ -88,11 +88,11 @@ def _protocol(table: Sequence[Row]) -> list[tuple[str, str]]:
     found: dict[str, list[str]] = {}
     for row in table:
         for result in row.results:
-            for card in result.cards:
-                reference = f"{card.num_reference:,} of {card.reference_split}" if card.num_reference else "none"
-                way = f"{card.num_generated:,} images, reference {reference}, {card.protocol}"
-                if way not in found.setdefault(card.name, []):
-                    found[card.name].append(way)
+            for record in result.records:
+                reference = f"{record.num_reference:,} of {record.reference_split}" if record.num_reference else "none"
+                way = f"{record.num_generated:,} images, reference {reference}, {record.protocol}"
+                if way not in found.setdefault(record.name, []):
+                    found[record.name].append(way)
     return [(name, "; or ".join(ways)) for name, ways in found.items()]
 
 
@@ -148,7 +148,7 @@ def _grids(recipe: Recipe, table: Sequence[Row]) -> list[Part]:
             for label, row in compared.items():
                 for first in row.results[:1]:
                     run = runs[first.cell.place]
-                    for images, picture in run.sheets(grid.name)[-1:]:
+                    for images, picture in run.grid_files(grid.name)[-1:]:
                         panels.append(
                             Figure(
                                 title=f"{recipe.lines} {label}",

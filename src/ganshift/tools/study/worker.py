@@ -62,18 +62,18 @@ def train_and_measure(folder: StudyFolder, cell: Cell, device: str | None = None
     outcome = method.train(config)
     if outcome.stopped_by:
         return outcome.stopped_by
-    cards = []
+    records = []
     if cell.evaluation is not None:
         reference = cell.evaluation["reference"]
         split = method.held_out_split(config) if reference == cell.settings.get("data") else "train"
         settings = {"split": split, **evaluation_settings(cell.evaluation)}
-        cards = evaluate(config.out, reference, **settings, device=config.device)
+        records = evaluate(config.out, reference, **settings, device=config.device)
     folder.finish(
         cell,
         {
             "images": outcome.images,
             "seconds": outcome.seconds,
-            "cards": [card.to_json() for card in cards],
+            "cards": [record.to_json() for record in records],
             "versions": versions(),
         },
     )
@@ -82,7 +82,7 @@ def train_and_measure(folder: StudyFolder, cell: Cell, device: str | None = None
 
 def evaluation_settings(evaluation: Table) -> dict[str, Any]:
     """The settings of an evaluation as a recipe writes them, checked; without the reference."""
-    from ...metrics.measuring import Settings
+    from ...metrics.measuring import EvaluationSettings
 
     settings = {name: value for name, value in evaluation.items() if name != "reference"}
     if isinstance(settings.get("metrics"), list):
@@ -90,7 +90,7 @@ def evaluation_settings(evaluation: Table) -> dict[str, Any]:
     if "extractor_weights" in settings:
         settings["extractor_weights"] = Path(settings["extractor_weights"])
     try:
-        Settings(**settings)
+        EvaluationSettings(**settings)
     except TypeError as error:
         raise UserError(f"the evaluation of the recipe cannot be: {error}") from error
     return settings

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from study.recipes import TINY, write_recipe
+from recipes import TINY, write_recipe
 
 from ganshift.errors import UserError
 from ganshift.methods.dual.config import DualConfig

@@ -115,6 +115,12 @@ def test_errors(tmp_path, before, after, message):
     assert "\n" not in str(error.value)
 
 
+def test_what_a_method_needs_is_named(tmp_path):
+    text = TINY.replace('data = "bundled:faces"', "").replace("num_images", 'reference = "x"\nnum_images')
+    with pytest.raises(UserError, match="data is missing: a recipe names it among its settings or in its grid$"):
+        recipe_of(tmp_path, text)
+
+
 def test_names_of_recipes(tmp_path):
     with pytest.raises(UserError, match="no recipe 'table1-smal'; did you mean table1-small"):
         load_recipe("table1-smal")

@@ -117,7 +117,7 @@ def test_errors(tmp_path, before, after, message):
 
 def test_what_a_method_needs_is_named(tmp_path):
     text = TINY.replace('data = "bundled:faces"', "").replace("num_images", 'reference = "x"\nnum_images')
-    with pytest.raises(UserError, match="data is missing: a recipe names it among its settings or in its grid$"):
+    with pytest.raises(UserError, match=r"data is missing: a recipe names it among its settings or in its grid$"):
         recipe_of(tmp_path, text)
 
 

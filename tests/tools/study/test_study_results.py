@@ -6,8 +6,8 @@ from dataclasses import asdict
 from math import sqrt
 
 import pytest
+from recipes import write_recipe
 from scipy import stats
-from study.recipes import write_recipe
 
 from ganshift.metrics.score_record import ScoreRecord
 from ganshift.tools.study.folder import StudyFolder

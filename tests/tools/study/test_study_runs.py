@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from recipes import TINY, write_recipe
 from safetensors.torch import load_file
-from study.recipes import TINY, write_recipe
 
 from ganshift.cli import main
 from ganshift.cli.studies import SOME_FAILED

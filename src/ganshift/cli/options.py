@@ -87,8 +87,8 @@ def read_values(
     parts: dict[str, Any] = {}
     for title, names in titles.items():
         members = [
-            (name, _annotated(named[name].type, default[name], explained[name]), dataclass_field(default=default[name]))
-            for name in names
+            (name, _annotated(named[name].type, default[name], text), dataclass_field(default=default[name]))
+            for name, text in ((name, explained.get(name, "")) for name in names)
         ]
         parts[title] = make_dataclass("Part", members, frozen=True, kw_only=True, namespace={"__doc__": ""})
     whole = make_dataclass(

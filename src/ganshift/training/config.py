@@ -111,7 +111,7 @@ class RunConfig(ABC):
     """Choose --micro-batch so that a process, or its accelerator, uses no more than so many gigabytes (10^9 bytes)."""
     precision: Precision | None = None
     """What convolutions compute in; fp32 if left out, and bf16 with --fast. Norms, the penalty, losses, averages and
-    the optimisers keep to fp32. A step that is not finite in bf16 or fp16 is tried again in fp32."""
+    the optimisers keep to fp32. A loss that is not finite in bf16 or fp16 is computed again in fp32."""
     log_every: int
     """Write a line to log.jsonl every so many images; its terms are means since the line before."""
     sample_every: int

@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from benchmarks.cases import CASES, iteration, trainer_of
 from benchmarks.literal import dual, transfer
+from benchmarks.measuring import Work, machine, measure, show, work_of
+from benchmarks.memory import peak_growth
 from ganshift.methods.transfer.config import TransferConfig
-from ganshift.tools.bench.cases import CASES, CLASSES, iteration, new_job, write_pictures
-from ganshift.tools.bench.memory import peak_growth
-from ganshift.tools.bench.method import Work, machine, measure, work_of
-from ganshift.tools.bench.run import show
+from ganshift.tools.bench import CLASSES, write_pictures
 from ganshift.training.log import say
 from ganshift.training.memory import keep_freed_memory
 
@@ -81,7 +81,7 @@ def serve(side, name, folder, quick):
 
 def prepare_ours(config):
     """An iteration of ours."""
-    return iteration(new_job(config))
+    return iteration(trainer_of(config))
 
 
 def prepare_literal(config):

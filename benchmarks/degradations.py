@@ -146,8 +146,8 @@ def degrade(arguments, extractor):
             f"| {name} | {row['FID']:.3f} | {row['KID']:.3f} ± {row['KID spread']:.3f} "
             f"| {row['IS']:.2f} ± {row['IS spread']:.2f} |"
         )
-    if arguments.sheet:
-        draw_sheet(arguments.sheet, arguments.seed)
+    if arguments.image_grid:
+        draw_sheet(arguments.image_grid, arguments.seed)
 
 
 def compare_samples(arguments, extractor):

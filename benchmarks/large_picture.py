@@ -13,7 +13,7 @@ import time
 import torch
 
 from ganshift.methods.dual.networks import UNet
-from ganshift.methods.dual.tiled import translate_in_bands
+from ganshift.methods.dual.tiled import translate_tiled
 from ganshift.training.run_folder import versions
 
 HEIGHT, WIDTH = 2000, 3000
@@ -27,7 +27,7 @@ def measure(how):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
     with torch.no_grad():
-        network(image) if how == "at once" else translate_in_bands(network, image)
+        network(image) if how == "at once" else translate_tiled(network, image)
     seconds = time.perf_counter() - started
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     return {"seconds": round(seconds, 1), "gigabytes": round(kilobytes / 1e6, 2)}

@@ -20,9 +20,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from ganshift.tools.bench.cases import CASES, iteration, new_job, write_pictures
-from ganshift.tools.bench.method import flop_formula, machine, peak_kernels, spread, take_turns, work_of
-from ganshift.tools.bench.run import show
+from benchmarks.cases import CASES, iteration, trainer_of
+from benchmarks.measuring import flop_formula, machine, peak_kernels, show, spread, take_turns, work_of
+from ganshift.tools.bench import write_pictures
 from ganshift.training.memory import keep_freed_memory
 
 CASE = "dual256"
@@ -139,11 +139,11 @@ def main():
     keep_freed_memory()  # as training does
     with TemporaryDirectory() as scratch:
         write_pictures(Path(scratch))
-        job = new_job(CASES[CASE].config(Path(scratch), options.quick))
+        trainer = trainer_of(CASES[CASE].config(Path(scratch), options.quick))
         num_weights = sum(
-            parameter.numel() for name in ("generators", "critics") for parameter in job.state[name].parameters()
+            parameter.numel() for name in ("generators", "critics") for parameter in trainer.parts()[name].parameters()
         )
-        groups = analyse(iteration(job), num_weights, options.rounds)
+        groups = analyse(iteration(trainer), num_weights, options.rounds)
     show({"quick": options.quick, "groups": groups, "machine": machine()}, options.json)
 
 

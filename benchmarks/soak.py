@@ -17,8 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ganshift.tools.bench.method import machine
-from ganshift.tools.bench.run import show
+from benchmarks.measuring import machine, show
 from ganshift.training.log import say
 
 COMMANDS = {

@@ -18,7 +18,7 @@ from ganshift.data.images import to_picture
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
 from ganshift.methods.transfer.trainer import train
 from ganshift.metrics.cifar_network import CLASSES, SIDE
-from ganshift.metrics.measuring import Settings
+from ganshift.metrics.measuring import EvaluationSettings
 from ganshift.tools.sources import CRITERIA, RANKING, TRIAL_IMAGES, picks, rank_sources, trial_config, trial_folder
 from ganshift.training.log import quiet, say
 from ganshift.training.run_folder import EVALUATIONS, read_log, versions
@@ -81,7 +81,7 @@ def case(data, sources, out, seed):
     """One target: the ranked sources, and KID of each after a whole run."""
     ranked, refused = rank_sources(data, sources, out=out, num_images=MEASURED, preset=PRESET, seed=seed)
     assert not refused, refused
-    settings = Settings(num_images=MEASURED, seed=seed)
+    settings = EvaluationSettings(num_images=MEASURED, seed=seed)
     final = {}
     for source in ranked:
         folder = trial_folder(out, source.source)

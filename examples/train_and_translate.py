@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ganshift import DualConfig, Translator, train_dual
 from ganshift.data.bundled import photographs
-from ganshift.inference.picture_files import contact_sheet
+from ganshift.inference.picture_files import picture_grid
 from ganshift.methods.dual.config import PRESETS
 
 images = int(sys.argv[1]) if len(sys.argv) > 1 else 60
@@ -22,7 +22,7 @@ translator = Translator.from_pretrained(out)
 photo = photographs()["chelsea"].resize((150, 100))  # any size will do
 drawn = translator(photo, to="b")  # a Pillow picture, since one was given
 back = translator(drawn, to="a")
-contact_sheet([photo, drawn, back], columns=3).save(out / "chelsea.png")
+picture_grid([photo, drawn, back], columns=3).save(out / "chelsea.png")
 
 translator.save_pretrained(out.with_name(f"{out.name}-to-share"))
 print(f"wrote {out / 'chelsea.png'}, and a model to share with its card beside {out}")

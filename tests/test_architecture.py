@@ -3,12 +3,14 @@
 import ast
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 import ganshift
 from ganshift.cli import COMMANDS
+from ganshift.methods.registry import methods
 
 ROOT = Path(ganshift.__file__).parent
 LAYERS = [
@@ -24,6 +26,8 @@ LAYERS = [
     {"__main__"},
 ]
 """Rooms from bottom to top; a room may import from the layers below it."""
+METHODS = [name for name in methods() if (ROOT / "methods" / name).is_dir()]
+"""The methods of this package."""
 
 
 def room_of(module: str) -> str:
@@ -62,6 +66,43 @@ def test_imports_go_one_way(path):
             other = room_of(module)
             allowed = other in below or other in ("", room, "__version__")
             assert allowed, f"{room} imports {other}"
+
+
+def docstrings(tree: ast.AST) -> set[int]:
+    """The ids of the nodes that are strings standing by themselves: they explain, and nothing reads them."""
+    return {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path in files()
+        if path.relative_to(ROOT).parts[:2] not in {("methods", name) for name in (*METHODS, "registry.py")}
+        and path != ROOT / "__init__.py"
+    ],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_only_the_registry_knows_a_method(path):
+    rooms = tuple(f"ganshift.methods.{name}" for name in METHODS)
+    assert [module for module in imports(path) if module.startswith(rooms)] == []
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    explaining = docstrings(tree)
+    named = [
+        f"line {node.lineno}: {node.value!r}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value in METHODS and id(node) not in explaining
+    ]
+    assert named == []
+
+
+def test_a_class_has_a_name_of_its_own():
+    places = defaultdict(list)
+    for path in files():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 def test_every_room_has_a_place():

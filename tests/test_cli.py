@@ -17,9 +17,9 @@ import ganshift
 from ganshift import Generator
 from ganshift.cli import COMMANDS, OVERVIEW, main
 from ganshift.cli.options import explanations
-from ganshift.cli.training import PRESETS_EXPLAINED
 from ganshift.methods.dual.config import PRESETS as DUAL_PRESETS
 from ganshift.methods.dual.config import DualConfig
+from ganshift.methods.registry import methods
 from ganshift.methods.transfer.config import PRESETS as TRANSFER_PRESETS
 from ganshift.methods.transfer.config import TransferConfig
 
@@ -59,7 +59,7 @@ def test_help_of_every_command(command, capsys):
     text = capsys.readouterr().out
     assert f"usage: ganshift {command}" in text
     assert "None" not in text
-    assert "─ other options" not in text  # a setting that no group of cli/training.py names
+    assert "─ other options" not in text  # a setting that no group of the method's help names
     assert "\x1b" not in text
     _, examples = text.split("\nexamples\n")
     assert examples.startswith(f"  ganshift {command}")
@@ -78,7 +78,7 @@ def test_help_imports_no_torch(command):
 
 def test_presets_are_explained_and_their_defaults_shown(capsys):
     for command, presets in (("transfer", TRANSFER_PRESETS), ("dual", DUAL_PRESETS)):
-        assert all(name in PRESETS_EXPLAINED[command] for name in presets)
+        assert all(name in methods()[command].help.presets for name in presets)
         for options, shown in ((["--preset", "small"], True), (["--preset", "small", "--epochs", "3"], False)):
             with pytest.raises(SystemExit):
                 main(["help", command] if not options else [command, *options, "--help"])
@@ -370,10 +370,10 @@ def conditional_run(tmp_path):
     ],
 )
 def test_sheets(options, columns, rows, conditional_run, tmp_path, capsys):
-    sheet = tmp_path / "sheet.png"
-    assert main(["generate", str(conditional_run), "-o", str(sheet), *options.split()]) == 0
-    assert f"wrote {sheet}" in capsys.readouterr().err
-    with Image.open(sheet) as picture:
+    image_grid = tmp_path / "sheet.png"
+    assert main(["generate", str(conditional_run), "-o", str(image_grid), *options.split()]) == 0
+    assert f"wrote {image_grid}" in capsys.readouterr().err
+    with Image.open(image_grid) as picture:
         assert picture.size == (columns * 34 + 2, rows * 34 + 2)
 
 
@@ -426,7 +426,7 @@ def test_scores_as_json(conditional_run, tmp_path, monkeypatch, capsys):
     assert main([*arguments, "--json"]) == 0
     captured = capsys.readouterr()
     found = json.loads(captured.out)
-    assert [(card["metric"], card["num_generated"]) for card in found["cards"]] == [("KID", 20)]
+    assert [(record["metric"], record["num_generated"]) for record in found["cards"]] == [("KID", 20)]
     assert found["copying"] is None
     assert captured.err.splitlines()[-1].startswith("Next: ganshift compare")
 

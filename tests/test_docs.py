@@ -336,5 +336,5 @@ def test_the_site_loads_nothing_from_elsewhere(tmp_path):
         loaded = re.findall(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"([^\"]+)", text)
         loaded += [tag for tag in re.findall(r"<link\b[^>]*>", text) if "canonical" not in tag]
         assert not [one for one in loaded if "//" in one], page.name
-    for sheet in (tmp_path / "site").rglob("*.css"):
-        assert "url(http" not in sheet.read_text(encoding="utf-8")
+    for image_grid in (tmp_path / "site").rglob("*.css"):
+        assert "url(http" not in image_grid.read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 import torch
 from torch.testing import assert_close
 
-from ganshift.tensors import dequantize, from_uint8, sheet, to_colour, to_uint8
+from ganshift.tensors import dequantize, from_uint8, image_grid, to_colour, to_uint8
 
 
 def test_round_trip_of_every_level():
@@ -36,7 +36,7 @@ def test_colour_of_gray_and_of_transparency():
 
 def test_sheet_lays_out_rows():
     images = torch.linspace(-1, 1, 6).view(6, 1, 1, 1).expand(6, 1, 4, 4)
-    pixels = sheet(images, columns=3, margin=2)
+    pixels = image_grid(images, columns=3, margin=2)
     assert pixels.shape == (2 * 6 + 2, 3 * 6 + 2, 3)
     assert pixels[0, 0].tolist() == [255, 255, 255]
     assert [int(pixels[row, column, 0]) for row in (3, 9) for column in (3, 9, 15)] == [0, 51, 102, 153, 204, 255]

@@ -56,7 +56,7 @@ def to_colour(images: Images) -> Float[Tensor, "n 3 h w"]:
     return images.expand(-1, 3, -1, -1)
 
 
-def sheet(images: Images, columns: int, margin: int = 2) -> UInt8[np.ndarray, "height width 3"]:
+def image_grid(images: Images, columns: int, margin: int = 2) -> UInt8[np.ndarray, "height width 3"]:
     """Lay images out in rows of `columns`, as the pixels of one colour picture on white."""
     stored = to_uint8(to_colour(images)).cpu()
     return make_grid(stored, nrow=columns, padding=margin, pad_value=255).permute(1, 2, 0).numpy()

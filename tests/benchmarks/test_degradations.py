@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from benchmarks.degradations import of_classes, tiles, variants
-from ganshift.tensors import from_uint8, sheet
+from ganshift.tensors import from_uint8, image_grid
 
 
 def numbered(count):
@@ -15,7 +15,7 @@ def numbered(count):
 
 def test_samples_of_a_sheet_are_what_went_in(tmp_path):
     images = torch.randint(256, (6, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
-    Image.fromarray(sheet(from_uint8(images), columns=3)).save(tmp_path / "sheet.png")
+    Image.fromarray(image_grid(from_uint8(images), columns=3)).save(tmp_path / "sheet.png")
     assert torch.equal(tiles(tmp_path / "sheet.png"), images)
 
 

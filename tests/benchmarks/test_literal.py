@@ -11,13 +11,12 @@ from torch.testing import assert_close
 
 from benchmarks.literal import dual as literal_dual
 from benchmarks.literal import transfer as literal_transfer
-from ganshift.methods.dual.algorithm import critic_step as dual_critic_step
-from ganshift.methods.dual.algorithm import generator_step as dual_generator_step
 from ganshift.methods.dual.config import DualConfig
-from ganshift.methods.dual.trainer import new_state
-from ganshift.methods.transfer.algorithm import TransferState, critic_step, generator_step
+from ganshift.methods.dual.trainer import new_algorithm, new_optimizer
+from ganshift.methods.transfer.algorithm import WGANGP
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
 from ganshift.methods.transfer.networks import ResNetCritic, ResNetGenerator
+from ganshift.training.update import PlainUpdate
 
 BATCH = 3
 
@@ -54,11 +53,13 @@ def test_transfer(size, num_classes):
     critic = ResNetCritic(**shape, norm=size == 64, class_head=num_classes > 0).double()
     randomise(generator)
     randomise(critic)
-    adams = [
-        torch.optim.Adam(network.parameters(), rate, betas=(0.0, 0.9))
-        for network, rate in ((generator, config.generator_learning_rate), (critic, config.critic_learning_rate))
-    ]
-    ours = TransferState(generator, critic, *adams)
+    update = PlainUpdate(
+        {
+            network: torch.optim.Adam(network.parameters(), rate, betas=(0.0, 0.9))
+            for network, rate in ((generator, config.generator_learning_rate), (critic, config.critic_learning_rate))
+        }
+    )
+    ours = WGANGP(generator, critic, config)
     literal = literal_transfer.Training(config, **shape)
     literal.generator.double()
     literal.critic.double()
@@ -67,11 +68,16 @@ def test_transfer(size, num_classes):
 
     real, latents = images(3, size), torch.randn(2, BATCH, 128, dtype=torch.float64)
     labels = torch.tensor([[0, 1, 2], [2, 2, 0]]) if num_classes else [None, None]
-    draws = real, labels[0], latents[0], labels[1], torch.rand(BATCH * (2 if size == 32 else 1), dtype=torch.float64)
-    assert_close(critic_step(ours, *draws, config), literal.critic_step(*draws))
+    mixtures = 2 if size == 32 else 1
+    alpha = torch.rand(BATCH, mixtures, dtype=torch.float64)
+    with torch.no_grad():
+        fake = generator(latents[0], labels[1])
+    draws = real, labels[0], latents[0], labels[1], alpha.t().flatten()
+    terms = update(critic, ours.critic_loss, real, fake, labels[0], labels[1], alpha)
+    assert_close(terms, literal.critic_step(*draws))
     assert_same_weights(critic, literal.critic, before[1])
     draws = latents[1], labels[1]
-    assert_close(generator_step(ours, *draws, config), literal.generator_step(*draws))
+    assert_close(update(generator, ours.generator_loss, *draws), literal.generator_step(*draws))
     assert_same_weights(generator, literal.generator, before[0])
 
 
@@ -80,9 +86,8 @@ def test_dual():
     config = DualConfig(
         data=Path("x"), out=Path("x"), images=1, size=256, generator_width=2, critic_width=2, as_published=True
     )
-    ours = new_state(config, 3, 1)
-    generators = torch.nn.ModuleDict({"gen_ab": ours.gen_ab, "gen_ba": ours.gen_ba}).double()
-    critics = torch.nn.ModuleDict({"critic_a": ours.critic_a, "critic_b": ours.critic_b}).double()
+    ours = new_algorithm(config, 3, 1)
+    generators, critics = ours.generators.double(), ours.critics.double()
     randomise(generators)
     randomise(critics)
     literal = literal_dual.Training(config, 3, 1)
@@ -93,7 +98,11 @@ def test_dual():
 
     a, b = images(3, 256), images(1, 256)
     mixes = torch.rand(2, BATCH, dtype=torch.float64)
-    assert_close(dual_critic_step(ours, a, b, config, *mixes), literal.critic_step(a, b, *mixes))
+    update = PlainUpdate({networks: new_optimizer(config, networks) for networks in (generators, critics)})
+    fakes = ours.translate(a, b)
+    detached = [fake.detach() for fake in fakes]
+    terms = update(critics, ours.critic_loss, a, b, *detached, *mixes)
+    assert_close(terms, literal.critic_step(a, b, *mixes))
     assert_same_weights(critics, literal.critics, before[1])
-    assert_close(dual_generator_step(ours, a, b, config), literal.generator_step(a, b))
+    assert_close(update(generators, ours.generator_loss, a, b, *fakes), literal.generator_step(a, b))
     assert_same_weights(generators, literal.generators, before[0])

@@ -46,7 +46,12 @@ def test_an_old_run_resumes_as_the_old_version_would_have(method, tmp_path):
     assert [line["images"] for line in resumed] == [line["images"] for line in expected]
     for ours, theirs in zip(resumed, expected, strict=True):
         assert_close(ours["terms"], theirs["terms"], rtol=2e-3, atol=2e-4)
-    ours, theirs = (load_file(folder / "model.safetensors") for folder in (run, finished))
+    # The biases in front of batch norms have gradients of rounding noise, along which Adam makes steps of full size.
+    dead = ("conv1.bias", "conv2.bias", "shortcut.bias") if method == "transfer" else ()
+    ours, theirs = (
+        {name: value for name, value in load_file(folder / "model.safetensors").items() if not name.endswith(dead)}
+        for folder in (run, finished)
+    )
     assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
     if method == "transfer":
         ours, theirs = (lines(folder / "evaluations.jsonl") for folder in (run, finished))

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ganshift.methods.dual.config import PRESETS, DualConfig
-from ganshift.methods.dual.trainer import new_job
-from ganshift.training.loop import iterate, training_ground
+from ganshift.methods.dual.trainer import DualTrainer
+from ganshift.training.loop import arithmetic
 
 SEEDS, STEPS, WINDOW, SHOWN = 3, 200, 50, 20
 
@@ -27,15 +27,15 @@ def trained(precision, **more):
         precision=precision,
         device="cpu",
     )
-    job = new_job(config)
-    batches = job.batches(0)
+    trainer = DualTrainer.from_config(config)
+    batches = trainer.batches(0)
     terms = []
-    with training_ground(config, job):
-        for step in range(STEPS):
-            found = iterate(config, job, next(batches), step * 2, 10**6)
+    with arithmetic(trainer):
+        for _ in range(STEPS):
+            found = trainer.iteration(next(batches))
             terms.append([found[f"{domain}/reconstruction"].item() for domain in "ab"])
         shown = [next(batches) for _ in range(SHOWN)]
-    average = job.state["ema"].average
+    average = trainer.ema.average
     sharpness = 0.0
     with torch.no_grad():
         for domain, name in (("a", "gen_ab"), ("b", "gen_ba")):

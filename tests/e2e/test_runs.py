@@ -24,7 +24,7 @@ FILES = {
     "transfer": {".lock", "config.json", "critic.safetensors", "log.jsonl", "model.safetensors"},
     "dual": {".lock", "config.json", "log.jsonl", "model.safetensors"},
 }
-SHEETS = {"transfer": ["samples"], "dual": ["a-b-a", "b-a-b"]}
+GRIDS = {"transfer": ["samples"], "dual": ["a-b-a", "b-a-b"]}
 SAMPLED_AT = {"transfer": (0, 48, 96, 144, 192, 240, 288, 320), "dual": (0, 4, 8, 12, 16, 20, 24)}
 CHECKPOINTS = {"transfer": (288, 320), "dual": (20, 24)}
 
@@ -87,8 +87,8 @@ def test_output_tree(straight):
     method, out = straight
     assert {path.name for path in out.iterdir() if path.is_file()} == FILES[method]
     assert {path.name for path in out.iterdir() if path.is_dir()} == {"checkpoints", "samples", "tensorboard"}
-    sheets = {f"{name}-{images:012d}.png" for name in SHEETS[method] for images in SAMPLED_AT[method]}
-    assert {path.name for path in (out / "samples").iterdir()} == sheets
+    grids = {f"{name}-{images:012d}.png" for name in GRIDS[method] for images in SAMPLED_AT[method]}
+    assert {path.name for path in (out / "samples").iterdir()} == grids
     assert {path.name for path in (out / "checkpoints").iterdir()} == {f"{n:012d}.pt" for n in CHECKPOINTS[method]}
     assert json.loads((out / "config.json").read_text())["method"] == method
 
@@ -217,9 +217,9 @@ def test_generate(tmp_path, straight):
     if method == "dual":
         assert main(["generate", str(run), "-o", str(tmp_path / "x.png")]) == 2
         return
-    sheet, folder = tmp_path / "sheet.png", tmp_path / "many"
-    assert main(["generate", str(run), "-n", "9", "-o", str(sheet)]) == 0
-    with Image.open(sheet) as picture:
+    image_grid, folder = tmp_path / "sheet.png", tmp_path / "many"
+    assert main(["generate", str(run), "-n", "9", "-o", str(image_grid)]) == 0
+    with Image.open(image_grid) as picture:
         assert picture.size == (3 * 34 + 2, 3 * 34 + 2)
     assert main(["generate", str(run), "-n", "3", "--seed", "5", "-o", str(folder)]) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["00000.png", "00001.png", "00002.png"]

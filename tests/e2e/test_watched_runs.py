@@ -9,7 +9,7 @@ from e2e.test_runs import assert_equal_runs, assert_equal_states, start, wait_fo
 from safetensors.torch import load_file
 
 from ganshift.cli import main
-from ganshift.metrics.score_record import Card
+from ganshift.metrics.score_record import ScoreRecord
 from ganshift.training.run_folder import read_log
 
 TRANSFER = ["transfer", "--preset", "tiny", "--data", "bundled:digits", "--evaluate-images", "20"]
@@ -74,8 +74,8 @@ def test_the_best_generates_is_a_source_and_can_be_resumed(tmp_path):
     (lowest,) = [line for line in lines if line["score"]["value"] == min(line["score"]["value"] for line in lines)]
     kept = json.loads((best / "evaluation.json").read_text())
     assert kept["images"] == lowest["images"]
-    (card,) = (Card(**card) for card in kept["cards"])
-    assert (card.name, card.num_generated, card.num_reference, card.reference_split) == (
+    (record,) = (ScoreRecord(**record) for record in kept["cards"])
+    assert (record.name, record.num_generated, record.num_reference, record.reference_split) == (
         "KID[cifar]",
         20,
         1797,
@@ -83,7 +83,9 @@ def test_the_best_generates_is_a_source_and_can_be_resumed(tmp_path):
     )
     assert main(["evaluate", str(best), "--reference", "bundled:digits", "-n", "20", "--metrics", "kid"]) == 0
     (path,) = (best / "cards").iterdir()
-    assert Card(**json.loads(path.read_text())) == card  # the model's hash included: the same way in, the same numbers
+    assert (
+        ScoreRecord(**json.loads(path.read_text())) == record
+    )  # the model's hash included: the same way in, the same numbers
     assert main(["generate", str(best), "-n", "4", "-o", str(tmp_path / "sheet.png")]) == 0
     new = ["transfer", "--preset", "tiny", "--data", "bundled:faces", "--images", "8", "--source", str(best)]
     assert main([*new, "--out", str(tmp_path / "new")]) == 0
@@ -96,8 +98,8 @@ def test_the_best_translates(tmp_path):
     assert main([*COMMANDS["dual"], "--out", str(run)]) == 0
     kept = json.loads((run / "best" / "evaluation.json").read_text())
     assert kept["score"]["name"] == "mean FID[cifar] of both ways"
-    assert [card["metric"] for card in kept["cards"]] == ["FID a-b", "L1 a-b-a", "FID b-a", "L1 b-a-b"]
-    assert {card["reference_split"] for card in kept["cards"]} == {"train"}  # the 14 of val are too few
+    assert [record["metric"] for record in kept["cards"]] == ["FID a-b", "L1 a-b-a", "FID b-a", "L1 b-a-b"]
+    assert {record["reference_split"] for record in kept["cards"]} == {"train"}  # the 14 of val are too few
     assert {"trip/a-b", "trip/b-a", "diversity/translated a-b"} <= kept["signs"].keys()
     photo.write_bytes((run / "samples" / "a-b-a-000000000024.png").read_bytes())
     assert main(["translate", str(run / "best"), str(photo), "--to", "b", "-o", str(tmp_path / "out")]) == 0

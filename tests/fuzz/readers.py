@@ -22,7 +22,7 @@ else:
 with watched:  # the fuzzer looks for inputs that reach new lines of these
     from ganshift.data.datasets import open_images
     from ganshift.data.images import UnreadableImage, bombs_are_errors, load_picture, open_picture
-    from ganshift.data.pixel_formats import load_original
+    from ganshift.data.pixel_formats import load_formatted
     from ganshift.errors import UserError
     from ganshift.inference.video import is_animation, translate_animation
     from ganshift.training import checkpoint, run_folder
@@ -48,7 +48,7 @@ def read_anything(data: bytes) -> None:
                 if is_animation(picture):
                     translate_animation(picture, lambda original: original)
                 else:
-                    load_original(content).to_png()
+                    load_formatted(content).to_png()
             elif reader == 2:
                 (folder / "x.zip").write_bytes(content)
                 open_images(folder / "x.zip", 8)

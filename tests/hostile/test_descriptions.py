@@ -20,7 +20,7 @@ from ganshift import Generator, TransferConfig, Translator, UserError
 from ganshift.cli import main
 from ganshift.inference.names import bundled_models
 from ganshift.methods.transfer.source import open_source
-from ganshift.methods.transfer.trainer import new_job
+from ganshift.methods.transfer.trainer import TransferTrainer
 from ganshift.metrics.record_files import compare
 from ganshift.tools.import_tf import find_checkpoint
 from ganshift.tools.report import write_report
@@ -387,7 +387,7 @@ def test_a_source_of_anything_is_refused_before_a_run_begins(transfer_run, tmp_p
     config = TransferConfig(source=str(transfer_run), data=Path("bundled:digits-5-9"), out=tmp_path / "out", images=8)
     edited(transfer_run, lambda content: content["critic"].update(width=10**6))
     with pytest.raises(UserError, match="does not fit"):
-        new_job(config)
+        TransferTrainer.from_config(config)
     for name in ("../nowhere/", "..//", "a/b/c", "x" * 300, "-/-", "\x1b/\n"):
         assert refused(open_source, name)
     assert not (tmp_path / "out").exists()

@@ -19,7 +19,7 @@ from ganshift import Translator, UserError
 from ganshift.cli import main
 from ganshift.data.datasets import open_images
 from ganshift.data.images import MAX_PIXELS, UnreadableImage, bombs_are_errors, load_picture, open_picture
-from ganshift.data.pixel_formats import load_original
+from ganshift.data.pixel_formats import load_formatted
 from ganshift.inference.translating import translate_files
 from ganshift.inference.translator import other_domain
 from ganshift.inference.video import MAX_ANIMATION_PIXELS, is_animation, translate_animation
@@ -56,7 +56,7 @@ def test_whole_pictures_of_all_kinds_are_read(tmp_path):
     assert images.quarantined == []
     with bombs_are_errors():
         for data in corpus.pictures().values():
-            load_original(data)
+            load_formatted(data)
 
 
 def test_translation_of_malformed_pictures():
@@ -70,7 +70,7 @@ def test_translation_of_malformed_pictures():
                     translate_animation(picture, lambda original: original)
                     outcomes.add("animation")
                 else:
-                    load_original(data).to_png()
+                    load_formatted(data).to_png()
                     outcomes.add("original")
             except UnreadableImage:
                 outcomes.add("unreadable")
@@ -83,7 +83,7 @@ def test_any_bytes_behind_any_head(head, body, name, data):
     whole = corpus.pictures()[name]
     place = data.draw(st.integers(0, len(whole) - 1))
     for content in (head + body, whole[:place] + body + whole[place:], whole[:place] + body[:8] + whole[place + 8 :]):
-        for read in (lambda content: load_picture(content, for_size=8), load_original):
+        for read in (lambda content: load_picture(content, for_size=8), load_formatted):
             with bombs_are_errors(), suppress(UnreadableImage):
                 assert read(content)
 

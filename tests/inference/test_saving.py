@@ -21,8 +21,8 @@ from ganshift.inference.names import bundled_models
 from ganshift.methods.transfer.config import PRESETS
 from ganshift.methods.transfer.source import open_source
 from ganshift.metrics.copying import Verdict, load_verdict
-from ganshift.metrics.record_files import cards_of, write_cards
-from ganshift.metrics.score_record import Card
+from ganshift.metrics.record_files import records_of, write_records
+from ganshift.metrics.score_record import ScoreRecord
 from ganshift.training.weights import hash_of_file
 
 SHARED = {"width": 4, "levels": 5, "size": 32}
@@ -45,10 +45,10 @@ def run(trained, tmp_path):
     model_hash = hash_of_file(run / "model.safetensors")
     found = dict.fromkeys(("reference_split", "reference_hash", "extractor_hash", "resize_rule"), "x")
     found |= {"num_generated": 50, "num_reference": 100, "quantisation": "", "seed": 0, "versions": VERSIONS}
-    write_cards(
+    write_records(
         run,
         [
-            Card(
+            ScoreRecord(
                 metric="KID",
                 protocol="ours",
                 value=0.25,
@@ -57,7 +57,9 @@ def run(trained, tmp_path):
                 model_hash=model_hash,
                 **found,
             ),
-            Card(metric="KID", protocol="theirs", value=0.5, spread=0.01, extractor="cifar", model_hash="0", **found),
+            ScoreRecord(
+                metric="KID", protocol="theirs", value=0.5, spread=0.01, extractor="cifar", model_hash="0", **found
+            ),
         ],
     )
     verdict = Verdict(
@@ -116,7 +118,7 @@ def test_a_saved_run_is_the_run(run, tmp_path):
 
 def test_what_is_known_of_these_weights_comes_along_and_nothing_of_others(run, tmp_path):
     folder = saved(Generator.from_pretrained(run, "cpu"), tmp_path / "saved")
-    assert [card.protocol for card in cards_of(folder)] == ["ours"]
+    assert [record.protocol for record in records_of(folder)] == ["ours"]
     assert "KID\\[cifar\\]" in card_of(folder)
     assert "0.25 ± 0.01" in card_of(folder)
     assert "no sign of copying" in card_of(folder)

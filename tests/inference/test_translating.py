@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from ganshift import Translator, UserError
-from ganshift.data.pixel_formats import load_original
+from ganshift.data.pixel_formats import load_formatted
 from ganshift.inference.translating import translate_domains, translate_files
 from ganshift.inference.translator import AT_ONCE_PIXELS
 
@@ -51,7 +51,7 @@ def test_deep_pictures_stay_deep(tmp_path):
     model, deep = new_translator(), np.random.default_rng(0).integers(0, 65536, (9, 11), dtype=np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
     translate_files(model, [tmp_path / "deep.png"], "b", tmp_path / "out")
-    original, translated = load_original(tmp_path / "deep.png"), load_original(tmp_path / "out" / "deep.png")
+    original, translated = load_formatted(tmp_path / "deep.png"), load_formatted(tmp_path / "out" / "deep.png")
     assert translated.colours.dtype == np.uint16
     assert len(np.unique(translated.colours % 257)) > 50  # not 8 bits, stretched
     red, green, blue = ((model.translate(original.for_network(3))[0] + 1) * 32767.5).round().numpy()
@@ -174,13 +174,13 @@ def test_round_trips_write_three_of_each(tmp_path, capsys):
     assert names_below(tmp_path / "out") == [f"{kind}/{i}.png" for kind in ("A", "A2B", "A2B2A") for i in range(3)]
     distances = []
     for index in range(3):
-        start = load_original(tmp_path / f"{index}.png").for_network(3)
+        start = load_formatted(tmp_path / f"{index}.png").for_network(3)
         there = model.gen_ab(start)
         back = model.gen_ba(there)
         distances.append((back - start).abs().mean().item())
-        kept = load_original(tmp_path / "out" / "A2B2A" / f"{index}.png").for_network(3)
+        kept = load_formatted(tmp_path / "out" / "A2B2A" / f"{index}.png").for_network(3)
         torch.testing.assert_close(kept, back, rtol=0, atol=1.01 / 255)
-        assert load_original(tmp_path / "out" / "A2B" / f"{index}.png").to_pillow().mode == "L"
+        assert load_formatted(tmp_path / "out" / "A2B" / f"{index}.png").to_pillow().mode == "L"
     assert f"{np.mean(distances):.4f} over 3 images" in capsys.readouterr().err
 
 

@@ -68,9 +68,9 @@ def test_gradient_penalty_sums_over_patches():
 
 def test_gradient_penalty_is_per_image():
     """Half the squared norm has the mixture itself as slope: mean of (norm - 1)^2, not of the batch's norm."""
-    real, fake, mix = torch.randn(3, 1, 2, 2), torch.randn(3, 1, 2, 2), torch.tensor([0.0, 0.25, 1.0])
-    penalty = losses.gradient_penalty(lambda x: x.square().sum(dim=(1, 2, 3)) / 2, real, fake, mix)
-    between = real + mix.view(3, 1, 1, 1) * (fake - real)
+    real, fake, alpha = torch.randn(3, 1, 2, 2), torch.randn(3, 1, 2, 2), torch.tensor([0.0, 0.25, 1.0])
+    penalty = losses.gradient_penalty(lambda x: x.square().sum(dim=(1, 2, 3)) / 2, real, fake, alpha)
+    between = real + alpha.view(3, 1, 1, 1) * (fake - real)
     close(penalty, (between.flatten(1).norm(dim=1) - 1).square().mean())
 
 
@@ -78,7 +78,7 @@ def test_gradient_penalty_is_per_image():
 def test_gradient_penalty_of_a_flat_critic_has_a_gradient(epsilon):
     weight = torch.zeros((), requires_grad=True)
     images = torch.randn(2, 1, 2, 2)
-    penalty = losses.gradient_penalty(lambda x: (weight * x).sum(dim=(1, 2, 3)), images, images, slope_epsilon=epsilon)
+    penalty = losses.gradient_penalty(lambda x: (weight * x).sum(dim=(1, 2, 3)), images, images, norm_epsilon=epsilon)
     penalty.backward()
     close(penalty.detach(), (epsilon**0.5 - 1) ** 2)
     assert weight.grad.isfinite()

@@ -7,10 +7,10 @@ from math import inf, isnan, nan
 import pytest
 
 from ganshift import UserError
-from ganshift.metrics.record_files import compare, write_cards
-from ganshift.metrics.score_record import MEASURED, Card, difference, load_card, unlike
+from ganshift.metrics.record_files import compare, write_records
+from ganshift.metrics.score_record import MEASURED, ScoreRecord, difference, load_record, unlike
 
-CARD = Card(
+CARD = ScoreRecord(
     metric="FID",
     protocol="jackknife of 10 groups",
     value=20.0,
@@ -30,22 +30,22 @@ CARD = Card(
 
 
 def test_round_trip(tmp_path):
-    (path,) = write_cards(tmp_path, [CARD])
+    (path,) = write_records(tmp_path, [CARD])
     assert path.parent == tmp_path / "cards"
-    assert load_card(path) == CARD
+    assert load_record(path) == CARD
 
 
 @pytest.mark.parametrize("value", [inf, -inf, nan])
 def test_numbers_that_json_does_not_know(tmp_path, value):
-    (path,) = write_cards(tmp_path, [replace(CARD, metric="PSNR a-b", value=value, spread=nan)])
+    (path,) = write_records(tmp_path, [replace(CARD, metric="PSNR a-b", value=value, spread=nan)])
 
     def refuse(name):
         raise AssertionError(f"{name} is no JSON")
 
     json.loads(path.read_text(), parse_constant=refuse)
-    card = load_card(path)
-    assert repr(card.value) == repr(value)
-    assert isnan(card.spread)
+    record = load_record(path)
+    assert repr(record.value) == repr(value)
+    assert isnan(record.spread)
 
 
 def test_infinite_scores_can_be_compared():
@@ -63,7 +63,7 @@ def test_names_say_the_extractor():
     assert replace(CARD, metric="L1 a-b-a", extractor=None).name == "L1 a-b-a"
 
 
-@pytest.mark.parametrize("name", sorted({field.name for field in fields(Card)} - MEASURED))
+@pytest.mark.parametrize("name", sorted({field.name for field in fields(ScoreRecord)} - MEASURED))
 def test_cards_that_differ_in_any_setting_are_refused(name):
     kinds = {dict: {"torch": "2.10"}, int: 7, str: "other"}
     other = replace(CARD, **{name: kinds[type(getattr(CARD, name))]})
@@ -98,18 +98,18 @@ def test_runs_are_compared_card_by_card(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     for run, value in ((first, 20.0), (second, 10.0)):
         run.mkdir()
-        write_cards(run, [replace(CARD, value=value), replace(CARD, metric="KID", num_generated=int(value))])
+        write_records(run, [replace(CARD, value=value), replace(CARD, metric="KID", num_generated=int(value))])
     (row,) = compare(first, second)
     assert row == {"score": "FID[cifar]", "A": "20", "B": "10", "B - A": "-10 ± 4.2", "verdict": "B is better"}
-    (card,) = (second / "cards").glob("kid*")
+    (record,) = (second / "cards").glob("kid*")
     with pytest.raises(UserError, match=r"not comparable \(num generated: 20 / 10\)"):
-        compare(next((first / "cards").glob("kid*")), card)
+        compare(next((first / "cards").glob("kid*")), record)
 
 
 def test_a_later_card_of_the_same_settings_takes_the_place(tmp_path):
-    write_cards(tmp_path, [CARD, replace(CARD, seed=1)])
-    write_cards(tmp_path, [replace(CARD, value=1.0, model_hash="e")])
-    assert sorted(load_card(path).value for path in (tmp_path / "cards").iterdir()) == [1.0, 20.0]
+    write_records(tmp_path, [CARD, replace(CARD, seed=1)])
+    write_records(tmp_path, [replace(CARD, value=1.0, model_hash="e")])
+    assert sorted(load_record(path).value for path in (tmp_path / "cards").iterdir()) == [1.0, 20.0]
 
 
 def test_no_cards(tmp_path):
@@ -119,4 +119,4 @@ def test_no_cards(tmp_path):
     for text in ("no json", "[]", '{"value": 1}', json.dumps({**CARD.to_json(), "metric": "XYZ"})):
         path.write_text(text)
         with pytest.raises(UserError, match="holds"):
-            load_card(path)
+            load_record(path)

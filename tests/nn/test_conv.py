@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from ganshift.nn.conv import Conv2d, doubling_convolution, halving_convolution
-from ganshift.nn.matmul import input_gradients_only
+from ganshift.nn.matmul import no_weight_gradients
 
 SHAPES = [(3, 5, 4, 6), (1, 1, 2, 2), (2, 4, 8, 8)]
 """Images, channels, height, width: odd channels, one image, not square."""
@@ -125,7 +125,7 @@ def test_passes_for_the_images_alone_skip_the_weights(resample):
     conv, x = new_conv(4, 3, resample), torch.randn(2, 4, 4, 4, dtype=torch.float64, requires_grad=True)
     out = conv(x).square().sum()
     (expected,) = torch.autograd.grad(out, x, retain_graph=True)
-    with input_gradients_only():
+    with no_weight_gradients():
         slope, of_weight = torch.autograd.grad(out, (x, conv.weight), create_graph=True, allow_unused=True)
     assert_close(slope, expected)
     assert of_weight is None

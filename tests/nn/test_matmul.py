@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from ganshift.nn.matmul import factored_gradients, input_gradients_only, product
+from ganshift.nn.matmul import factored_gradients, no_weight_gradients, product
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -84,7 +84,7 @@ def test_factors_of_a_second_derivative():
     rows = torch.randn(1, 8, dtype=torch.float64, requires_grad=True)
 
     def penalty():
-        with input_gradients_only():
+        with no_weight_gradients():
             (slope,) = torch.autograd.grad(product(rows, weight).pow(3).sum(), rows, create_graph=True)
         return slope.square().sum()
 

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from ganshift.nn.activation import downsample, rectify
-from ganshift.nn.matmul import input_gradients_only
+from ganshift.nn.matmul import no_weight_gradients
 from ganshift.nn.norm import LayerNorm
 
 
@@ -42,7 +42,7 @@ def test_gradients_of_a_penalty_through_layer_norm_are_pytorchs(layout: torch.me
 
     def gradients(normalise) -> list[torch.Tensor]:
         x = images.clone().requires_grad_()
-        with input_gradients_only():
+        with no_weight_gradients():
             (slope,) = torch.autograd.grad((normalise(x).tanh() * weight).sum(), x, create_graph=True)
         return list(torch.autograd.grad((slope.norm() - 1) ** 2, [x, norm.gain, norm.bias]))
 

@@ -21,10 +21,10 @@ from ganshift.cli import main
 from ganshift.data.images import to_picture
 from ganshift.inference.generator_scores import truncate_to_uint8
 from ganshift.inference.latents import draw_latents
-from ganshift.inference.translator_scores import _pixel_card
+from ganshift.inference.translator_scores import _pixel_record
 from ganshift.metrics.extractors import EXTRACTORS
 from ganshift.metrics.measuring import against
-from ganshift.metrics.score_record import load_card
+from ganshift.metrics.score_record import load_record
 from ganshift.tools.evaluate import evaluate
 
 ABOUT = {"seed": None, "model_hash": "", "versions": {}}
@@ -84,16 +84,16 @@ def noise(count, seed, channels=3, size=32):
     return coarse.repeat(size // 4, 2).repeat(size // 4, 3)
 
 
-def by_name(cards):
-    return {card.name: card for card in cards}
+def by_name(records):
+    return {record.name: record for record in records}
 
 
 def test_generator_cards(digits_run, tmp_path):
-    cards = evaluate(digits_run, "bundled:digits", num_images=60)
-    found = by_name(cards)
+    records = evaluate(digits_run, "bundled:digits", num_images=60)
+    found = by_name(records)
     assert list(found) == ["IS[cifar]", "FID[cifar]", "KID[cifar]", "precision[cifar]", "recall[cifar]"]
     files = sorted((digits_run / "cards").iterdir())
-    assert sorted((load_card(path) for path in files), key=repr) == sorted(cards, key=repr)
+    assert sorted((load_record(path) for path in files), key=repr) == sorted(records, key=repr)
     fid, score = found["FID[cifar]"], found["IS[cifar]"]
     assert (fid.num_generated, fid.num_reference, fid.reference_split) == (60, 1797, "train")
     assert (score.num_reference, score.reference_hash) == (0, None)
@@ -102,8 +102,8 @@ def test_generator_cards(digits_run, tmp_path):
     assert {"ganshift", "torch", "torch-fidelity", "torchmetrics"} <= set(fid.versions)
     assert found["KID[cifar]"].protocol.endswith("100 subsets of 30")
     again = by_name(evaluate(digits_run, "bundled:digits", num_images=60, batch=13))
-    for name, card in found.items():
-        assert again[name].value == pytest.approx(card.value, rel=1e-4)
+    for name, record in found.items():
+        assert again[name].value == pytest.approx(record.value, rel=1e-4)
     other = by_name(evaluate(digits_run, "bundled:digits", num_images=60, seed=1, metrics=("fid",)))
     assert other["FID[cifar]"].value != fid.value
 
@@ -133,10 +133,10 @@ def test_inception_equals_torch_fidelity(published_run, tmp_path):
         ("recall", "recall"),
     ):
         assert found[f"{name}[inception]"].value == pytest.approx(expected[theirs], rel=1e-4, abs=1e-4), name
-    card = found["FID[inception]"]
-    assert card.quantisation == "truncated to 256 levels"
-    assert card.protocol.endswith("normalised by batches of 5")
-    assert card.resize_rule == EXTRACTORS["inception"].resize_rule
+    record = found["FID[inception]"]
+    assert record.quantisation == "truncated to 256 levels"
+    assert record.protocol.endswith("normalised by batches of 5")
+    assert record.resize_rule == EXTRACTORS["inception"].resize_rule
 
 
 def test_truncation_of_the_published_codes():
@@ -165,10 +165,10 @@ def test_translator_cards(dual_run, tmp_path):
     images = torch.from_numpy(noise(8, 1)) / 127.5 - 1
     there = model.translate(images, "b")
     trip = (model.translate(there, "a") - images).abs().mean((1, 2, 3))
-    card = found["L1 a-b-a"]
-    assert card.value == pytest.approx(trip.mean().item(), abs=1e-5)
-    assert card.spread == pytest.approx(trip.std(correction=0).item(), abs=1e-5)
-    assert (card.extractor, card.seed, card.reference_split, card.num_generated) == (None, None, "val", 8)
+    record = found["L1 a-b-a"]
+    assert record.value == pytest.approx(trip.mean().item(), abs=1e-5)
+    assert record.spread == pytest.approx(trip.std(correction=0).item(), abs=1e-5)
+    assert (record.extractor, record.seed, record.reference_split, record.num_generated) == (None, None, "val", 8)
     truth = torch.from_numpy(noise(8, 2, channels=1)) / 127.5 - 1  # B starts at name 002, so 6 have a partner
     stored = ((there + 1) * 127.5).round().clamp(0, 255) / 127.5 - 1
     assert found["L1 a-b"].num_generated == 6
@@ -186,8 +186,8 @@ def test_unpaired_translator_has_no_pairs(dual_run, tmp_path):
     assert found["L1 a-b-a"].reference_split == "train"
     places = {"a": tmp_path / "data" / "A", "b": tmp_path / "data" / "B"}
     apart = by_name(evaluate(dual_run, **places, metrics=("kid",), out=tmp_path / "apart"))
-    assert {name: card.to_json() for name, card in apart.items()} == {
-        name: card.to_json() for name, card in found.items()
+    assert {name: record.to_json() for name, record in apart.items()} == {
+        name: record.to_json() for name, record in found.items()
     }
     for given in ({"a": places["a"]}, {"reference": tmp_path / "data", **places}, {"b": places["b"], "reference": "x"}):
         with pytest.raises(UserError, match="give --reference, or both --a and --b"):
@@ -208,8 +208,8 @@ def test_the_number_of_translations_cannot_be_chosen(dual_run, tmp_path, capsys)
 
 
 def test_the_card_of_equal_images():
-    card = _pixel_card("PSNR a-b", "true pairs", [inf, inf], "none", against(None, "val"), ABOUT)
-    assert (card.value, isnan(card.spread)) == (inf, True)
+    record = _pixel_record("PSNR a-b", "true pairs", [inf, inf], "none", against(None, "val"), ABOUT)
+    assert (record.value, isnan(record.spread)) == (inf, True)
 
 
 def test_commands(digits_run, tmp_path, capsys):
@@ -292,5 +292,5 @@ def test_far_more_images_than_to_compare_with_are_pointed_at(digits_run, tmp_pat
 def test_gray_and_transparent_references(digits_run, tmp_path):
     """Inception and the shipped network take three channels; what is gray or transparent is shown in them."""
     Image.effect_noise((32, 32), 50).save(write_images(tmp_path / "gray", noise(5, 1, channels=1)) / "more.png")
-    (card,) = evaluate(digits_run, tmp_path / "gray", num_images=6, metrics=("kid",))
-    assert card.num_reference == 6
+    (record,) = evaluate(digits_run, tmp_path / "gray", num_images=6, metrics=("kid",))
+    assert record.num_reference == 6

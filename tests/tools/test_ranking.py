@@ -12,11 +12,13 @@ from ganshift.cli import main
 from ganshift.errors import UserError
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
 from ganshift.methods.transfer.trainer import train
-from ganshift.tools.sources import CRITERIA, Ranked, picks, rank_sources, reason, reliability, trial_folder
+from ganshift.tools.sources import CRITERIA, RankedSource, picks, rank_sources, reason, reliability, trial_folder
 
 DATA = "bundled:digits-5-9"
 SMALL = {"trial_images": 64, "num_images": 40, "preset": "tiny"}
-NEAR = Ranked(source="near", size=32, channels=3, kid=1.0, kid_error=0.1, num_trained=500, num_classes=5, diversity=0.5)
+NEAR = RankedSource(
+    source="near", size=32, channels=3, kid=1.0, kid_error=0.1, num_trained=500, num_classes=5, diversity=0.5
+)
 DENSE = replace(NEAR, source="dense", kid=2.0, num_classes=1)
 DIVERSE = replace(NEAR, source="diverse", kid=3.0, diversity=0.9)
 

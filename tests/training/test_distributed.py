@@ -80,8 +80,8 @@ def test_evaluations_are_shared(method, tmp_path, monkeypatch):
         assert said.count("the best so far") == 1
         (lines[number],) = [json.loads(line) for line in (out / "evaluations.jsonl").read_text().splitlines()]
         assert (out / "best" / "model.safetensors").is_file()
-    cards = [{card["metric"]: card["value"] for card in lines[number]["cards"]} for number in (1, 2)]
-    torch.testing.assert_close(cards[1], cards[0], rtol=1e-3, atol=1e-3)
+    records = [{record["metric"]: record["value"] for record in lines[number]["cards"]} for number in (1, 2)]
+    torch.testing.assert_close(records[1], records[0], rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(lines[2]["signs"], lines[1]["signs"], rtol=1e-3, atol=1e-3)
 
 

@@ -16,7 +16,7 @@ from ganshift.training import checkpoint, run_folder
 from ganshift.training.config import RunConfig
 from ganshift.training.loop import fit
 from ganshift.training.optim import NonFiniteLoss
-from ganshift.training.trainer import Job
+from ganshift.training.trainer import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +28,16 @@ class Config(RunConfig):
     checkpoint_every: int = 8
     ema_images: int = 0
 
+    @property
+    def images_per_iteration(self):
+        return 4
+
 
 class Walk:
     """A random walk: its place follows from every draw of the run so far."""
 
     def __init__(self):
         self.place = torch.zeros(2)
-        self.batches = []
 
     def state_dict(self):
         return {"place": self.place}
@@ -43,45 +46,60 @@ class Walk:
         self.place = state["place"]
 
 
-def job_of(walk, config, fail_at=None, per_iteration=4):
-    def batches(seen):
+class WalkTrainer(Trainer):
+    """A trainer without networks."""
+
+    def __init__(self, config, fail_at=None):
+        super().__init__(config, torch.device("cpu"), images_per_epoch=10)
+        self.walk, self.positions, self.fail_at = Walk(), [], fail_at
+        self.description = {"method": "walk", "training": config.to_json()}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(config)
+
+    @property
+    def place(self):
+        return self.walk.place
+
+    def batches(self, position):
         while True:
-            yield seen
-            seen += per_iteration
+            yield position
+            position += self.images_per_iteration
 
-    def iterate(batch, seen, budget):
-        assert batch == seen
-        walk.batches.append(batch)
-        if seen == fail_at:
+    def run_iteration(self, batch):
+        assert batch == self.seen
+        self.positions.append(batch)
+        if self.seen == self.fail_at:
             raise NonFiniteLoss("distance is nan")
-        walk.place = walk.place + torch.randn(2)
-        return {"place": walk.place[0]}
+        self.walk.place = self.walk.place + torch.randn(2)
+        return {"place": self.walk.place[0]}
 
-    return Job(
-        description={"method": "walk", "training": config.to_json()},
-        images_per_iteration=per_iteration,
-        images_per_epoch=10,
-        batches=batches,
-        iterate=iterate,
-        state={"walk": walk},
-        sheets=lambda: {"place": np.full((2, 2, 3), 7, dtype=np.uint8)},
-        export=lambda out: (out / "model.safetensors").write_text(str(walk.place)) and None,
-        device=torch.device("cpu"),
-    )
+    def parts(self):
+        return {"walk": self.walk}
+
+    def sample_grids(self):
+        return {"place": np.full((2, 2, 3), 7, dtype=np.uint8)}
+
+    def save_model(self, folder):
+        (folder / "model.safetensors").write_text(str(self.walk.place))
+
+    def evaluate(self):
+        raise AssertionError("nobody asked for an evaluation")
 
 
 def run(out, images, **settings):
-    walk, config = Walk(), Config(out=out, images=images, **settings)
-    return walk, fit(config, job_of(walk, config))
+    trainer = WalkTrainer(Config(out=out, images=images, **settings))
+    return trainer, fit(trainer)
 
 
 def test_budget_in_images_iterations_and_epochs(tmp_path):
     for number, (budget, expected) in enumerate(
         [({"images": 17}, 20), ({"iterations": 3}, 12), ({"epochs": 1.5}, 16), ({"images": 1}, 4)]
     ):
-        walk, config = Walk(), Config(out=tmp_path / str(number), **budget)
-        assert fit(config, job_of(walk, config)).images == expected
-        assert walk.batches == list(range(0, expected, 4))
+        trainer = WalkTrainer(Config(out=tmp_path / str(number), **budget))
+        assert fit(trainer).images == expected
+        assert trainer.positions == list(range(0, expected, 4))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +116,7 @@ def test_longer_budget_trains_on_like_one_run(tmp_path):
     first, _ = run(tmp_path / "resumed", 16)
     second, outcome = run(tmp_path / "resumed", 40)
     assert torch.equal(straight.place, second.place)
-    assert first.batches + second.batches == straight.batches
+    assert first.positions + second.positions == straight.positions
     assert outcome.images == 40
     assert run(tmp_path / "other", 40, seed=1)[0].place.tolist() != straight.place.tolist()
 
@@ -125,27 +143,36 @@ def test_cadences_and_files(tmp_path):
 
 
 def test_log_holds_means_since_the_line_before(tmp_path):
-    out = tmp_path / "run"
-    walk, config = Walk(), Config(out=out, images=8)
     places = []
-    job = job_of(walk, config)
 
-    def iterate(batch, seen, budget):
-        terms = job.iterate(batch, seen, budget)
-        places.append(terms["place"].item())
-        return terms
+    class Watched(WalkTrainer):
+        def run_iteration(self, batch):
+            terms = super().run_iteration(batch)
+            places.append(terms["place"].item())
+            return terms
 
-    fit(config, Job(**{**job.__dict__, "iterate": iterate}))
-    (line,) = run_folder.read_log(out / "log.jsonl")
+    fit(Watched(Config(out=tmp_path / "run", images=8)))
+    (line,) = run_folder.read_log(tmp_path / "run" / "log.jsonl")
     assert line["terms"]["place"] == pytest.approx(sum(places) / 2)
 
 
 def test_non_finite_loss_stops_with_advice_and_keeps_the_checkpoint(tmp_path):
     out = tmp_path / "run"
-    walk, config = Walk(), Config(out=out, images=40)
     with pytest.raises(UserError, match=r"stopped at 20 images: distance is nan.*checkpoint before it is kept"):
-        fit(config, job_of(walk, config, fail_at=20))
+        fit(WalkTrainer(Config(out=out, images=40), fail_at=20))
     assert checkpoint.load_latest(out / "checkpoints")["images"] == 16
+
+
+def test_iterations_by_hand_are_those_of_the_loop(tmp_path):
+    """As in a notebook: a trainer seeds its own iterations."""
+    by_loop, _ = run(tmp_path / "run", 12)
+    by_hand = WalkTrainer(Config(out=tmp_path / "other", images=12))
+    batches = by_hand.batches(by_hand.seen)
+    for _ in range(3):
+        by_hand.iteration(next(batches))
+    assert torch.equal(by_hand.place, by_loop.place)
+    assert by_hand.seen == 12
+    assert not (tmp_path / "other").exists()
 
 
 def test_log_is_rewound_to_the_checkpoint(tmp_path):
@@ -172,8 +199,9 @@ def test_finished_run_without_its_model_gets_it_back(tmp_path):
 
 def test_changed_budget_is_told_where_a_schedule_follows_it(tmp_path, caplog):
     for images, expected in ((8, 0), (16, 1), (16, 1)):
-        walk, config = Walk(), Config(out=tmp_path / "run", images=images)
-        fit(config, Job(**{**job_of(walk, config).__dict__, "follows_budget": True}))
+        trainer = WalkTrainer(Config(out=tmp_path / "run", images=images))
+        trainer.follows_budget = True
+        fit(trainer)
         assert caplog.text.count("the budget was 8 images and is 16") == expected
     run(tmp_path / "other", 8)
     caplog.clear()
@@ -182,9 +210,9 @@ def test_changed_budget_is_told_where_a_schedule_follows_it(tmp_path, caplog):
 
 
 def test_left_out_files_are_listed(tmp_path):
-    walk, config = Walk(), Config(out=tmp_path / "run", images=8)
-    documents = {"left-out.txt": run_folder.left_out_text([("a\nb.png", "empty file")]), "none.txt": ""}
-    fit(config, Job(**{**job_of(walk, config).__dict__, "documents": documents}))
+    trainer = WalkTrainer(Config(out=tmp_path / "run", images=8))
+    trainer.documents = {"left-out.txt": run_folder.left_out_text([("a\nb.png", "empty file")]), "none.txt": ""}
+    fit(trainer)
     assert (tmp_path / "run" / "left-out.txt").read_text() == "'a\\nb.png': empty file\n"
     assert not (tmp_path / "run" / "none.txt").exists()
 

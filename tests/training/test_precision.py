@@ -9,18 +9,18 @@ import torch
 
 from ganshift.methods.dual.config import PRESETS as DUAL_PRESETS
 from ganshift.methods.dual.config import DualConfig
-from ganshift.methods.dual.trainer import new_job as new_dual
+from ganshift.methods.dual.trainer import DualTrainer
 from ganshift.methods.losses import gradient_penalty
 from ganshift.methods.transfer.config import PRESETS as TRANSFER_PRESETS
 from ganshift.methods.transfer.config import TransferConfig
 from ganshift.methods.transfer.networks import ResNetCritic
-from ganshift.methods.transfer.trainer import new_job as new_transfer
+from ganshift.methods.transfer.trainer import TransferTrainer
 from ganshift.training.precision import fast_arithmetic
 
 CPU = torch.device("cpu")
 
 
-def jobs_of(method, fast):
+def trainer_of(method, fast):
     out = Path("unused")
     if method == "dual":
         config = DualConfig(
@@ -31,20 +31,21 @@ def jobs_of(method, fast):
             fast=fast,
             device="cpu",
         )
-        return new_dual(config)
+        return DualTrainer.from_config(config)
     preset = {**TRANSFER_PRESETS["tiny"], "conditioning": "acgan"}
-    return new_transfer(TransferConfig(**preset, data=Path("bundled:digits"), out=out, fast=fast, device="cpu"))
+    config = TransferConfig(**preset, data=Path("bundled:digits"), out=out, fast=fast, device="cpu")
+    return TransferTrainer.from_config(config)
 
 
 @pytest.mark.parametrize("method", ["transfer", "dual"])
 def test_an_iteration_is_the_same_within_rounding(method, caplog):
     terms = {}
     for fast in (False, True):
-        job = jobs_of(method, fast)
-        torch.manual_seed(0)
+        trainer = trainer_of(method, fast)
+        trainer.seen = trainer.images_per_iteration
         with fast_arithmetic(CPU, fast):
-            terms[fast] = job.iterate(next(job.batches(0)), job.images_per_iteration, 10**6)
-        for name, part in job.state.items():
+            terms[fast] = trainer.iteration(next(trainer.batches(0)))
+        for name, part in trainer.parts().items():
             tensors = [value for value in part.state_dict().values() if isinstance(value, torch.Tensor)]
             assert all(tensor.dtype == torch.float32 for tensor in tensors if tensor.is_floating_point()), name
     assert caplog.text.count("made for accelerators") == 1
@@ -57,10 +58,10 @@ def test_an_iteration_is_the_same_within_rounding(method, caplog):
 @pytest.mark.parametrize("norm", [False, True])
 def test_the_penalty_is_not_rounded(norm):
     critic = ResNetCritic(size=32, width=8, norm=norm)
-    real, fake, mix = torch.rand(3, 3, 32, 32), torch.rand(3, 3, 32, 32), torch.rand(3)
+    real, fake, alpha = torch.rand(3, 3, 32, 32), torch.rand(3, 3, 32, 32), torch.rand(3)
 
     def penalty():
-        return gradient_penalty(lambda images: critic(images)[0], real, fake, mix)
+        return gradient_penalty(lambda images: critic(images)[0], real, fake, alpha)
 
     exact = penalty()
     with fast_arithmetic(CPU, fast=True):

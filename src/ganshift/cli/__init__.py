@@ -3,10 +3,12 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .. import __version__
 from ..errors import UserError, nearest
+from ..methods.method import Method
+from ..methods.registry import methods
 from .data import doctor
 from .models import export, generate, import_tf, translate
 from .options import HELP, QUIET
@@ -15,50 +17,12 @@ from .scores import bench, compare, evaluate
 from .serving import serve
 from .shells import completion
 from .studies import sources, study
-from .training import demo, dual, transfer
+from .training import demo, training_command
 
+Command = Callable[[Sequence[str]], int]
+"""Takes the words behind its name and returns an exit code."""
 USER_ERROR = 2
 """Exit code when what was given cannot work; a stop by a signal exits with 128 + its number."""
-
-OVERVIEW = """\
-usage: ganshift COMMAND [OPTIONS]      ganshift COMMAND --help
-
-ganshift moves GANs and images between domains.
-
-  demo        train both methods on bundled images in minutes, and write a report
-  doctor      look at images before training: what is wrong, what to run, how long
-  transfer    teach a pretrained generator a folder of images
-  dual        learn to translate between two unpaired folders of images
-  generate    draw images from a transfer run
-  translate   translate images with a dual run
-  evaluate    measure a run against real images
-  compare     show what two measured runs differ by
-  report      write one page that shows a run, or lays several side by side
-  sources     rank source models for your images
-  study       train and measure a grid of runs, and lay the scores side by side
-  serve       put trained models on a web page and behind an HTTP API
-  export      write a run's model for other programs: ONNX, TorchScript, safetensors, or a page
-  import-tf   turn a published TensorFlow checkpoint into a run
-  bench       measure what everything costs on this machine
-  completion  print what makes a shell complete ganshift's commands and options
-
-  ganshift doctor my-images/
-  ganshift transfer --data my-images/ --preset small --out runs/mine
-  ganshift generate runs/mine -n 64 -o sheet.png
-  ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings
-  ganshift translate runs/drawings holiday.jpg clip.mp4 'more/*.png' --to b -o drawn/
-  ganshift serve runs/mine runs/drawings
-  ganshift import-tf published/wgan-gp.model --out runs/published
-
-Every command takes --quiet: only warnings and errors are said. Results go to standard output, all else to standard
-error; NO_COLOR=1 turns colours off.
-
-exit codes
-  0      done
-  1      doctor: training would fail; study: a run of the grid failed
-  2      what was given cannot work; one line says why
-  130    stopped by Ctrl-C; 143 by SIGTERM: the same training command goes on (128 + the signal's number)
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +56,7 @@ def _answer(words: Sequence[str], quiet: bool) -> int:
     show_warnings()
     try:
         command = _command(words[0])
-        if command not in TOGETHER and not leave_to_first():
+        if words[0] not in TOGETHER and not leave_to_first():
             return 0
         return command(words[1:])
     except SaidByFirst:
@@ -111,18 +75,15 @@ def _answer(words: Sequence[str], quiet: bool) -> int:
         return 130
 
 
-def _command(name: str) -> Callable[[Sequence[str]], int]:
+def _command(name: str) -> Command:
     if name not in COMMANDS:
         hint = nearest(name, COMMANDS) or f"commands are {', '.join(COMMANDS)}"
         raise UserError(f"there is no command {name!r}; {hint}")
     return COMMANDS[name]
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "demo": demo,
-    "doctor": doctor,
-    "transfer": transfer,
-    "dual": dual,
+BEFORE: Mapping[str, Command] = {"demo": demo, "doctor": doctor}
+AFTER: Mapping[str, Command] = {
     "generate": generate,
     "translate": translate,
     "evaluate": evaluate,
@@ -136,5 +97,54 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "bench": bench,
     "completion": lambda arguments: completion(arguments, COMMANDS),
 }
-TOGETHER = (transfer, dual, study)
+"""Commands that are not of a method, in the order of the overview: those of the methods stand between them."""
+TRAINING: Mapping[str, Method] = {
+    name: method for name, method in methods().items() if name not in {*BEFORE, *AFTER, "help"}
+}
+"""The methods that have a command: where a method of another package is called as one of ours, ours wins."""
+COMMANDS: Mapping[str, Command] = {
+    **BEFORE,
+    **{name: training_command(method) for name, method in TRAINING.items()},
+    **AFTER,
+}
+TOGETHER = (*TRAINING, "study")
 """What several processes do together when a launcher starts them; of every other command the first does all."""
+_SUMMARIES = "\n".join(f"  {name:<10}  {method.summary}" for name, method in TRAINING.items())
+OVERVIEW = f"""\
+usage: ganshift COMMAND [OPTIONS]      ganshift COMMAND --help
+
+ganshift moves GANs and images between domains.
+
+  demo        train both methods on bundled images in minutes, and write a report
+  doctor      look at images before training: what is wrong, what to run, how long
+{_SUMMARIES}
+  generate    draw images from a transfer run
+  translate   translate images with a dual run
+  evaluate    measure a run against real images
+  compare     show what two measured runs differ by
+  report      write one page that shows a run, or lays several side by side
+  sources     rank source models for your images
+  study       train and measure a grid of runs, and lay the scores side by side
+  serve       put trained models on a web page and behind an HTTP API
+  export      write a run's model for other programs: ONNX, TorchScript, safetensors, or a page
+  import-tf   turn a published TensorFlow checkpoint into a run
+  bench       measure what everything costs on this machine
+  completion  print what makes a shell complete ganshift's commands and options
+
+  ganshift doctor my-images/
+  ganshift transfer --data my-images/ --preset small --out runs/mine
+  ganshift generate runs/mine -n 64 -o sheet.png
+  ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings
+  ganshift translate runs/drawings holiday.jpg clip.mp4 'more/*.png' --to b -o drawn/
+  ganshift serve runs/mine runs/drawings
+  ganshift import-tf published/wgan-gp.model --out runs/published
+
+Every command takes --quiet: only warnings and errors are said. Results go to standard output, all else to standard
+error; NO_COLOR=1 turns colours off.
+
+exit codes
+  0      done
+  1      doctor: training would fail; study: a run of the grid failed
+  2      what was given cannot work; one line says why
+  130    stopped by Ctrl-C; 143 by SIGTERM: the same training command goes on (128 + the signal's number)
+"""

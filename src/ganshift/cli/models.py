@@ -106,12 +106,12 @@ def _counted(model: "ImageGenerator", total: int) -> Iterator[None]:
 
 def _refuse_conflicts(options: Any) -> None:
     """Raise if options of `generate` ask for different things, before anything slow."""
-    sheets = {
+    grids = {
         "--interpolate": options.interpolate is not None,
         "--class-grid": options.class_grid,
         "--published-sheet": options.published_sheet,
     }
-    chosen = [name for name, given in sheets.items() if given]
+    chosen = [name for name, given in grids.items() if given]
     if len(chosen) > 1:
         raise UserError(f"{' and '.join(chosen)} are different sheets: choose one, or run the command once for each")
     if options.class_grid and options.label is not None:
@@ -253,11 +253,11 @@ def export(arguments: Sequence[str]) -> int:
     from ..training.log import loading, say
 
     with loading():
-        from ..tools.export import Settings
+        from ..tools.export import ExportSettings
         from ..tools.export import export as export_run
 
     chosen = {name: value for name, value in vars(options).items() if name not in ("run", "out")}
-    exported = export_run(options.run, options.out, Settings(**chosen))
+    exported = export_run(options.run, options.out, ExportSettings(**chosen))
     for name, parity in exported.parities.items():
         say(f"{name}: at most {parity.max_abs_error:.2g} from the PyTorch model ({parity.unit})")
     *others, last = exported.paths

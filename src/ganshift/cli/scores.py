@@ -13,7 +13,7 @@ from .options import read
 
 if TYPE_CHECKING:
     from ..metrics.copying import Verdict
-    from ..metrics.score_record import Card
+    from ..metrics.score_record import ScoreRecord
 
 COPYING = "copying"
 """What --metrics calls the check for copies, which is no score."""
@@ -86,23 +86,23 @@ def evaluate(arguments: Sequence[str]) -> int:
     with loading():
         from ..inference.names import results_place
         from ..tools import evaluate as evaluation  # noqa: F401  # what follows needs it
-    cards = [] if others == () else _measure(options, others)
+    records = [] if others == () else _measure(options, others)
     verdict = _check_copying(options, insist=metrics is not None) if metrics is None or COPYING in metrics else None
     if options.json:
         found = {
-            "cards": [card.to_json() for card in cards],
+            "cards": [record.to_json() for record in records],
             "copying": None if verdict is None else asdict(verdict),
         }
         sys.stdout.write(json.dumps(found, indent=2) + "\n")
-    if cards:
+    if records:
         say(f"Next: ganshift compare {results_place(options.run, options.out)} OTHER-RUN")
     return 0
 
 
-def _measure(options: Any, metrics: tuple[str, ...] | None) -> list["Card"]:
+def _measure(options: Any, metrics: tuple[str, ...] | None) -> list["ScoreRecord"]:
     from ..inference.names import results_place
-    from ..metrics.record_files import CARDS
-    from ..metrics.score_record import card_rows
+    from ..metrics.record_files import RECORDS
+    from ..metrics.score_record import record_rows
     from ..tools.evaluate import evaluate as measure
     from ..training.log import say, show_table
 
@@ -110,15 +110,15 @@ def _measure(options: Any, metrics: tuple[str, ...] | None) -> list["Card"]:
     if options.num_images is not None:
         settings["num_images"] = options.num_images
     settings |= {"metrics": metrics, "kid_subsets": options.kid_subsets, "kid_subset_size": options.kid_subset_size}
-    cards = measure(options.run, options.reference, a=options.a, b=options.b, out=options.out, **settings)
+    records = measure(options.run, options.reference, a=options.a, b=options.b, out=options.out, **settings)
     if not options.json:
-        rows = card_rows(cards)
+        rows = record_rows(records)
         show_table([{name: row[name] for name in IN_TABLE} for row in rows])
         for name in rows[0]:
             if name not in IN_TABLE:
                 sys.stdout.write(_detail(name, rows))
-    say(f"wrote {len(cards)} cards to {results_place(options.run, options.out) / CARDS}")
-    return cards
+    say(f"wrote {len(records)} cards to {results_place(options.run, options.out) / RECORDS}")
+    return records
 
 
 def _detail(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -197,39 +197,43 @@ def compare(arguments: Sequence[str]) -> int:
 
 
 def bench(arguments: Sequence[str]) -> int:
-    """Measure what everything costs on this machine."""
+    """Time how fast each preset trains on this machine."""
     import tyro
-
-    from ..tools.bench import Group
 
     @dataclass(frozen=True, kw_only=True)
     class Bench:
-        """Measure what training, sampling, translation, data and start-up cost on this machine's CPU, against its peak.
+        """Time training iterations of every preset on this machine, on photographs that packages ship.
 
-        What the figures mean is said in docs/performance.md.
+        Data loading is included; sample grids, checkpoints and evaluations are not. docs/performance.md has figures.
         """
 
-        only: tuple[Group, ...] = ()
-        """Groups to measure; all if left out."""
+        only: tuple[str, ...] = ()
+        """Methods (transfer) or presets (transfer/small) to time; all if left out."""
         quick: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Small networks and few rounds, in a fraction of the time; small networks reach less of the peak."""
+        """Time one iteration of each preset instead of five seconds."""
         json: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Write JSON instead of tables."""
+        """Write JSON instead of a table."""
         device: str = "cpu"
-        """Where to compute; memory and start-up are always measured on the processor."""
+        """Where to compute."""
         fast: bool = False
         """Train as --fast does."""
 
     examples = """
-        ganshift bench --quick
-        ganshift bench --only training sampling
-        ganshift bench --fast --device cuda --only training --json > bench.json
+        ganshift bench
+        ganshift bench --only transfer/small dual/small
+        ganshift bench --fast --device cuda --json > bench.json
         """
     options = read(Bench, "bench", arguments, examples)
-    from ..training.log import loading, say
+    from ..training.log import loading, say, show_table
 
     with loading():
-        from ..tools.bench.run import run_bench
-    run_bench(options.only, options.quick, options.json, options.device, options.fast)
-    say("Next: docs/performance.md says what the figures mean, and make bench compares with the literal baseline")
+        from ..tools.bench import bench as time_presets
+        from ..training.run_folder import versions
+    rows = time_presets(options.only, options.quick, options.device, options.fast)
+    if options.json:
+        found = {"device": options.device, "fast": options.fast, "rows": rows, "versions": versions()}
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    else:
+        show_table(rows)
+    say("Next: ganshift doctor my-images/ says how long a run on your images takes")
     return 0

@@ -12,7 +12,7 @@ from ..errors import UserError
 from .options import read
 
 if TYPE_CHECKING:
-    from ..tools.sources import Ranked
+    from ..tools.sources import RankedSource
 
 SOME_FAILED = 1
 """Exit code when a cell failed."""
@@ -162,7 +162,7 @@ def sources(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _row(source: "Ranked") -> dict[str, object]:
+def _row(source: "RankedSource") -> dict[str, object]:
     """A line of the table; KID is that of the extractor that ships."""
     row: dict[str, object] = {
         "source": source.source,

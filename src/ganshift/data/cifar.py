@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from ..errors import UserError, first_line
-from .storage import Place
+from .storage import Storage
 
 Split = Literal["train", "test"]
 
@@ -36,7 +36,7 @@ class CifarImages:
     names: tuple[str, ...]
 
 
-def is_cifar(place: Place) -> bool:
+def is_cifar(place: Storage) -> bool:
     """Whether the place holds CIFAR batches: data_batch_1 and so on, or train or test beside meta."""
     tops = {name for name in place.names if "/" not in name}
     return any(re.fullmatch(r"data_batch_\d+|test_batch", name) for name in tops) or (
@@ -44,7 +44,7 @@ def is_cifar(place: Place) -> bool:
     )
 
 
-def read_cifar(place: Place, split: Split) -> CifarImages:
+def read_cifar(place: Storage, split: Split) -> CifarImages:
     """All images of a split; fine labels for CIFAR-100."""
     files = [name for name in place.names if _FILES[split].fullmatch(name)]
     if not files:
@@ -74,7 +74,7 @@ def read_cifar(place: Place, split: Split) -> CifarImages:
     return CifarImages(np.concatenate(images), all_labels, _class_names(place, num_classes), tuple(names))
 
 
-def _class_names(place: Place, num_classes: int) -> tuple[str, ...]:
+def _class_names(place: Storage, num_classes: int) -> tuple[str, ...]:
     """Names from the meta file; numbers as text where there is none."""
     for file in _NAMES:
         if file in place.names:
@@ -128,7 +128,7 @@ class _Unpickler(pickle._Unpickler):
         raise pickle.UnpicklingError(f"asks for {module}.{name}, which is not allowed")
 
 
-def _unpickle(place: Place, file: str) -> dict[str, Any]:
+def _unpickle(place: Storage, file: str) -> dict[str, Any]:
     """The dictionary in a file, with text keys whatever Python wrote it."""
     try:
         found = _Unpickler(io.BytesIO(place.read(file)), encoding="bytes").load()

@@ -16,7 +16,7 @@ from .cifar import Split, is_cifar, read_cifar
 from .decoding import Progress, decode_all, probe_all, sample_channels
 from .folders import enter_split, is_image, label_by_folder, nothing_found
 from .images import UnreadableImage, bombs_are_errors, fit_picture, load_picture, to_picture
-from .storage import Place, locate
+from .storage import Storage, open_storage
 
 logger = logging.getLogger("ganshift")
 
@@ -42,7 +42,7 @@ class ImageSet:
         content_hash: str,
         quarantined: Sequence[tuple[str, str]] = (),
         pixels: Bytes | None = None,
-        place: Place | None = None,
+        place: Storage | None = None,
     ):
         assert (pixels is None) != (place is None), "pixels or a place"
         assert labels is None or len(labels) == len(names), "one label per image"
@@ -135,7 +135,7 @@ def open_images(
     with every readable image below one of them. Unreadable files are set aside with one warning. `channels` is the
     most frequent natural channel count unless given. `progress` is called with (images done, images in all).
     """
-    place = enter_split(locate(path), split)
+    place = enter_split(open_storage(path), split)
     if is_cifar(place):
         found = read_cifar(place, split)
         place.close()
@@ -173,7 +173,7 @@ def open_array(
 
 
 def open_place(
-    place: Place,
+    place: Storage,
     size: Side,
     channels: int | None,
     memory_budget_bytes: int | float,

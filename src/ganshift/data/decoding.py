@@ -13,7 +13,7 @@ import torch
 
 from ..tensors import Bytes, Side, height_and_width
 from .images import UnreadableImage, fit_picture, load_picture, natural_channels, probe_channels
-from .storage import Place
+from .storage import Storage
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
@@ -45,14 +45,14 @@ class Found:
         return max(counts, key=lambda count: (counts[count], count)) if counts else None
 
 
-def sample_channels(place: Place, files: Sequence[str]) -> int:
+def sample_channels(place: Storage, files: Sequence[str]) -> int:
     """A guess at the usual channel count from a few files spread over the set; 3 if none of them can be read."""
     spread = np.linspace(0, len(files) - 1, min(len(files), _SAMPLE)).astype(int)
     found = probe_all(place, [files[index] for index in spread], size=1, channels=0, progress=None)
     return found.usual_channels or 3
 
 
-def decode_all(place: Place, files: Sequence[str], size: Side, channels: int, progress: Progress | None) -> Found:
+def decode_all(place: Storage, files: Sequence[str], size: Side, channels: int, progress: Progress | None) -> Found:
     """Decode every file to `channels` channels."""
     images = np.empty((len(files), channels, *height_and_width(size)), dtype=np.uint8)
 
@@ -70,7 +70,7 @@ def decode_all(place: Place, files: Sequence[str], size: Side, channels: int, pr
     return _found(reasons, looks, torch.from_numpy(images[: len(good)]))
 
 
-def probe_all(place: Place, files: Sequence[str], size: Side, channels: int, progress: Progress | None) -> Found:
+def probe_all(place: Storage, files: Sequence[str], size: Side, channels: int, progress: Progress | None) -> Found:
     """Check the head of every file. Size and channels change nothing; they are there to match `decode_all`."""
 
     def probe(index: int) -> tuple[int, str]:

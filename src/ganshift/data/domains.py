@@ -9,7 +9,7 @@ from ..tensors import Side, height_and_width
 from .datasets import MEMORY_BUDGET_BYTES, ImageSet, open_place
 from .decoding import Progress
 from .folders import enter_split, find_domains
-from .storage import Place, locate
+from .storage import Storage, open_storage
 
 
 @final
@@ -39,18 +39,18 @@ def open_domains(
     In `data`: {train,val}/{A,B}, or A and B, or CycleGAN's trainA, trainB, testA and testB. Channels are found out per
     domain unless given, and hold for its train and val. All sets together stay within the memory budget.
     """
-    places: tuple[Place, Place, Place | None, Place | None]
+    places: tuple[Storage, Storage, Storage | None, Storage | None]
     if data is not None and a is None and b is None:
-        places = find_domains(locate(data))
+        places = find_domains(open_storage(data))
     elif data is None and a is not None and b is not None:
-        places = (enter_split(locate(a), "train"), enter_split(locate(b), "train"), None, None)
+        places = (enter_split(open_storage(a), "train"), enter_split(open_storage(b), "train"), None, None)
     else:
         given = [name for name, path in (("--data", data), ("--a", a), ("--b", b)) if path is not None]
         raise UserError(f"give either --data, or both --a and --b; got {' and '.join(given) or 'none of them'}")
     height, width = height_and_width(size)
     left = memory_budget_bytes
 
-    def open_one(place: Place | None, channels: int | None) -> ImageSet | None:
+    def open_one(place: Storage | None, channels: int | None) -> ImageSet | None:
         nonlocal left
         if place is None:
             return None

@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from ..errors import UserError
 from .cifar import Split, is_cifar
 from .images import SUFFIXES
-from .storage import Place
+from .storage import Storage
 
 _SPLITS: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 _SPLIT_WORDS = frozenset(word for words in _SPLITS.values() for word in words)
@@ -23,7 +23,7 @@ def is_image(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
-def enter_split(place: Place, split: Split) -> Place:
+def enter_split(place: Storage, split: Split) -> Storage:
     """The part of a place that holds the images, or the CIFAR batches, of one split.
 
     Goes down through folders that are alone at their level. Without folders for splits, everything is train.
@@ -49,7 +49,7 @@ def enter_split(place: Place, split: Split) -> Place:
     return place
 
 
-def has_held_out(place: Place) -> bool:
+def has_held_out(place: Storage) -> bool:
     """Whether a test split lies beside a train one: a folder named test that is alone is what is trained on."""
     try:
         return is_cifar(place) or enter_split(place, "test").where != enter_split(place, "train").where
@@ -69,7 +69,7 @@ def label_by_folder(names: Sequence[str]) -> tuple[Int64[np.ndarray, " n"] | Non
     return np.array([numbers[folder] for folder in folders], dtype=np.int64), classes
 
 
-def find_domains(place: Place) -> tuple[Place, Place, Place | None, Place | None]:
+def find_domains(place: Storage) -> tuple[Storage, Storage, Storage | None, Storage | None]:
     """The places of train A, train B, and of val A and val B where there are any.
 
     Known layouts, in any case: {train,val}/{A,B}, A and B alone, {train,test}{A,B}; also below single top folders.
@@ -96,7 +96,7 @@ def find_domains(place: Place) -> tuple[Place, Place, Place | None, Place | None
     )
 
 
-def has_domains(place: Place) -> bool:
+def has_domains(place: Storage) -> bool:
     """Whether folders are named as those of two domains, and no others hold images; one of them may be missing."""
     known = {pattern.format(domain) for pattern in (*_TRAIN_DOMAINS, *_VAL_DOMAINS) for domain in "ab"}
     while True:
@@ -109,7 +109,7 @@ def has_domains(place: Place) -> bool:
         place = place.below(only)
 
 
-def nothing_found(place: Place) -> str:
+def nothing_found(place: Storage) -> str:
     """The message for a place without a single image file."""
     known = " ".join(sorted(SUFFIXES))
     if not place.names:
@@ -117,19 +117,19 @@ def nothing_found(place: Place) -> str:
     return f"{place.where} holds no images, only {len(place.names)} other files; put images there ({known})"
 
 
-def _tops(place: Place) -> list[str]:
+def _tops(place: Storage) -> list[str]:
     """First-level folders that hold images; other files and folders are of no interest."""
     return sorted({name.split("/", 1)[0] for name in place.names if "/" in name and is_image(name)})
 
 
-def _only_folder(place: Place) -> str | None:
+def _only_folder(place: Storage) -> str | None:
     """The one folder, with its slash, below which everything of interest lies."""
     interesting = [name for name in place.names if is_image(name)] or place.names
     tops = {name.split("/", 1)[0] if "/" in name else "" for name in interesting}
     return f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else None
 
 
-def _pair(place: Place, patterns: tuple[str, ...]) -> tuple[Place | None, Place | None]:
+def _pair(place: Storage, patterns: tuple[str, ...]) -> tuple[Storage | None, Storage | None]:
     """The places of A and B in the first pattern of which one holds images."""
     prefixes: dict[str, str] = {}
     for name in place.names:

@@ -15,7 +15,7 @@ from .decoding import Progress
 from .domains import Domains, open_domains
 from .folders import has_held_out
 from .published import HOST, PLACES, PUBLISHED
-from .storage import locate
+from .storage import open_storage
 
 Made = TypeVar("Made")
 
@@ -65,7 +65,7 @@ def open_held_out(
 ) -> ImageSet | None:
     """The test split beside training images, or None where there is none or it has fewer images than `fewest`."""
     try:
-        if not bundled_name(data) and not has_held_out(locate(data)):
+        if not bundled_name(data) and not has_held_out(open_storage(data)):
             return None
         images = open_named_images(data, size, channels, memory_budget_bytes, progress, split="test")
     except UserError:

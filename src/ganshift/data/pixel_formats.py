@@ -37,7 +37,7 @@ _TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3)
 
 @final
 @dataclass(frozen=True)
-class Original:
+class FormattedPicture:
     """The values of one picture as its file holds them."""
 
     colours: UInt[np.ndarray, "c h w"]
@@ -60,7 +60,7 @@ class Original:
             values = np.concatenate([values, alpha])
         return torch.from_numpy(values.astype(np.float32))[None] / (_top(values) / 2) - 1
 
-    def given_back(self, images: Float[Tensor, "1 d h w"], keep_mode: bool) -> "Original":
+    def given_back(self, images: Float[Tensor, "1 d h w"], keep_mode: bool) -> "FormattedPicture":
         """What a network made of this picture, in [-1, 1], with this picture's bits and, if its own, its opacity.
 
         With `keep_mode`, gray stays gray, and opacity is there if it was before; else both are as the network says.
@@ -74,7 +74,7 @@ class Original:
             colours, alpha = (colours * seen + top * (1 - seen)).round().astype(values.dtype), None
         if keep_mode:
             colours = _gray(colours) if len(self.colours) == 1 else _colour(colours)
-        return Original(colours, alpha)
+        return FormattedPicture(colours, alpha)
 
     def to_pillow(self) -> Image.Image:
         """A picture of mode L, LA, RGB or RGBA; of mode I;16 if it is deep and only gray, since Pillow has no other."""
@@ -99,7 +99,7 @@ class Original:
         return self.colours if self.alpha is None else np.concatenate([self.colours, self.alpha[None]])
 
 
-def load_original(source: Path | bytes) -> Original:
+def load_formatted(source: Path | bytes) -> FormattedPicture:
     """Decode the first frame, upright; raises `images.UnreadableImage`."""
     picture = open_picture(source)
     with decoding(picture):
@@ -114,20 +114,20 @@ def has_deep_file(picture: Image.Image) -> bool:
     return picture.format in ("PNG", "TIFF") and ";16" in str(getattr(picture, "tile", ""))  # how Pillow would unpack
 
 
-def from_pillow(picture: Image.Image) -> Original:
+def from_pillow(picture: Image.Image) -> FormattedPicture:
     """The values of a picture of any of Pillow's modes."""
     if is_deep(picture):
-        return Original(deep_levels(picture).round().astype(np.uint16)[None])
+        return FormattedPicture(deep_levels(picture).round().astype(np.uint16)[None])
     is_gray = picture.mode in ("1", "L", "LA", "La")
     if not may_be_transparent(picture):
-        return Original(to_pixels(picture.convert("L" if is_gray else "RGB")))
+        return FormattedPicture(to_pixels(picture.convert("L" if is_gray else "RGB")))
     if picture.mode == "La":  # premultiplied gray converts to nothing but LA
         picture = picture.convert("LA")
     values = to_pixels(picture.convert("RGBA"))
-    return Original(values[:1] if is_gray else values[:3], values[3])
+    return FormattedPicture(values[:1] if is_gray else values[:3], values[3])
 
 
-def from_array(array: np.ndarray) -> Original:
+def from_array(array: np.ndarray) -> FormattedPicture:
     """The values of an array [h, w] or [h, w, c], of uint8, uint16, or floats in [0, 1], which become 16 bits.
 
     1 channel is gray, 2 are gray and opacity, 3 colour, 4 colour and opacity. Raises a `UserError` for anything else.
@@ -148,10 +148,10 @@ def from_array(array: np.ndarray) -> Original:
     if values.dtype not in (np.uint8, np.uint16):
         raise UserError(f"an array must be of uint8, uint16 or floats in [0, 1], got {array.dtype}: convert it")
     values = np.ascontiguousarray(values.transpose(2, 0, 1))
-    return Original(values, None) if len(values) in (1, 3) else Original(values[:-1], values[-1])
+    return FormattedPicture(values, None) if len(values) in (1, 3) else FormattedPicture(values[:-1], values[-1])
 
 
-def to_array(original: Original, like: np.ndarray) -> np.ndarray:
+def to_array(original: FormattedPicture, like: np.ndarray) -> np.ndarray:
     """The values as an array of the type of `like`, from which they come; [h, w] if it is so and one will do."""
     values = original.channels().transpose(1, 2, 0)
     if np.issubdtype(like.dtype, np.floating):
@@ -159,7 +159,7 @@ def to_array(original: Original, like: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values[..., 0] if like.ndim == 2 and values.shape[2] == 1 else values)
 
 
-def _load_deep(picture: Image.Image, data: bytes) -> Original:
+def _load_deep(picture: Image.Image, data: bytes) -> FormattedPicture:
     if picture.format == "PNG":
         from imagecodecs import png_decode
 
@@ -181,7 +181,7 @@ def _load_deep(picture: Image.Image, data: bytes) -> Original:
     mirrored, turns = _TURNS.get(picture.getexif().get(_ORIENTATION, 1), (False, 0))
     values = np.rot90(values[:, ::-1] if mirrored else values, turns).transpose(2, 0, 1)
     values = np.ascontiguousarray(values, dtype=np.uint16)
-    return Original(values, None) if len(values) in (1, 3) else Original(values[:-1], values[-1])
+    return FormattedPicture(values, None) if len(values) in (1, 3) else FormattedPicture(values[:-1], values[-1])
 
 
 def _top(values: UInt[np.ndarray, "..."]) -> int:

@@ -17,7 +17,7 @@ MAX_RATIO = 1100
 """Zip members that claim to unpack to more times their size are refused: deflate cannot, whatever is packed."""
 
 
-class Place(ABC):
+class Storage(ABC):
     """Files below one place, under sorted relative names with forward slashes; it can be pickled."""
 
     where: str
@@ -26,7 +26,7 @@ class Place(ABC):
     """All files below, except hidden ones."""
 
     @abstractmethod
-    def below(self, prefix: str) -> "Place":
+    def below(self, prefix: str) -> "Storage":
         """The part whose names begin with the prefix, which ends in a slash and is cut off them."""
 
     @abstractmethod
@@ -58,7 +58,7 @@ class Place(ABC):
         return sorted({name.split("/", 1)[0] for name in self.names if "/" in name})
 
 
-class Folder(Place):
+class Folder(Storage):
     """Files of a folder and of all folders below it, following links but never in circles."""
 
     def __init__(self, path: Path, names: tuple[str, ...] | None = None):
@@ -87,7 +87,7 @@ class Folder(Place):
         """Nothing stays open."""
 
 
-class Archive(Place):
+class Archive(Storage):
     """Members of a zip below a prefix. Nothing is ever extracted to disk."""
 
     def __init__(self, path: Path, prefix: str = "", names: tuple[str, ...] | None = None):
@@ -146,7 +146,7 @@ class Archive(Place):
         return tuple(sorted(name for name in names if not any(map(_is_hidden, name.split("/")))))
 
 
-def locate(path: Path) -> Place:
+def open_storage(path: Path) -> Storage:
     """The folder, the zip, or the folder inside a zip (such as data.zip/train) that a path names."""
     try:
         return _locate(path)
@@ -156,7 +156,7 @@ def locate(path: Path) -> Place:
         raise UserError(f"{path} cannot be opened ({getattr(error, 'strerror', error)}); give another") from error
 
 
-def _locate(path: Path) -> Place:
+def _locate(path: Path) -> Storage:
     if path.is_dir():
         return Folder(path)
     if path.is_file():
@@ -172,7 +172,7 @@ def _locate(path: Path) -> Place:
     raise UserError(f"{path} does not exist; {hint}")
 
 
-def _inside(archive: Archive, inner: str) -> Place:
+def _inside(archive: Archive, inner: str) -> Storage:
     """The folder of an archive, also when the whole archive lies below one top folder."""
     tops = archive.folders()
     for prefix in (f"{inner}/", *(f"{top}/{inner}/" for top in tops[:1] if len(tops) == 1)):

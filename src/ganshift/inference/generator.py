@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from ..data.images import to_picture
 from ..errors import UserError
-from ..tensors import Images, Labels, Latents, sheet, to_uint8
+from ..tensors import Images, Labels, Latents, image_grid, to_uint8
 from ..training import run_folder
 from ..training.config import check_seed, require
 from .latents import draw_latents, slerp, truncate
-from .pretrained import COLOURS, Pretrained, Sheets, enlarged
+from .pretrained import COLOURS, CardGrids, Pretrained, enlarged
 
 Rows = list[list[Image.Image]]
 """Pictures as they lie on a sheet."""
@@ -153,13 +153,13 @@ class ImageGenerator(Pretrained):
             f"{self.latent_dim} random numbers{' and the number of a class' if classes else ''}."
         )
 
-    def sheets(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> Sheets:
+    def grids(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> CardGrids:
         """64 pictures of seed 0, normalised as in the run's own sheets, with one class in each column."""
         require(not pictures, "a generator is shown by what it draws: give a model card no pictures")
         latents = self._draw(CARD_COLUMNS**2, seed=0)
         labels = torch.arange(CARD_COLUMNS**2) % CARD_COLUMNS % len(self.classes) if self.classes else None
         (images,) = self._images(latents, labels, self.as_published, at_once=len(latents))
-        return {"samples.png": enlarged(sheet(images, CARD_COLUMNS))}
+        return {"samples.png": enlarged(image_grid(images, CARD_COLUMNS))}
 
     def _draw(self, count: int, seed: int, truncation: float | None = None) -> Latents:
         return draw_latents(count, seed, truncation, self.latent_dim)

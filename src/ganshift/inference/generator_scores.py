@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ..data.datasets import ImageSet
-from ..metrics.measuring import ROUNDED, TRUNCATED, Extraction, Measured, Settings, measure
+from ..metrics.measuring import ROUNDED, TRUNCATED, EvaluationSettings, Extraction, Measured, measure
 from ..tensors import Bytes, Images, Labels, Latents, to_uint8
 from .generator import ImageGenerator
 
@@ -31,7 +31,7 @@ def measure_generator(
     split: str,
     metrics: Sequence[str],
     extraction: Extraction,
-    settings: Settings,
+    settings: EvaluationSettings,
     about: Mapping[str, Any],
     *,
     as_published: bool,

@@ -13,8 +13,8 @@ from huggingface_hub import ModelCard, ModelCardData
 from ..errors import printable
 from ..files import read_text, write_output
 from ..metrics.copying import load_verdict
-from ..metrics.record_files import CARDS, cards_of
-from ..metrics.score_record import card_rows
+from ..metrics.record_files import RECORDS, records_of
+from ..metrics.score_record import record_rows
 from ..training import run_folder
 from ..training.config import BUDGET_FIELDS, FREE_TO_CHANGE
 from ..training.weights import hash_of_file
@@ -88,7 +88,7 @@ def model_card(model: "Pretrained", config: Mapping[str, Any], folder: Path | No
         pictures=sorted(path.name for path in folder.glob("samples*.png")) if folder else [],
         has_critic=bool(folder and (folder / run_folder.CRITIC).exists()),
         model_hash=hash_of_file(folder / run_folder.MODEL) if folder else None,
-        scores=_scores(folder) if folder and (folder / CARDS).is_dir() else [],
+        scores=_scores(folder) if folder and (folder / RECORDS).is_dir() else [],
         columns=IN_TABLE,
         verdict=load_verdict(folder) if folder else None,
     )
@@ -143,7 +143,7 @@ def _data(config: Mapping[str, Any], training: Mapping[str, Any], kind: str) -> 
 
 def _scores(folder: Path) -> list[dict[str, Any]]:
     """Rows of the table of scores; one that takes no real images has none."""
-    rows = card_rows(cards_of(folder))
+    rows = record_rows(records_of(folder))
     return [{**row, "reference": "none" if row["reference"] == "0" else row["reference"]} for row in rows]
 
 

@@ -16,8 +16,8 @@ from ..training.log import ProgressLine
 
 def write_pictures(pictures: Sequence[Image.Image], out: Path, columns: int | None = None) -> list[Path]:
     """Write one sheet if `out` ends in .png, else one numbered file a picture into the folder `out`."""
-    if _is_sheet(out):
-        _write(contact_sheet(pictures, columns), out)
+    if _is_one_picture(out):
+        _write(picture_grid(pictures, columns), out)
         return [out]
     if out.is_file():
         raise UserError(f"--out {out} is a file: name a folder, or a name that ends in .png")
@@ -38,12 +38,12 @@ def write_rows(rows: Rows, out: Path) -> list[Path]:
 
 def write_strips(strips: Rows, out: Path) -> list[Path]:
     """Write one sheet with a strip in each row if `out` ends in .png, else one numbered file a strip into `out`."""
-    if _is_sheet(out):
+    if _is_one_picture(out):
         return write_rows(strips, out)
-    return write_pictures([contact_sheet(strip, columns=len(strip)) for strip in strips], out)
+    return write_pictures([picture_grid(strip, columns=len(strip)) for strip in strips], out)
 
 
-def contact_sheet(pictures: Sequence[Image.Image], columns: int | None = None, margin: int = 2) -> Image.Image:
+def picture_grid(pictures: Sequence[Image.Image], columns: int | None = None, margin: int = 2) -> Image.Image:
     """Pictures of one size side by side on white; without `columns` in about as many rows as columns."""
     width, height = pictures[0].size
     columns = columns or math.ceil(math.sqrt(len(pictures)))
@@ -56,7 +56,7 @@ def contact_sheet(pictures: Sequence[Image.Image], columns: int | None = None, m
     return page
 
 
-def _is_sheet(out: Path) -> bool:
+def _is_one_picture(out: Path) -> bool:
     return out.suffix.lower() == ".png"
 
 

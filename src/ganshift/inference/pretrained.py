@@ -18,8 +18,8 @@ from torch import nn
 from ..errors import UserError, first_line
 from ..files import write_atomically
 from ..metrics.copying import VERDICT, load_verdict
-from ..metrics.record_files import CARDS
-from ..metrics.score_record import load_card
+from ..metrics.record_files import RECORDS
+from ..metrics.score_record import load_record
 from ..training import run_folder
 from ..training.config import require
 from ..training.device import choose_device
@@ -28,13 +28,13 @@ from . import model_card as card
 from .names import find_model, lies_here
 
 Model = TypeVar("Model", bound="Pretrained")
-Sheets = Mapping[str, UInt8[np.ndarray, "h w 3"]]
+CardGrids = Mapping[str, UInt8[np.ndarray, "h w 3"]]
 """Pictures of the model card by the names of their files."""
 COLOURS = {1: "gray", 3: "colour", 4: "colour with opacity"}
 """What channels are."""
 PAGE_WIDTH = 600
 """Pixels that a page has room for."""
-SHEETS = ("samples.png", "samples-a.png", "samples-b.png")
+GRIDS = ("samples.png", "samples-a.png", "samples-b.png")
 """Names that pictures of model cards may have."""
 PLACES = ("data", "a", "b", "out")
 """Settings that say where something lies on the machine that trained."""
@@ -77,7 +77,7 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
         """What the model is, in a sentence or two."""
 
     @abstractmethod
-    def sheets(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> Sheets:
+    def grids(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> CardGrids:
         """What the model card shows: the same pictures for the same weights."""
 
     @classmethod
@@ -144,13 +144,13 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
         require(config in (None, self.config), "a model is saved with its own config: leave config out")
         if any((folder / name).exists() for name in (run_folder.LOG, run_folder.CHECKPOINTS)):
             raise UserError(f"{folder} is the folder of a training run, which saving would spoil: name another")
-        sheets = self.sheets(notes.pictures)  # before anything is written, since pictures may be wrong
+        grids = self.grids(notes.pictures)  # before anything is written, since pictures may be wrong
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._save_pretrained(folder)
-            for name in set(SHEETS) - set(sheets):
+            for name in set(GRIDS) - set(grids):
                 (folder / name).unlink(missing_ok=True)
-            for name, pixels in sheets.items():
+            for name, pixels in grids.items():
                 save = partial(Image.fromarray(pixels).save, format="png")
                 write_atomically(folder / name, save, durable=False)
             card.write(folder, self.generate_model_card(folder=folder, **(model_card_kwargs or {})))
@@ -232,15 +232,15 @@ def _copy(file: Path, folder: Path) -> None:
 
 def _save_scores(origin: Path | None, folder: Path, model_hash: str) -> None:
     """Copy what is known of these weights; what is known of others does not stay beside them."""
-    (folder / CARDS).mkdir(exist_ok=True)
-    for path in sorted((origin / CARDS).glob("*.json")) if origin else []:
-        if load_card(path).model_hash == model_hash:
-            _copy(path, folder / CARDS)
-    for path in list((folder / CARDS).glob("*.json")):
-        if load_card(path).model_hash != model_hash:
+    (folder / RECORDS).mkdir(exist_ok=True)
+    for path in sorted((origin / RECORDS).glob("*.json")) if origin else []:
+        if load_record(path).model_hash == model_hash:
+            _copy(path, folder / RECORDS)
+    for path in list((folder / RECORDS).glob("*.json")):
+        if load_record(path).model_hash != model_hash:
             path.unlink()
-    if not any((folder / CARDS).iterdir()):
-        (folder / CARDS).rmdir()
+    if not any((folder / RECORDS).iterdir()):
+        (folder / RECORDS).rmdir()
     verdict = load_verdict(origin) if origin else None
     if verdict and verdict.model_hash == model_hash:
         run_folder.write_json(folder / VERDICT, {**vars(verdict), "pairs": []})

@@ -15,8 +15,8 @@ from PIL import Image
 
 from ..data.folders import find_domains, is_image
 from ..data.images import UnreadableImage, bombs_are_errors, fit_picture, load_picture, open_picture, to_picture
-from ..data.pixel_formats import Original, from_pillow, load_original
-from ..data.storage import Place, locate
+from ..data.pixel_formats import FormattedPicture, from_pillow, load_formatted
+from ..data.storage import Storage, open_storage
 from ..errors import UserError, first_line
 from ..files import write_output
 from ..inference.translator import Domain, ImageTranslator, other_domain
@@ -34,7 +34,7 @@ KINDS: dict[Domain, tuple[str, str, str]] = {"a": ("A", "A2B", "A2B2A"), "b": ("
 
 
 @dataclass(frozen=True)
-class Source:
+class InputFile:
     """One file to translate."""
 
     where: str
@@ -83,8 +83,8 @@ def translate_domains(
 
     The folders `KINDS` below `out` are written: translations alone, or all three with `roundtrip`.
     """
-    train_a, train_b, val_a, val_b = find_domains(locate(data))
-    places: dict[Domain, Place] = {"b": val_a or train_a, "a": val_b or train_b}
+    train_a, train_b, val_a, val_b = find_domains(open_storage(data))
+    places: dict[Domain, Storage] = {"b": val_a or train_a, "a": val_b or train_b}
     written = []
     for to, place in places.items():
         start = KINDS[other_domain(to)]
@@ -94,7 +94,7 @@ def translate_domains(
 
 
 def _translate(
-    model: ImageTranslator, sources: Sequence[Source], to: Domain, out: Path, roundtrip: bool, training_size: bool
+    model: ImageTranslator, sources: Sequence[InputFile], to: Domain, out: Path, roundtrip: bool, training_size: bool
 ) -> list[Path]:
     names = _output_names(sources)
     written: list[Path] = []
@@ -105,24 +105,24 @@ def _translate(
             source, name = sources[number], names[number]
             try:
                 content = loaded.result()
-                if isinstance(content, Original):
+                if isinstance(content, FormattedPicture):
                     if roundtrip:
                         results, distance = round_trip(model, content, to)
                         trips.distances.append(distance)
                     else:
-                        results = {"": model.translate_original(content, to)}  # for the folder itself
+                        results = {"": model.translate_formatted(content, to)}  # for the folder itself
                     for kind, result in results.items():
                         path = _in(out / kind, name, ".png")
                         background.later(partial(_write_png, result, path))
                         written.append(path)
                 elif isinstance(content, Image.Image):
-                    data, suffix = translate_animation(content, partial(model.translate_original, to=to))
+                    data, suffix = translate_animation(content, partial(model.translate_formatted, to=to))
                     written.append(write_output(_in(out, name, suffix), data))
                 else:
                     path = _in(out, name, ".mp4")
                     _make_folder(path.parent)
                     note = partial(_note_frame, progress, number, source.name)
-                    translate_video(source.read(), path, partial(model.translate_original, to=to), note)
+                    translate_video(source.read(), path, partial(model.translate_formatted, to=to), note)
                     written.append(path)
             except UnreadableImage as error:
                 logger.warning("left out %s: %s", source.where, error)
@@ -174,27 +174,29 @@ class Background:
 
 
 def _load(
-    source: Source, as_trained: Callable[[bytes | Path], Original] | None, stills: bool
-) -> Original | Image.Image | None:
+    source: InputFile, as_trained: Callable[[bytes | Path], FormattedPicture] | None, stills: bool
+) -> FormattedPicture | Image.Image | None:
     """A still picture, an open animation, or None for a video; only first frames `as_trained`, or if `stills`."""
     if as_trained is not None:
         return as_trained(source.read())
     if stills:
-        return load_original(source.read())
+        return load_formatted(source.read())
     if PurePosixPath(source.name).suffix.lower() in VIDEO_SUFFIXES:
         return None
     data = source.read()
     picture = open_picture(data)
-    return picture if is_animation(picture) else load_original(data)
+    return picture if is_animation(picture) else load_formatted(data)
 
 
-def as_trained(model: ImageTranslator, to: Domain, data: bytes | Path) -> Original:
+def as_trained(model: ImageTranslator, to: Domain, data: bytes | Path) -> FormattedPicture:
     """The picture cropped and scaled to the size of training, in the channels of its domain."""
     channels = model.channels[other_domain(to)]
     return from_pillow(to_picture(fit_picture(load_picture(data, for_size=model.size), model.size, channels)))
 
 
-def round_trip(model: ImageTranslator, original: Original, to: Domain) -> tuple[dict[str, Original], float]:
+def round_trip(
+    model: ImageTranslator, original: FormattedPicture, to: Domain
+) -> tuple[dict[str, FormattedPicture], float]:
     """The picture, its translation and the way back, by their names in `KINDS`; and the mean distance of both ends.
 
     The distance is of values in [-1, 1], before what came back is rounded to the picture's bits.
@@ -207,17 +209,17 @@ def round_trip(model: ImageTranslator, original: Original, to: Domain) -> tuple[
     return dict(zip(KINDS[start], results, strict=True)), (back - images).abs().mean().item()
 
 
-def _find(images: Sequence[Path]) -> Iterator[Source]:
+def _find(images: Sequence[Path]) -> Iterator[InputFile]:
     for path in images:
         if path.is_file() and path.suffix.lower() != ".zip":
-            yield Source(str(path), path.name, partial(Path, path))
+            yield InputFile(str(path), path.name, partial(Path, path))
         elif not path.exists() and _has_wildcard(str(path)):
             yield from _matching(path)
         else:
-            yield from _images_of(locate(path))
+            yield from _images_of(open_storage(path))
 
 
-def _matching(pattern: Path) -> Iterator[Source]:
+def _matching(pattern: Path) -> Iterator[InputFile]:
     """Files that match a glob, named from its first wildcard on."""
     fixed = Path(*itertools.takewhile(lambda part: not _has_wildcard(part), pattern.parts))
     try:
@@ -228,26 +230,26 @@ def _matching(pattern: Path) -> Iterator[Source]:
     if not found:
         raise UserError(f"no image matches {pattern}")
     for path in found:
-        yield Source(str(path), path.relative_to(fixed).as_posix(), partial(Path, path))
+        yield InputFile(str(path), path.relative_to(fixed).as_posix(), partial(Path, path))
 
 
 def _has_wildcard(text: str) -> bool:
     return any(character in text for character in "*?[")
 
 
-def _images_of(place: Place) -> Iterator[Source]:
+def _images_of(place: Storage) -> Iterator[InputFile]:
     names = [name for name in place.names if _is_translatable(name)]
     if not names:
         raise UserError(f"there are no images in {place.where}")
     for name in names:
-        yield Source(f"{place.where}/{name}", name, partial(place.read, name))
+        yield InputFile(f"{place.where}/{name}", name, partial(place.read, name))
 
 
 def _is_translatable(name: str) -> bool:
     return is_image(name) or PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES
 
 
-def _output_names(sources: Sequence[Source]) -> list[str]:
+def _output_names(sources: Sequence[InputFile]) -> list[str]:
     """Names without their ending, or with it where two differ in nothing else."""
     short = [PurePosixPath(source.name).with_suffix("").as_posix() for source in sources]
     counts = Counter(short)
@@ -267,7 +269,7 @@ def _in(folder: Path, name: str, suffix: str) -> Path:
     return folder / (name if name.endswith(suffix) else name + suffix)
 
 
-def _write_png(original: Original, path: Path) -> Path:
+def _write_png(original: FormattedPicture, path: Path) -> Path:
     return write_output(path, original.to_png())
 
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from ..data.bundled import photographs, sketch
 from ..data.images import UnreadableImage, fit_picture, load_picture, to_picture
-from ..data.pixel_formats import Original, from_array, from_pillow, load_original, to_array
+from ..data.pixel_formats import FormattedPicture, from_array, from_pillow, load_formatted, to_array
 from ..errors import UserError
-from ..tensors import Images, Side, from_uint8, height_and_width, sheet, to_colour
+from ..tensors import Images, Side, from_uint8, height_and_width, image_grid, to_colour
 from ..training.config import require
-from .pretrained import COLOURS, Pretrained, Sheets, enlarged
+from .pretrained import COLOURS, CardGrids, Pretrained, enlarged
 
 Domain = Literal["a", "b"]
 MAX_SIDE = 8192
@@ -57,7 +57,7 @@ class ImageTranslator(Pretrained):
     def step(self) -> int:
         """What both sides of images have to be multiples of for an exported network."""
 
-    def translate_original(self, original: Original, to: Domain = "b") -> Original:
+    def translate_formatted(self, original: FormattedPicture, to: Domain = "b") -> FormattedPicture:
         """Translate one picture and keep what it is: its size, its bits and its opacity.
 
         Gray stays gray and colour stays colour where both domains have the same channels; elsewhere the picture
@@ -103,7 +103,7 @@ class ImageTranslator(Pretrained):
         """
         if isinstance(picture, Tensor):
             return self._translate_tensor(picture, to)
-        translated = self.translate_original(_original(picture), to)
+        translated = self.translate_formatted(_original(picture), to)
         return to_array(translated, picture) if isinstance(picture, np.ndarray) else translated.to_pillow()
 
     def _translate_tensor(self, images: Tensor, to: Domain) -> Tensor:
@@ -129,7 +129,7 @@ class ImageTranslator(Pretrained):
             "no two belong together."
         )
 
-    def sheets(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> Sheets:
+    def grids(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> CardGrids:
         """Round trips of pictures of each domain: those given, as `__call__` takes them, or else bundled ones."""
         height, width = height_and_width(self.size)
         found = {}
@@ -155,14 +155,14 @@ def other_domain(domain: Domain) -> Domain:
     return "a" if domain == "b" else "b"
 
 
-def _original(picture: str | Path | Image.Image | np.ndarray) -> Original:
+def _original(picture: str | Path | Image.Image | np.ndarray) -> FormattedPicture:
     """What a file, a Pillow picture or an array holds; a `UserError` if that is no picture."""
     if isinstance(picture, np.ndarray):
         return from_array(picture)
     if isinstance(picture, Image.Image):
         return from_pillow(picture)
     try:
-        return load_original(Path(picture))
+        return load_formatted(Path(picture))
     except UnreadableImage as error:
         raise UserError(f"{picture}: {error}") from None
 
@@ -186,4 +186,4 @@ def round_trip_grid(start: Tensor, there: Callable[[Tensor], Tensor], back: Call
     """A sheet with rows of an image, its translation and the way back."""
     translated = there(start)
     columns = [to_colour(images) for images in (start, translated, back(translated))]
-    return sheet(torch.stack(columns, dim=1).flatten(0, 1), columns=len(columns))
+    return image_grid(torch.stack(columns, dim=1).flatten(0, 1), columns=len(columns))

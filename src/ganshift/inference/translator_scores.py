@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..data.datasets import ImageSet
-from ..metrics.measuring import ROUNDED, Extraction, Measured, Settings, against, measure
-from ..metrics.score_record import Card
+from ..metrics.measuring import ROUNDED, EvaluationSettings, Extraction, Measured, against, measure
+from ..metrics.score_record import ScoreRecord
 from ..tensors import Bytes, Images, from_uint8, to_uint8
 from ..training.distributed import gathered
 
@@ -43,7 +43,7 @@ def measure_ways(
     split: str,
     metrics: Sequence[str],
     extraction: Extraction,
-    settings: Settings,
+    settings: EvaluationSettings,
     about: Mapping[str, Any],
     *,
     most: int | None = None,
@@ -75,7 +75,7 @@ def _of_way(
     split: str,
     metrics: Sequence[str],
     extraction: Extraction,
-    settings: Settings,
+    settings: EvaluationSettings,
     about: Mapping[str, Any],
     paired: bool,
     most: int | None,
@@ -102,27 +102,30 @@ def _of_way(
     )
     compared = _all_compared(parts)
     trip = f"L1 {way}-{way[0]}"
-    cards = [*measured.cards, _pixel_card(trip, "round trip", compared.trips, "none", against(start, split), origin)]
+    records = [
+        *measured.records,
+        _pixel_record(trip, "round trip", compared.trips, "none", against(start, split), origin),
+    ]
     for name, values in compared.pairs.items():
         metric = f"{name} {way}"
-        cards.append(_pixel_card(metric, "true pairs", values, ROUNDED, against(target, split), origin))
+        records.append(_pixel_record(metric, "true pairs", values, ROUNDED, against(target, split), origin))
     change = float(np.mean(compared.changes)) if compared.changes else None
-    return MeasuredWay(cards, measured.diversity, trip=float(np.mean(compared.trips)), change=change)
+    return MeasuredWay(records, measured.diversity, trip=float(np.mean(compared.trips)), change=change)
 
 
-def _pixel_card(
+def _pixel_record(
     metric: str,
     protocol: str,
     values: Sequence[float],
     quantisation: str,
     compared_with: dict[str, Any],
     provenance: Mapping[str, Any],
-) -> Card:
+) -> ScoreRecord:
     """The card of a mean over images, each compared with one other."""
     levels = "-1 to 1" if metric.startswith("L1") else "0 to 1"
     with np.errstate(invalid="ignore"):  # equal images have a PSNR of infinity, around which there is no spread
         spread = float(np.std(values))
-    return Card(
+    return ScoreRecord(
         metric=metric,
         protocol=f"{protocol}, levels from {levels}",
         value=float(np.mean(values)),

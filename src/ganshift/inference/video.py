@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 from ..data.images import UnreadableImage, check_pixels, decoding
-from ..data.pixel_formats import Original, from_pillow
+from ..data.pixel_formats import FormattedPicture, from_pillow
 from ..errors import UserError, first_line
 from ..files import open_regular
 
-Change = Callable[[Original], Original]
+Change = Callable[[FormattedPicture], FormattedPicture]
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm"})
 """Files with these endings are taken for videos."""
 MAX_WEBP_SIDE = 16_383
@@ -66,7 +66,7 @@ def translate_animation(picture: Image.Image, change: Change) -> tuple[bytes, st
     return buffer.getvalue(), ANIMATED_FORMATS[kind]
 
 
-def _frames(picture: Image.Image) -> Iterator[tuple[Original, float]]:
+def _frames(picture: Image.Image) -> Iterator[tuple[FormattedPicture, float]]:
     """Each frame and how long it is shown, in milliseconds."""
     size = picture.size
     for number in itertools.count():

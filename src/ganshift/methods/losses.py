@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..nn.matmul import input_gradients_only
+from ..errors import UserError
+from ..nn.matmul import no_weight_gradients
 from ..tensors import Images, Scalar
 
 
@@ -40,8 +41,8 @@ def gradient_penalty(
     critic: Callable[[Images], Float[Tensor, "n ..."]],
     real: Images,
     fake: Images,
-    mix: Float[Tensor, " n"] | None = None,
-    slope_epsilon: float = 1e-12,
+    alpha: Float[Tensor, " n"] | None = None,
+    norm_epsilon: float = 1e-12,
 ) -> Scalar:
     """Mean squared distance from 1 of the critic's slope at one random mixture per image pair (eq. 3, last term).
 
@@ -50,14 +51,14 @@ def gradient_penalty(
     where the slope is zero. The critic must not mix images of a batch (no batch norm), for all slopes come from one
     backward pass through the summed scores.
     """
-    if mix is None:
-        mix = torch.rand(len(real), device=real.device, dtype=real.dtype)
-    between = torch.lerp(real.detach(), fake.detach(), mix.view(-1, 1, 1, 1)).requires_grad_()
+    if alpha is None:
+        alpha = torch.rand(len(real), device=real.device, dtype=real.dtype)
+    between = torch.lerp(real.detach(), fake.detach(), alpha.view(-1, 1, 1, 1)).requires_grad_()
     with torch.autocast(between.device.type, enabled=False):  # second derivatives need the precision
         scores = critic(between)
-        with input_gradients_only():
-            (slope,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
-    norm = (slope.flatten(1).square().sum(dim=1) + slope_epsilon).sqrt()
+        with no_weight_gradients():
+            (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
+    norm = (gradient.flatten(1).square().sum(dim=1) + norm_epsilon).sqrt()
     return (norm - 1).square().mean()
 
 
@@ -69,3 +70,12 @@ def l1(images: Images, target: Images) -> Scalar:
 def l2(images: Images, target: Images) -> Scalar:
     """Mean squared difference over all pixels and images."""
     return F.mse_loss(images, target)
+
+
+def check_per_image(critic: nn.Module) -> None:
+    """Raise a `UserError` unless the critic says that it judges each image alone, which the penalty relies on."""
+    if not getattr(critic, "per_image", False):
+        raise UserError(
+            f"{type(critic).__name__} must judge each image alone (per_image = True): the gradient penalty takes all "
+            "gradients from one backward pass"
+        )

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..training.config import RunConfig
+from .words import ReportWords
 
 if TYPE_CHECKING:
     from ..data.cifar import Split
     from ..inference.generator import ImageGenerator
     from ..inference.translator import ImageTranslator
     from ..training.trainer import Outcome, Trainer
+    from .advice import Advice, PictureFacts
     from .importing import TensorFlowImport
 
 VERBS = {"generator": "generate", "translator": "translate"}
@@ -38,6 +40,8 @@ class Method:
     """Its command, and what `config.json` calls it."""
     kind: Literal["generator", "translator"]
     """What it trains: `inference.generator.ImageGenerator` or `inference.translator.ImageTranslator`."""
+    domains: Literal[1, 2]
+    """How many sets of images it learns from."""
     summary: str
     """A line for the overview of commands."""
     config: type[RunConfig]
@@ -52,6 +56,14 @@ class Method:
     """Imports and returns the trainer's class."""
     model: "Callable[[], type[ImageGenerator] | type[ImageTranslator]]"
     """Imports and returns the class of the trained model."""
+    words: Callable[[], ReportWords] = ReportWords
+    """Imports and returns what reports say of its runs."""
+    advise: "Callable[[Sequence[PictureFacts], Mapping[str, Path], Path, bool], Advice] | None" = None
+    """A run to start with, which `ganshift doctor` shows; it advises nothing where there is none.
+
+    It is given the facts of the training images of each domain, the settings that say where these lie, a folder for
+    the run, and whether there is an accelerator.
+    """
     exports: Sequence[str] = ("onnx", "torchscript", "safetensors", "html")
     """Formats that its models can be exported to."""
     held_out_split: "Callable[[Any], Split]" = lambda config: "train"
@@ -74,9 +86,9 @@ class Method:
 
     def train(self, config: RunConfig) -> "Outcome":
         """Train, or go on with, a run of these settings."""
-        from importlib import import_module
+        from ..training.loop import fit
 
-        return import_module(f"ganshift.methods.{self.name}.trainer").train(config)  # type: ignore[no-any-return]
+        return fit(self.trainer().from_config(config))
 
     def next_step(self, run: Path) -> str:
         """The command that uses what a run has learned."""

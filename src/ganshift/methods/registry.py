@@ -4,13 +4,15 @@ Another package registers its `Method` under the entry-point group `ganshift.met
 own folder and its command know a method by name.
 """
 
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
-from ..errors import UserError, nearest
+from ..errors import UserError, first_line, nearest
 from ..training.config import RunConfig
 from .dual.method import DUAL
 from .method import Method
@@ -19,17 +21,28 @@ from .transfer.method import TRANSFER
 if TYPE_CHECKING:
     from ..inference.generator import ImageGenerator
     from ..inference.translator import ImageTranslator
+    from ..training.throughput import Throughput
 
 GROUP = "ganshift.methods"
-"""Entry points of other packages: the name is the method's, the object its `Method`."""
+"""Entry points of other packages, each of which leads to a `Method`."""
+
+logger = logging.getLogger("ganshift")
 
 
 @cache
 def methods() -> Mapping[str, Method]:
-    """All methods by name, our own first."""
+    """All methods by name, our own first. One of another package that cannot be loaded is warned of and left out."""
     found = {method.name: method for method in (TRANSFER, DUAL)}
     for entry in entry_points(group=GROUP):
-        found.setdefault(entry.name, entry.load())
+        try:
+            method = entry.load()
+        except Exception as error:  # whatever another package does wrong, ours works
+            logger.warning("method %s of %s cannot be loaded: %s", entry.name, entry.value, first_line(error))
+            continue
+        if isinstance(method, Method):
+            found.setdefault(method.name, method)
+        else:
+            logger.warning("method %s of %s is left out: it is no ganshift Method", entry.name, entry.value)
     return found
 
 
@@ -45,6 +58,15 @@ def method_named(name: object, where: object = "config.json") -> Method:
 def method_of(config: RunConfig) -> Method:
     """The method whose settings these are."""
     return next(method for method in methods().values() if type(config) is method.config)
+
+
+def throughput_of(config: RunConfig, seconds: int | float) -> "Throughput":
+    """How fast a run of these settings trains here; see `training.throughput.throughput`."""
+    from ..training.log import quiet
+    from ..training.throughput import throughput
+
+    with quiet():  # what is said when opening belongs to a run
+        return throughput(method_of(config).trainer().from_config(replace(config, evaluate_every=0)), seconds)
 
 
 def method_in(folder: Path) -> Method:

@@ -23,7 +23,7 @@ from ..training.log import ProgressLine, working
 from ..training.weights import hash_of_file
 from . import scores
 from .extractors import EXTRACTORS, open_extractor, weights_hash
-from .score_record import INCEPTION_SPLITS, Card
+from .score_record import INCEPTION_SPLITS, ScoreRecord
 
 METRICS = ("is", "fid", "kid", "prc")
 """By the names that torch-fidelity gives them, but for the first."""
@@ -39,7 +39,7 @@ ROUNDED, TRUNCATED = "rounded to 256 levels", "truncated to 256 levels"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class EvaluationSettings:
     """What to measure, and how."""
 
     metrics: tuple[str, ...] | None = None
@@ -80,14 +80,14 @@ class Extraction:
     hash: str
 
     @classmethod
-    def open(cls, settings: Settings) -> "Extraction":
+    def open(cls, settings: EvaluationSettings) -> "Extraction":
         """The extractor that the settings name, on their device."""
         with working("opening the extractor") if settings.progress else nullcontext():
             network = open_extractor(settings.extractor, settings.extractor_weights)
             weights = weights_hash(network)
         return cls(network.to(choose_device(settings.device)), settings.extractor, weights)
 
-    def reference(self, images: ImageSet, settings: Settings) -> scores.Reference:
+    def reference(self, images: ImageSet, settings: EvaluationSettings) -> scores.Reference:
         """Features of a set, cached."""
         layer = EXTRACTORS[self.name].features
         key = f"{images.content_hash} {self.name} {layer} {self.hash}"
@@ -129,7 +129,7 @@ class Taken:
         metrics: Sequence[str],
         num_images: int,
         reference: scores.Reference | None,
-        settings: Settings,
+        settings: EvaluationSettings,
     ):
         layers = EXTRACTORS[extraction.name]
         self._metrics, self._reference, self._settings = metrics, reference, settings
@@ -191,12 +191,12 @@ class Taken:
 class Measured:
     """What was found of one stream of images."""
 
-    cards: list[Card]
+    records: list[ScoreRecord]
     diversity: float | None
     """See `Taken.diversity`."""
 
 
-def check_enough(metrics: Sequence[str], num_generated: int, num_reference: int, settings: Settings) -> None:
+def check_enough(metrics: Sequence[str], num_generated: int, num_reference: int, settings: EvaluationSettings) -> None:
     """Raise a `UserError`, before anything slow, where there are too few images for one of the scores."""
     for metric in metrics:
         scores.check_enough(metric, num_generated, num_reference)
@@ -210,7 +210,7 @@ def measure(
     reference: ImageSet | None,
     metrics: Sequence[str],
     extraction: Extraction,
-    settings: Settings,
+    settings: EvaluationSettings,
     *,
     verb: str,
     split: str,
@@ -228,8 +228,8 @@ def measure(
     taken.update(extraction.layers(batches, num_images, verb, settings.progress))
     with working("computing scores") if settings.progress else nullcontext():
         found = list(taken.found())
-    cards = [
-        Card(
+    records = [
+        ScoreRecord(
             metric=name.format(metric),
             protocol=protocol.format(how),
             value=score.value,
@@ -241,7 +241,7 @@ def measure(
         )
         for metric, how, score in found
     ]
-    return Measured(cards, taken.diversity())
+    return Measured(records, taken.diversity())
 
 
 def against(reference: ImageSet | None, split: str) -> dict[str, Any]:

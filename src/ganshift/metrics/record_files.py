@@ -8,22 +8,22 @@ from typing import Any
 
 from ..errors import UserError
 from ..training import run_folder
-from .score_record import Card, difference, load_card, unlike
+from .score_record import ScoreRecord, difference, load_record, unlike
 
-CARDS = "cards"
+RECORDS = "cards"
 """Folder of a run that has its cards."""
 
 
-def write_cards(run: Path, cards: Sequence[Card]) -> list[Path]:
+def write_records(run: Path, records: Sequence[ScoreRecord]) -> list[Path]:
     """Write each card as one file; a later one of the same settings, whatever the model then is, takes its place."""
-    folder, paths = run / CARDS, []
+    folder, paths = run / RECORDS, []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for card in cards:
-            settings = replace(card, value=0.0, spread=0.0, model_hash="", versions={})
-            name = "-".join([card.metric.lower().replace(" ", "-"), *filter(None, [card.extractor])])
+        for record in records:
+            settings = replace(record, value=0.0, spread=0.0, model_hash="", versions={})
+            name = "-".join([record.metric.lower().replace(" ", "-"), *filter(None, [record.extractor])])
             paths.append(folder / f"{name}-{hashlib.sha256(repr(settings).encode()).hexdigest()[:8]}.json")
-            run_folder.write_json(paths[-1], card.to_json())
+            run_folder.write_json(paths[-1], record.to_json())
     except OSError as error:
         raise UserError(f"cannot write cards to {folder}: {error.strerror}") from error
     return paths
@@ -34,7 +34,7 @@ def compare(first: Path, second: Path) -> list[dict[str, Any]]:
 
     Of runs, cards are compared that have one alike in the other run.
     """
-    ours, theirs = cards_of(first), cards_of(second)
+    ours, theirs = records_of(first), records_of(second)
     alike = [(a, b) for a in ours for b in theirs if not unlike(a, b)]
     if not alike:
         pairs = [(a, b) for a in ours for b in theirs if a.metric == b.metric] or [(ours[0], theirs[0])]
@@ -48,11 +48,11 @@ def compare(first: Path, second: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def cards_of(path: Path) -> list[Card]:
+def records_of(path: Path) -> list[ScoreRecord]:
     """The cards of a run folder, in the usual order, or the one of a file."""
     if not path.is_dir():
-        return [load_card(path)]
-    found = [load_card(file) for file in sorted((path / CARDS).glob("*.json"))]
+        return [load_record(path)]
+    found = [load_record(file) for file in sorted((path / RECORDS).glob("*.json"))]
     if not found:
         raise UserError(f"{path} has no cards: make some with ganshift evaluate {path}")
-    return sorted(found, key=lambda card: card.rank)
+    return sorted(found, key=lambda record: record.rank)

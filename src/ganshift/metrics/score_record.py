@@ -34,7 +34,7 @@ _NOT_FINITE = frozenset({"inf", "-inf", "nan"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
+class ScoreRecord:
     """One number and how it came about."""
 
     metric: str
@@ -96,19 +96,19 @@ class Card:
         return asdict(self) | {name: _as_json(getattr(self, name)) for name in _NUMBERS}
 
 
-def load_card(path: Path) -> Card:
+def load_record(path: Path) -> ScoreRecord:
     """Read a card; a `UserError` if the file holds none."""
     try:
         content = json.loads(read_text(path))
-        card = Card(**content | {name: _from_json(content[name]) for name in _NUMBERS})
-        _check_types(card)
+        record = ScoreRecord(**content | {name: _from_json(content[name]) for name in _NUMBERS})
+        _check_types(record)
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"{path} holds no card ({first_line(error)}): give a file that ganshift evaluate wrote"
         ) from None
-    if card.kind not in HIGHER_IS_BETTER:
-        raise UserError(f"{path} holds a card of the unknown metric {card.metric}: this version cannot compare it")
-    return card
+    if record.kind not in HIGHER_IS_BETTER:
+        raise UserError(f"{path} holds a card of the unknown metric {record.metric}: this version cannot compare it")
+    return record
 
 
 def _as_json(number: float) -> float | str:
@@ -125,23 +125,23 @@ def _from_json(value: Any) -> Any:
     return value
 
 
-def _check_types(card: Card) -> None:
+def _check_types(record: ScoreRecord) -> None:
     """Raise a `TypeError` or `ValueError` that names the first field that is not what it should be."""
     stored = {float: int | float, dict[str, str]: dict}
-    for name, kind in get_type_hints(Card).items():
-        value = getattr(card, name)
+    for name, kind in get_type_hints(ScoreRecord).items():
+        value = getattr(record, name)
         if isinstance(value, bool) or not isinstance(value, stored.get(kind, kind)):
             raise TypeError(f"its {name} is a {type(value).__name__}")
-    if not all(isinstance(version, str) for version in card.versions.values()):
+    if not all(isinstance(version, str) for version in record.versions.values()):
         raise TypeError("its versions are no texts")
-    if card.num_generated < 1:
+    if record.num_generated < 1:
         raise ValueError("it is of no images")
 
 
-def unlike(first: Card, second: Card) -> list[str]:
+def unlike(first: ScoreRecord, second: ScoreRecord) -> list[str]:
     """What keeps two cards from being ranked, one entry a field; empty if nothing does."""
     found = []
-    for name in (field.name for field in fields(Card) if field.name not in MEASURED):
+    for name in (field.name for field in fields(ScoreRecord) if field.name not in MEASURED):
         before, after = getattr(first, name), getattr(second, name)
         if isinstance(before, dict):
             keys = sorted({*before, *after})
@@ -165,7 +165,7 @@ class Difference:
     verdict: str
 
 
-def difference(first: Card, second: Card) -> Difference:
+def difference(first: ScoreRecord, second: ScoreRecord) -> Difference:
     """How two alike cards differ; a `UserError` that names what differs refuses others."""
     if reasons := unlike(first, second):
         raise UserError(
@@ -179,24 +179,24 @@ def difference(first: Card, second: Card) -> Difference:
     return Difference(value, error, "B is better" if better else "A is better")
 
 
-def card_rows(cards: Sequence[Card]) -> list[dict[str, Any]]:
+def record_rows(records: Sequence[ScoreRecord]) -> list[dict[str, Any]]:
     """One row a card for a table on screen; the hashes are cut short, and the files have the rest."""
     return [
         {
-            "score": card.name,
-            "value": card.text,
-            "generated": f"{card.num_generated:,}",
-            "reference": f"{card.num_reference:,} {card.reference_split or ''}".strip(),
-            "content": _short("reference_hash", card.reference_hash),
-            "weights": _short("extractor_hash", card.extractor_hash),
-            "protocol": card.protocol,
-            "resize": card.resize_rule,
-            "quantisation": card.quantisation,
-            "seed": card.seed,
-            "model": _short("model_hash", card.model_hash),
-            "versions": ", ".join(f"{package} {version}" for package, version in card.versions.items()),
+            "score": record.name,
+            "value": record.text,
+            "generated": f"{record.num_generated:,}",
+            "reference": f"{record.num_reference:,} {record.reference_split or ''}".strip(),
+            "content": _short("reference_hash", record.reference_hash),
+            "weights": _short("extractor_hash", record.extractor_hash),
+            "protocol": record.protocol,
+            "resize": record.resize_rule,
+            "quantisation": record.quantisation,
+            "seed": record.seed,
+            "model": _short("model_hash", record.model_hash),
+            "versions": ", ".join(f"{package} {version}" for package, version in record.versions.items()),
         }
-        for card in cards
+        for record in records
     ]
 
 

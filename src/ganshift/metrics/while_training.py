@@ -10,17 +10,19 @@ from ..data.datasets import ImageSet
 from ..training.config import FEWEST_EVALUATED, RunConfig
 from ..training.monitor.best import Evaluation
 from ..training.monitor.health import Finding
-from .measuring import Settings
-from .score_record import Card
+from .measuring import EvaluationSettings
+from .score_record import ScoreRecord
 
 FEWEST_HELD_OUT = 50
 """With fewer held-out images a score would mostly tell of their choice; training images are taken instead."""
 logger = logging.getLogger("ganshift")
 
 
-def settings_of(config: RunConfig) -> Settings:
+def settings_of(config: RunConfig) -> EvaluationSettings:
     """What to measure while training: the score that says what is best, on the features of the network that ships."""
-    return Settings(metrics=(config.best_by,), num_images=config.evaluate_images, device=config.device, progress=False)
+    return EvaluationSettings(
+        metrics=(config.best_by,), num_images=config.evaluate_images, device=config.device, progress=False
+    )
 
 
 def enough(*references: ImageSet) -> bool:
@@ -32,22 +34,22 @@ def enough(*references: ImageSet) -> bool:
 
 
 def as_evaluation(
-    cards: Sequence[Card],
+    records: Sequence[ScoreRecord],
     best_by: str,
     diversity: Mapping[str, float | None],
     signs: Mapping[str, float] | None = None,
     findings: Sequence[Finding] = (),
 ) -> Evaluation:
     """An evaluation whose score is the mean of the cards of that metric: one for a generator, two for a translator."""
-    counted = [card for card in cards if card.kind.lower() == best_by]
+    counted = [record for record in records if record.kind.lower() == best_by]
     name = counted[0].name if len(counted) == 1 else f"mean {counted[0].name.split(' ')[0]} of both ways"
-    alike = [replace(card, value=0.0, spread=0.0, model_hash="", versions={}) for card in counted]
+    alike = [replace(record, value=0.0, spread=0.0, model_hash="", versions={}) for record in counted]
     return Evaluation(
         name=name,
-        value=sum(card.value for card in counted) / len(counted),
-        error=sqrt(sum(card.standard_error**2 for card in counted)) / len(counted),
+        value=sum(record.value for record in counted) / len(counted),
+        error=sqrt(sum(record.standard_error**2 for record in counted)) / len(counted),
         protocol=hashlib.sha256(repr(alike).encode()).hexdigest(),
-        cards=[card.to_json() for card in cards],
+        records=[record.to_json() for record in records],
         diversity={name: value for name, value in diversity.items() if value is not None},
         signs=signs or {},
         findings=findings,

@@ -41,8 +41,8 @@ class _Pooled(torch.autograd.Function):
         return F.avg_pool2d(x, 2)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Tensor:
-        spread: Tensor = _Spread.apply(slope)
+    def backward(ctx: Any, grad_output: Tensor) -> Tensor:
+        spread: Tensor = _Spread.apply(grad_output)
         return spread
 
 
@@ -50,12 +50,12 @@ class _Spread(torch.autograd.Function):
     """The adjoint of that: a quarter of each number for each of the four pixels."""
 
     @staticmethod
-    def forward(ctx: Any, slope: Tensor) -> Tensor:
-        return upsample(slope / 4)
+    def forward(ctx: Any, grad_output: Tensor) -> Tensor:
+        return upsample(grad_output / 4)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Tensor:
-        return downsample(slope)
+    def backward(ctx: Any, grad_output: Tensor) -> Tensor:
+        return downsample(grad_output)
 
 
 class _Rectified(torch.autograd.Function):
@@ -70,18 +70,18 @@ class _Rectified(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
-        return _Masked.apply(slope, *ctx.saved_tensors), None
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None]:
+        return _Masked.apply(grad_output, *ctx.saved_tensors), None
 
 
 class _Masked(torch.autograd.Function):
     """Numbers where a map is positive, else zero."""
 
     @staticmethod
-    def forward(ctx: Any, slope: Tensor, y: Tensor) -> Tensor:
+    def forward(ctx: Any, grad_output: Tensor, y: Tensor) -> Tensor:
         ctx.save_for_backward(y)
-        return torch.ops.aten.threshold_backward(slope, y, 0)
+        return torch.ops.aten.threshold_backward(grad_output, y, 0)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
-        return _Masked.apply(slope, *ctx.saved_tensors), None
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None]:
+        return _Masked.apply(grad_output, *ctx.saved_tensors), None

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
 from ..tensors import Images
-from .matmul import multiply, weight_gradients_wanted
+from .matmul import multiply, weight_gradients_enabled
 
 FEW_CHANNELS = 4
 """Doubling to at most so many channels, those of images, is a product on the CPU, in float32."""
@@ -123,16 +123,16 @@ class _Convolution(Function):
         return F.conv2d(x, weight, bias, how.stride, how.padding)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
         of_x = of_weight = of_bias = None
         if need_x:
-            of_x = _transposed_convolution(slope, weight, None, ctx.how, ctx.size)
-        if need_weight and weight_gradients_wanted():
-            of_weight = _kernel_gradient(x, slope, ctx.shape, ctx.how)
-        if need_bias and weight_gradients_wanted():
-            of_bias = slope.sum(dim=(0, 2, 3))
+            of_x = _transposed_convolution(grad_output, weight, None, ctx.how, ctx.size)
+        if need_weight and weight_gradients_enabled():
+            of_weight = _kernel_gradient(x, grad_output, ctx.shape, ctx.how)
+        if need_bias and weight_gradients_enabled():
+            of_bias = grad_output.sum(dim=(0, 2, 3))
         return of_x, of_weight, of_bias, None
 
 
@@ -161,16 +161,16 @@ class _TransposedConvolution(Function):
         return _in_order(x) if many else x
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         y, weight = ctx.saved_tensors
         need_y, need_weight, need_bias = ctx.needs_input_grad[:3]
         of_y = of_weight = of_bias = None
         if need_y:
-            of_y = _convolution(slope, weight, None, ctx.how)
-        if need_weight and weight_gradients_wanted():
-            of_weight = _kernel_gradient(slope, y, ctx.shape, ctx.how)
-        if need_bias and weight_gradients_wanted():
-            of_bias = slope.sum(dim=(0, 2, 3))
+            of_y = _convolution(grad_output, weight, None, ctx.how)
+        if need_weight and weight_gradients_enabled():
+            of_weight = _kernel_gradient(grad_output, y, ctx.shape, ctx.how)
+        if need_bias and weight_gradients_enabled():
+            of_bias = grad_output.sum(dim=(0, 2, 3))
         return of_y, of_weight, of_bias, None, None
 
 
@@ -191,14 +191,14 @@ class _KernelGradient(Function):
         return conv2d_weight(x, shape, y, how.stride, how.padding)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         x, y = ctx.saved_tensors
         need_x, need_y = ctx.needs_input_grad[:2]
         of_x = of_y = None
         if need_x:
-            of_x = _transposed_convolution(y, slope, None, ctx.how, x.shape[2:])
+            of_x = _transposed_convolution(y, grad_output, None, ctx.how, x.shape[2:])
         if need_y:
-            of_y = _convolution(x, slope, None, ctx.how)
+            of_y = _convolution(x, grad_output, None, ctx.how)
         return of_x, of_y, None, None
 
 
@@ -240,8 +240,8 @@ class _WindowMean(Function):
         return F.avg_pool2d(x, 2, 1, padding)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        return _window_mean(slope, 1 - ctx.padding), None
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        return _window_mean(grad_output, 1 - ctx.padding), None
 
 
 def _wanted(ctx: Any, image: Tensor, weight: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -14,9 +14,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Factors = dict[Tensor, list[tuple[Tensor, Tensor]]]
-"""By weight, pairs of matrices k n and k m: its gradient, as a matrix n m, is the sum of `left.t() @ right`."""
-
 
 def product(rows: Float[Tensor, "n k"], weight: Tensor, transposed: bool = False) -> Float[Tensor, "n m"]:
     """`rows @ weight.flatten(1)`, or by the transpose of that; in the precision of the weight, under autocast too."""
@@ -25,30 +22,7 @@ def product(rows: Float[Tensor, "n k"], weight: Tensor, transposed: bool = False
 
 
 @contextmanager
-def factored_gradients() -> Iterator[Factors]:
-    """Keep gradients of weights as factors, where these are smaller, in backward passes of this thread in the block.
-
-    A few pixels make a gradient of low rank: that of 4.7 million weights by 64 pixels has factors of a third of a
-    million numbers. It need not be written to memory, nor added to that of a second pass, if whoever reads it forms it
-    piece by piece. Such gradients are in the dictionary only, not in `grad`.
-    """
-    factors: Factors = {}
-    _thread.factors = factors
-    try:
-        yield factors
-    finally:
-        _thread.factors = None
-
-
-class _Thread(threading.local):
-    factors: Factors | None = None
-
-
-_thread = _Thread()
-
-
-@contextmanager
-def input_gradients_only() -> Iterator[None]:
+def no_weight_gradients() -> Iterator[None]:
     """Let backward passes inside the block skip the gradients of the weights of our custom functions.
 
     For `torch.autograd.grad` with respect to images. PyTorch prunes such a pass by itself, but does not tell custom
@@ -68,7 +42,7 @@ _blocks = 0  # that are being executed, in whatever threads
 _lock = threading.Lock()
 
 
-def weight_gradients_wanted() -> bool:
+def weight_gradients_enabled() -> bool:
     """False in blocks of `input_gradients_only`."""
     return not _blocks
 
@@ -85,18 +59,15 @@ class _Product(torch.autograd.Function):
             return multiply(rows, matrix.t() if transposed else matrix)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         rows, weight = ctx.saved_tensors
         need_rows, need_weight = ctx.needs_input_grad[:2]
         of_rows = of_weight = None
         if need_rows:
-            of_rows = _Product.apply(slope, weight, not ctx.transposed)
-        if need_weight and weight_gradients_wanted():
-            left, right = (slope, rows) if ctx.transposed else (rows, slope)
-            if _thread.factors is not None and weight.is_contiguous() and left.numel() + right.numel() < weight.numel():
-                _thread.factors.setdefault(weight, []).append((left, right))
-            else:
-                of_weight = _Product.apply(left.t(), right, False).view(weight.shape)
+            of_rows = _Product.apply(grad_output, weight, not ctx.transposed)
+        if need_weight and weight_gradients_enabled():
+            left, right = (grad_output, rows) if ctx.transposed else (rows, grad_output)
+            of_weight = _Product.apply(left.t(), right, False).view(weight.shape)
         return of_rows, of_weight, None
 
 

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from ..tensors import Images, Labels
-from .matmul import weight_gradients_wanted
+from .matmul import weight_gradients_enabled
 
 INSTANCE_EPSILON = 1e-6
 """Of `InstanceNorm`, added to the variance."""
@@ -89,15 +89,15 @@ class _ScaledBatchNorm(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         x, gain, mean, inverse_std = ctx.saved_tensors
-        over_pixels = slope.sum(dim=(2, 3))
-        of_gain = ((slope * x).sum(dim=(2, 3)) - mean * over_pixels) * inverse_std
+        over_pixels = grad_output.sum(dim=(2, 3))
+        of_gain = ((grad_output * x).sum(dim=(2, 3)) - mean * over_pixels) * inverse_std
         pixels = x.numel() / x.shape[1]
         # Ioffe & Szegedy 2015, section 3: the gradient less its mean and its component along the normalised map.
         along = (gain * of_gain).sum(dim=0) / pixels * inverse_std**2
         constant = along * mean - (gain * over_pixels).sum(dim=0) / pixels * inverse_std
-        of_x = slope * (gain * inverse_std)[..., None, None]
+        of_x = grad_output * (gain * inverse_std)[..., None, None]
         of_x.addcmul_(x, -along[:, None, None]).add_(constant[:, None, None])
         return of_x, of_gain, over_pixels, None, None, None, None
 
@@ -129,33 +129,33 @@ class _LayerNorm(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         x, gain, mean, inverse_std = ctx.saved_tensors
         if not torch.is_grad_enabled():
-            return *_slope_of_layer_norm(slope, x, gain, mean, inverse_std, ctx.needs_input_grad[:3]), None
-        of_x = _LayerNormSlope.apply(slope, x, gain, mean, inverse_std)
-        if gain is None or not weight_gradients_wanted():
+            return *_layer_norm_backward(grad_output, x, gain, mean, inverse_std, ctx.needs_input_grad[:3]), None
+        of_x = _LayerNormBackward.apply(grad_output, x, gain, mean, inverse_std)
+        if gain is None or not weight_gradients_enabled():
             return of_x, None, None, None
         normalised = _LayerNorm.apply(x, None, None, ctx.eps)
-        return of_x, (slope * normalised).sum(dim=(0, 2, 3)), slope.sum(dim=(0, 2, 3)), None
+        return of_x, (grad_output * normalised).sum(dim=(0, 2, 3)), grad_output.sum(dim=(0, 2, 3)), None
 
 
-class _LayerNormSlope(torch.autograd.Function):
+class _LayerNormBackward(torch.autograd.Function):
     """The gradient of a layer norm by its input, and the gradients of that."""
 
     @staticmethod
     def forward(
-        ctx: Any, slope: Tensor, x: Tensor, gain: Tensor | None, mean: Tensor, inverse_std: Tensor
+        ctx: Any, grad_output: Tensor, x: Tensor, gain: Tensor | None, mean: Tensor, inverse_std: Tensor
     ) -> Tensor | None:
-        ctx.save_for_backward(slope, x, gain, mean, inverse_std)
-        return _slope_of_layer_norm(slope, x, gain, mean, inverse_std, (True, False, False))[0]
+        ctx.save_for_backward(grad_output, x, gain, mean, inverse_std)
+        return _layer_norm_backward(grad_output, x, gain, mean, inverse_std, (True, False, False))[0]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
-        slope, x, gain, mean, r = ctx.saved_tensors
+        grad_output, x, gain, mean, r = ctx.saved_tensors
         mean, r = mean[..., None, None], r[..., None, None]  # n 1 1 1
-        a = slope if gain is None else slope * gain[:, None, None]
+        a = grad_output if gain is None else grad_output * gain[:, None, None]
         # With means over each image and z = r (x - mean), the gradient was r (a - E[a] - z E[a z]).
         of_v, of_a = v.mean(dim=(1, 2, 3), keepdim=True), a.mean(dim=(1, 2, 3), keepdim=True)
         v_z = r * (_mean_product(v, x) - mean * of_v)
@@ -164,21 +164,21 @@ class _LayerNormSlope(torch.autograd.Function):
         of_x = v * (-(r**2) * a_z)
         of_x.addcmul_(a, -(r**2) * v_z).addcmul_(x, -(r**2) * along)
         of_x.add_(r**2 * (along * mean + of_v * a_z + of_a * v_z))
-        of_slope = (v * r).addcmul_(x, -(r**2) * v_z).add_(r**2 * v_z * mean - r * of_v)
+        of_grad_output = (v * r).addcmul_(x, -(r**2) * v_z).add_(r**2 * v_z * mean - r * of_v)
         of_gain = None
         if gain is not None:
-            of_gain = (slope * of_slope).sum(dim=(0, 2, 3))
-            of_slope *= gain[:, None, None]
-        return of_slope, of_x, of_gain, None, None
+            of_gain = (grad_output * of_grad_output).sum(dim=(0, 2, 3))
+            of_grad_output *= gain[:, None, None]
+        return of_grad_output, of_x, of_gain, None, None
 
 
-def _slope_of_layer_norm(
-    slope: Tensor, x: Tensor, gain: Tensor | None, mean: Tensor, inverse_std: Tensor, wanted: Sequence[bool]
+def _layer_norm_backward(
+    grad_output: Tensor, x: Tensor, gain: Tensor | None, mean: Tensor, inverse_std: Tensor, wanted: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     n, c, h, w = x.shape
     layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-    slope = slope.contiguous(memory_format=layout)
-    return torch.ops.aten.native_group_norm_backward(slope, x, mean, inverse_std, gain, n, c, h * w, 1, wanted)
+    grad_output = grad_output.contiguous(memory_format=layout)
+    return torch.ops.aten.native_group_norm_backward(grad_output, x, mean, inverse_std, gain, n, c, h * w, 1, wanted)
 
 
 def _mean_product(x: Images, y: Images) -> Float[Tensor, "n 1 1 1"]:

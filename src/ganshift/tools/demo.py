@@ -1,12 +1,14 @@
-"""Both methods on bundled images, in minutes on two CPU cores, and a report of what they did.
+"""Both methods on bundled images, in minutes on two CPU cores, and a report of what they did; demo.toml has the runs.
 
-Transfer: a source trained on the digits 0 to 4 learns 5 to 9 from a hundred images, beside a run from scratch of the
-same length. Dual: photographs and pencil sketches, of which no two show the same thing.
+A generator: a source trained on the digits 0 to 4 learns 5 to 9 from a hundred images, beside a run from scratch of the
+same length. A translator: photographs and pencil sketches, of which no two show the same thing.
 """
 
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -14,52 +16,49 @@ import torch
 from ..data.bundled import photo_sketch
 from ..data.images import to_picture, to_pixels, with_channels
 from ..data.open import open_named_images
-from ..methods.dual.config import PRESETS as DUAL_PRESETS
-from ..methods.dual.config import DualConfig
-from ..methods.dual.model import Translator
-from ..methods.dual.trainer import train as train_dual
-from ..methods.transfer.config import PRESETS as TRANSFER_PRESETS
-from ..methods.transfer.config import TransferConfig
-from ..methods.transfer.trainer import SHEET_COLUMNS
-from ..methods.transfer.trainer import train as train_transfer
-from ..tensors import from_uint8, sheet
+from ..inference.translator import ImageTranslator
+from ..methods.registry import method_named
+from ..tensors import from_uint8, image_grid
 from ..training.log import say
 from ..training.trainer import Outcome
-from .report import PAGE, Commands, Figure, Notes, to_png, write_report
+from .report import PAGE, ChapterNotes, Commands, Figure, to_png, write_report
+from .study.settings import configuration, layered
 
-SOURCE = "digits32"
-TARGET = "bundled:digits-5-9"
-DOMAINS = "bundled:photo-sketch"
-QUICK: dict[str, dict[str, Any]] = {
-    "transfer": {"images": 1_920, "sample_every": 640},
-    "dual": {"images": 120, "sample_every": 40},
-}
-"""What --quick changes: enough to see that everything works, too little to learn much."""
+RECIPE = Path(__file__).with_suffix(".toml")
+GRID_COLUMNS = 8
+"""Of the grid of real images, as in the generated ones."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DemoRun:
+    """A run of the demo, as demo.toml has it."""
+
+    folder: str
+    label: str
+    """What the page calls it."""
+    title: str
+    """Said when it begins."""
+    method: str
+    settings: Mapping[str, Any]
+    """Over those of the preset that they name."""
+    quick: Mapping[str, Any]
+    """What --quick changes: enough to see that everything works, too little to learn much."""
+
+    def train(self, out: Path, quick: bool, seed: int) -> Outcome:
+        """Train it, or go on with it, in its folder of the demo's."""
+        method = method_named(self.method, RECIPE)
+        settings = layered(method, self.settings, {"seed": seed}, self.quick if quick else {})
+        return method.train(configuration(method, settings, out / self.folder))
 
 
 def run_demo(out: Path, quick: bool = False, seed: int = 0) -> Outcome:
     """Run, or go on with, the demo; the outcome counts the images and the time of all runs."""
-    transfer = TRANSFER_PRESETS["demo"] | (QUICK["transfer"] if quick else {}) | {"seed": seed}
-    dual = DUAL_PRESETS["demo"] | (QUICK["dual"] if quick else {}) | {"seed": seed}
-    pretrained, scratch, translation = (out / name for name in ("transfer", "scratch", "dual"))
-    steps: list[tuple[str, Callable[[], Outcome]]] = [
-        (
-            "transfer: digits 5 to 9 from a hundred images, starting from a model of 0 to 4",
-            lambda: train_transfer(TransferConfig(**transfer, data=Path(TARGET), source=SOURCE, out=pretrained)),
-        ),
-        (
-            "the same from scratch, to compare",
-            lambda: train_transfer(TransferConfig(**transfer, data=Path(TARGET), out=scratch)),
-        ),
-        (
-            "dual: photographs to pencil sketches and back",
-            lambda: train_dual(DualConfig(**dual, data=Path(DOMAINS), out=translation)),
-        ),
-    ]
+    runs = _runs(_recipe())
     images, seconds = 0, 0.0
-    for number, (title, run) in enumerate(steps, start=1):
-        say(f"{number}/{len(steps)} {title}")
-        outcome = run()
+    for number, run in enumerate(runs, start=1):
+        say(f"{number}/{len(runs)} {run.title}")
+        outcome = run.train(out, quick, seed)
         images, seconds = images + outcome.images, seconds + outcome.seconds
         if outcome.stopped_by:
             return Outcome(images, seconds, outcome.stopped_by)
@@ -68,29 +67,34 @@ def run_demo(out: Path, quick: bool = False, seed: int = 0) -> Outcome:
 
 
 def write_page(out: Path, command: str) -> None:
-    """Write report.html from the three finished runs, which `command` made."""
-    pretrained, scratch, translation = (out / name for name in ("transfer", "scratch", "dual"))
-    page = out / PAGE
+    """Write report.html from the finished runs, which `command` made."""
+    recipe = _recipe()
+    runs, page = _runs(recipe), out / PAGE
     write_report(
-        {"pretrained": pretrained, "from scratch": scratch, "sketches": translation},
+        {run.label: out / run.folder for run in runs},
         page,
-        title="ganshift: the demo",
-        introduction=(
-            "Two ways to move images between domains, tried on small images that ship with Python packages. Everything "
-            "here was made by the command at the end of this page, on the machine named there."
-        ),
-        notes={"transfer": _about_digits(), "dual": _about_sketches(translation)},
+        title=recipe["title"],
+        introduction=recipe["introduction"],
+        notes={run.label: NOTES[run.label](run, out / run.folder) for run in runs if run.label in NOTES},
         command=command,
     )
     say(f"report: {page}")
 
 
-def _about_digits() -> Notes:
-    real = open_named_images(Path(TARGET), size=32, channels=None, memory_budget_bytes=1e9)
-    indices = torch.linspace(0, len(real) - 1, SHEET_COLUMNS**2).round().int().tolist()
+def _recipe() -> dict[str, Any]:
+    return tomllib.loads(RECIPE.read_text(encoding="utf-8"))
+
+
+def _runs(recipe: Mapping[str, Any]) -> Sequence[DemoRun]:
+    return [DemoRun(**run) for run in recipe["runs"]]
+
+
+def _about_digits(run: DemoRun, folder: Path) -> ChapterNotes:
+    real = open_named_images(Path(run.settings["data"]), size=32, channels=None, memory_budget_bytes=1e9)
+    indices = torch.linspace(0, len(real) - 1, GRID_COLUMNS**2).round().int().tolist()
     shown = Figure(
         title="What they were shown",
-        image=to_png(sheet(from_uint8(real.read(indices)), SHEET_COLUMNS)),
+        image=to_png(image_grid(from_uint8(real.read(indices)), GRID_COLUMNS)),
         caption="64 of the hundred real images. Ask of the generated ones above: does one look like these at first "
         "sight? Do they differ from each other? And is any of them a copy, which a generator can fall into when it has "
         "few images?",
@@ -101,10 +105,10 @@ def _about_digits() -> Notes:
         "ganshift transfer --data my-gray-images/ --preset small --source digits32 --out runs/mine",
         "ganshift generate runs/mine -n 64 -o sheet.png",
     ]
-    return Notes(
+    return ChapterNotes(
         introduction=(
-            f"A generator turns random numbers into pictures. Two of them, of one method, were shown a hundred images "
-            f"of the digits 5 to 9, again and again. One started from {SOURCE}, which was trained on the handwritten "
+            "A generator turns random numbers into pictures. Two of them, of one method, were shown a hundred images "
+            "of the digits 5 to 9, again and again. One started from digits32, which was trained on the handwritten "
             "digits 0 to 4; the other from random weights. What differs between the two is what it is worth to have "
             "learned something before; this is one run of each, so a small difference may be chance.\n\nAt 0 the "
             "pretrained generator still draws what it learned before, and the other has learned nothing. Compare the "
@@ -117,13 +121,14 @@ def _about_digits() -> Notes:
     )
 
 
-def _about_sketches(run: Path) -> Notes:
-    domains = photo_sketch(size=DUAL_PRESETS["demo"]["size"])
+def _about_sketches(run: DemoRun, folder: Path) -> ChapterNotes:
+    model = method_named(run.method, RECIPE).model().from_pretrained(folder, "cpu")
+    assert isinstance(model, ImageTranslator)
+    domains = photo_sketch(size=model.size)
     assert domains.val_a is not None
     assert domains.val_b is not None
     every = list(range(len(domains.val_a)))
     pairs = zip(domains.val_a.read(every), domains.val_b.read(every), strict=True)
-    model = Translator.from_pretrained(run, "cpu")
     rows = [
         [photo, model(photo, "b"), drawn, model(drawn, "a")]
         for photo, drawn in ((to_picture(a.numpy()), to_picture(b.numpy())) for a, b in pairs)
@@ -131,7 +136,7 @@ def _about_sketches(run: Path) -> Notes:
     pixels = np.stack([to_pixels(with_channels(picture, 3)) for row in rows for picture in row])
     beside = Figure(
         title="Beside the truth",
-        image=to_png(sheet(from_uint8(torch.from_numpy(pixels)), columns=4)),
+        image=to_png(image_grid(from_uint8(torch.from_numpy(pixels)), columns=4)),
         caption=(
             "Here both sides are known. A made sketch (second column) should come near the true sketch (third), and a "
             "photo made from the true sketch (fourth) near the photo (first). The sketches are computed from the "
@@ -146,6 +151,13 @@ def _about_sketches(run: Path) -> Notes:
         "ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings",
         "ganshift translate runs/drawings holiday.jpg --to b -o drawn/",
     ]
-    return Notes(
+    return ChapterNotes(
         domains=("photo", "sketch"), beside=[beside], last=[Commands(title="With your own images", lines=commands)]
     )
+
+
+NOTES: Mapping[str, Callable[[DemoRun, Path], ChapterNotes]] = {
+    "pretrained": _about_digits,
+    "sketches": _about_sketches,
+}
+"""By the label of a run, what the page says of it and of those beside it."""

@@ -22,7 +22,7 @@ from ..inference.generator_scores import drawing, measure_generator
 from ..inference.latents import draw_latents
 from ..inference.names import bundled_models, find_model
 from ..methods.registry import method_in, method_of, open_model
-from ..metrics.measuring import Extraction, Settings, check_enough, provenance
+from ..metrics.measuring import EvaluationSettings, Extraction, check_enough, provenance
 from ..training import run_folder
 from ..training.config import BUDGET_FIELDS, RunConfig, require
 from ..training.log import opening_progress, quiet, say
@@ -41,7 +41,7 @@ LOOKED_AT = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranked:
+class RankedSource:
     """A source and what speaks for it."""
 
     source: str
@@ -90,7 +90,7 @@ class Ranked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refused:
+class RefusedSource:
     """A source that these images cannot start from, and why."""
 
     source: str
@@ -107,7 +107,7 @@ def rank_sources(
     preset: str = "small",
     seed: int = 0,
     device: str = "auto",
-) -> tuple[list[Ranked], list[Refused]]:
+) -> tuple[list[RankedSource], list[RefusedSource]]:
     """Measure every source among the images of `data`, and after a short trial; best first, and those that do not open.
 
     `sources` are what --source can be; all that ship, if none are named. Each source sees the images at its own size
@@ -119,8 +119,8 @@ def rank_sources(
     names = list(dict.fromkeys(sources or bundled_sources()))
     if not names:
         raise UserError("no source ships with this package: name run folders of a method with --source")
-    ranked: list[Ranked] = []
-    refused: list[Refused] = []
+    ranked: list[RankedSource] = []
+    refused: list[RefusedSource] = []
     folders: dict[str, Path] = {}
     models: dict[str, ImageGenerator] = {}
     for name in names:
@@ -128,11 +128,11 @@ def rank_sources(
             folders[name] = _source_folder(name)
             models[name] = open_model(name, device, "generator")
         except UserError as error:
-            refused.append(Refused(source=name, reason=str(error)))
+            refused.append(RefusedSource(source=name, reason=str(error)))
     for name in models:
         known = method_in(folders[name]).presets
         require(preset in known, f"there is no preset {preset!r}; presets are {', '.join(known)}")
-    settings = Settings(num_images=num_images, seed=seed, metrics=("kid",), device=device)
+    settings = EvaluationSettings(num_images=num_images, seed=seed, metrics=("kid",), device=device)
     extraction = Extraction.open(settings)
 
     @cache
@@ -145,7 +145,7 @@ def rank_sources(
     for name in _in_gray_only(natural, models):
         del models[name]
         why = "it draws in gray, and KID among gray images cannot be laid beside that among these, which are in colour"
-        refused.append(Refused(source=name, reason=why))
+        refused.append(RefusedSource(source=name, reason=why))
     for name, model in models.items():
         try:
             images = see(model.size, None if model.channels == natural else model.channels)
@@ -155,7 +155,7 @@ def rank_sources(
                 config = trial_config(name, Path(data), trial_folder(out, name), trial_images, preset, settings)
                 measured = replace(measured, trial=_try(name, config))
         except UserError as error:
-            refused.append(Refused(source=name, reason=str(error)))
+            refused.append(RefusedSource(source=name, reason=str(error)))
         else:
             ranked.append(measured)
     return sorted(ranked, key=lambda source: source.rank_by), refused
@@ -171,7 +171,9 @@ def trial_folder(out: Path, source: str) -> Path:
     return out / re.sub(r"[^\w.-]+", "-", source).strip("-.")
 
 
-def trial_config(source: str, data: Path, run: Path, trial_images: int, preset: str, settings: Settings) -> RunConfig:
+def trial_config(
+    source: str, data: Path, run: Path, trial_images: int, preset: str, settings: EvaluationSettings
+) -> RunConfig:
     """The beginning of a run of the preset from this source, measured `TRIAL_POINTS` times."""
     method = method_in(find_model(source))
     overrides = {name: value for name, value in method.presets[preset].items() if name not in BUDGET_FIELDS}
@@ -189,7 +191,7 @@ def trial_config(source: str, data: Path, run: Path, trial_images: int, preset: 
     return method.config(**overrides)
 
 
-def picks(sources: Sequence[Ranked]) -> dict[str, Ranked]:
+def picks(sources: Sequence[RankedSource]) -> dict[str, RankedSource]:
     """The source that each criterion of `CRITERIA` picks; there is none by trial where one has no trial."""
     chosen = {
         "distance": min(sources, key=lambda source: source.kid),
@@ -201,7 +203,7 @@ def picks(sources: Sequence[Ranked]) -> dict[str, Ranked]:
     return chosen
 
 
-def reason(ranked: Sequence[Ranked]) -> str:
+def reason(ranked: Sequence[RankedSource]) -> str:
     """Why the best source, the first, is the best, in a sentence."""
     best, *others = ranked
     what = f"KID after {best.trial[-1][0]:,} images shown" if best.trial else "KID before training"
@@ -238,8 +240,13 @@ def _in_gray_only(channels: int, models: Mapping[str, ImageGenerator]) -> list[s
 
 
 def _measure(
-    name: str, folder: Path, model: ImageGenerator, images: ImageSet, extraction: Extraction, settings: Settings
-) -> Ranked:
+    name: str,
+    folder: Path,
+    model: ImageGenerator,
+    images: ImageSet,
+    extraction: Extraction,
+    settings: EvaluationSettings,
+) -> RankedSource:
     """What is known of a source before any training."""
     check_enough(("kid",), settings.num_images, len(images), settings)
     latents = draw_latents(settings.num_images, settings.seed, dim=model.latent_dim)
@@ -255,16 +262,16 @@ def _measure(
         provenance(folder),
         as_published=False,
     )
-    (card,) = found.cards
+    (record,) = found.records
     trained = run_folder.section(model.config, "data").get("images")
     if not isinstance(trained, int):
         raise UserError(f"{folder / run_folder.CONFIG} does not say how many images {name} was trained on")
-    return Ranked(
+    return RankedSource(
         source=name,
         size=model.size,
         channels=images.channels,
-        kid=card.value,
-        kid_error=card.standard_error,
+        kid=record.value,
+        kid_error=record.standard_error,
         num_trained=trained,
         num_classes=max(1, len(model.classes)),
         diversity=found.diversity or 0.0,

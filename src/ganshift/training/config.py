@@ -1,6 +1,6 @@
 """The settings every training run has, whatever its method."""
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from dataclasses import MISSING, dataclass, fields
 from math import isfinite
 from pathlib import Path
@@ -184,6 +184,16 @@ class RunConfig(ABC):
     def computes_in(self) -> Precision:
         """The precision of convolutions and products."""
         return self.precision or ("bf16" if self.fast else "fp32")
+
+    @property
+    @abstractmethod
+    def images_per_iteration(self) -> int:
+        """Real images shown in one iteration."""
+
+    @property
+    def memory_limit_bytes(self) -> float | None:
+        """The limit in bytes."""
+        return None if self.memory_limit is None else self.memory_limit * 1e9
 
     def budget(self, images_per_iteration: int, images_per_epoch: int) -> int:
         """The budget in images, rounded up to whole iterations."""

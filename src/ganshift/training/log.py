@@ -125,7 +125,7 @@ class RunLog:
         with self._evaluations.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         scalars = {f"evaluation/{line['score']['name']}": line["score"]["value"], **line["signs"]}
-        scalars |= {f"evaluation/{card['metric']}": card["value"] for card in line["cards"]}
+        scalars |= {f"evaluation/{record['metric']}": record["value"] for record in line["cards"]}
         for tracker in self._trackers:
             tracker.scalars(scalars, line["images"])
 

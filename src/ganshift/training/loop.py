@@ -1,7 +1,7 @@
 """The one training loop: budget, cadences, log, evaluations, checkpoints, resume and interruption. It knows no GAN.
 
 Every random draw of an iteration follows from (seed, images seen, rollbacks), so that running the same command again
-goes on exactly where the last checkpoint stood, and nothing has to be replayed. After a rollback the step sizes are
+goes on exactly where the last checkpoint stood, and nothing has to be replayed. After a rollback the learning rates are
 halved and the draws are others, so that a collapse is not replayed either.
 """
 
@@ -24,17 +24,16 @@ from ..tensors import Terms
 from . import checkpoint, run_folder
 from .config import RunConfig
 from .distributed import any_has, from_first, is_first, world_size
-from .grad_accumulation import seed_of
 from .log import NoLog, ProgressLine, RunLog, say
 from .memory import keep_freed_memory
 from .monitor.best import mend_best, write_best
 from .monitor.health import Said, gradient_norms
 from .optim import NonFiniteLoss
-from .precision import begin_iteration, fast_arithmetic
+from .precision import fast_arithmetic
 from .signals import stop_signals
-from .state import Course
+from .state import TrainState
 from .trackers import require_packages
-from .trainer import Job, Outcome
+from .trainer import Outcome, Trainer
 
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 """What the system says when a disk is full, read-only, not ours, or failing."""
@@ -49,175 +48,183 @@ class Collapse(Exception):  # noqa: N818 - it says what happened, and never leav
     """The run is to go back to its last healthy checkpoint."""
 
 
-def fit(config: RunConfig, job: Job) -> Outcome:
+def fit(trainer: Trainer) -> Outcome:
     """Train until the budget is spent, a signal asks to stop or training is no longer worth it; resume if possible."""
-    from_first(partial(require_packages, config.trackers))
+    out = trainer.config.out
+    from_first(partial(require_packages, trainer.config.trackers))
     keep_freed_memory()
     try:
         with ExitStack() as stack:
-            from_first(lambda: stack.enter_context(run_folder.held(config.out)))
-            return _fit(config, job)
+            from_first(lambda: stack.enter_context(run_folder.held(out)))
+            return _fit(trainer)
     except OSError as error:
         if error.errno not in WRITE_ERRORS:
             raise
         raise UserError(
-            f"cannot write to {config.out}: {error.strerror}; what was saved before is kept. "
+            f"cannot write to {out}: {error.strerror}; what was saved before is kept. "
             "Make room and give the same command again"
         ) from None
 
 
-def _fit(config: RunConfig, job: Job) -> Outcome:
-    budget = config.budget(job.images_per_iteration, job.images_per_epoch)
-    from_first(partial(_claim, config, job))
-    _refuse_other_data(job)
-    run = _resume(config.out, job, budget)
-    if run.seen >= budget:
-        if is_first() and not (config.out / run_folder.MODEL).exists():
-            job.export(config.out)
-        say(f"{config.out} already has {run.seen:,} of {budget:,} images: nothing to do. A larger budget trains on.")
-        return Outcome(run.seen, run.seconds)
-    if _enough(config, run):
-        return _stopped_for_the_score(config, run)
-    if job.summary:
-        say(f"{job.summary}: {budget:,} images to show, {run.seen:,} done")
-    stopped_by: signal.Signals | None = None
-    with training_ground(config, job), stop_signals() as stop:
-        while run.seen < budget and not _agreed(stop, job) and not _enough(config, run):
+def _fit(trainer: Trainer) -> Outcome:
+    config, out, budget = trainer.config, trainer.config.out, trainer.budget
+    from_first(partial(_claim, trainer))
+    _refuse_other_data(trainer)
+    state = _resume(trainer)
+    if trainer.seen >= budget:
+        if is_first() and not (out / run_folder.MODEL).exists():
+            trainer.save_model(out)
+        say(f"{out} already has {trainer.seen:,} of {budget:,} images: nothing to do. A larger budget trains on.")
+        return Outcome(trainer.seen, state.seconds)
+    if _enough(config, state):
+        return _stopped_for_the_score(trainer, state)
+    if trainer.summary:
+        say(f"{trainer.summary}: {budget:,} images to show, {trainer.seen:,} done")
+    with arithmetic(trainer), stop_signals() as stop:
+        while trainer.seen < budget and not _agreed(stop, trainer) and not _enough(config, state):
             try:
-                _sit(config, job, run, budget, stop)
+                _sit(trainer, state, stop)
             except Collapse as collapse:
-                _roll_back(config, job, run, str(collapse))
+                _roll_back(trainer, state, str(collapse))
         stopped_by = stop[0] if stop else None
-    if run.seen < budget and stopped_by:
-        kept = "saved" if run.seen else "nothing to save yet"
+    if trainer.seen < budget and stopped_by:
+        kept = "saved" if trainer.seen else "nothing to save yet"
         say(
-            f"stopped by {stopped_by.name} at {run.seen:,} of {budget:,} images; {kept}. "
+            f"stopped by {stopped_by.name} at {trainer.seen:,} of {budget:,} images; {kept}. "
             "The same command goes on from here."
         )
-        return Outcome(run.seen, run.seconds, stopped_by)
-    if run.seen < budget:
-        return _stopped_for_the_score(config, run)
-    if run.scores.best is not None and run.scores.best["images"] < run.seen:
-        say(f"{run.scores.best_in_words()}: it is in {config.out / run_folder.BEST}")
-    return Outcome(run.seen, run.seconds)
+        return Outcome(trainer.seen, state.seconds, stopped_by)
+    if trainer.seen < budget:
+        return _stopped_for_the_score(trainer, state)
+    if state.scores.best is not None and state.scores.best["images"] < trainer.seen:
+        say(f"{state.scores.best_in_words()}: it is in {out / run_folder.BEST}")
+    return Outcome(trainer.seen, state.seconds)
 
 
-def _sit(config: RunConfig, job: Job, run: Course, budget: int, stop: list[signal.Signals]) -> None:
+def _sit(trainer: Trainer, state: TrainState, stop: list[signal.Signals]) -> None:
     """Train from where the run stands until the budget is spent or something ends it."""
-    saved_at = run.seen
-    optimizers = {name: part for name, part in job.state.items() if isinstance(part, torch.optim.Optimizer)}
+    config, budget = trainer.config, trainer.budget
+    saved_at = trainer.seen
+    optimizers = {name: part for name, part in trainer.parts().items() if isinstance(part, torch.optim.Optimizer)}
     with (
-        closing(_open_log(config, run.seen)) as log,
-        closing(job.batches(run.seen)) as batches,
-        ProgressLine(config.out.name, budget, run.seen) as progress,
+        closing(_open_log(trainer)) as log,
+        closing(trainer.batches(trainer.seen)) as batches,
+        ProgressLine(config.out.name, budget, trainer.seen) as progress,
     ):
-        if run.seen == 0:
-            from_first(partial(_write_sheets, config.out, job, log, run.seen))
+        if trainer.seen == 0:
+            from_first(partial(_write_grids, trainer, log))
             if config.on_collapse == "rollback":
-                _save(config, job, run, budget)
-        while run.seen < budget and not _agreed(stop, job) and not _enough(config, run):
-            before, seen = run.seen, run.seen + job.images_per_iteration
+                _save(trainer, state)
+        while trainer.seen < budget and not _agreed(stop, trainer) and not _enough(config, state):
+            # What is due after this iteration.
+            before, seen = trainer.seen, trainer.seen + trainer.images_per_iteration
             last = seen >= budget
             logs = last or _crossed(config.log_every, before, seen)
+            evaluates = _evaluates(trainer) and (last or _crossed(config.evaluate_every, before, seen))
+
+            # The iteration.
             batch = next(batches)
             started = time.monotonic()
             with gradient_norms(optimizers if logs else {}) as norms:
-                terms = _iterate(config, job, batch, run, budget)
-            run.seconds += time.monotonic() - started
-            run.seen = seen
-            run.means.add(terms)
-            run.means.add(norms)
-            note = _shown(run.means.read()) if before == 0 else ""
+                terms = _iterate(trainer, state, batch)
+            state.seconds += time.monotonic() - started
+            state.means.add(terms)
+            state.means.add(norms)
+            note = _shown(state.means.read()) if before == 0 else ""
+
+            # Log, scores, and what they say of the run's health.
             wrong: list[Said] = []
             if logs:
-                line = run.means.take()
-                more = {} if (at_once := job.micro_batch()) is None else {"micro_batch": at_once}
-                iteration = seen // job.images_per_iteration
-                log.write(seen, line, iteration=iteration, seconds=round(run.seconds, 3), **more)
+                line = state.means.take()
+                micro_batch = trainer.update.micro_batch if trainer.update else None
+                more = {} if micro_batch is None else {"micro_batch": micro_batch}
+                iteration = seen // trainer.images_per_iteration
+                log.write(seen, line, iteration=iteration, seconds=round(state.seconds, 3), **more)
                 note = _shown(line)
-                found = run.health.of_line(line, job.gaps)
-                wrong += run.health.judge(seen, found, "log", decides=not _evaluates(config, job))
-            if _evaluates(config, job) and (last or _crossed(config.evaluate_every, before, seen)):
-                wrong += _evaluate(config, job, run, budget, log)
+                found = state.health.of_line(line, trainer.gaps)
+                wrong += state.health.judge(seen, found, "log", decides=not _evaluates(trainer))
+            if evaluates:
+                wrong += _evaluate(trainer, state, log)
             progress.update(seen, note)
+
+            # Samples and checkpoints.
             if last or _crossed(config.sample_every, before, seen):
-                from_first(partial(_write_sheets, config.out, job, log, seen))
+                from_first(partial(_write_grids, trainer, log))
             if wrong:
-                _react(config, job, run, budget, wrong)
+                _react(trainer, state, wrong)
             if last or _crossed(config.checkpoint_every, before, seen):
-                saved_at = _save(config, job, run, budget)
-        if saved_at < run.seen:
-            _save(config, job, run, budget)
+                saved_at = _save(trainer, state)
+        if saved_at < trainer.seen:
+            _save(trainer, state)
 
 
-def _open_log(config: RunConfig, seen: int) -> RunLog | NoLog:
+def _open_log(trainer: Trainer) -> RunLog | NoLog:
     """The log, kept by the first process; what keeps it from opening ends all."""
-    logs: list[RunLog] = []
-    from_first(lambda: logs.append(RunLog(config.out, seen, config.trackers, config.to_json())))
+    config, logs = trainer.config, []
+    from_first(lambda: logs.append(RunLog(config.out, trainer.seen, config.trackers, config.to_json())))
     return logs[0] if logs else NoLog()
 
 
 @contextmanager
-def training_ground(config: RunConfig, job: Job) -> Iterator[None]:
+def arithmetic(trainer: Trainer) -> Iterator[None]:
     """Compute as the settings say, and leave the process's arithmetic and random generators as they were."""
-    with _own_randomness(job.device), fast_arithmetic(job.device, config.fast, config.computes_in):
+    config, device = trainer.config, trainer.device
+    devices = [] if device.type == "cpu" else [device]
+    with (
+        torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"),
+        fast_arithmetic(device, config.fast, config.computes_in),
+    ):
         yield
 
 
-def iterate(config: RunConfig, job: Job, batch: Any, seen: int, budget: int, rollbacks: int = 0) -> Terms:
-    """One iteration on a `training_ground`, all draws of which follow from (seed, images seen, rollbacks)."""
-    torch.manual_seed(seed_of(config.seed, seen, *([rollbacks] if rollbacks else [])))
-    begin_iteration(job.device, config.fast)
-    return job.iterate(batch, seen, budget)
-
-
-def _iterate(config: RunConfig, job: Job, batch: Any, run: Course, budget: int) -> Terms:
+def _iterate(trainer: Trainer, state: TrainState, batch: Any) -> Terms:
     try:
-        return iterate(config, job, batch, run.seen, budget, run.health.rollbacks)
+        return trainer.iteration(batch)
     except NonFiniteLoss as error:
-        if config.on_collapse == "rollback":
-            raise Collapse(f"{run.health.say(run.seen, 'not finite', str(error))}.") from None
-        raise UserError(f"stopped at {run.seen:,} images: {error}. {_what_is_saved(config.out)}") from None
+        if trainer.config.on_collapse == "rollback":
+            raise Collapse(f"{state.health.say(trainer.seen, 'not finite', str(error))}.") from None
+        raise UserError(f"stopped at {trainer.seen:,} images: {error}. {_what_is_saved(trainer.config.out)}") from None
 
 
-def _evaluates(config: RunConfig, job: Job) -> bool:
-    return job.evaluate is not None and config.evaluate_every > 0
+def _evaluates(trainer: Trainer) -> bool:
+    return trainer.evaluates and trainer.config.evaluate_every > 0
 
 
-def _evaluate(config: RunConfig, job: Job, run: Course, budget: int, log: RunLog | NoLog) -> list[Said]:
+def _evaluate(trainer: Trainer, state: TrainState, log: RunLog | NoLog) -> list[Said]:
     """Score the model, keep it if it is the best, say how it went; returns what is wrong with it."""
-    assert job.evaluate is not None
+    out, seen = trainer.config.out, trainer.seen
     started = time.monotonic()
-    mine = job.evaluate()  # all share the work
+    mine = trainer.evaluate()  # all share the work
     found = from_first(lambda: mine)  # and go on from the same numbers
     seconds = round(time.monotonic() - started, 3)
     score = {"name": found.name, "value": found.value, "error": found.error}
     signs = {**{f"diversity/{name}": value for name, value in found.diversity.items()}, **found.signs}
-    line = {"images": run.seen, "seconds": seconds, "score": score, "signs": signs, "cards": list(found.cards)}
+    line = {"images": seen, "seconds": seconds, "score": score, "signs": signs, "cards": list(found.records)}
     log.write_evaluation(line)
-    findings = run.health.of_evaluation(found.diversity, found.findings)
-    wrong = run.health.judge(run.seen, findings, "evaluation", decides=True)
-    is_best = run.scores.add(run.seen, found)
+    findings = state.health.of_evaluation(found.diversity, found.findings)
+    wrong = state.health.judge(seen, findings, "evaluation", decides=True)
+    is_best = state.scores.add(seen, found)
     if is_best:
-        content = run.content(budget, job.state)
-        from_first(partial(write_best, config.out, run.seen, line, content, job.export))
-    say(f"{run.seen:,} images: {found.in_words()}{', the best so far' if is_best else ''}")
-    if run.scores.to_be_told:
-        said = run.health.say(run.seen, "stalled", f"{run.scores.in_words()}.")
-        if config.when_stalled == "advise":
-            say(f"advice {said} The best is in {config.out / run_folder.BEST}.", always=True)
-    run.write_messages(config.out)
+        content = state.content()
+        from_first(partial(write_best, out, seen, line, content, trainer.save_model))
+    say(f"{seen:,} images: {found.in_words()}{', the best so far' if is_best else ''}")
+    if state.scores.to_be_told:
+        said = state.health.say(seen, "stalled", f"{state.scores.in_words()}.")
+        if trainer.config.when_stalled == "advise":
+            say(f"advice {said} The best is in {out / run_folder.BEST}.", always=True)
+    state.write_messages(out)
     return wrong
 
 
-def _react(config: RunConfig, job: Job, run: Course, budget: int, wrong: list[Said]) -> None:
+def _react(trainer: Trainer, state: TrainState, wrong: list[Said]) -> None:
     """Do about what is wrong what the settings say."""
-    run.write_messages(config.out)
+    config = trainer.config
+    state.write_messages(config.out)
     messages = " And ".join(said.message for said in wrong)
     if config.on_collapse == "rollback" and any(said.finding.going_back_helps for said in wrong):
         raise Collapse(messages)
     if config.on_collapse == "stop":
-        _save(config, job, run, budget)
+        _save(trainer, state)
         raise UserError(
             f"stopped on signs of collapse {messages} Other settings need a new --out; the same command with "
             "--on-collapse advise goes on as it is"
@@ -225,11 +232,11 @@ def _react(config: RunConfig, job: Job, run: Course, budget: int, wrong: list[Sa
     say(f"warning: signs of collapse {messages}", always=True)
 
 
-def _roll_back(config: RunConfig, job: Job, run: Course, messages: str) -> None:
-    """Take up the last healthy checkpoint, with half the step sizes; the newer ones are deleted."""
-    folder = config.out / run_folder.CHECKPOINTS
-    healthy = from_first(lambda: checkpoint.newest_of(folder, run.health.healthy_at))
-    if run.health.rollbacks >= MOST_ROLLBACKS:
+def _roll_back(trainer: Trainer, state: TrainState, messages: str) -> None:
+    """Take up the last healthy checkpoint, with half the learning rates; the newer ones are deleted."""
+    folder = trainer.config.out / run_folder.CHECKPOINTS
+    healthy = from_first(lambda: checkpoint.newest_of(folder, state.health.healthy_at))
+    if state.health.rollbacks >= MOST_ROLLBACKS:
         raise UserError(
             f"stopped on signs of collapse {messages} Going back {MOST_ROLLBACKS} times did not help: {_new_out()}"
         )
@@ -244,42 +251,44 @@ def _roll_back(config: RunConfig, job: Job, run: Course, messages: str) -> None:
 
     content = from_first(go_back)
     assert content is not None
-    collapsed_at = run.seen
-    run.return_to(content, job.state, config.out / run_folder.CHECKPOINTS)
-    job.pace.factor = 0.5**run.health.rollbacks
-    run.health.say(
+    collapsed_at = trainer.seen
+    state.return_to(content, folder)
+    state.health.say(
         collapsed_at,
         "rollback",
-        f"back to {run.seen:,} images, with step sizes times {job.pace.factor:g} "
-        f"(rollback {run.health.rollbacks} of {MOST_ROLLBACKS})",
+        f"back to {trainer.seen:,} images, with step sizes times {trainer.learning_rate_factor:g} "
+        f"(rollback {trainer.rollbacks} of {MOST_ROLLBACKS})",
     )
-    _save(config, job, run, content["budget"])
-    run.write_messages(config.out)
-    say(f"signs of collapse {messages} Going {run.health.messages[-1]['message']}", always=True)
+    _save(trainer, state)
+    state.write_messages(trainer.config.out)
+    say(f"signs of collapse {messages} Going {state.health.messages[-1]['message']}", always=True)
 
 
-def _save(config: RunConfig, job: Job, run: Course, budget: int) -> int:
+def _save(trainer: Trainer, state: TrainState) -> int:
+    config = trainer.config
+
     def write() -> None:
-        job.export(config.out)  # first, so that a checkpoint never stands beside an older model
-        healthy_at = run.health.healthy_at if config.on_collapse == "rollback" else None
-        content = run.content(budget, job.state)
-        checkpoint.save(config.out / run_folder.CHECKPOINTS, run.seen, content, config.keep_checkpoints, healthy_at)
+        trainer.save_model(config.out)  # first, so that a checkpoint never stands beside an older model
+        healthy_at = state.health.healthy_at if config.on_collapse == "rollback" else None
+        folder = config.out / run_folder.CHECKPOINTS
+        checkpoint.save(folder, trainer.seen, state.content(), config.keep_checkpoints, healthy_at)
 
     from_first(write)
-    return run.seen
+    return trainer.seen
 
 
-def _enough(config: RunConfig, run: Course) -> bool:
+def _enough(config: RunConfig, state: TrainState) -> bool:
     """Whether the settings say to stop, since training no longer helps."""
-    return config.when_stalled == "stop" and config.evaluate_every > 0 and run.scores.stalled
+    return config.when_stalled == "stop" and config.evaluate_every > 0 and state.scores.stalled
 
 
-def _stopped_for_the_score(config: RunConfig, run: Course) -> Outcome:
+def _stopped_for_the_score(trainer: Trainer, state: TrainState) -> Outcome:
     say(
-        f"stopped at {run.seen:,} images: {run.scores.in_words()}. The best is in {config.out / run_folder.BEST}. "
+        f"stopped at {trainer.seen:,} images: {state.scores.in_words()}. "
+        f"The best is in {trainer.config.out / run_folder.BEST}. "
         "The same command with --when-stalled advise trains on."
     )
-    return Outcome(run.seen, run.seconds)
+    return Outcome(trainer.seen, state.seconds)
 
 
 def _shown(terms: Mapping[str, float]) -> str:
@@ -291,18 +300,19 @@ def _crossed(every: int, before: int, seen: int) -> bool:
     return seen // every > before // every
 
 
-def _claim(config: RunConfig, job: Job) -> None:
+def _claim(trainer: Trainer) -> None:
     """Make the run folder this run's, and whole."""
-    run_folder.claim(config.out, job.description, config.defaults())
-    mend_best(config.out)
-    for name, text in job.documents.items():
+    out = trainer.config.out
+    run_folder.claim(out, trainer.description, trainer.config.defaults(), trainer.unnamed_architecture)
+    mend_best(out)
+    for name, text in trainer.documents.items():
         if text:
-            run_folder.write_text(config.out / name, text)
+            run_folder.write_text(out / name, text)
 
 
-def _refuse_other_data(job: Job) -> None:
+def _refuse_other_data(trainer: Trainer) -> None:
     """Raise if this process sees other images than the first, which may be on another host."""
-    data = job.description.get("data")
+    data = trainer.description.get("data")
     if data != from_first(lambda: data):
         raise UserError(
             "the images that this process finds are others than those of the first process: copy the same files "
@@ -310,51 +320,41 @@ def _refuse_other_data(job: Job) -> None:
         )
 
 
-def _agreed(stop: list[signal.Signals], job: Job) -> bool:
+def _agreed(stop: list[signal.Signals], trainer: Trainer) -> bool:
     """Whether any process was asked to stop: then all are."""
-    if any_has(bool(stop), job.device) and not stop:
+    if any_has(bool(stop), trainer.device) and not stop:
         stop.append(signal.SIGTERM)
     return bool(stop)
 
 
-def _resume(out: Path, job: Job, budget: int) -> Course:
-    run = Course(job.advice)
+def _resume(trainer: Trainer) -> TrainState:
+    out, state = trainer.config.out, TrainState(trainer)
     content = from_first(lambda: checkpoint.load_latest(out / run_folder.CHECKPOINTS))
     if content is None:
         if world_size() > 1:  # wherever another process has its start from, it begins as the first one does
-            for name, state in from_first(lambda: run.content(budget, job.state)["state"]).items():
-                job.state[name].load_state_dict(state)
-        return run
-    run.load(content, job.state, out / run_folder.CHECKPOINTS)
-    job.pace.factor = 0.5**run.health.rollbacks
-    run.write_messages(out)
-    say(f"resuming {out} at {run.seen:,} images")
-    if job.follows_budget and budget != content["budget"] and run.seen < budget:
+            trainer.load_state_dict(from_first(trainer.state_dict))
+        return state
+    state.load(content, out / run_folder.CHECKPOINTS)
+    state.write_messages(out)
+    say(f"resuming {out} at {trainer.seen:,} images")
+    if trainer.follows_budget and trainer.budget != content["budget"] and trainer.seen < trainer.budget:
         logger.warning(
             "the budget was %s images and is %s: the learning rate's decay now ends there, so that this run "
             "will not equal one that had this budget from the start",
             f"{content['budget']:,}",
-            f"{budget:,}",
+            f"{trainer.budget:,}",
         )
-    return run
+    return state
 
 
-@contextmanager
-def _own_randomness(device: torch.device) -> Iterator[None]:
-    """Leave the caller's random generators as they were, on the CPU and on the device that is used."""
-    devices = [] if device.type == "cpu" else [device]
-    with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
-        yield
-
-
-def _write_sheets(out: Path, job: Job, log: RunLog | NoLog, seen: int) -> None:
-    folder = out / run_folder.SAMPLES
+def _write_grids(trainer: Trainer, log: RunLog | NoLog) -> None:
+    folder = trainer.config.out / run_folder.SAMPLES
     folder.mkdir(exist_ok=True)
-    for name, pixels in job.sheets().items():
-        path = folder / f"{name}-{seen:012d}.png"
+    for name, pixels in trainer.sample_grids().items():
+        path = folder / f"{name}-{trainer.seen:012d}.png"
         picture = Image.fromarray(pixels)
         write_atomically(path, partial(picture.save, format="png"))
-        log.image(name, pixels, seen)
+        log.image(name, pixels, trainer.seen)
 
 
 def _what_is_saved(out: Path) -> str:

@@ -4,18 +4,15 @@ Sources: tf.compat.v1.train.RMSPropOptimizer (its slot is initialised with ones 
 root), used by the published DualGAN code; `torch.optim.RMSprop` starts the slot at 0 and adds epsilon after the root.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..nn.matmul import Factors, factored_gradients, multiply
 from ..tensors import Terms
-from .parallel import side_by_side
 
 Columns = tuple[list[Tensor], list[Tensor], list[Tensor]]
 """Parameters, their gradients and their slots, or the same parts of each."""
@@ -44,57 +41,41 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "decay": decay, "eps": eps})
 
     @torch.no_grad()
-    def step(  # type: ignore[override]
-        self, closure: Callable[[], float] | None = None, factors: Sequence[Factors] = ()
-    ) -> float | None:
-        """Move every parameter that has a gradient once; the closure, if any, is evaluated first.
-
-        A parameter's gradient is the sum of its `grad`, if it has one, and of what all its `factors` stand for.
-        """
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Move every parameter that has a gradient once; the closure, if any, is evaluated first."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            every, numbers = group["params"], (group["lr"], group["decay"], group["eps"])
-            half = len(every) // 2  # of two networks that are alike, one
-            first, second = (partial(self._move, moving, factors, *numbers) for moving in (every[:half], every[half:]))
-            side_by_side(first, second, every[0].device)
+            self._move(group["params"], group["lr"], group["decay"], group["eps"])
         return loss
 
-    def _move(self, moving: list[Tensor], factors: Sequence[Factors], lr: float, decay: float, eps: float) -> None:
-        for parameters, gradients, slots in self._pieces(moving, factors, eps):
+    def _move(self, parameters: list[Tensor], lr: float, decay: float, eps: float) -> None:
+        for parts, gradients, slots in self._pieces(parameters, eps):
             # The slots hold ms + eps, whose root is taken as it is: decay (ms + eps) + (1 - decay) g^2 by the kernel,
             # and (1 - decay) eps, which is added here.
             torch._foreach_add_(slots, eps * (1 - decay) / decay)
             # All else takes one pass: Adam whose mean of gradients is the last gradient (beta1 is 0, so that the
             # gradients may stand for it), after so many steps that its corrections for the first ones are 1.
-            steps = [torch.full((), MANY_STEPS, device=parameter.device) for parameter in parameters]
-            gradients = [_laid_out_as(*pair) for pair in zip(parameters, gradients, strict=True)]
+            steps = [torch.full((), MANY_STEPS, device=part.device) for part in parts]
+            gradients = [_laid_out_as(*pair) for pair in zip(parts, gradients, strict=True)]
             settings = {"lr": lr, "beta1": 0.0, "beta2": decay, **UNUSED}
-            torch._fused_adam_(parameters, gradients, gradients, slots, [], steps, **settings)
+            torch._fused_adam_(parts, gradients, gradients, slots, [], steps, **settings)
 
-    def _pieces(self, parameters: list[Tensor], factors: Sequence[Factors], eps: float) -> Iterator[Columns]:
+    def _pieces(self, parameters: list[Tensor], eps: float) -> Iterator[Columns]:
         """Parameters, gradients and slots of those that have a gradient, as much of them as is updated at a time.
 
         An accelerator takes all at once. On the CPU an update is bound by memory traffic, so that it goes through
-        pieces that stay in the cache from its first operation to its last; no more of a factored gradient is formed.
+        pieces that stay in the cache from its first operation to its last.
         """
         whole: Columns = ([], [], [])
         for parameter in parameters:
-            pairs = [pair for part in factors for pair in part.get(parameter, [])]
-            gradient = parameter.grad
-            if gradient is None and not pairs:
+            if parameter.grad is None:
                 continue
             if not self.state[parameter]:
                 self.state[parameter]["mean_square"] = torch.full_like(parameter, 1 + eps)
-            slot = self.state[parameter]["mean_square"]
-            if gradient is None:
-                yield from _factored_pieces(parameter, pairs, slot)
-                continue
-            for left, right in pairs:  # of maps of several sizes, some of which were too large
-                gradient += multiply(left.t(), right).view_as(gradient)
-            row = parameter, gradient, slot
+            row = parameter, parameter.grad, self.state[parameter]["mean_square"]
             if parameter.device.type == "cpu" and all(tensor.is_contiguous() for tensor in row):
                 pieces = zip(*(tensor.view(-1).split(CACHED_NUMBERS) for tensor in row), strict=True)
                 yield from (([part], [slope], [slot]) for part, slope, slot in pieces)
@@ -111,72 +92,19 @@ def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
     return gradient if same else torch.empty_like(parameter).copy_(gradient)
 
 
-def _factored_pieces(parameter: Tensor, factors: list[tuple[Tensor, Tensor]], slots: Tensor) -> Iterator[Columns]:
-    """A parameter in pieces of whole rows, with their gradient."""
-    # Each number's summands side by side, as multiply likes them.
-    left, right = (torch.cat([matrix.t() for matrix in column], dim=1).t() for column in zip(*factors, strict=True))
-    num_rows = max(CACHED_NUMBERS // right.shape[1], 1)
-    for start in range(0, len(parameter), num_rows):
-        rows = slice(start, start + num_rows)
-        part, slot = (tensor.view(len(tensor), -1)[rows] for tensor in (parameter, slots))
-        yield [part], [multiply(left[:, rows].t(), right)], [slot]
+def gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor | None:
+    """The norm of all gradients that a step is about to take; None without any."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients) if gradients else None
 
 
-def descend(optimizer: torch.optim.Optimizer, *parts: Terms) -> Terms:
-    """Take one step down the sum of all terms and return them detached.
+def refuse_non_finite(terms: Terms) -> None:
+    """Raise `NonFiniteLoss`, naming the terms at fault, unless their total is finite.
 
-    Of two parts, whose graphs must be apart, the backward passes run side by side. Raises `NonFiniteLoss`, naming the
-    terms at fault, before any parameter or optimiser state has changed.
+    Reading the total waits for the device: the price, once an update, of never stepping along NaN.
     """
-    optimizer.zero_grad(set_to_none=True)
-    terms = {name: term for part in parts for name, term in part.items()}
-    sums = [torch.stack(tuple(part.values())).sum() for part in parts]
-    # Reading the total waits for the device: the price, once per step, of never stepping along NaN.
-    total = torch.stack(sums).sum()
-    refuse_non_finite(terms, total)
-
-    def differentiate(loss: Tensor) -> Factors:
-        if not isinstance(optimizer, TensorFlowRMSprop):
-            loss.backward()
-            return {}
-        with factored_gradients() as factors:
-            loss.backward()
-        return factors
-
-    if len(sums) == 2:  # each parameter gets one summand from each, whose order does not matter to the last bit
-        factors = side_by_side(lambda: differentiate(sums[0]), lambda: differentiate(sums[1]), total.device)
-    else:
-        factors = [differentiate(total)]
-    if isinstance(optimizer, TensorFlowRMSprop):
-        optimizer.step(factors=factors)
-    else:
-        optimizer.step()
-    optimizer.zero_grad(set_to_none=True)  # so that they take no memory while something else is trained
-    return {name: term.detach() for name, term in terms.items()}
-
-
-def gradient_norm(optimizer: torch.optim.Optimizer, factors: Sequence[Factors] = ()) -> Tensor | None:
-    """The norm of all gradients that a step is about to take, factored ones too; None without any.
-
-    Of a gradient L'R, by rows of its factors, the squared norm is the sum of the products of LL' and RR'.
-    """
-    squares = []
-    for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
-        pairs = [pair for part in factors for pair in part.get(parameter, [])]
-        gradient = parameter.grad
-        if gradient is not None:
-            squares.append(torch.linalg.vector_norm(gradient) ** 2)
-        if pairs:
-            left, right = (torch.cat(list(column)) for column in zip(*pairs, strict=True))
-            squares.append(((left @ left.t()) * (right @ right.t())).sum())
-            if gradient is not None:
-                squares.append(2 * ((left @ gradient.flatten(1)) * right).sum())
-    return torch.stack(squares).sum().clamp(min=0).sqrt() if squares else None
-
-
-def refuse_non_finite(terms: Terms, total: Tensor) -> None:
-    """Raise `NonFiniteLoss`, naming the terms at fault, unless their total is finite."""
-    if not torch.isfinite(total):
+    if not torch.isfinite(torch.stack(tuple(terms.values())).sum()):
         bad = [f"{name} is {term.item()}" for name, term in terms.items() if not torch.isfinite(term)]
         what = ", ".join(bad) or f"the sum of {', '.join(terms)} overflows"
         raise NonFiniteLoss(f"the loss must be finite, but {what}; nothing was updated")

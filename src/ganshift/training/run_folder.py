@@ -70,12 +70,18 @@ def held(out: Path) -> Iterator[None]:
         yield
 
 
-def claim(out: Path, config: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> None:
+def claim(
+    out: Path,
+    config: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
+    unnamed_architecture: str | None = None,
+) -> None:
     """Make the folder this run's, or check that it already is.
 
     `config` holds method, networks, data and the settings under "training". A setting that the folder's run did not
-    know, because it was begun before there was one, had the default that `defaults` says. Raises a
-    `UserError` that lists every difference if the folder holds a run of other settings.
+    know, because it was begun before there was one, had the default that `defaults` says, and networks without a name
+    are of `unnamed_architecture`. Raises a `UserError` that lists every difference if the folder holds a run of other
+    settings.
     """
     _refuse_foreign(out)
     path = out / CONFIG
@@ -83,6 +89,8 @@ def claim(out: Path, config: Mapping[str, Any], defaults: Mapping[str, Any] | No
         held = read_config(out)
         if isinstance(held.get("training"), dict):
             held["training"] = {**(defaults or {}), **held["training"]}
+        if unnamed_architecture is not None:
+            held.setdefault("architecture", unnamed_architecture)
         differences = _differences(_without_widths(held), _without_widths(config))
         if differences:
             raise UserError(

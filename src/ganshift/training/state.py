@@ -10,7 +10,7 @@ from . import checkpoint, run_folder
 from .distributed import is_first
 from .monitor.best import Scores
 from .monitor.health import Health
-from .trainer import Stateful
+from .trainer import Trainer
 
 
 @dataclass
@@ -36,46 +36,48 @@ class Means:
         return means
 
 
-class Course:
-    """Images shown, time spent, terms to be logged, health and scores."""
+class TrainState:
+    """What the loop keeps of a run beside the trainer: time spent, terms to be logged, health and scores."""
 
-    def __init__(self, advice: Mapping[str, str]):
-        self.seen = 0
-        """Real images shown, in all sittings."""
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
         self.seconds = 0.0
         """Time spent training, in all sittings."""
         self.means = Means()
-        self.health = Health(advice)
+        self.health = Health(trainer.advice)
         self.scores = Scores()
 
-    def content(self, budget: int, parts: Mapping[str, Stateful]) -> dict[str, Any]:
-        """What a checkpoint holds, with the state of the method's parts."""
+    def content(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
         return {
-            "budget": budget,
+            "budget": self.trainer.budget,
             "seconds": self.seconds,
             "means": self.means.sums,
-            "state": {name: part.state_dict() for name, part in parts.items()},
+            "state": self.trainer.state_dict(),
             "health": self.health.state_dict(),
             "scores": self.scores.state_dict(),
         }
 
-    def load(self, content: Mapping[str, Any], parts: Mapping[str, Stateful], where: Path) -> None:
+    def load(self, content: Mapping[str, Any], where: Path) -> None:
         """Restore everything; runs begun before there were scores and health have none yet.
 
         A `UserError` that names the folder `where` if this is the checkpoint of something else.
         """
-        checkpoint.restore(parts, content, where)
-        self.seen, self.seconds, self.means = content["images"], content["seconds"], Means(content["means"])
+        checkpoint.restore(self.trainer.parts(), content, where)
+        self.trainer.seen = content["images"]
+        self.seconds, self.means = content["seconds"], Means(content["means"])
         if "health" in content:
             checkpoint.restore({"health": self.health, "scores": self.scores}, {**content, "state": content}, where)
+        self.trainer.rollbacks = self.health.rollbacks
 
-    def return_to(self, content: Mapping[str, Any], parts: Mapping[str, Stateful], where: Path) -> None:
+    def return_to(self, content: Mapping[str, Any], where: Path) -> None:
         """Roll back to a checkpoint: what was said, the best that was kept and the time spent stay."""
         messages, rollbacks = self.health.messages, self.health.rollbacks
         best, seconds = self.scores.best, self.seconds
-        self.load(content, parts, where)
+        self.load(content, where)
         self.health.messages, self.health.rollbacks = messages, rollbacks + 1
         self.scores.best, self.seconds = best, seconds
+        self.trainer.rollbacks = self.health.rollbacks
 
     def write_messages(self, out: Path) -> None:
         """Keep what was said in the run folder, once there is something, as far as the run has come."""

@@ -1,22 +1,18 @@
-"""How fast a run would train on this machine, found by training for a few seconds and keeping nothing."""
+"""How fast a run trains on this machine, found by training for a few seconds and keeping nothing."""
 
 import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 from ..errors import UserError
-from ..methods.dual.config import DualConfig
-from ..methods.transfer.config import TransferConfig
-from .config import RunConfig
-from .log import quiet
-from .loop import iterate, training_ground
+from .loop import arithmetic
 from .memory import keep_freed_memory
 from .optim import NonFiniteLoss
 from .state import Means
-from .trainer import Job
+from .trainer import Trainer
 
 _NO_BUDGET = sys.maxsize
 """In images; schedules then stand still, which changes no iteration's cost."""
@@ -24,8 +20,8 @@ _NO_BUDGET = sys.maxsize
 
 @final
 @dataclass(frozen=True)
-class Pace:
-    """What iterations cost, reading of images included; sample sheets and checkpoints come on top."""
+class Throughput:
+    """Time per iteration, data loading included; sample grids and checkpoints come on top."""
 
     images: int
     """Real images that were shown while the time was taken."""
@@ -43,51 +39,35 @@ class Pace:
         return 1000 * self.seconds / self.images
 
 
-def pace(config: TransferConfig | DualConfig, seconds: int | float = 5.0) -> Pace:
-    """Open the data, build the networks and time whole iterations until `seconds` have passed; writes no file.
+def throughput(
+    trainer: Trainer, seconds: int | float = 5.0, clock: Callable[[], float] = time.perf_counter
+) -> Throughput:
+    """Time whole iterations of a trainer until `seconds` have passed; writes no file, and the trainer moves on.
 
     The first iteration warms up and is not counted, unless it alone takes that long. The global random state stays as
     it was. A `UserError` says why these settings could not train.
     """
     keep_freed_memory()
-    with quiet():  # what is said when opening belongs to a run
-        return time_iterations(config, new_job(replace(config, evaluate_every=0)), seconds)
-
-
-def time_iterations(
-    config: RunConfig, job: Job, seconds: int | float, clock: Callable[[], float] = time.perf_counter
-) -> Pace:
-    """Time iterations of a job, as `pace` does; its state moves on."""
-    seen = job.images_per_iteration  # the second iteration: in the first of a transfer run, the generator rests
-    with closing(job.batches(seen)) as batches, training_ground(config, job):
+    trainer.budget = _NO_BUDGET
+    trainer.seen = trainer.images_per_iteration  # the second iteration: in the first one, a generator may rest
+    with closing(trainer.batches(trainer.seen)) as batches, arithmetic(trainer):
 
         def go_on() -> None:
-            nonlocal seen
             try:
-                terms = iterate(config, job, next(batches), seen, _NO_BUDGET)
+                terms = trainer.iteration(next(batches))
             except NonFiniteLoss as error:
-                raise UserError(f"training stops at {seen:,} images: {error}; try smaller learning rates") from None
+                raise UserError(
+                    f"training stops at {trainer.seen:,} images: {error}; try smaller learning rates"
+                ) from None
             Means().add(terms)  # waits for the device, as the loop does for its log
-            seen += job.images_per_iteration
 
         began = clock()
         go_on()
         passed = clock() - began
         if passed >= seconds:
-            return Pace(job.images_per_iteration, passed)
-        warm, began, passed = seen, clock(), 0.0
+            return Throughput(trainer.images_per_iteration, passed)
+        warm, began, passed = trainer.seen, clock(), 0.0
         while passed < seconds:
             go_on()
             passed = clock() - began
-        return Pace(seen - warm, passed)
-
-
-def new_job(config: TransferConfig | DualConfig) -> Job:
-    """Open the data and build what the loop needs, whichever method the settings are of; writes nothing."""
-    if isinstance(config, TransferConfig):
-        from ..methods.transfer.trainer import new_job as new_transfer_job
-
-        return new_transfer_job(config)
-    from ..methods.dual.trainer import new_job as new_dual_job
-
-    return new_dual_job(config)
+        return Throughput(trainer.seen - warm, passed)

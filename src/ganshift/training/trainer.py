@@ -1,16 +1,31 @@
-"""What a method gives the loop, and what the loop gives back."""
+"""What a method gives the loop: a trainer, which holds everything that a run changes and does one iteration at a time.
+
+A trainer is also there to be used by hand. In a notebook::
+
+    trainer = TransferTrainer.from_config(config)
+    batches = trainer.batches(trainer.seen)
+    for _ in range(3):
+        print(trainer.iteration(next(batches)))
+"""
 
 import signal
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
+from ..errors import UserError, first_line
 from ..tensors import Terms
+from .config import RunConfig
+from .grad_accumulation import Updates
+from .memory import is_out_of_memory
 from .monitor.best import Evaluation
+from .precision import begin_iteration
+from .seeds import seed_of
 
 
 @runtime_checkable
@@ -26,49 +41,101 @@ class Stateful(Protocol):
         ...
 
 
-@dataclass
-class Pace:
-    """A factor of all step sizes: halved by each rollback."""
-
-    factor: float = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What a method gives the loop."""
+class Trainer(ABC):
+    """A run of one method: networks, optimisers and data. The loop (`loop.fit`) knows no more than is declared here."""
 
     description: Mapping[str, Any]
-    """Content of config.json; its "training" entry holds the settings."""
-    images_per_iteration: int
-    images_per_epoch: int
-    batches: Callable[[int], Generator[Any, None, None]]
-    """From the images seen to the endless batches that follow; one batch feeds one iteration."""
-    iterate: Callable[[Any, int, int], Terms]
-    """One iteration on a batch, given the images seen before it and the budget; returns weighted terms."""
-    state: Mapping[str, Stateful]
-    """Everything that changes while training, by name."""
-    sheets: Callable[[], Mapping[str, np.ndarray]]
-    """Sample sheets by name, as uint8 pixels (h, w, c)."""
-    export: Callable[[Path], None]
-    """Write the files that inference loads into a folder."""
-    device: torch.device
-    """Where it computes."""
-    follows_budget: bool = False
-    """Whether a schedule depends on the budget."""
+    """Content of config.json: method, networks with their architecture, data, versions, and the settings under
+    "training"."""
     summary: str = ""
     """What is trained on what, to be said at the start."""
-    documents: Mapping[str, str] = field(default_factory=dict)
+    documents: Mapping[str, str] = {}
     """Texts to keep in the run folder, by file name; empty ones are left out."""
-    evaluate: Callable[[], Evaluation] | None = None
-    """Scores the model; draws nothing that training draws, and leaves the networks as they are."""
+    unnamed_architecture: str | None = None
+    """The architecture of runs whose `config.json` names none: those of 0.1.0 had one only."""
+    update: Updates | None = None
+    """What moves the networks, where that is ours."""
+    follows_budget: bool = False
+    """Whether a schedule depends on the budget."""
+    evaluates: bool = False
+    """Whether `evaluate` can score the model."""
     gaps: Sequence[str] = ()
     """The terms that say how far critics tell real from fake."""
-    advice: Mapping[str, str] = field(default_factory=dict)
-    """Which settings to try, by kind of `Finding`."""
-    pace: Pace = field(default_factory=Pace)
-    """What step sizes are multiplied by; set by the loop, heeded by `iterate`."""
-    micro_batch: Callable[[], int | None] = lambda: None
-    """Images that are computed at a time, which may change when memory runs out; None for all of a batch."""
+    advice: Mapping[str, str] = {}
+    """Which settings to try, by kind of `monitor.health.Finding`."""
+
+    def __init__(self, config: RunConfig, device: torch.device, images_per_epoch: int) -> None:
+        self.config, self.device = config, device
+        self.images_per_iteration, self.images_per_epoch = config.images_per_iteration, images_per_epoch
+        self.budget = config.budget(config.images_per_iteration, images_per_epoch)
+        """Real images to show in all."""
+        self.seen = 0
+        """Real images shown."""
+        self.rollbacks = 0
+        """How often the run has gone back after a collapse."""
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Any) -> "Trainer":
+        """Open the data and build everything that training needs; writes nothing."""
+
+    @abstractmethod
+    def batches(self, position: int) -> Generator[Any, None, None]:
+        """The endless batches that follow this many images; each feeds one iteration."""
+
+    @abstractmethod
+    def run_iteration(self, batch: Any) -> Terms:
+        """The method's iteration on a batch: learning rates, the algorithm, averages. Returns weighted loss terms."""
+
+    @abstractmethod
+    def parts(self) -> Mapping[str, Stateful]:
+        """Everything that changes while training, by its name in checkpoints."""
+
+    @abstractmethod
+    def sample_grids(self) -> Mapping[str, np.ndarray]:
+        """Grids of samples by name, as uint8 pixels [h, w, c]."""
+
+    @abstractmethod
+    def save_model(self, folder: Path) -> None:
+        """Write the files that inference loads into a folder."""
+
+    @abstractmethod
+    def evaluate(self) -> Evaluation:
+        """Score the model; draws nothing that training draws, and leaves the networks as they are."""
+
+    def iteration(self, batch: Any) -> Terms:
+        """One iteration, all draws of which follow from the seed, the images seen and the rollbacks.
+
+        It seeds torch's generators. Raises `NonFiniteLoss` if a loss is not finite, before anything has moved along it,
+        and a `UserError` if not even one image fits into memory.
+        """
+        again = [self.rollbacks] if self.rollbacks else []
+        torch.manual_seed(seed_of(self.config.seed, self.seen, *again))
+        begin_iteration(self.device, self.config.fast)
+        try:
+            terms = self.run_iteration(batch)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"out of memory ({first_line(error)}): a smaller --batch, narrower networks or smaller images need less"
+            ) from None
+        self.seen += self.images_per_iteration
+        return terms
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """What learning rates are multiplied by: each rollback halves them."""
+        return 0.5**self.rollbacks
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of all parts, by name."""
+        return {name: part.state_dict() for name, part in self.parts().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore all parts."""
+        for name, part in self.parts().items():
+            part.load_state_dict(state[name])
 
 
 @dataclass(frozen=True)

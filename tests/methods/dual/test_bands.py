@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ganshift.methods.dual.networks import UNet
-from ganshift.methods.dual.tiled import translate_in_bands
+from ganshift.methods.dual.tiled import translate_tiled
 
 
 def new_unet(levels, size=32, as_published=False):
@@ -26,7 +26,7 @@ def test_bands_give_what_the_whole_gives(levels, height, width, rows, as_publish
     with torch.no_grad():
         whole = network(image)
     assert whole.std() > 0.05  # else nothing would be compared
-    torch.testing.assert_close(translate_in_bands(network, image, rows * width), whole, rtol=0, atol=1e-9)
+    torch.testing.assert_close(translate_tiled(network, image, rows * width), whole, rtol=0, atol=1e-9)
 
 
 def test_statistics_survive_a_mean_far_from_zero():
@@ -34,7 +34,7 @@ def test_statistics_survive_a_mean_far_from_zero():
     image = torch.rand(1, 3, 64, 48) * 2e-3 + 0.9
     with torch.no_grad():
         exact = new_unet(3)(image.double())
-    torch.testing.assert_close(translate_in_bands(network, image, 5 * 48).double(), exact, rtol=0, atol=2e-3)
+    torch.testing.assert_close(translate_tiled(network, image, 5 * 48).double(), exact, rtol=0, atol=2e-3)
 
 
 def test_the_largest_maps_are_never_held(monkeypatch):
@@ -46,5 +46,5 @@ def test_the_largest_maps_are_never_held(monkeypatch):
         return convolve(maps, *arguments, **named)
 
     monkeypatch.setattr(torch.nn.functional, "conv2d", note)
-    translate_in_bands(new_unet(4), torch.zeros(1, 3, 400, 8, dtype=torch.float64), 20 * 8)
+    translate_tiled(new_unet(4), torch.zeros(1, 3, 400, 8, dtype=torch.float64), 20 * 8)
     assert max(seen) <= 2 * (2 * 20 + 3) + 5

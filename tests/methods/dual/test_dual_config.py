@@ -5,7 +5,7 @@ import pytest
 
 from ganshift.errors import UserError
 from ganshift.methods.dual.config import PRESETS, DualConfig
-from ganshift.methods.dual.trainer import new_state
+from ganshift.methods.dual.trainer import new_algorithm
 
 
 def config_with(**overrides):
@@ -19,8 +19,8 @@ def test_presets_construct(name, caplog):
     assert config.budget(2, 100) > 0
     assert not caplog.records
     if config.size <= 64:
-        state = new_state(config, 3, 3)
-        assert len(state.gen_ab.down) == config.num_levels
+        algorithm = new_algorithm(config, 3, 3)
+        assert len(algorithm.generators["gen_ab"].down) == config.num_levels
 
 
 def test_published_presets():

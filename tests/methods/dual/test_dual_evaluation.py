@@ -78,15 +78,15 @@ def test_distance_of_the_domains(domains):
 
 def test_score_is_the_mean_of_both_ways_of_some_images(domains):
     found = evaluate(domains, Negative(), nn.Identity(), replace(CONFIG, evaluate_images=6))
-    kids = [card for card in found.cards if card["metric"].startswith("KID")]
-    assert [card["num_generated"] for card in kids] == [6, 6]
-    assert [card["num_reference"] for card in kids] == [10, 12]
-    assert found.value == pytest.approx(sum(card["value"] for card in kids) / 2)
-    assert found.error == pytest.approx(sum(card["spread"] ** 2 for card in kids) ** 0.5 / 2)
+    kids = [record for record in found.records if record["metric"].startswith("KID")]
+    assert [record["num_generated"] for record in kids] == [6, 6]
+    assert [record["num_reference"] for record in kids] == [10, 12]
+    assert found.value == pytest.approx(sum(record["value"] for record in kids) / 2)
+    assert found.error == pytest.approx(sum(record["spread"] ** 2 for record in kids) ** 0.5 / 2)
 
 
 def test_validation_images_are_compared_with_if_there_are_enough(domains):
     for count, split in ((50, "val"), (49, "train")):
         both = replace(domains, val_a=noise(3, count, high=128), val_b=noise(4, 60, low=128))
         found = evaluate(both, nn.Identity(), nn.Identity())
-        assert {card["reference_split"] for card in found.cards} == {split}
+        assert {record["reference_split"] for record in found.records} == {split}

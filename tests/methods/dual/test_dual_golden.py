@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from ganshift.methods import losses
-from ganshift.methods.dual.algorithm import DualState, critic_loss, critic_step, generator_loss, generator_step
+from ganshift.methods.dual.algorithm import DualGAN
 from ganshift.methods.dual.config import DualConfig
 from ganshift.methods.dual.tensorflow import from_tensorflow
 from ganshift.methods.dual.trainer import new_optimizer
 from ganshift.tensors import from_uint8
+from ganshift.training.draws import Draws
+from ganshift.training.grad_accumulation import Updates
+from ganshift.training.update import PlainUpdate
 
 FILES = sorted((Path(__file__).parents[2] / "golden").glob("dualgan_*.npz"))
 
@@ -61,19 +63,20 @@ class Golden:
     def number(self, name):
         return torch.from_numpy(self.arrays[name])
 
-    def state(self):
+    def algorithm(self):
         networks = self.published.build()
-        return DualState(
-            **networks,
-            generator_optimizer=new_optimizer(self.config, networks["gen_ab"], networks["gen_ba"]),
-            critic_optimizer=new_optimizer(self.config, networks["critic_a"], networks["critic_b"]),
+        generators, critics = (
+            torch.nn.ModuleDict({name: net for name, net in networks.items() if name.startswith(part)})
+            for part in ("gen", "critic")
         )
+        return DualGAN(generators, critics, self.config)
 
-    def moved(self, state, stage):
+    def moved(self, algorithm, stage):
         """Pairs of our and the published updates, in learning rates; without biases in front of norms (all noise)."""
         updated = from_tensorflow(self.variables("weight") | self.variables(stage)).state_dicts
         for network, weights in updated.items():
-            ours, start = getattr(state, network).state_dict(), self.published.state_dicts[network]
+            ours = {**algorithm.generators, **algorithm.critics}[network].state_dict()
+            start = self.published.state_dicts[network]
             for name in weights:
                 if name.endswith("conv.bias") and name.replace("conv", "norm") in weights:
                     continue
@@ -89,24 +92,37 @@ def close(ours, published, rtol=1e-5, atol=1e-5):
     torch.testing.assert_close(torch.as_tensor(ours), torch.as_tensor(published), rtol=rtol, atol=atol)
 
 
-def scalars(golden, state):
+class Recorded(Draws):
+    """The published code's draws, one after the other."""
+
+    def __init__(self, numbers):
+        self.numbers = iter(numbers)
+
+    def uniform(self, batch, *shape):
+        return next(self.numbers)
+
+
+@torch.no_grad()
+def translations(golden, algorithm):
+    return algorithm.translate(golden.a, golden.b)
+
+
+def scalars(golden, algorithm):
     """The published losses, recomputed: of the generators, of the critics, and the two round trips."""
-    config = golden.config
-    distance = losses.l1 if config.reconstruction == "l1" else losses.l2
+    config, fakes = golden.config, translations(golden, algorithm)
     with torch.no_grad():
-        fake_a, fake_b = state.gen_ba(golden.b), state.gen_ab(golden.a)
-        loss_a, loss_b = distance(state.gen_ba(fake_b), golden.a), distance(state.gen_ab(fake_a), golden.b)
-        ag = generator_loss(state.critic_b(fake_b), config) + config.weight_b * loss_b
-        bg = generator_loss(state.critic_a(fake_a), config) + config.weight_a * loss_a
-    d_loss = critic_loss(state.critic_a(golden.a), state.critic_a(fake_a), config)
-    d_loss = d_loss + critic_loss(state.critic_b(golden.b), state.critic_b(fake_b), config)
-    if config.loss == "wgan-gp":
-        mix_a, mix_b = golden.mixes
-        penalty_a = losses.gradient_penalty(state.critic_a, golden.a, fake_a, mix_a, 1e-8)
-        penalty_b = losses.gradient_penalty(state.critic_b, golden.b, fake_b, mix_b, 1e-8)
-        d_loss = d_loss + config.penalty * (penalty_a + penalty_b)
-    found = {"A_loss": loss_a, "B_loss": loss_b, "Ag_loss": ag, "Bg_loss": bg, "g_loss": ag + bg, "d_loss": d_loss}
-    return {name: loss.detach() for name, loss in found.items()}
+        terms = algorithm.generator_loss(golden.a, golden.b, *fakes)
+    d_loss = sum(algorithm.critic_loss(golden.a, golden.b, *fakes, *golden.mixes).values()).detach()
+    ag = terms["gen_ab/adversarial"] + terms["b/reconstruction"]
+    bg = terms["gen_ba/adversarial"] + terms["a/reconstruction"]
+    return {
+        "A_loss": terms["a/reconstruction"] / config.weight_a,
+        "B_loss": terms["b/reconstruction"] / config.weight_b,
+        "Ag_loss": ag,
+        "Bg_loss": bg,
+        "g_loss": ag + bg,
+        "d_loss": d_loss,
+    }
 
 
 def test_there_are_golden_files():
@@ -115,22 +131,24 @@ def test_there_are_golden_files():
 
 @torch.no_grad()
 def test_images_and_round_trips(golden):
-    state = golden.state()
-    fake_b, fake_a = state.gen_ab(golden.a), state.gen_ba(golden.b)
-    ours = {"A2B": fake_b, "B2A": fake_a, "A2B2A": state.gen_ba(fake_b), "B2A2B": state.gen_ab(fake_a)}
+    algorithm = golden.algorithm()
+    fake_a, fake_b = algorithm.translate(golden.a, golden.b)
+    back_a, back_b = algorithm.translate(fake_a, fake_b)
+    ours = {"A2B": fake_b, "B2A": fake_a, "A2B2A": back_a, "B2A2B": back_b}
     for name, images in ours.items():
         close(images[:, :, ::4, ::4], golden.images(f"out_stride4:{name}"), rtol=0, atol=1e-4)
 
 
 @torch.no_grad()
 def test_logits(golden):
-    state = golden.state()
-    fake_b, fake_a = state.gen_ab(golden.a), state.gen_ba(golden.b)
+    algorithm = golden.algorithm()
+    fake_a, fake_b = algorithm.translate(golden.a, golden.b)
+    critic_a, critic_b = (algorithm.critics[f"critic_{domain}"] for domain in "ab")
     ours = {
-        "Ad_logits_real": state.critic_b(golden.b),
-        "Ad_logits_fake": state.critic_b(fake_b),
-        "Bd_logits_real": state.critic_a(golden.a),
-        "Bd_logits_fake": state.critic_a(fake_a),
+        "Ad_logits_real": critic_b(golden.b),
+        "Ad_logits_fake": critic_b(fake_b),
+        "Bd_logits_real": critic_a(golden.a),
+        "Bd_logits_fake": critic_a(fake_a),
     }
     for name, logits in ours.items():
         published = golden.number(f"out:{name}")
@@ -139,31 +157,41 @@ def test_logits(golden):
 
 
 def test_losses(golden):
-    for name, loss in scalars(golden, golden.state()).items():
+    for name, loss in scalars(golden, golden.algorithm()).items():
         close(loss, golden.number(f"out:{name}"))
 
 
-def test_steps(golden):
-    state = golden.state()
-    terms = critic_step(state, golden.a, golden.b, golden.config, *golden.mixes)
-    close(sum(terms.values()), golden.number("out:d_loss"))
-    _check_updates(golden, state, "d_step_weight")
-    found = scalars(golden, state)
-    # An update can differ by a few learning rates where a gradient is tiny, which moves the losses after it.
-    for name in ("g_loss", "d_loss"):
-        close(found[name], golden.number(f"after_d_step:{name}"), rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("kind", [PlainUpdate, Updates])
+def test_iteration(golden, kind):
+    """One whole iteration, looked at after each of its updates; by the plain update and by that of training."""
+    algorithm, stages = golden.algorithm(), ["d", "g"]
+    inner = kind(
+        {networks: new_optimizer(golden.config, networks) for networks in (algorithm.generators, algorithm.critics)}
+    )
 
-    terms = generator_step(state, golden.a, golden.b, golden.config)
-    close(sum(terms.values()), golden.number("after_d_step:g_loss"), rtol=1e-4)
-    _check_updates(golden, state, "g_step_weight")
-    found = scalars(golden, state)
-    for name in ("g_loss", "d_loss", "A_loss", "B_loss"):
-        close(found[name], golden.number(f"after_g_step:{name}"), rtol=1e-4, atol=1e-4)
+    def update(network, loss, *inputs):
+        terms = inner(network, loss, *inputs)
+        if not stages:  # the classic game has a second update of the generators, whose numbers were not recorded
+            return terms
+        stage = stages.pop(0)
+        expected, rtol = {"d": ("out:d_loss", 1e-5), "g": ("after_d_step:g_loss", 1e-4)}[stage]
+        close(sum(terms.values()), golden.number(expected), rtol=rtol)
+        _check_updates(golden, algorithm, f"{stage}_step_weight")
+        found = scalars(golden, algorithm)
+        # An update can differ by a few learning rates where a gradient is tiny, which moves the losses after it.
+        for name in ("g_loss", "d_loss", *(("A_loss", "B_loss") if stage == "g" else ())):
+            close(found[name], golden.number(f"after_{stage}_step:{name}"), rtol=1e-4, atol=1e-4)
+        return terms
+
+    algorithm.iteration([(golden.a, golden.b)], update, Recorded(golden.mixes))
+    assert stages == []
 
 
-def _check_updates(golden, state, stage):
+def _check_updates(golden, algorithm, stage):
     """By the median error; the updates of the first steps are about one learning rate times the gradient."""
-    pairs = [pair for pair in golden.moved(state, stage) if pair[0].startswith("critic" if stage[0] == "d" else "gen")]
+    pairs = [
+        pair for pair in golden.moved(algorithm, stage) if pair[0].startswith("critic" if stage[0] == "d" else "gen")
+    ]
     errors = torch.cat([(ours - published).abs().flatten() for _, ours, published in pairs])
     sizes = torch.cat([published.abs().flatten() for _, _, published in pairs])
     assert sizes.median() > 0.01  # they moved

@@ -8,12 +8,12 @@ import torch
 
 from ganshift.methods.dual.config import PRESETS, DualConfig
 from ganshift.methods.dual.model import Translator
-from ganshift.methods.dual.trainer import new_job
+from ganshift.methods.dual.trainer import DualTrainer
 
 
-def tiny_job(**given):
+def tiny_trainer(**given):
     overrides = PRESETS["tiny"] | {"data": Path("bundled:photo-sketch"), "out": Path("out")} | given
-    return new_job(DualConfig(**overrides))
+    return DualTrainer.from_config(DualConfig(**overrides))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def tiny_job(**given):
 )
 def test_the_description_survives_json_and_builds_the_networks(given, size, aspect):
     """Runs resume if it equals what config.json holds; squares are named by one number, as ever."""
-    description = tiny_job(**given).description
+    description = tiny_trainer(**given).description
     assert json.loads(json.dumps(description)) == description
     assert description["size"] == description["gen_ab"]["size"] == description["gen_ba"]["size"] == size
     assert description["training"]["aspect"] == aspect
@@ -38,5 +38,5 @@ def test_the_description_survives_json_and_builds_the_networks(given, size, aspe
 
 def test_sheets_show_oblong_images():
     """Six rows of three images, each with a margin of two pixels."""
-    sheets = tiny_job(aspect="2:3").sheets()
-    assert [sheets[name].shape for name in ("a-b-a", "b-a-b")] == [(6 * (48 + 2) + 2, 3 * (32 + 2) + 2, 3)] * 2
+    grids = tiny_trainer(aspect="2:3").sample_grids()
+    assert [grids[name].shape for name in ("a-b-a", "b-a-b")] == [(6 * (48 + 2) + 2, 3 * (32 + 2) + 2, 3)] * 2

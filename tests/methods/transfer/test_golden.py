@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from ganshift.methods.transfer.algorithm import TransferState, critic_step, generator_step
+from ganshift.methods.transfer.algorithm import WGANGP
 from ganshift.methods.transfer.config import TransferConfig
 from ganshift.methods.transfer.networks import ResNetCritic, ResNetGenerator
 from ganshift.methods.transfer.tensorflow import from_tensorflow
 from ganshift.nn.norm import batch_statistics
 from ganshift.tensors import dequantize, from_uint8
+from ganshift.training.draws import Draws
+from ganshift.training.grad_accumulation import Updates
+from ganshift.training.update import PlainUpdate
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 CASES = ("transfer32_acgan", "transfer32_unconditional", "transfer64_acgan", "transfer64_unconditional")
@@ -68,22 +71,66 @@ class Golden:
 
     @property
     def critic_draws(self):
-        """Latents, labels of the fakes and mixing numbers of the critic step."""
+        """Latents and labels of the fakes of the critic step."""
         if self.size == 32:
-            return self.random(0), self.labels, self.random(2).flatten()
-        return self.random(1), self.labels_from(self.random(0)), self.random(2).flatten()
+            return self.random(0), self.labels
+        return self.random(1), self.labels_from(self.random(0))
 
     @property
-    def config(self):
-        settings = {"acgan_scale_generator": 0.1 if self.size == 32 else 1.0}
-        return TransferConfig(
-            data=Path("x"), out=Path("x"), images=1, size=self.size, critic_norm=self.size == 64, **settings
-        )
+    def generator_draws(self):
+        """Latents and labels of the generator step."""
+        if self.size == 32:
+            return self.random(4), self.labels_from(self.random(3))
+        return self.critic_draws
 
-    def state(self):
+    @property
+    def draws(self):
+        """All draws of an iteration, in the order in which the algorithm asks for them."""
+        (latents, fake_labels), (their_latents, their_labels) = self.critic_draws, self.generator_draws
+        noise = [128 * self.random(1).view_as(self.stored)] if self.size == 32 else []
+        alphas = self.random(2).flatten().chunk(self.mixtures)
+        integers = [] if self.size == 32 else [fake_labels]
+        return Recorded([latents, their_latents], [*noise, *alphas], [*integers, their_labels])
+
+    @property
+    def mixtures(self):
+        return 2 if self.size == 32 else 1
+
+    def algorithm(self):
+        config = TransferConfig(
+            data=Path("x"),
+            out=Path("x"),
+            images=1,
+            size=self.size,
+            batch=len(self.stored),
+            generator_batch_multiple=len(self.generator_draws[0]) // len(self.stored),
+            acgan_scale_generator=0.1 if self.size == 32 else 1.0,
+            dequantize=self.size == 32,
+            fake_labels="real" if self.size == 32 else "uniform",
+        )
+        num_classes = 10 if self.acgan else 0
+        return WGANGP(self.generator, self.critic, config, num_classes=num_classes, mixtures=self.mixtures)
+
+    def optimizers(self):
         rate = self.settings["lr"] * float(self.arrays.get("out:learning_rate_decay", 1.0))
-        adams = [torch.optim.Adam(net.parameters(), lr=rate, betas=(0.0, 0.9)) for net in (self.generator, self.critic)]
-        return TransferState(self.generator, self.critic, *adams)
+        networks = (self.generator, self.critic)
+        return {network: torch.optim.Adam(network.parameters(), lr=rate, betas=(0.0, 0.9)) for network in networks}
+
+
+class Recorded(Draws):
+    """The published code's draws, one after the other."""
+
+    def __init__(self, normals, uniforms, integers):
+        self.normals, self.uniforms, self.labels = iter(normals), iter(uniforms), iter(integers)
+
+    def normal(self, batch, *shape):
+        return next(self.normals)
+
+    def uniform(self, batch, *shape):
+        return next(self.uniforms)
+
+    def integers(self, high, batch):
+        return next(self.labels)
 
 
 @pytest.fixture(params=CASES)
@@ -92,7 +139,7 @@ def golden(request):
 
 
 def test_images_and_scores(golden):
-    latents, labels, _ = golden.critic_draws
+    latents, labels = golden.critic_draws
     with torch.no_grad():
         fake = golden.generator(latents, labels)
         assert_close(fake, golden.images("fake_for_critic" if golden.size == 32 else "fake"), rtol=0, atol=1e-4)
@@ -119,28 +166,24 @@ def test_fixed_sheet_of_the_32_pixel_code(golden):
     labels = torch.arange(10).repeat(10) if golden.acgan else None
     golden.generator.eval()
     with torch.no_grad(), batch_statistics(golden.generator):
-        sheet = golden.generator(torch.from_numpy(golden.arrays["fixed_noise"]), labels)
-    assert_close(sheet, golden.images("fixed_samples"), rtol=0, atol=1e-4)
+        image_grid = golden.generator(torch.from_numpy(golden.arrays["fixed_noise"]), labels)
+    assert_close(image_grid, golden.images("fixed_samples"), rtol=0, atol=1e-4)
 
 
-def test_losses_and_weights_after_one_step_each(golden):
-    """The recorded generator loss is that of the weights before either step."""
-    state, config = golden.state(), golden.config
-    latents, fake_labels, mix = golden.critic_draws
-    generator_draws = (latents, fake_labels)
-    if golden.size == 32:
-        generator_draws = (golden.random(4), golden.labels_from(golden.random(3)))
-    untouched = Golden(golden.name).state()
-    terms = generator_step(untouched, *generator_draws, config)
-    assert_close(sum(terms.values()), golden.out("generator_loss"), rtol=1e-5, atol=0)
+@pytest.mark.parametrize("update", [PlainUpdate, Updates])
+def test_losses_and_weights_after_one_iteration(golden, update):
+    """By the plain update and by that of training. The recorded generator loss is that of the weights before."""
+    algorithm = golden.algorithm()
+    before = Golden(golden.name).algorithm().generator_loss(*golden.generator_draws)
+    assert_close(sum(before.values()).detach(), golden.out("generator_loss"), rtol=1e-5, atol=0)
 
-    terms = critic_step(state, golden.real, golden.labels, latents, fake_labels, mix, config)
-    assert_close(sum(terms.values()), golden.out("critic_loss"), rtol=1e-5, atol=0)
+    batches = [(golden.stored, golden.labels)]
+    terms = algorithm.iteration(batches, update(golden.optimizers()), golden.draws, critic_only=False)
+    critic_terms = {name: term for name, term in terms.items() if name.startswith("critic")}
+    assert_close(sum(critic_terms.values()), golden.out("critic_loss"), rtol=1e-5, atol=0)
     penalty = golden.out("gradient_penalty") * (1 if golden.size == 32 else 10)
     assert_close(terms["critic/penalty"], penalty, rtol=1e-5, atol=0)
     assert_moved(golden.critic, golden, "critic_step_weight:")
-
-    generator_step(state, *generator_draws, config)
     assert_moved(golden.generator, golden, "generator_step_weight:")
 
 

@@ -9,50 +9,50 @@ import torch
 
 from ganshift.errors import UserError
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
-from ganshift.methods.transfer.trainer import new_job, train
+from ganshift.methods.transfer.trainer import TransferTrainer, train
 from ganshift.training.run_folder import read_config, write_json
 
 TINY = {**PRESETS["tiny"], "data": Path("bundled:digits-5-9")}
 
 
-def job(tmp_path, **settings):
-    return new_job(TransferConfig(**{**TINY, "out": tmp_path / "run", **settings}))
+def trainer(tmp_path, **settings):
+    return TransferTrainer.from_config(TransferConfig(**{**TINY, "out": tmp_path / "run", **settings}))
 
 
-def run_iterations(job, count, budget=10_000):
-    batches = job.batches(0)
-    for index in range(count):
-        job.iterate(next(batches), index * job.images_per_iteration, budget)
+def run_iterations(found, count):
+    batches = found.batches(0)
+    for _ in range(count):
+        found.iteration(next(batches))
 
 
-def rates(job):
-    return [job.state[f"{name}_optimizer"].param_groups[0]["lr"] for name in ("generator", "critic")]
+def rates(found):
+    return [found.parts()[f"{name}_optimizer"].param_groups[0]["lr"] for name in ("generator", "critic")]
 
 
 def test_rates_warm_up_and_decay(tmp_path):
-    settings = {"generator_learning_rate": 1.0, "critic_learning_rate": 2.0, "warmup_images": 80}
-    found = job(tmp_path, **settings)  # 8 images an iteration
+    settings = {"generator_learning_rate": 1.0, "critic_learning_rate": 2.0, "warmup_images": 80, "images": 160}
+    found = trainer(tmp_path, **settings)  # 8 images an iteration
     batches = found.batches(0)
     for seen, expected in ((0, 0.1), (8, 0.2 * 0.95), (72, 1.0 * 0.55), (80, 0.5), (152, 0.05)):
+        found.seen = seen
         with suppress(UserError):  # rates of 1 and 2 make the loss explode; they are set before
-            found.iterate(next(batches), seen, 160)
+            found.iteration(next(batches))
         assert rates(found) == pytest.approx([expected, 2 * expected]), seen
 
 
 def test_first_iteration_moves_only_the_critic(tmp_path):
-    found = job(tmp_path)
-    before = found.state["generator"].start.weight.clone()
+    found = trainer(tmp_path)
+    before = found.algorithm.generator.start.weight.clone()
     run_iterations(found, 1)
-    assert torch.equal(found.state["generator"].start.weight, before)
-    run_iterations(found, 2)
-    assert not torch.equal(found.state["generator"].start.weight, before)
+    assert torch.equal(found.algorithm.generator.start.weight, before)
+    run_iterations(found, 1)
+    assert not torch.equal(found.algorithm.generator.start.weight, before)
 
 
 @pytest.mark.parametrize("frozen", [0, 1, 2, 4])
 def test_frozen_critic_blocks_do_not_move(tmp_path, frozen):
-    found = job(tmp_path, freeze_critic=frozen)
-    critic = found.state["critic"]
-    blocks = [critic.start, *critic.blocks]
+    found = trainer(tmp_path, freeze_critic=frozen)
+    blocks = found.algorithm.critic.blocks_from_image()
     before = [block.conv1.weight.clone() for block in blocks]
     run_iterations(found, 2)
     moved = [not torch.equal(block.conv1.weight, old) for block, old in zip(blocks, before, strict=True)]
@@ -61,7 +61,7 @@ def test_frozen_critic_blocks_do_not_move(tmp_path, frozen):
 
 def test_more_frozen_blocks_than_there_are(tmp_path):
     with pytest.raises(UserError, match="freeze_critic must be at most 4"):
-        job(tmp_path, freeze_critic=5)
+        trainer(tmp_path, freeze_critic=5)
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +73,10 @@ def source(tmp_path_factory):
 
 @pytest.mark.parametrize("load", ["both", "generator", "critic", "none"])
 def test_what_is_loaded(tmp_path, source, load, caplog):
-    given = job(tmp_path, source=source)
-    fresh = job(tmp_path, source=source, load=load)
+    given = trainer(tmp_path, source=source)
+    fresh = trainer(tmp_path, source=source, load=load)
     for name, copied in (("generator", load in ("both", "generator")), ("critic", load in ("both", "critic"))):
-        pairs = zip(given.state[name].parameters(), fresh.state[name].parameters(), strict=True)
+        pairs = zip(given.parts()[name].parameters(), fresh.parts()[name].parameters(), strict=True)
         assert all(torch.equal(one, other) for one, other in pairs) == copied
     assert ("worse than starting from scratch" in caplog.text) == (load == "generator")
     table = fresh.documents["surgery.txt"]
@@ -84,13 +84,17 @@ def test_what_is_loaded(tmp_path, source, load, caplog):
 
 
 def test_source_decides_size_width_and_conditioning(tmp_path, source):
-    found = new_job(TransferConfig(data=Path("bundled:digits-0-4"), out=tmp_path, images=8, source=source))
+    found = TransferTrainer.from_config(
+        TransferConfig(data=Path("bundled:digits-0-4"), out=tmp_path, images=8, source=source)
+    )
     assert found.description["generator"] == {
         **{"size": 32, "channels": 1, "num_classes": 5, "width": 4, "norm": True},
     }
     assert found.description["critic"]["class_head"]
     assert "mapped by name for 0 of 5 classes, the mean for the other 5" in found.documents["surgery.txt"]
-    without = new_job(TransferConfig(data=Path("bundled:faces"), out=tmp_path, images=8, source=source))
+    without = TransferTrainer.from_config(
+        TransferConfig(data=Path("bundled:faces"), out=tmp_path, images=8, source=source)
+    )
     assert without.description["generator"]["num_classes"] == 0
     assert "mean over 5 classes" in without.documents["surgery.txt"]
 
@@ -103,7 +107,7 @@ def test_width_is_of_networks_that_no_source_gives(tmp_path, source):
         ({"source": source}, (4, 4)),
         ({"source": source, "load": "none"}, (4, 4)),
     ):
-        found = new_job(TransferConfig(**wide | settings)).description
+        found = TransferTrainer.from_config(TransferConfig(**wide | settings)).description
         assert (found["generator"]["width"], found["critic"]["width"]) == widths
 
 

@@ -11,9 +11,10 @@ from pictures import encoded, scene, write
 from rich.console import Console
 
 from ganshift.cli import main
+from ganshift.methods.transfer.advice import CLASS_CURVE, CURVE
 from ganshift.methods.transfer.config import PRESETS as TRANSFER_PRESETS
 from ganshift.tools.doctor import examine
-from ganshift.tools.doctor.advice import CLASS_CURVE, CURVE, advise
+from ganshift.tools.doctor.advice import advise
 from ganshift.tools.doctor.parts import find_parts
 from ganshift.tools.doctor.scan import scan
 from ganshift.tools.doctor.screen import show
@@ -194,7 +195,7 @@ ACCELERATED = {
 def test_the_command_for_an_accelerator(tmp_path, case, capsys):
     files, settings = ACCELERATED[case]
     train = [scan(part) for part in find_parts(write(tmp_path / "d", files))]
-    advice = advise(train, tmp_path / "d", None, on_accelerator=True)
+    (advice,) = advise(train, tmp_path / "d", None, on_accelerator=True)
     words = shlex.split(advice.command)
     assert advice.preset == case.split()[0]
     assert words[words.index("--preset") + 1 : words.index("--out")] == [advice.preset, *settings]

@@ -16,7 +16,7 @@ from ganshift import Generator, Translator, UserError
 from ganshift.cli import main
 from ganshift.inference.latents import draw_latents
 from ganshift.methods.transfer.source import open_source
-from ganshift.tools.export import Settings, export
+from ganshift.tools.export import ExportSettings, export
 from ganshift.tools.export.formats import OPSETS, run_onnx
 from ganshift.tools.export.graphs import from_stored, graph_of_translator, to_stored
 from ganshift.tools.export.parity import check_parity
@@ -96,7 +96,7 @@ def test_a_damaged_model_fails(onnx_translator, translator):
 
 
 def test_a_generator_of_uint8_draws_what_generate_draws(generator, tmp_path):
-    exported = export(generator.folder, tmp_path, Settings(uint8=True, opset=OPSETS[-1]))
+    exported = export(generator.folder, tmp_path, ExportSettings(uint8=True, opset=OPSETS[-1]))
     model = onnx.load(exported.paths[0])
     assert model.opset_import[0].version == OPSETS[-1]
     labels = torch.tensor([2, 0, 1, 2])
@@ -110,7 +110,7 @@ def test_a_generator_of_uint8_draws_what_generate_draws(generator, tmp_path):
 
 @pytest.mark.parametrize("uint8", [False, True])
 def test_torchscript(generator, translator, uint8, tmp_path):
-    settings = Settings(format="torchscript", uint8=uint8)
+    settings = ExportSettings(format="torchscript", uint8=uint8)
     (a2b, b2a, _) = export(translator.folder, tmp_path / "translator", settings).paths
     (drawer, _) = export(generator.folder, tmp_path / "generator", settings).paths
     facts = {"ganshift.json": ""}
@@ -132,7 +132,7 @@ def test_torchscript(generator, translator, uint8, tmp_path):
 def test_safetensors_are_what_from_pretrained_loads(generator, translator, half, tmp_path):
     for original, kind in ((generator, Generator), (translator, Translator)):
         out = tmp_path / kind.__name__
-        export(original.folder, out, Settings(format="safetensors", half=half))
+        export(original.folder, out, ExportSettings(format="safetensors", half=half))
         assert {path.name for path in out.iterdir()} == {"config.json", "model.safetensors", "parity.json"}
         assert as_json(out / "config.json") == as_json(original.folder / "config.json")
         weights = original.model.state_dict()
@@ -146,7 +146,7 @@ def test_safetensors_are_what_from_pretrained_loads(generator, translator, half,
 @pytest.mark.parametrize("half", [False, True])
 def test_safetensors_of_a_source_are_a_source(half, tmp_path):
     source = open_source("digits32")
-    export("digits32", tmp_path / "out", Settings(format="safetensors", half=half))
+    export("digits32", tmp_path / "out", ExportSettings(format="safetensors", half=half))
     again = open_source(str(tmp_path / "out"))
     assert again.critic_arguments == source.critic_arguments
     for found, weights in ((again.generator, source.generator), (again.critic, source.critic)):
@@ -191,13 +191,13 @@ def refused(capsys, *arguments):
 )
 def test_options_that_do_not_go_together(options, said):
     with pytest.raises(UserError) as error:
-        Settings(**options)
+        ExportSettings(**options)
     assert said in str(error.value)
 
 
 def test_bundled_models_are_exported_elsewhere(tmp_path, capsys):
     assert "say with --out where they go" in refused(capsys, "digits32")
-    (path, _) = export("digits32", tmp_path / "digits", Settings(format="torchscript")).paths
+    (path, _) = export("digits32", tmp_path / "digits", ExportSettings(format="torchscript")).paths
     assert path.name == "generator.pt"
 
 

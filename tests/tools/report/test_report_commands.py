@@ -10,9 +10,10 @@ import pytest
 from ganshift.cli import main
 from ganshift.methods.dual.config import PRESETS as DUAL_PRESETS
 from ganshift.methods.dual.config import DualConfig
+from ganshift.methods.registry import methods
 from ganshift.methods.transfer.config import PRESETS as TRANSFER_PRESETS
 from ganshift.methods.transfer.config import TransferConfig
-from ganshift.tools.report.runs import METHODS, open_run
+from ganshift.tools.report.runs import open_run
 from ganshift.tools.report.settings import command_of, unknown_settings
 
 HERE = Path("my 'odd' images")
@@ -58,7 +59,7 @@ def test_what_no_command_gives_is_named(tmp_path):
 
 
 def test_every_method_has_presets():
-    assert {method: presets for method, (_, presets) in METHODS.items()} == {
+    assert {name: method.presets for name, method in methods().items()} == {
         "transfer": TRANSFER_PRESETS,
         "dual": DUAL_PRESETS,
     }

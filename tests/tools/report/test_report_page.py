@@ -22,7 +22,7 @@ def html(runs, tmp_path_factory):
     report.write_report(
         {"pretrained": runs / "pretrained", "from scratch": runs / "scratch", "sketches": runs / "dual"},
         path,
-        notes={"dual": report.Notes(domains=("photo", "sketch"), beside=[beside])},
+        notes={"sketches": report.ChapterNotes(domains=("photo", "sketch"), beside=[beside])},
         command="ganshift report 'my run'",
     )
     return path.read_text(encoding="utf-8")

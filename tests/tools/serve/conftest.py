@@ -8,8 +8,8 @@ from live import CLASSES, serving, write_run
 from starlette.testclient import TestClient
 
 from ganshift import Generator, Translator
-from ganshift.metrics.record_files import write_cards
-from ganshift.metrics.score_record import Card
+from ganshift.metrics.record_files import write_records
+from ganshift.metrics.score_record import ScoreRecord
 from ganshift.tools.serve.api import create_api
 from ganshift.tools.serve.guard import Guard
 from ganshift.tools.serve.limits import Limits
@@ -17,7 +17,7 @@ from ganshift.tools.serve.shelf import open_runs
 from ganshift.tools.serve.worker import Worker
 
 NETWORK = {"size": 32, "width": 4, "channels": 3, "norm": True}
-CARD = Card(
+CARD = ScoreRecord(
     metric="FID",
     protocol="",
     value=12.345,
@@ -47,7 +47,7 @@ def runs(tmp_path_factory):
         if name.endswith("gain"):
             torch.nn.init.normal_(parameter)  # or classes would not differ
     flowers = write_run(folder / "flowers", model, method="transfer", generator=conditional, classes=CLASSES)
-    write_cards(flowers, [CARD])
+    write_records(flowers, [CARD])
     plain = {**NETWORK, "num_classes": 0}
     best = write_run(folder / "plain" / "best", Generator(plain), method="transfer", generator=plain, classes=[])
     shared = {"width": 4, "levels": 5, "size": 32, "dropout": 0.0, "as_published": False}

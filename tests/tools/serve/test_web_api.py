@@ -18,7 +18,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from ganshift import Generator, Translator, UserError
-from ganshift.metrics.record_files import cards_of, write_cards
+from ganshift.metrics.record_files import records_of, write_records
 from ganshift.tools.serve.api import create_api
 from ganshift.tools.serve.guard import Guard
 from ganshift.tools.serve.limits import Limits
@@ -216,8 +216,8 @@ def test_defects_say_nothing(shelf, monkeypatch):
 def test_scores_of_one_name_are_all_shown(runs, tmp_path):
     """Such as those of two splits: they were measured in two ways, so that each has a card."""
     run = Path(shutil.copytree(runs[0], tmp_path / "run"))
-    (card,) = cards_of(run)
-    write_cards(run, [replace(card, value=20.0, reference_split="test", num_reference=500)])
+    (card,) = records_of(run)
+    write_records(run, [replace(card, value=20.0, reference_split="test", num_reference=500)])
     (served,) = open_runs([run], "cpu")
     scores = served.card["Scores"]["FID[cifar]"].split("; ")
     assert sorted(scores) == [

@@ -108,8 +108,8 @@ def test_images_of_a_class(page):
     number(panel, "number input for Columns", 4)
     press(panel, "Generate", "generate", "Drawn: 4 generated images, seed 5.")
     request = {"model": "flowers", "label": CLASSES[2], "seed": 5, "truncation": 0.5, "count": 4}
-    name, sheet = downloaded(page, panel.get_by_role("link", name="Download the sheet"))
-    assert (name, sheet) == ("images.png", drawn(page, **request, columns=4))
+    name, image_grid = downloaded(page, panel.get_by_role("link", name="Download the sheet"))
+    assert (name, image_grid) == ("images.png", drawn(page, **request, columns=4))
     shown = panel.get_by_alt_text("Sheet of 4 generated images, seed 5")
     assert shown.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [138, 36]
     name, packed = downloaded(page, panel.get_by_role("button", name="Download single images"))

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from study.recipes import TINY, write_recipe
+from recipes import TINY, write_recipe
 
 from ganshift.errors import UserError
 from ganshift.methods.dual.config import DualConfig
@@ -113,6 +113,12 @@ def test_errors(tmp_path, before, after, message):
     with pytest.raises(UserError, match=message) as error:
         recipe_of(tmp_path, TINY.replace(before, after))
     assert "\n" not in str(error.value)
+
+
+def test_what_a_method_needs_is_named(tmp_path):
+    text = TINY.replace('data = "bundled:faces"', "").replace("num_images", 'reference = "x"\nnum_images')
+    with pytest.raises(UserError, match=r"data is missing: a recipe names it among its settings or in its grid$"):
+        recipe_of(tmp_path, text)
 
 
 def test_names_of_recipes(tmp_path):

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from math import sqrt
 
 import pytest
+from recipes import write_recipe
 from scipy import stats
-from study.recipes import write_recipe
 
-from ganshift.metrics.score_record import Card
+from ganshift.metrics.score_record import ScoreRecord
 from ganshift.tools.study.folder import StudyFolder
 from ganshift.tools.study.recipe import load_recipe
 from ganshift.tools.study.results import as_lines, interval, rows, score_names, write_csv
@@ -44,7 +44,7 @@ def test_one_value_has_no_interval():
     assert str(interval([100.0, 300.0])) == "200 ± 1300"
 
 
-def card(metric, value, **more):
+def record(metric, value, **more):
     settings = {
         "metric": metric,
         "protocol": "p",
@@ -62,7 +62,7 @@ def card(metric, value, **more):
         "model_hash": "m",
         "versions": {"torch": "1"},
     }
-    return Card(**(settings | more))
+    return ScoreRecord(**(settings | more))
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ def study(tmp_path):
     for cell, fid, kid in zip(recipe.cells[:3], (10.0, 20.0, 7.0), (1.0, 3.0, 5.0), strict=True):
         folder.run(cell).mkdir(parents=True)
         (folder.run(cell) / "model.safetensors").write_bytes(b"")
-        cards = [asdict(card("KID", kid)), asdict(card("FID", fid))]
-        folder.finish(cell, {"images": 48, "seconds": 2.0, "cards": cards})
+        records = [asdict(record("KID", kid)), asdict(record("FID", fid))]
+        folder.finish(cell, {"images": 48, "seconds": 2.0, "cards": records})
     return folder, recipe
 
 
@@ -118,7 +118,7 @@ def test_curves_are_means_where_all_seeds_were_measured(study):
     folder, recipe = study
     first, second = recipe.cells[:2]
     for cell, steps in ((first, {16: 30.0, 32: 20.0}), (second, {16: 50.0})):
-        lines = [{"images": images, "cards": [asdict(card("FID", fid))]} for images, fid in steps.items()]
+        lines = [{"images": images, "cards": [asdict(record("FID", fid))]} for images, fid in steps.items()]
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (folder.run(cell) / "evaluations.jsonl").write_text(text, encoding="utf-8")
     with_curve, without = rows(folder, recipe)
@@ -129,7 +129,7 @@ def test_curves_are_means_where_all_seeds_were_measured(study):
 def test_a_final_score_got_in_another_way_is_not_on_the_curve(study):
     folder, recipe = study
     cell = recipe.cells[2]
-    line = json.dumps({"images": 16, "cards": [asdict(card("FID", 9.0, num_generated=8))]})
+    line = json.dumps({"images": 16, "cards": [asdict(record("FID", 9.0, num_generated=8))]})
     (folder.run(cell) / "evaluations.jsonl").write_text(line + "\n", encoding="utf-8")
     assert rows(folder, recipe)[1].curves() == {"FID[cifar]": [(16, 9.0)], "KID[cifar]": [(48, 5.0)]}
 
@@ -138,7 +138,7 @@ def test_cells_measured_otherwise_are_named(study):
     folder, recipe = study
     table = rows(folder, recipe)
     assert table[0].unlike() == []
-    other = [asdict(card("FID", 1.0, num_generated=65)), asdict(card("KID", 1.0))]
+    other = [asdict(record("FID", 1.0, num_generated=65)), asdict(record("KID", 1.0))]
     folder.finish(recipe.cells[1], {"images": 48, "seconds": 2.0, "cards": other})
     assert rows(folder, recipe)[0].unlike() == ["num generated: 64 / 65"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from recipes import TINY, write_recipe
 from safetensors.torch import load_file
-from study.recipes import TINY, write_recipe
 
 from ganshift.cli import main
 from ganshift.cli.studies import SOME_FAILED
@@ -259,18 +259,18 @@ def test_held_out_images_are_compared_with_where_there_are_some(data, evaluation
     folder = StudyFolder(tmp_path / "study")
     folder.open(recipe)
     assert train_and_measure(folder, recipe.cells[0]) is None
-    cards = folder.record(recipe.cells[0])["cards"]
-    assert {(card["reference_split"], card["num_reference"]) for card in cards} == {measured}
+    records = folder.record(recipe.cells[0])["cards"]
+    assert {(record["reference_split"], record["num_reference"]) for record in records} == {measured}
 
 
 def test_curves_on_the_page(shared, tmp_path):
     """Runs that were measured on the way have a curve each."""
     recipe, out, _ = shared
     run = out / recipe.cells[0].place
-    cards = [path.read_text(encoding="utf-8") for path in (run / "cards").iterdir()]
+    records = [path.read_text(encoding="utf-8") for path in (run / "cards").iterdir()]
     folder = StudyFolder(out)
     for cell in recipe.cells:
-        line = f'{{"images": 16, "cards": [{", ".join(cards)}]}}'.replace("\n", " ")
+        line = f'{{"images": 16, "cards": [{", ".join(records)}]}}'.replace("\n", " ")
         (folder.run(cell) / "evaluations.jsonl").write_text(line + "\n", encoding="utf-8")
     write_results(folder, recipe, "")
     html = (out / "results.html").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ def scored(*values, error=0.002, protocol="one"):
 
 
 def evaluation(value, error=0.002, protocol="one"):
-    return Evaluation(name="KID[cifar]", value=value, error=error, protocol=protocol, cards=[])
+    return Evaluation(name="KID[cifar]", value=value, error=error, protocol=protocol, records=[])
 
 
 def test_five_evaluations_without_a_new_best():

@@ -1,11 +1,11 @@
 """The loop with evaluations and without any GAN: cadence, the best, stopping, going back."""
 
 import json
-from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
-from runtime.test_loop import Config, Walk, job_of
+from training.test_loop import Config, WalkTrainer
 
 from ganshift.errors import UserError
 from ganshift.training import run_folder
@@ -15,31 +15,38 @@ from ganshift.training.monitor.health import Finding
 from ganshift.training.optim import NonFiniteLoss
 
 
-def run(out, images, values=lambda images: 1.0 / images, findings=lambda images, factor: [], fail=None, **settings):
-    """A walk whose score is a function of the images seen, and whose health is one of those and of the pace."""
-    walk, config = Walk(), Config(out=out, images=images, **{"evaluate_every": 8} | settings)
-    job = job_of(walk, config)
-    seen = [0]
+class WatchedTrainer(WalkTrainer):
+    """A walk whose score is a function of the images seen, and whose health is one of those and of the learning rate's
+    factor."""
 
-    def iterate(batch, images, budget):
-        seen[0] = images + 4
-        if fail and fail(seen[0], job.pace.factor):
+    evaluates = True
+    advice: ClassVar = {"gap": "Try less."}
+
+    def __init__(self, config, values, findings, fail):
+        super().__init__(config)
+        self.values, self.findings, self.fail = values, findings, fail
+
+    def run_iteration(self, batch):
+        if self.fail and self.fail(self.seen + 4, self.learning_rate_factor):
             raise NonFiniteLoss("distance is nan")
-        return job.iterate(batch, images, budget)
+        return super().run_iteration(batch)
 
-    def evaluate():
+    def evaluate(self):
         torch.randn(7)  # drawn from the generator that training uses
+        value = self.values(self.seen)
         return Evaluation(
             name="score",
-            value=values(seen[0]),
+            value=value,
             error=0.01,
             protocol="",
-            cards=[{"metric": "score", "value": values(seen[0])}],
-            findings=findings(seen[0], job.pace.factor),
+            records=[{"metric": "score", "value": value}],
+            findings=self.findings(self.seen, self.learning_rate_factor),
         )
 
-    watched = replace(job, iterate=iterate, evaluate=evaluate, advice={"gap": "Try less."})
-    return walk, fit(config, watched)
+
+def run(out, images, values=lambda images: 1.0 / images, findings=lambda images, factor: [], fail=None, **settings):
+    trainer = WatchedTrainer(Config(out=out, images=images, **{"evaluate_every": 8} | settings), values, findings, fail)
+    return trainer, fit(trainer)
 
 
 def evaluated(out):
@@ -65,7 +72,7 @@ def test_the_best_is_kept_with_its_checkpoint_and_can_be_taken_up(tmp_path, caps
     straight, _ = run(tmp_path / "straight", 40)
     taken_up, _ = run(best, 40)
     assert torch.equal(taken_up.place, straight.place)
-    assert taken_up.batches == [24, 28, 32, 36]
+    assert taken_up.positions == [24, 28, 32, 36]
 
 
 def test_advice_is_one_line_and_training_goes_on(tmp_path, capsys):
@@ -116,7 +123,7 @@ def test_rollback_returns_to_the_last_healthy_checkpoint_with_smaller_steps(tmp_
     walk, outcome = run(out, 80, findings=sick, on_collapse="rollback", checkpoint_every=12, keep_checkpoints=1)
     assert outcome.images == 80
     assert capsys.readouterr().err.count("Going back to 36 images") == 2  # at 48, and, with half the steps, again
-    assert walk.batches == [*range(0, 48, 4), *range(36, 48, 4), *range(36, 80, 4)]
+    assert walk.positions == [*range(0, 48, 4), *range(36, 48, 4), *range(36, 80, 4)]
     assert evaluated(out) == [8, 16, 24, 32, 40, 48, 56, 64, 72, 80]
     health = json.loads((out / "health.json").read_text())
     assert health["rollbacks"] == 2
@@ -149,7 +156,7 @@ def test_a_loss_that_is_not_finite_is_a_collapse_too(tmp_path, capsys):
 
 def test_a_collapse_before_the_first_checkpoint_returns_to_the_start(tmp_path):
     walk, _ = run(tmp_path / "run", 40, fail=lambda images, factor: images == 8 and factor == 1, on_collapse="rollback")
-    assert walk.batches[:3] == [0, 0, 4]
+    assert walk.positions[:3] == [0, 0, 4]
 
 
 def test_what_going_back_does_not_help_is_only_told(tmp_path, capsys):

@@ -32,6 +32,8 @@ class DualConfig(RunConfig):
     """Channels of domain a: 1 (gray), 3 (RGB) or 4 (RGBA); by default what its images have."""
     channels_b: int | None = None
     """Channels of domain b, likewise."""
+    architecture: Literal["unet"] = "unet"
+    """Which networks (docs/architecture.md says how to add one)."""
     generator_width: int = 64
     """Channels after the first layer of the generators; the deepest layers have eight times as many."""
     critic_width: int = 64
@@ -127,6 +129,11 @@ class DualConfig(RunConfig):
                 logging.getLogger("ganshift").warning(
                     "%s %s is ignored: it goes with %s only", name, getattr(self, name), needs
                 )
+
+    @property
+    def images_per_iteration(self) -> int:
+        """Real images of each domain shown in one iteration: one batch per critic step."""
+        return self.batch * self.critic_steps
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -51,9 +51,9 @@ def new_evaluation(
         signs = {f"trip/{name}": way.trip for name, way in named.items()}
         signs |= {f"change/{name}": way.change for name, way in named.items() if way.change is not None}
         findings = [finding for name, way in named.items() for finding in _unchanged(name, way, apart)]
-        cards = [card for way in ways for card in way.cards]
+        records = [record for way in ways for record in way.records]
         diversity = {f"translated {name}": way.diversity for name, way in named.items()}
-        return as_evaluation(cards, config.best_by, diversity, signs, findings)
+        return as_evaluation(records, config.best_by, diversity, signs, findings)
 
     return evaluate
 

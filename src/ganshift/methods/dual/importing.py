@@ -37,7 +37,7 @@ def import_dual(
         new_critic = partial(Critic, channels, found.critic_width, size, found.head, as_published=True)
         checkpoint.fill(checkpoint.mapped(new_critic), found.state_dicts[name])  # a check: no command reads critics
     return ImportedRun(
-        description={"gen_ab": gen_ab, "gen_ba": gen_ba, "size": found.size},
+        description={"architecture": "unet", "gen_ab": gen_ab, "gen_ba": gen_ba, "size": found.size},
         provenance={"channel_order": "as published" if keep_channel_order else "RGB"},
         write=lambda out: write_weights(out / MODEL, translator),
         found=[

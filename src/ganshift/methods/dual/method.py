@@ -1,5 +1,7 @@
 """DualGAN (Yi et al. 2017): learn to translate between two unpaired folders of images."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...training.config import BUDGET, MACHINE, WATCHING
@@ -7,7 +9,9 @@ from ..method import Help, Method
 from .config import PRESETS, DualConfig
 
 if TYPE_CHECKING:
+    from ..advice import Advice, PictureFacts
     from ..importing import TensorFlowImport
+    from ..words import ReportWords
     from .model import Translator
     from .trainer import DualTrainer
 
@@ -24,6 +28,18 @@ def _model() -> "type[Translator]":
     return Translator
 
 
+def _words() -> "ReportWords":
+    from .words import WORDS
+
+    return WORDS
+
+
+def _advise(train: "Sequence[PictureFacts]", where: Mapping[str, Path], out: Path, on_accelerator: bool) -> "Advice":
+    from .advice import advise
+
+    return advise(train, where, out, on_accelerator)
+
+
 def _tensorflow() -> "TensorFlowImport":
     from .importing import DUAL_IMPORT
 
@@ -33,6 +49,7 @@ def _tensorflow() -> "TensorFlowImport":
 DUAL = Method(
     name="dual",
     kind="translator",
+    domains=2,
     summary="learn to translate between two unpaired folders of images",
     config=DualConfig,
     presets=PRESETS,
@@ -52,7 +69,7 @@ DUAL = Method(
             "main": ("preset", "data", "a", "b", "out", "dry_run"),
             "budget": BUDGET,
             "data": ("size", "aspect", "channels_a", "channels_b", "flip"),
-            "network": ("generator_width", "critic_width", "levels", "dropout"),
+            "network": ("architecture", "generator_width", "critic_width", "levels", "dropout"),
             "training": (
                 "loss",
                 "critic",
@@ -76,5 +93,7 @@ DUAL = Method(
     networks=("gen_ab", "gen_ba"),
     trainer=_trainer,
     model=_model,
+    words=_words,
+    advise=_advise,
     tensorflow=_tensorflow,
 )

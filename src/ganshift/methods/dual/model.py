@@ -10,9 +10,9 @@ from torch import Tensor
 from ...inference.translator import AT_ONCE_PIXELS, MAX_SIDE, Domain, ImageTranslator, other_domain
 from ...tensors import Images, Side, height_and_width
 from ...training.config import require
+from .backbone import TranslationBackbone
 from .config import PUBLISHED_LEVELS, with_tuples
-from .networks import UNet
-from .tiled import translate_in_bands
+from .networks import architecture_named
 
 PUBLISHED_SIZE = 256
 """Side of the images that DualGAN was published for."""
@@ -39,36 +39,37 @@ class Translator(ImageTranslator):
     tags = ("dualgan", "unpaired-translation")
     papers = "DualGAN ([Yi et al. 2017](https://arxiv.org/abs/1704.02510))."
 
-    def __init__(self, gen_ab: Mapping[str, Any], gen_ba: Mapping[str, Any]):
-        super().__init__({"gen_ab": dict(gen_ab), "gen_ba": dict(gen_ba)})
+    def __init__(self, gen_ab: Mapping[str, Any], gen_ba: Mapping[str, Any], architecture: str = "unet"):
+        super().__init__({"architecture": architecture, "gen_ab": dict(gen_ab), "gen_ba": dict(gen_ba)})
         gen_ab, gen_ba = with_tuples(gen_ab), with_tuples(gen_ba)
         self.channels = {"a": gen_ab["in_channels"], "b": gen_ba["in_channels"]}
         """Of each domain: 1 for gray, 3 for colour, 4 for colour with opacity."""
         self.size: Side = gen_ab.get("size", PUBLISHED_SIZE)
         """Side, or height and width, of the images trained on."""
         _check_pair(gen_ab, gen_ba, self.size)
-        self.gen_ab, self.gen_ba = UNet(**gen_ab), UNet(**gen_ba)
+        new_generator = architecture_named(architecture).generator
+        self.gen_ab, self.gen_ba = new_generator(**gen_ab), new_generator(**gen_ba)
         self.eval()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Translator":
         """A translator with fresh weights, as a config.json describes it."""
-        return cls(config["gen_ab"], config["gen_ba"])
+        return cls(config["gen_ab"], config["gen_ba"], config.get("architecture", "unet"))
 
-    def network(self, to: Domain) -> UNet:
+    def network(self, to: Domain) -> TranslationBackbone:
         """The generator that translates to a domain."""
         return self.gen_ab if to == "b" else self.gen_ba
 
     @property
     def step(self) -> int:
-        """2 to the number of levels, so that sides which are multiples of it are even until the deepest maps."""
-        return int(2 ** len(self.gen_ab.down))
+        """Sides which are multiples of it are even until the deepest maps."""
+        return int(2**self.gen_ab.num_halvings)
 
     @torch.no_grad()
     def translate(self, images: Images, to: Domain = "b") -> Float[Tensor, "n c2 h w"]:
         """Map images in [-1, 1] to the other domain, at the same height and width, and back to their device.
 
-        Images of more than `AT_ONCE_PIXELS` are computed in bands (`dual.tiled`): the same result in less memory.
+        Images of more than `AT_ONCE_PIXELS` are computed in bands (`tiled`): the same result in less memory.
         Raises a `UserError` for images of other channels than their domain has.
 
         >>> translator = Translator.from_pretrained("runs/drawings")
@@ -80,7 +81,7 @@ class Translator(ImageTranslator):
         require(images.shape[1] == channels, f"images of {start} have {channels} channels, got {images.shape[1]}")
         network = self.network(to)
         if images.shape[2] * images.shape[3] > AT_ONCE_PIXELS:
-            return torch.cat([translate_in_bands(network, image) for image in images.split(1)])
+            return torch.cat([network.translate_large(image) for image in images.split(1)])
         return network(images.to(next(self.parameters()).device)).to(images.device)
 
 

@@ -11,6 +11,7 @@ autocast, where low precision blurs the images.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -21,6 +22,8 @@ from ...errors import UserError
 from ...nn.norm import InstanceNorm
 from ...nn.same_conv import DownConv, Maps, Resized, UpConv, halved
 from ...tensors import Side, height_and_width
+from ...training.config import require
+from .backbone import DomainCritic, TranslationBackbone
 
 LEAK = 0.2
 CRITIC_STAGES = 5
@@ -59,7 +62,7 @@ class UpStage(nn.Module):
         return self.dropout(self.norm(self.conv(maps, side, biased=not isinstance(self.norm, InstanceNorm))))
 
 
-class UNet(nn.Module):
+class UNet(TranslationBackbone):
     """Images to images of the same height and width, in [-1, 1]: `levels` halvings, as many doublings, skips between.
 
     Works at any size, odd and oblong too. `size` is the one trained at; it decides which layers see maps of one or two
@@ -78,7 +81,7 @@ class UNet(nn.Module):
         as_published: bool = False,
     ) -> None:
         super().__init__()
-        self.in_channels = in_channels
+        self.in_channels, self.num_halvings = in_channels, levels
         if levels < 1:
             raise UserError(f"a U-Net needs at least 1 level, got {levels}")
         channels = [in_channels, *_widening(width, levels)]
@@ -116,14 +119,22 @@ class UNet(nn.Module):
         images = last(maps.relu(), images.shape[2:])
         return images.to(next(self.parameters()).dtype).tanh()
 
+    def translate_large(self, image: Float[Tensor, "1 a h w"]) -> Float[Tensor, "1 b h w"]:
+        """The same in bands of rows (`tiled`)."""
+        from .tiled import translate_tiled  # which knows the layers here
 
-class Critic(nn.Module):
+        return translate_tiled(self, image)
+
+
+class Critic(DomainCritic):
     """Images to scores, each image judged alone: five halvings, then a `global` or a `patch` head.
 
     The global head is linear in the last maps, flattened in the order h, w, c as published, so that it needs images of
     exactly `size`, and gives one score per image. The patch head is a convolution that gives a map of scores, for
     images of any size.
     """
+
+    per_image = True
 
     def __init__(
         self, channels: int, width: int = 64, size: Side = 256, head: str = "global", as_published: bool = False
@@ -175,3 +186,20 @@ def _pixels(size: Side, levels: int) -> list[int]:
         height, width = halved(height), halved(width)
         pixels.append(height * width)
     return pixels
+
+
+class Architecture(NamedTuple):
+    """The classes of a translator's networks; their arguments are those of `UNet` and `Critic`."""
+
+    generator: type[TranslationBackbone]
+    critic: type[DomainCritic]
+
+
+ARCHITECTURES = {"unet": Architecture(UNet, Critic)}
+"""By the name that `config.json` has."""
+
+
+def architecture_named(name: str) -> Architecture:
+    """The architecture of this name; a `UserError` if there is none."""
+    require(name in ARCHITECTURES, f"architecture must be {', '.join(ARCHITECTURES)}, got {name!r}")
+    return ARCHITECTURES[name]

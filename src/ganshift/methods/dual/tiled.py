@@ -38,7 +38,7 @@ class Rows:
 
 
 @torch.no_grad()
-def translate_in_bands(
+def translate_tiled(
     network: UNet, image: Float[Tensor, "1 a h w"], band_pixels: int = BAND_PIXELS
 ) -> Float[Tensor, "1 b h w"]:
     """What `network.eval()(image)` gives, up to rounding. The image may lie on another device than the network."""

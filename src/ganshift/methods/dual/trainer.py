@@ -1,8 +1,8 @@
-"""A dual run: from settings to networks, two folders and optimisers, handed to the loop."""
+"""The trainer of a dual run: from settings to networks, two domains and optimisers."""
 
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -15,21 +15,23 @@ from ...data.sampling import Batch, batches
 from ...inference.translator import round_trip_grid
 from ...tensors import Terms, from_uint8
 from ...training.distributed import join, part_of
+from ...training.draws import Draws
 from ...training.ema import Ema
-from ...training.grad_accumulation import new_shares
+from ...training.grad_accumulation import Updates
 from ...training.log import opening_progress
 from ...training.loop import fit
 from ...training.monitor.best import Evaluation
 from ...training.optim import TensorFlowRMSprop
 from ...training.precision import adam_options, prepare_networks
 from ...training.run_folder import LEFT_OUT, MODEL, left_out_text, versions
-from ...training.trainer import Job, Outcome, Pace
+from ...training.trainer import Outcome, Stateful, Trainer
 from ...training.weights import save_weights
-from .algorithm import DualState, training_step
+from .. import losses
+from .algorithm import DualGAN
 from .config import DualConfig, with_tuples
-from .networks import Critic, UNet
+from .networks import architecture_named
 
-SHEET_ROWS = 6
+GRID_ROWS = 6
 """Round trips per direction on a sample sheet."""
 
 
@@ -45,105 +47,127 @@ ADVICE = {
 
 def train(config: DualConfig) -> Outcome:
     """Run, or resume, one translation between two domains."""
-    return fit(config, new_job(config))
+    return fit(DualTrainer.from_config(config))
 
 
-def new_job(config: DualConfig) -> Job:
-    """Open the data and build everything that the loop needs; writes nothing."""
-    with opening_progress() as progress:
-        domains = open_named_domains(
-            config.data,
-            config.a,
-            config.b,
-            config.image_size,
-            channels_a=config.channels_a,
-            channels_b=config.channels_b,
-            memory_budget_bytes=config.memory_budget * 1e9,
-            progress=progress,
+@final
+class DualTrainer(Trainer):
+    """Networks, optimisers and data of a dual run."""
+
+    update: Updates
+    unnamed_architecture = "unet"
+    gaps = ("critic_a/adversarial", "critic_b/adversarial")
+    advice = ADVICE
+
+    def __init__(self, config: DualConfig, domains: Domains, algorithm: DualGAN, device: torch.device) -> None:
+        super().__init__(config, device, min(len(domains.train_a), len(domains.train_b)))
+        self.settings, self.domains, self.algorithm = config, domains, algorithm
+        generators, critics = algorithm.generators, algorithm.critics
+        self.ema = Ema(generators, config.ema_images)
+        prepare_networks(list(generators.values()), list(critics.values()), device, config.fast)
+        self.generator_optimizer = new_optimizer(config, generators)
+        self.critic_optimizer = new_optimizer(config, critics)
+        self.draws = Draws(device)
+        self.update = Updates(
+            {generators: self.generator_optimizer, critics: self.critic_optimizer},
+            config.micro_batch,
+            precision=config.computes_in,
+            memory_limit=config.memory_limit_bytes,
         )
-    device, mine = join(config.device), part_of(config.batch)
-    channels_a, channels_b = domains.train_a.channels, domains.train_b.channels
-    with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
-        torch.manual_seed(config.seed)
-        state = new_state(config, channels_a, channels_b)
-    generators = nn.ModuleDict({"gen_ab": state.gen_ab, "gen_ba": state.gen_ba}).to(device)
-    critics = nn.ModuleDict({"critic_a": state.critic_a, "critic_b": state.critic_b}).to(device)
-    ema = Ema(generators, config.ema_images)
-    prepare_networks([state.gen_ab, state.gen_ba], [state.critic_a, state.critic_b], device, config.fast)
-    shares = new_shares(config, config.batch)
-    sheet_a, sheet_b = (_sheet_inputs(images).to(device) for images in _shown(domains))
-    images_per_iteration = config.batch * config.critic_steps
-    height, width = config.image_size
-    pace = Pace()
+        self.grid_inputs = [_grid_inputs(images).to(device) for images in _shown(domains)]
+        self._score = _evaluation(config, domains, self.ema, device)
+        self.evaluates = self._score is not None
+        a, b = domains.train_a, domains.train_b
+        height, width = config.image_size
+        self.description = {
+            "method": "dual",
+            "architecture": config.architecture,
+            "gen_ab": generator_arguments(config, a.channels, b.channels),
+            "gen_ba": generator_arguments(config, b.channels, a.channels),
+            "size": _size_in_json(config),
+            "data": {
+                name: {"images": len(images), "content": images.content_hash} for name, images in (("a", a), ("b", b))
+            },
+            "training": config.to_json(),
+            "versions": versions(),
+        }
+        self.summary = (
+            f"{len(a):,} images of a in {a.channels} channel{'s' * (a.channels > 1)}, "
+            f"{len(b):,} of b in {b.channels}, at {width} x {height}, on {device}"
+        )
+        self.documents = {LEFT_OUT: left_out_text([*a.quarantined, *b.quarantined])}
 
-    def batches_from(seen: int) -> Generator[dict[str, Batch], None, None]:
+    @classmethod
+    def from_config(cls, config: DualConfig) -> "DualTrainer":
+        """Open both domains and build the networks; writes nothing."""
+        with opening_progress() as progress:
+            domains = open_named_domains(
+                config.data,
+                config.a,
+                config.b,
+                config.image_size,
+                channels_a=config.channels_a,
+                channels_b=config.channels_b,
+                memory_budget_bytes=config.memory_budget * 1e9,
+                progress=progress,
+            )
+        device = join(config.device)
+        with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
+            torch.manual_seed(config.seed)
+            algorithm = new_algorithm(config, domains.train_a.channels, domains.train_b.channels)
+        algorithm.generators.to(device)
+        algorithm.critics.to(device)
+        return cls(config, domains, algorithm, device)
+
+    def batches(self, position: int) -> Generator[dict[str, Batch], None, None]:
+        """The batches of an iteration's critic updates in one, of both domains, from so many images on."""
+        config = self.settings
         return batches(
-            {"a": domains.train_a, "b": domains.train_b},
+            {"a": self.domains.train_a, "b": self.domains.train_b},
             batch=config.batch,
-            start=seen,
+            start=position,
             seed=config.seed,
             flip=config.flips,
             workers=config.workers,
             steps=config.critic_steps,
-            part=mine,
+            part=part_of(config.batch),
         )
 
-    def iterate(batch: dict[str, Batch], seen: int, budget: int) -> Terms:
-        for optimizer in (state.generator_optimizer, state.critic_optimizer):
-            optimizer.param_groups[0]["lr"] = config.learning_rate * pace.factor
-        count = mine.stop - mine.start
-        images_a, images_b = (from_uint8(batch[name].images.to(device)).split(count) for name in ("a", "b"))
-        terms = training_step(state, list(zip(images_a, images_b, strict=True)), config, shares)
-        ema.update(seen + images_per_iteration, images_per_iteration)
+    def run_iteration(self, batch: dict[str, Batch]) -> Terms:
+        """Algorithm 1 on one pair of batches for each update of the critics."""
+        config = self.settings
+        for optimizer in (self.generator_optimizer, self.critic_optimizer):
+            optimizer.param_groups[0]["lr"] = config.learning_rate * self.learning_rate_factor
+        a, b = (from_uint8(batch[name].images.to(self.device)).chunk(config.critic_steps) for name in "ab")
+        terms = self.algorithm.iteration(list(zip(a, b, strict=True)), self.update, self.draws)
+        self.ema.update(self.seen + config.images_per_iteration, config.images_per_iteration)
         return terms
 
-    def sheets() -> dict[str, np.ndarray]:
-        average = ema.average
-        gen_ab, gen_ba = average.get_submodule("gen_ab"), average.get_submodule("gen_ba")
-        return {"a-b-a": round_trip_grid(sheet_a, gen_ab, gen_ba), "b-a-b": round_trip_grid(sheet_b, gen_ba, gen_ab)}
+    def parts(self) -> dict[str, Stateful]:
+        """Networks, optimisers and averages."""
+        return {
+            "generators": self.algorithm.generators,
+            "critics": self.algorithm.critics,
+            "generator_optimizer": self.generator_optimizer,
+            "critic_optimizer": self.critic_optimizer,
+            "ema": self.ema,
+            **self.update.state(),
+        }
 
-    def export(out: Path) -> None:
-        save_weights(out / MODEL, ema.average)
+    def sample_grids(self) -> dict[str, np.ndarray]:
+        """Round trips of fixed images of each domain."""
+        gen_ab, gen_ba = (self.ema.average.get_submodule(name) for name in ("gen_ab", "gen_ba"))
+        a, b = self.grid_inputs
+        return {"a-b-a": round_trip_grid(a, gen_ab, gen_ba), "b-a-b": round_trip_grid(b, gen_ba, gen_ab)}
 
-    return Job(
-        description={
-            "method": "dual",
-            "gen_ab": unet_arguments(config, channels_a, channels_b),
-            "gen_ba": unet_arguments(config, channels_b, channels_a),
-            "size": _size_in_json(config),
-            "data": {
-                name: {"images": len(images), "content": images.content_hash}
-                for name, images in (("a", domains.train_a), ("b", domains.train_b))
-            },
-            "training": config.to_json(),
-            "versions": versions(),
-        },
-        images_per_iteration=images_per_iteration,
-        images_per_epoch=min(len(domains.train_a), len(domains.train_b)),
-        batches=batches_from,
-        iterate=iterate,
-        state={
-            "generators": generators,
-            "critics": critics,
-            "generator_optimizer": state.generator_optimizer,
-            "critic_optimizer": state.critic_optimizer,
-            "ema": ema,
-            **shares.state(),
-        },
-        sheets=sheets,
-        export=export,
-        device=device,
-        summary=(
-            f"{len(domains.train_a):,} images of a in {channels_a} channel{'s' * (channels_a > 1)}, "
-            f"{len(domains.train_b):,} of b in {channels_b}, at {width} x {height}, on {device}"
-        ),
-        documents={LEFT_OUT: left_out_text([*domains.train_a.quarantined, *domains.train_b.quarantined])},
-        evaluate=_evaluation(config, domains, ema, device),
-        gaps=("critic_a/adversarial", "critic_b/adversarial"),
-        advice=ADVICE,
-        pace=pace,
-        micro_batch=lambda: shares.micro_batch,
-    )
+    def save_model(self, folder: Path) -> None:
+        """Both averaged generators."""
+        save_weights(folder / MODEL, self.ema.average)
+
+    def evaluate(self) -> Evaluation:
+        """Score both averaged generators."""
+        assert self._score, "evaluates says whether it can"
+        return self._score()
 
 
 def _evaluation(
@@ -161,11 +185,11 @@ def _shown(domains: Domains) -> tuple[ImageSet, ImageSet]:
     return domains.val_a or domains.train_a, domains.val_b or domains.train_b
 
 
-def _sheet_inputs(images: ImageSet) -> Tensor:
-    return from_uint8(images.read(list(range(min(SHEET_ROWS, len(images))))))
+def _grid_inputs(images: ImageSet) -> Tensor:
+    return from_uint8(images.read(list(range(min(GRID_ROWS, len(images))))))
 
 
-def unet_arguments(config: DualConfig, in_channels: int, out_channels: int) -> dict[str, Any]:
+def generator_arguments(config: DualConfig, in_channels: int, out_channels: int) -> dict[str, Any]:
     """Constructor arguments of a generator, as config.json keeps them."""
     return {
         "in_channels": in_channels,
@@ -183,30 +207,32 @@ def _size_in_json(config: DualConfig) -> int | list[int]:
     return config.size if config.is_square else list(config.image_size)
 
 
-def new_state(config: DualConfig, channels_a: int, channels_b: int) -> DualState:
-    """Fresh networks, drawn from the global random generator, and their optimizers."""
-
-    def new_critic(channels: int) -> Critic:
-        return Critic(channels, config.critic_width, config.image_size, config.critic, config.as_published)
-
-    gen_ab = UNet(**with_tuples(unet_arguments(config, channels_a, channels_b)))
-    gen_ba = UNet(**with_tuples(unet_arguments(config, channels_b, channels_a)))
-    critic_a, critic_b = new_critic(channels_a), new_critic(channels_b)
-    return DualState(
-        gen_ab=gen_ab,
-        gen_ba=gen_ba,
-        critic_a=critic_a,
-        critic_b=critic_b,
-        generator_optimizer=new_optimizer(config, gen_ab, gen_ba),
-        critic_optimizer=new_optimizer(config, critic_a, critic_b),
+def new_algorithm(config: DualConfig, channels_a: int, channels_b: int) -> DualGAN:
+    """The networks, freshly drawn: the generators first, then the critics."""
+    architecture = architecture_named(config.architecture)
+    both_ways = {"gen_ab": (channels_a, channels_b), "gen_ba": (channels_b, channels_a)}
+    generators = nn.ModuleDict(
+        {
+            name: architecture.generator(**with_tuples(generator_arguments(config, *channels)))
+            for name, channels in both_ways.items()
+        }
     )
+    critics = nn.ModuleDict(
+        {
+            f"critic_{domain}": architecture.critic(
+                channels, config.critic_width, config.image_size, config.critic, config.as_published
+            )
+            for domain, channels in (("a", channels_a), ("b", channels_b))
+        }
+    )
+    for critic in critics.values():
+        losses.check_per_image(critic)
+    return DualGAN(generators, critics, config)
 
 
-def new_optimizer(config: DualConfig, *networks: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer that the settings ask for, over the parameters of all networks."""
-    parameters = [parameter for network in networks for parameter in network.parameters()]
+def new_optimizer(config: DualConfig, networks: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser that the settings ask for, over all parameters."""
     if config.optimizer == "adam":
-        return torch.optim.Adam(
-            parameters, lr=config.learning_rate, betas=(config.beta1, 0.999), **adam_options(config.fast)
-        )
-    return TensorFlowRMSprop(parameters, lr=config.learning_rate)
+        betas = (config.beta1, 0.999)
+        return torch.optim.Adam(networks.parameters(), config.learning_rate, betas, **adam_options(config.fast))
+    return TensorFlowRMSprop(networks.parameters(), lr=config.learning_rate)

@@ -1,106 +1,116 @@
-"""One update of the critic and one of the generator of WGAN-GP with ACGAN (Gulrajani et al. 2017, algorithm 1).
+"""WGAN-GP with ACGAN: one iteration, from draws to updates (Gulrajani et al. 2017, algorithm 1; Odena et al. 2017).
 
-Latents, labels and mixtures come in as draws, so that without augmentation a step is a function of its arguments alone
-(but for batch norm's running statistics).
+Wang et al. 2018 fine-tune pretrained networks by it. Departures from the published code are settings
+(`config.TransferConfig`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...tensors import Images, Labels, Latents, Terms
-from ...training.grad_accumulation import WHOLE, Shares
-from ...training.optim import frozen
+from ...tensors import Bytes, Images, Labels, Latents, Terms, dequantize, from_uint8
+from ...training.draws import Draws
+from ...training.update import Update
 from .. import losses
 from ..augment import augment
+from .backbone import CriticBackbone, GeneratorBackbone
 from .config import TransferConfig
-from .networks import ResNetCritic, ResNetGenerator
 
 
 @dataclass(frozen=True)
-class TransferState:
-    """The networks and their optimisers."""
+class WGANGP:
+    """The networks and the settings of the algorithm.
 
-    generator: ResNetGenerator
-    critic: ResNetCritic
-    generator_optimizer: torch.optim.Optimizer
-    critic_optimizer: torch.optim.Optimizer
-
-
-def critic_step(
-    state: TransferState,
-    real: Images,
-    labels: Labels | None,
-    latents: Latents,
-    fake_labels: Labels | None,
-    mix: Float[Tensor, " m"],
-    config: TransferConfig,
-    shares: Shares = WHOLE,
-) -> Terms:
-    """Move the critic once; generator parameters stay put.
-
-    `mix` in [0, 1] holds one number per pair of images, or more where every pair is penalised at several mixtures.
-    Augmentation, if any, comes before everything that the critic sees, the mixtures included.
+    `generator` maps latents [n, latent_dim], and labels if there are classes, to images; `critic` maps images to scores
+    [n] and class logits [n, classes], or None.
     """
-    mixtures = mix.view(-1, len(real))  # one row per mixture of every pair
-    copies = len(mixtures)
-    generated = torch.empty_like(real)
 
-    def generate(part: slice) -> None:
-        with torch.no_grad():
-            generated[part] = state.generator(latents[part], _cut(fake_labels, part))
+    generator: GeneratorBackbone
+    critic: CriticBackbone
+    config: TransferConfig
+    latent_dim: int = 128
+    num_classes: int = 0
+    mixtures: int = 1
+    """Points between each real and fake image that the penalty is taken at; the published 32-pixel code takes two."""
 
-    def terms_of(part: slice) -> list[Terms]:
-        labels_of_real, labels_of_fake = _cut(labels, part), _cut(fake_labels, part)
-        fakes, reals = augment(generated[part], config.augment), augment(real[part], config.augment)
-        labels_of_both = None
-        if labels_of_real is not None and labels_of_fake is not None:
-            labels_of_both = torch.cat([labels_of_real, labels_of_fake])
-        # No image changes another's features, so that both kinds share a pass. Scores are summed by kind: the gradients
-        # of their bias then cancel to 0, of whose rounding Adam would make whole steps.
-        of_real, of_fake = state.critic.features(torch.cat([reals, fakes]), labels_of_both).chunk(2)
-        real_scores, real_logits = state.critic.judge(of_real)
-        fake_scores, _ = state.critic.judge(of_fake)
-        terms = {"critic/distance": losses.wasserstein_critic_loss(real_scores, fake_scores)}
-        penalty_labels = labels_of_real.repeat(copies) if labels_of_real is not None else None
-        terms["critic/penalty"] = config.penalty * losses.gradient_penalty(
-            lambda images: state.critic(images, penalty_labels)[0],
-            reals.repeat(copies, 1, 1, 1),
-            fakes.repeat(copies, 1, 1, 1),
-            mixtures[:, part].flatten(),
-        )
-        if real_logits is not None and labels_of_real is not None:
-            terms["critic/classes"] = config.acgan_scale * F.cross_entropy(real_logits, labels_of_real)
-        return [terms]
-
-    pairs = max(shares.critic_images // copies, 1) if shares.critic_images else None  # the penalty holds most maps
-    return shares.descend(state.critic_optimizer, len(real), terms_of, pairs, generate)
-
-
-def generator_step(
-    state: TransferState, latents: Latents, labels: Labels | None, config: TransferConfig, shares: Shares = WHOLE
-) -> Terms:
-    """Move the generator once, towards images that the critic scores higher and sorts into their class."""
-
-    def terms_of(part: slice) -> list[Terms]:
-        wanted = _cut(labels, part)
-
-        def criticised(fakes: Images, some: slice) -> Terms:
-            labels_of_fake = _cut(wanted, some)
-            scores, logits = state.critic(augment(fakes, config.augment), labels_of_fake)
-            terms = {"generator/adversarial": losses.wasserstein_generator_loss(scores)}
-            if logits is not None and labels_of_fake is not None:
-                terms["generator/classes"] = config.acgan_scale_generator * F.cross_entropy(logits, labels_of_fake)
+    def iteration(
+        self, real_batches: Sequence[tuple[Bytes, Labels | None]], update: Update, draws: Draws, critic_only: bool
+    ) -> Terms:
+        """Algorithm 1, lines 2 to 12: an update of the critic for each real batch, then one of the generator."""
+        config = self.config
+        for stored, labels in real_batches:
+            if config.dequantize:
+                real = dequantize(stored, draws.uniform(config.batch, *stored.shape[1:]))
+            else:
+                real = from_uint8(stored)
+            latents = draws.normal(config.batch, self.latent_dim)
+            fake_labels = labels if config.fake_labels == "real" else self._random_labels(draws, config.batch)
+            alpha = torch.stack([draws.uniform(config.batch) for _ in range(self.mixtures)], dim=1)
+            with torch.no_grad():
+                fake = self.generator(latents, fake_labels)
+            terms = update(self.critic, self.critic_loss, real, fake, labels, fake_labels, alpha)
+        if critic_only:
             return terms
+        number = config.batch * config.generator_batch_multiple
+        latents = draws.normal(number, self.latent_dim)
+        labels = self._random_labels(draws, number)
+        return terms | update(self.generator, self.generator_loss, latents, labels)
 
-        return [shares.judge(state.generator(latents[part], wanted), criticised)]
+    def critic_loss(
+        self,
+        real: Images,
+        fake: Images,
+        labels: Labels | None,
+        fake_labels: Labels | None,
+        alpha: Float[Tensor, "n m"],
+    ) -> Terms:
+        """Eq. 3, and the class term of ACGAN: sort real images into their classes (lines 5 to 7).
 
-    with frozen(state.critic):
-        return shares.descend(state.generator_optimizer, len(latents), terms_of)
+        `alpha` in [0, 1] holds m numbers for each pair: how much of the fake is in each point that the penalty is taken
+        at. Augmentation comes before everything that the critic sees, these points included.
+        """
+        fake, real = augment(fake, self.config.augment), augment(real, self.config.augment)
+        real_scores, real_logits = self.critic(real, labels)
+        fake_scores, _ = self.critic(fake, fake_labels)
+        points = alpha.shape[1]
+        penalty_labels = None if labels is None else labels.repeat(points)
+        penalty = losses.gradient_penalty(
+            lambda images: self.critic(images, penalty_labels)[0],
+            real.repeat(points, 1, 1, 1),
+            fake.repeat(points, 1, 1, 1),
+            alpha.t().flatten(),
+        )
+        terms = {
+            "critic/distance": losses.wasserstein_critic_loss(real_scores, fake_scores),
+            "critic/penalty": self.config.penalty * penalty,
+        }
+        if real_logits is not None and labels is not None:
+            terms["critic/classes"] = self.config.acgan_scale * F.cross_entropy(real_logits, labels)
+        return terms
+
+    def generator_loss(self, latents: Latents, labels: Labels | None) -> Terms:
+        """Line 12, and the class term of ACGAN: images that the critic sorts into their class."""
+        fake = augment(self.generator(latents, labels), self.config.augment)
+        scores, logits = self.critic(fake, labels)
+        terms = {"generator/adversarial": losses.wasserstein_generator_loss(scores)}
+        if logits is not None and labels is not None:
+            terms["generator/classes"] = self.config.acgan_scale_generator * F.cross_entropy(logits, labels)
+        return terms
+
+    def _random_labels(self, draws: Draws, batch: int) -> Labels | None:
+        return draws.integers(self.num_classes, batch) if self.num_classes else None
 
 
-def _cut(labels: Labels | None, part: slice) -> Int[Tensor, " m"] | None:
-    return None if labels is None else labels[part]
+def learning_rate_scale(config: TransferConfig, seen: int, budget: int) -> float:
+    """What both learning rates are multiplied by after `seen` of `budget` images.
+
+    Decay is that of the published code; warm-up counts the iteration to come, so that the first one moves.
+    """
+    scale = 1 - seen / budget if config.linear_decay else 1.0
+    if seen < config.warmup_images:
+        scale *= min(1.0, (seen + config.images_per_iteration) / config.warmup_images)
+    return scale

@@ -32,6 +32,8 @@ class TransferConfig(RunConfig):
     """Side of the square images, in pixels: 32, 64 or 128; others are resized and cropped. The source's, else 32."""
     channels: int | None = None
     """1 gray, 3 colour, 4 with alpha. The source's, else inferred from the images."""
+    architecture: Literal["resnet"] | None = None
+    """Which networks (docs/architecture.md says how to add one). The source's, else resnet."""
     width: int | None = None
     """Channels of both networks where no source has its own: everywhere (size 32; 128 if left out), or at full
     resolution (above; 64)."""

@@ -18,8 +18,8 @@ from ...tensors import Images, Labels, Latents
 from ...training.ema import Ema
 from ...training.monitor.best import Evaluation
 from ...training.weights import hash_of_weights
+from .backbone import GeneratorBackbone
 from .config import SIZES, TransferConfig
-from .networks import ResNetGenerator
 from .source import GENERATOR_PREFIX
 
 
@@ -35,7 +35,7 @@ def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Call
 
     def evaluate() -> Evaluation:
         network = ema.average
-        assert isinstance(network, ResNetGenerator)
+        assert isinstance(network, GeneratorBackbone)
         found = measure_generator(
             partial(_draw, network, config.as_published),
             network.num_classes,
@@ -48,7 +48,7 @@ def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Call
             provenance_of(hash_of_weights(network, GENERATOR_PREFIX)),
             as_published=config.as_published,
         )
-        return as_evaluation(found.cards, config.best_by, {"generated": found.diversity})
+        return as_evaluation(found.records, config.best_by, {"generated": found.diversity})
 
     return evaluate
 
@@ -62,7 +62,7 @@ def held_out_split(config: TransferConfig) -> Split:
 
 
 @torch.no_grad()
-def _draw(network: ResNetGenerator, by_batch: bool, latents: Latents, labels: Labels | None) -> Images:
+def _draw(network: GeneratorBackbone, by_batch: bool, latents: Latents, labels: Labels | None) -> Images:
     device = next(network.parameters()).device
     with batch_statistics(network) if by_batch else nullcontext():
         return network(latents.to(device), None if labels is None else labels.to(device))

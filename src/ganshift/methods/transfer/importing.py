@@ -50,7 +50,12 @@ def import_transfer(
         write_weights(out / CRITIC, critic)
 
     return ImportedRun(
-        description={"generator": found.generator_arguments, "critic": found.critic_arguments, "classes": names},
+        description={
+            "architecture": "resnet",
+            "generator": found.generator_arguments,
+            "critic": found.critic_arguments,
+            "classes": names,
+        },
         write=write,
         found=_in_words(found, names, bool(statistics)),
     )

@@ -1,5 +1,7 @@
 """Transferring GANs (Wang et al. 2018): teach a pretrained generator a few hundred images."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...training.config import BUDGET, MACHINE, WATCHING
@@ -8,7 +10,9 @@ from .config import PRESETS, TransferConfig
 
 if TYPE_CHECKING:
     from ...data.cifar import Split
+    from ..advice import Advice, PictureFacts
     from ..importing import TensorFlowImport
+    from ..words import ReportWords
     from .model import Generator
     from .trainer import TransferTrainer
 
@@ -23,6 +27,18 @@ def _model() -> "type[Generator]":
     from .model import Generator
 
     return Generator
+
+
+def _words() -> "ReportWords":
+    from .words import WORDS
+
+    return WORDS
+
+
+def _advise(train: "Sequence[PictureFacts]", where: Mapping[str, Path], out: Path, on_accelerator: bool) -> "Advice":
+    from .advice import advise
+
+    return advise(train, where, out, on_accelerator)
 
 
 def _held_out_split(config: TransferConfig) -> "Split":
@@ -40,6 +56,7 @@ def _tensorflow() -> "TensorFlowImport":
 TRANSFER = Method(
     name="transfer",
     kind="generator",
+    domains=1,
     summary="teach a pretrained generator a folder of images",
     config=TransferConfig,
     presets=PRESETS,
@@ -62,7 +79,15 @@ TRANSFER = Method(
             "budget": BUDGET,
             "data": ("size", "channels", "subset", "subset_seed", "flip", "dequantize"),
             "source": ("load", "freeze_critic"),
-            "network": ("conditioning", "width", "generator_width", "critic_width", "generator_norm", "critic_norm"),
+            "network": (
+                "architecture",
+                "conditioning",
+                "width",
+                "generator_width",
+                "critic_width",
+                "generator_norm",
+                "critic_norm",
+            ),
             "training": (
                 "batch",
                 "generator_batch_multiple",
@@ -86,6 +111,8 @@ TRANSFER = Method(
     networks=("generator", "critic"),
     trainer=_trainer,
     model=_model,
+    words=_words,
+    advise=_advise,
     held_out_split=_held_out_split,
     steady={"linear_decay": False},
     tensorflow=_tensorflow,

@@ -11,7 +11,8 @@ from ...inference.generator import ImageGenerator
 from ...nn.norm import batch_statistics as using_batch_statistics
 from ...tensors import Images, Labels, Latents
 from ...training.config import require
-from .networks import LATENT_DIM, ResNetGenerator
+from .backbone import GeneratorBackbone
+from .networks import LATENT_DIM, new_generator
 from .source import check_classes
 
 
@@ -36,24 +37,24 @@ class Generator(ImageGenerator):
     )
     latent_dim = LATENT_DIM
 
-    def __init__(self, generator: Mapping[str, Any], classes: Sequence[str] = ()):
-        super().__init__({"generator": dict(generator), "classes": list(classes)})
-        self.generator = ResNetGenerator(**generator)
+    def __init__(self, generator: Mapping[str, Any], classes: Sequence[str] = (), architecture: str = "resnet"):
+        super().__init__({"architecture": architecture, "generator": dict(generator), "classes": list(classes)})
+        self.generator = new_generator(architecture, generator)
         self.classes = check_classes(classes, self.generator.num_classes)
         """Names of the classes, in the order of their numbers; empty if it has none."""
         self.size = self.generator.size
         """Side of the square images, in pixels."""
-        self.channels = self.generator.to_image.weight.shape[0]
+        self.channels = self.generator.channels
         """1 for gray, 3 for colour, 4 for colour with opacity."""
         self.eval()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Generator":
         """A generator with fresh weights, as a config.json describes it."""
-        return cls(config["generator"], config["classes"])
+        return cls(config["generator"], config["classes"], config.get("architecture", "resnet"))
 
     @property
-    def network(self) -> ResNetGenerator:
+    def network(self) -> GeneratorBackbone:
         """What generates."""
         return self.generator
 

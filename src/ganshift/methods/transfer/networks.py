@@ -4,10 +4,10 @@ Sources: Gulrajani et al. 2017 (arXiv 1704.00028), appendix F (32) and C (64); W
 the class-conditional layer norm. 128 pixels extend the 64-pixel networks by one block each.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from math import sqrt
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,8 @@ from ...nn.activation import downsample, rectify, upsample
 from ...nn.conv import Conv2d
 from ...nn.norm import BatchNorm, LayerNorm, NoNorm
 from ...tensors import Images, Labels, Latents, Scores
+from ...training.config import require
+from .backbone import CriticBackbone, GeneratorBackbone, Networks
 from .config import check_size
 
 LATENT_DIM = 128
@@ -77,7 +79,7 @@ class FirstBlock(nn.Module):
         return self.conv2(rectify(self.conv1(x))) + self.shortcut(downsample(x))
 
 
-class ResNetGenerator(nn.Module):
+class ResNetGenerator(GeneratorBackbone):
     """Latents to images in [-1, 1]: a linear start at 4x4, then one block per doubling.
 
     With `num_classes` > 0 its batch norms are class-conditional and labels are needed; the output norm of the 32-pixel
@@ -89,7 +91,7 @@ class ResNetGenerator(nn.Module):
         check_size(size)
         if num_classes and not norm:
             raise UserError("a conditional generator needs its norms: labels enter through them")
-        self.size, self.num_classes = size, num_classes
+        self.size, self.num_classes, self.channels = size, num_classes, channels
         widths = _generator_widths(size, width)
 
         def make_norm(channels: int) -> nn.Module:
@@ -111,11 +113,14 @@ class ResNetGenerator(nn.Module):
         return self.to_image(_rectified(self.norm, x, labels)).to(self.start.weight.dtype).tanh()
 
 
-class ResNetCritic(nn.Module):
+class ResNetCritic(CriticBackbone):
     """Images to one score each, and to class logits when it has a class head (ACGAN, Odena et al. 2017).
 
     `conditional_norm` makes its layer norms class-conditional instead (labels are then needed).
     """
+
+    per_image = True
+    class_head = "to_classes"
 
     def __init__(
         self,
@@ -150,6 +155,7 @@ class ResNetCritic(nn.Module):
             self.start = initialise(Conv2d(channels, width, 3))
             steps = [(c_in, c_out, "down") for c_in, c_out in pairwise(_critic_widths(size, width))]
         self.size = size
+        self.largest_map = width * size**2
         self.blocks = nn.ModuleList(
             ResidualBlock(c_in, c_out, make_norm, resample, first_bias=size == 32) for c_in, c_out, resample in steps
         )
@@ -159,19 +165,16 @@ class ResNetCritic(nn.Module):
 
     def forward(self, images: Images, labels: Labels | None = None) -> tuple[Scores, Float[Tensor, "n classes"] | None]:
         """Score images of its own size; the logits are None without a class head."""
-        return self.judge(self.features(images, labels))
-
-    def features(self, images: Images, labels: Labels | None = None) -> Float[Tensor, "n f"]:
-        """What scores and logits are linear functions of."""
         x = self.start(images, labels) if self.size == 32 else self.start(images)
         for block in self.blocks:
             x = block(x, labels)
-        return (F.avg_pool2d(rectify(x), 8) if self.size == 32 else x).flatten(1).to(self.to_score.weight.dtype)
-
-    def judge(self, features: Float[Tensor, "n f"]) -> tuple[Scores, Float[Tensor, "n classes"] | None]:
-        """Scores, and logits of a class head."""
+        features = (F.avg_pool2d(rectify(x), 8) if self.size == 32 else x).flatten(1).to(self.to_score.weight.dtype)
         with torch.autocast(features.device.type, enabled=False):  # few numbers, on which every loss depends
             return self.to_score(features).squeeze(1), self.to_classes(features) if self.to_classes else None
+
+    def blocks_from_image(self) -> list[nn.Module]:
+        """The start and the residual blocks."""
+        return [self.start, *self.blocks]
 
 
 def initialise(layer: Layer, gain: int = 1) -> Layer:
@@ -204,3 +207,20 @@ def _generator_widths(size: int, width: int) -> list[int]:
 def _critic_widths(size: int, width: int) -> list[int]:
     """Channels at the image size, half of it, ... down to 4x4: the generator's mirrored."""
     return _generator_widths(size, width)[::-1]
+
+
+ARCHITECTURES: dict[str, tuple[type[GeneratorBackbone], type[CriticBackbone]]] = {
+    "resnet": (ResNetGenerator, ResNetCritic),
+}
+"""Generator and critic by the architecture that `config.json` names."""
+
+
+def new_generator(architecture: str, arguments: Mapping[str, Any]) -> GeneratorBackbone:
+    """A generator with fresh weights; a `UserError` if there is no such architecture."""
+    require(architecture in ARCHITECTURES, f"architecture must be {', '.join(ARCHITECTURES)}, got {architecture!r}")
+    return ARCHITECTURES[architecture][0](**arguments)
+
+
+def new_networks(architecture: str, generator: Mapping[str, Any], critic: Mapping[str, Any]) -> Networks:
+    """Generator and critic with fresh weights, drawn in this order; a `UserError` if there is no such architecture."""
+    return new_generator(architecture, generator), ARCHITECTURES[architecture][1](**critic)

@@ -12,7 +12,7 @@ from ...inference.names import find_model
 from ...training import run_folder
 from ...training.config import require
 from ...training.weights import build_on_paper, check_fit, load_weights
-from .networks import ResNetCritic, ResNetGenerator
+from .networks import new_networks
 
 GENERATOR_PREFIX = "generator."
 """What the generator's weights are called in a model file."""
@@ -23,6 +23,8 @@ class Source:
     """A trained generator and critic to start from."""
 
     where: str
+    description: Mapping[str, Any]
+    """The `config.json` of its run."""
     generator_arguments: Mapping[str, Any]
     critic_arguments: Mapping[str, Any]
     classes: tuple[str, ...]
@@ -77,6 +79,7 @@ def _described(name: str, folder: Path, config: Mapping[str, Any]) -> Source:
         raise UserError(f"{folder / run_folder.CONFIG} does not describe a transfer model")
     return Source(
         where=name,
+        description={"architecture": "resnet", **config},
         generator_arguments=generator,
         critic_arguments=critic,
         classes=tuple(classes or ()),
@@ -88,8 +91,10 @@ def _described(name: str, folder: Path, config: Mapping[str, Any]) -> Source:
 def _check_weights(source: Source, folder: Path) -> None:
     """Raise unless the weights are those of the networks that the description names: a run builds the same."""
     where = str(folder / run_folder.CONFIG)
-    generator = build_on_paper(lambda: ResNetGenerator(**source.generator_arguments), where, "a transfer model")
-    critic = build_on_paper(lambda: ResNetCritic(**source.critic_arguments), where, "a transfer model")
+    networks = (source.generator_arguments, source.critic_arguments)
+    generator, critic = build_on_paper(
+        lambda: new_networks(source.description["architecture"], *networks), where, "a transfer model"
+    )
     num_classes = generator.num_classes or source.critic_arguments.get("num_classes", 0)
     check_classes(source.classes, num_classes)
     for network, weights in ((generator, source.generator), (critic, source.critic)):

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UserError
-
-HEAD = "to_classes."
-"""The class head: the one layer that may be missing on either side."""
+from ...nn.norm import Affine
 
 
 @dataclass(frozen=True)
@@ -48,19 +46,20 @@ def transplant(
     same order, else it stays as it was initialised. `label` says in messages which network it is, `where` which source.
     Raises a `UserError` with both shapes if anything else differs.
     """
-    own = network.state_dict()
-    unknown = [name for name in source if name not in own and not name.startswith(HEAD)]
+    own, head = network.state_dict(), f"{getattr(network, 'class_head', None)}."
+    norms = _numbers_of_norms(network)
+    unknown = [name for name in source if name not in own and not name.startswith(head)]
     if unknown:
         raise UserError(_misfit(where, label, unknown[0], source[unknown[0]], None))
     fitted, weights = [], {}
     for name, ours in own.items():
         theirs = source.get(name)
-        if name.startswith(HEAD):
+        if name.startswith(head):
             same = theirs is not None and list(classes) == list(source_classes) and ours.shape == theirs.shape
             value, how = (theirs, "copied") if same else (None, "initialised: the classes are others")
         elif theirs is None:
             raise UserError(_misfit(where, label, name, None, ours))
-        elif _has_classes(name, ours) or _has_classes(name, theirs):
+        elif name in norms and 2 in (ours.dim(), theirs.dim()):
             value, how = _fit_classes(ours, theirs, classes, source_classes)
         else:
             value, how = theirs, "copied"
@@ -88,10 +87,10 @@ def as_table(rows: Iterable[Fitted]) -> str:
     return "".join(f"{layer:{widths[0]}}  {shapes:{widths[1]}}  {how}\n" for layer, shapes, how in lines)
 
 
-def _has_classes(name: str, value: Tensor) -> bool:
-    """Whether it is the gain or bias of a norm that has one row a class."""
-    layer, _, kind = name.rpartition(".")
-    return layer.rpartition(".")[2].startswith("norm") and kind in ("gain", "bias") and value.dim() == 2
+def _numbers_of_norms(network: nn.Module) -> set[str]:
+    """The gains and biases of norms, which have one row a class where a norm has classes."""
+    norms = [name for name, module in network.named_modules() if isinstance(module, Affine)]
+    return {f"{name}.{kind}" for name in norms for kind in ("gain", "bias")}
 
 
 def _fit_classes(

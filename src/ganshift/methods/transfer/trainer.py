@@ -1,14 +1,14 @@
-"""A transfer run: from settings to networks, data and optimisers, handed to the loop."""
+"""The trainer of a transfer run: from settings to networks, data and optimisers."""
 
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...data.datasets import ImageSet
 from ...data.open import open_named_images
@@ -17,20 +17,23 @@ from ...data.subsets import draw_subset
 from ...errors import UserError
 from ...inference.latents import draw_latents
 from ...nn.norm import batch_statistics
-from ...tensors import Terms, dequantize, from_uint8, sheet
+from ...tensors import Terms, image_grid
 from ...training.distributed import join, part_of
+from ...training.draws import Draws
 from ...training.ema import Ema
-from ...training.grad_accumulation import average_buffers, new_shares
+from ...training.grad_accumulation import Updates, average_buffers
 from ...training.log import opening_progress, say
 from ...training.loop import fit
 from ...training.monitor.best import Evaluation
 from ...training.precision import adam_options, prepare_networks
 from ...training.run_folder import CRITIC, LEFT_OUT, MODEL, left_out_text, versions
-from ...training.trainer import Job, Outcome, Pace
+from ...training.trainer import Outcome, Stateful, Trainer
 from ...training.weights import save_weights
-from .algorithm import TransferState, critic_step, generator_step
+from .. import losses
+from .algorithm import WGANGP, learning_rate_scale
+from .backbone import CriticBackbone, GeneratorBackbone
 from .config import TransferConfig
-from .networks import LATENT_DIM, ResNetCritic, ResNetGenerator
+from .networks import LATENT_DIM, new_networks
 from .source import GENERATOR_PREFIX, Source, has_begun, source_of_run
 from .surgery import Fitted, as_table, initialised, transplant
 
@@ -38,7 +41,7 @@ logger = logging.getLogger("ganshift")
 
 SURGERY = "surgery.txt"
 """What became of every layer of the source."""
-SHEET_COLUMNS = 8
+GRID_COLUMNS = 8
 """Samples per row and rows of a sample sheet."""
 CRITIC_MAPS = 2**24
 """Bytes of its largest maps, of mixtures or of a generator's fakes, that a critic computes at once on a processor."""
@@ -56,130 +59,165 @@ ADVICE = {
 
 def train(config: TransferConfig) -> Outcome:
     """Run, or resume, one transfer."""
-    return fit(config, new_job(config))
+    return fit(TransferTrainer.from_config(config))
 
 
-def new_job(config: TransferConfig) -> Job:
-    """Open the data and build everything that the loop needs; writes nothing."""
-    source = source_of_run(config.out, config.source) if config.source else None
-    size, channels = _image_shape(config, source)
-    with opening_progress() as progress:
-        data = open_named_images(config.data, size, channels, config.memory_budget * 1e9, progress)
-    if config.subset is not None:
-        data = draw_subset(data, config.subset, config.subset_seed)
-    generator_arguments, critic_arguments = _architecture(config, source, data)
-    device = join(config.device)
-    mine = part_of(config.batch)
+@final
+class TransferTrainer(Trainer):
+    """Networks, optimisers and data of a transfer run."""
 
-    with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
-        torch.manual_seed(config.seed)
-        generator, critic = ResNetGenerator(**generator_arguments), ResNetCritic(**critic_arguments)
-    begun = has_begun(config.out)  # then the weights come from the checkpoint, and nothing is said of the source
-    start = "its checkpoint" if begun else config.source or "scratch"
-    table = _start_from(source, config, generator, critic, data.classes) if source and not begun else ""
-    _freeze(critic, config.freeze_critic)
-    generator, critic = generator.to(device), critic.to(device)
-    betas = (0.0, 0.9)  # Gulrajani et al. 2017, algorithm 1
-    state = TransferState(
-        generator,
-        critic,
-        torch.optim.Adam(generator.parameters(), config.generator_learning_rate, betas, **adam_options(config.fast)),
-        torch.optim.Adam(
-            (parameter for parameter in critic.parameters() if parameter.requires_grad),
-            config.critic_learning_rate,
-            betas,
-            **adam_options(config.fast),
-        ),
-    )
-    ema = Ema(generator, config.ema_images)
-    prepare_networks([generator], [critic], device, config.fast)
-    num_classes = generator_arguments["num_classes"] or critic_arguments["num_classes"]
-    mixtures = 2 if config.as_published and size == 32 else 1  # the 32-pixel port counts every pair twice
-    pace = Pace()
-    # An accelerator computes one large batch faster than several small ones.
-    a_map = 4 * critic_arguments["width"] * size**2
-    critic_images = max(CRITIC_MAPS // a_map, 1) if device.type == "cpu" else None
-    shares = new_shares(config, config.batch, generator, critic_images=critic_images)
-    sheet_latents, sheet_labels = _sheet_inputs(config.seed, num_classes, device)
+    update: Updates
+    unnamed_architecture = "resnet"
+    gaps = ("critic/distance",)
+    advice = ADVICE
 
-    def batches_from(seen: int) -> Generator[dict[str, Batch], None, None]:
+    def __init__(
+        self,
+        config: TransferConfig,
+        data: ImageSet,
+        algorithm: WGANGP,
+        device: torch.device,
+        description: Mapping[str, Any],
+        summary: str,
+        documents: Mapping[str, str],
+    ) -> None:
+        super().__init__(config, device, len(data))
+        self.settings, self.data, self.algorithm = config, data, algorithm
+        self.description, self.summary, self.documents = description, summary, documents
+        self.follows_budget = config.linear_decay
+        generator, critic = algorithm.generator, algorithm.critic
+        self.ema = Ema(generator, config.ema_images)
+        prepare_networks([generator], [critic], device, config.fast)
+        self.generator_optimizer = _new_adam(generator, config.generator_learning_rate, config.fast)
+        self.critic_optimizer = _new_adam(critic, config.critic_learning_rate, config.fast)
+        self.draws = Draws(device)
+        self.update = Updates(
+            {generator: self.generator_optimizer, critic: self.critic_optimizer},
+            config.micro_batch,
+            _critic_at_once(critic, algorithm.mixtures, device),
+            config.computes_in,
+            config.memory_limit_bytes,
+        )
+        self.grid_inputs = _grid_inputs(config.seed, algorithm.latent_dim, algorithm.num_classes, device)
+        self._score = _evaluation(config, data, self.ema)
+        self.evaluates = self._score is not None
+
+    @classmethod
+    def from_config(cls, config: TransferConfig) -> "TransferTrainer":
+        """Open the data and the source, and build the networks; writes nothing."""
+        source = source_of_run(config.out, config.source) if config.source else None
+        size, channels = _image_shape(config, source)
+        with opening_progress() as progress:
+            data = open_named_images(config.data, size, channels, config.memory_budget * 1e9, progress)
+        if config.subset is not None:
+            data = draw_subset(data, config.subset, config.subset_seed)
+        architecture, generator_arguments, critic_arguments = _architecture(config, source, data)
+        device = join(config.device)
+        with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
+            torch.manual_seed(config.seed)
+            generator, critic = new_networks(architecture, generator_arguments, critic_arguments)
+        begun = has_begun(config.out)  # then the weights come from the checkpoint, and nothing is said of the source
+        start = "its checkpoint" if begun else config.source or "scratch"
+        table = _start_from(source, config, generator, critic, data.classes) if source and not begun else ""
+        _freeze(critic, config.freeze_critic)
+        losses.check_per_image(critic)
+        num_classes = generator_arguments["num_classes"] or critic_arguments["num_classes"]
+        mixtures = 2 if config.as_published and size == 32 else 1  # the 32-pixel port counts every pair twice
+        algorithm = WGANGP(generator.to(device), critic.to(device), config, LATENT_DIM, num_classes, mixtures)
+        classes = f", {num_classes} classes" if num_classes else ""
+        return cls(
+            config,
+            data,
+            algorithm,
+            device,
+            description={
+                "method": "transfer",
+                "architecture": architecture,
+                "generator": generator_arguments,
+                "critic": critic_arguments,
+                "classes": list(data.classes) if num_classes else [],
+                "data": {"images": len(data), "content": data.content_hash},
+                "training": config.to_json(),
+                "versions": versions(),
+            },
+            summary=(
+                f"{len(data):,} images of {size} x {size} in {data.channels} channel{'s' * (data.channels > 1)}"
+                f"{classes}, from {start}, on {device}"
+            ),
+            documents={LEFT_OUT: left_out_text(data.quarantined), SURGERY: table},
+        )
+
+    def batches(self, position: int) -> Generator[dict[str, Batch], None, None]:
+        """The batches of an iteration's critic updates in one, from so many images on."""
+        config = self.settings
         return batches(
-            {"real": data},
+            {"real": self.data},
             batch=config.batch,
-            start=seen,
+            start=position,
             seed=config.seed,
             flip=config.flip,
             workers=config.workers,
             steps=config.critic_steps,
-            part=mine,
+            part=part_of(config.batch),
         )
 
-    def iterate(batch: dict[str, Batch], seen: int, budget: int) -> Terms:
-        _set_learning_rates(state, config, seen, budget, pace.factor)
-        terms = {}
-        images, count = batch["real"].images, mine.stop - mine.start
-        labels = batch["real"].labels if num_classes else None
-        for index in range(config.critic_steps):
-            part = slice(index * count, (index + 1) * count)
-            real_labels = labels[part].to(device) if labels is not None else None
-            draws = _critic_draws(images[part].to(device), real_labels, mine, num_classes, mixtures, config)
-            terms = critic_step(state, *draws, config, shares)
-        if seen > 0:  # as published, the critic has the first iteration to itself
-            number = config.batch * config.generator_batch_multiple
-            part = part_of(number)
-            latents = torch.randn(number, LATENT_DIM, device=device)[part]
-            terms |= generator_step(state, latents, _random_labels(number, num_classes, device, part), config, shares)
-        average_buffers(generator)
-        ema.update(seen + config.images_per_iteration, config.images_per_iteration)
+    def run_iteration(self, batch: dict[str, Batch]) -> Terms:
+        """Algorithm 1 on one batch for each critic update; as published, the critic has the first one to itself."""
+        config, seen = self.settings, self.seen
+        scale = self.learning_rate_factor * learning_rate_scale(config, seen, self.budget)
+        self.generator_optimizer.param_groups[0]["lr"] = config.generator_learning_rate * scale
+        self.critic_optimizer.param_groups[0]["lr"] = config.critic_learning_rate * scale
+        images = batch["real"].images.to(self.device).chunk(config.critic_steps)
+        labels: Sequence[Tensor | None] = [None] * config.critic_steps
+        if self.algorithm.num_classes and batch["real"].labels is not None:
+            labels = batch["real"].labels.to(self.device).chunk(config.critic_steps)
+        real = list(zip(images, labels, strict=True))
+        terms = self.algorithm.iteration(real, self.update, self.draws, critic_only=seen == 0)
+        average_buffers(self.algorithm.generator)
+        self.ema.update(seen + config.images_per_iteration, config.images_per_iteration)
         return terms
 
-    def sheets() -> dict[str, np.ndarray]:
-        average = ema.average
-        normalise = batch_statistics(average) if config.as_published else nullcontext()
-        with torch.no_grad(), normalise:
-            return {"samples": sheet(average(sheet_latents, sheet_labels), SHEET_COLUMNS)}
+    def parts(self) -> dict[str, Stateful]:
+        """Networks, optimisers and averages."""
+        return {
+            "generator": self.algorithm.generator,
+            "critic": self.algorithm.critic,
+            "generator_optimizer": self.generator_optimizer,
+            "critic_optimizer": self.critic_optimizer,
+            "ema": self.ema,
+            **self.update.state(),
+        }
 
-    def export(out: Path) -> None:
-        save_weights(out / MODEL, ema.average, GENERATOR_PREFIX)
-        save_weights(out / CRITIC, critic)
+    @torch.no_grad()
+    def sample_grids(self) -> dict[str, np.ndarray]:
+        """Images of fixed latents, one class in each column."""
+        average = self.ema.average
+        normalise = batch_statistics(average) if self.settings.as_published else nullcontext()
+        with normalise:
+            return {"samples": image_grid(average(*self.grid_inputs), GRID_COLUMNS)}
 
-    return Job(
-        description={
-            "method": "transfer",
-            "generator": generator_arguments,
-            "critic": critic_arguments,
-            "classes": list(data.classes) if num_classes else [],
-            "data": {"images": len(data), "content": data.content_hash},
-            "training": config.to_json(),
-            "versions": versions(),
-        },
-        images_per_iteration=config.images_per_iteration,
-        images_per_epoch=len(data),
-        batches=batches_from,
-        iterate=iterate,
-        state={
-            "generator": generator,
-            "critic": critic,
-            "generator_optimizer": state.generator_optimizer,
-            "critic_optimizer": state.critic_optimizer,
-            "ema": ema,
-            **shares.state(),
-        },
-        sheets=sheets,
-        export=export,
-        device=device,
-        follows_budget=config.linear_decay,
-        summary=(
-            f"{len(data):,} images of {size} x {size} in {data.channels} channel{'s' * (data.channels > 1)}"
-            f"{f', {num_classes} classes' if num_classes else ''}, from {start}, on {device}"
-        ),
-        documents={LEFT_OUT: left_out_text(data.quarantined), SURGERY: table},
-        evaluate=_evaluation(config, data, ema),
-        gaps=("critic/distance",),
-        advice=ADVICE,
-        pace=pace,
-        micro_batch=lambda: shares.micro_batch,
-    )
+    def save_model(self, folder: Path) -> None:
+        """The averaged generator, and the critic, so that the run can be a source."""
+        save_weights(folder / MODEL, self.ema.average, GENERATOR_PREFIX)
+        save_weights(folder / CRITIC, self.algorithm.critic)
+
+    def evaluate(self) -> Evaluation:
+        """Score the averaged generator."""
+        assert self._score, "evaluates says whether it can"
+        return self._score()
+
+
+def _new_adam(network: nn.Module, learning_rate: float, fast: bool) -> torch.optim.Adam:
+    """Adam with the betas of Gulrajani et al. 2017, algorithm 1, over what is to learn."""
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return torch.optim.Adam(learning, learning_rate, betas=(0.0, 0.9), **adam_options(fast))
+
+
+def _critic_at_once(critic: CriticBackbone, mixtures: int, device: torch.device) -> dict[nn.Module, int]:
+    """Pairs of images that an update of the critic computes at a time; an accelerator computes all at once, faster."""
+    if device.type != "cpu":
+        return {}
+    return {critic: max(CRITIC_MAPS // (4 * critic.largest_map * mixtures), 1)}
 
 
 def _evaluation(config: TransferConfig, data: ImageSet, ema: Ema) -> Callable[[], Evaluation] | None:
@@ -212,8 +250,9 @@ def _image_shape(config: TransferConfig, source: Source | None) -> tuple[int, in
 
 def _architecture(
     config: TransferConfig, source: Source | None, data: ImageSet
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Constructor arguments of both networks: what is set, else the source's, else the published variant's."""
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The architecture and the arguments of both networks: what is set, else the source's, else the published ones."""
+    architecture = _choose(config, "architecture", source.description if source else {}, "architecture", "resnet")
     from_generator = source.generator_arguments if source else {}
     from_critic = source.critic_arguments if source else {}
     width = config.width or (128 if data.size == 32 else 64)
@@ -225,6 +264,7 @@ def _architecture(
     num_classes = len(data.classes) if conditioning != "none" else 0
     shape = {"size": data.size, "channels": data.channels, "num_classes": num_classes}
     return (
+        architecture,
         shape
         | {
             "width": _choose(config, "generator_width", from_generator, "width", width),
@@ -247,40 +287,11 @@ def _conditioning_of(generator: Mapping[str, Any], critic: Mapping[str, Any]) ->
     return "acgan" if critic.get("class_head") else "norm"
 
 
-def _critic_draws(
-    stored: Tensor, labels: Tensor | None, mine: slice, num_classes: int, mixtures: int, config: TransferConfig
-) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None, Tensor]:
-    """Real images, their labels, latents, labels of fakes, and mixtures of a critic step: the part `mine` of a batch.
-
-    Random numbers are drawn for the whole batch, so that it does not matter how many processes share it.
-    """
-    device, count = stored.device, config.batch
-    noise = torch.rand(count, *stored.shape[1:], device=device)[mine] if config.dequantize else None
-    real = from_uint8(stored) if noise is None else dequantize(stored, noise)
-    latents = torch.randn(count, LATENT_DIM, device=device)[mine]
-    fake_labels = labels if config.fake_labels == "real" else _random_labels(count, num_classes, device, mine)
-    mix = torch.rand(mixtures, count, device=device)[:, mine].flatten()
-    return real, labels, latents, fake_labels, mix
-
-
-def _random_labels(count: int, num_classes: int, device: torch.device, part: slice) -> Tensor | None:
-    return torch.randint(num_classes, (count,), device=device)[part] if num_classes else None
-
-
-def _set_learning_rates(state: TransferState, config: TransferConfig, seen: int, budget: int, factor: float) -> None:
-    """Warm-up counts the iteration to come, so that the first one moves; decay is that of the published code."""
-    scale = factor * (1 - seen / budget if config.linear_decay else 1.0)
-    if seen < config.warmup_images:
-        scale *= min(1.0, (seen + config.images_per_iteration) / config.warmup_images)
-    state.generator_optimizer.param_groups[0]["lr"] = config.generator_learning_rate * scale
-    state.critic_optimizer.param_groups[0]["lr"] = config.critic_learning_rate * scale
-
-
 def _start_from(
     source: Source,
     config: TransferConfig,
-    generator: ResNetGenerator,
-    critic: ResNetCritic,
+    generator: GeneratorBackbone,
+    critic: CriticBackbone,
     classes: Sequence[str],
 ) -> str:
     """Load what is to be loaded; returns the table of what became of every layer."""
@@ -308,18 +319,18 @@ def _start_from(
     return table
 
 
-def _freeze(critic: ResNetCritic, num_blocks: int) -> None:
+def _freeze(critic: CriticBackbone, num_blocks: int) -> None:
     """Keep the first blocks of the critic from moving, counted from the image (Mo et al. 2020, arXiv 2002.10964)."""
-    blocks = [critic.start, *critic.blocks]
+    blocks = critic.blocks_from_image()
     if num_blocks > len(blocks):
         raise UserError(f"freeze_critic must be at most {len(blocks)}, the blocks of this critic, got {num_blocks}")
     for block in blocks[:num_blocks]:
         block.requires_grad_(False)
 
 
-def _sheet_inputs(seed: int, num_classes: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """Fixed latents of the sample sheets, and labels that put one class in each column."""
-    count = SHEET_COLUMNS * SHEET_COLUMNS
-    latents = draw_latents(count, seed).to(device)
-    labels = torch.arange(count, device=device) % SHEET_COLUMNS % num_classes if num_classes else None
+def _grid_inputs(seed: int, latent_dim: int, num_classes: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Fixed latents of the sample grids, and labels that put one class in each column."""
+    count = GRID_COLUMNS * GRID_COLUMNS
+    latents = draw_latents(count, seed, dim=latent_dim).to(device)
+    labels = torch.arange(count, device=device) % GRID_COLUMNS % num_classes if num_classes else None
     return latents, labels

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ...metrics.measuring import PREFER_KID
 from .alike import Alike
-from .scan import CHANNELS, Facts
+from .scan import CHANNELS, PartFacts
 
 Severity = Literal["problem", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note")
@@ -28,7 +28,7 @@ _EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Finding:
+class DataFinding:
     """One thing to know."""
 
     severity: Severity
@@ -44,9 +44,9 @@ class Finding:
         return asdict(self)
 
 
-def judge(facts: Sequence[Facts], alike: Alike, size: tuple[int, int] | None) -> list[Finding]:
+def judge(facts: Sequence[PartFacts], alike: Alike, size: tuple[int, int] | None) -> list[DataFinding]:
     """All findings, the worst first; `size` is height and width of the training images, None if there are none."""
-    found: list[Finding] = []
+    found: list[DataFinding] = []
     for part in facts:
         found += _files(part)
         if part.pictures:
@@ -65,12 +65,12 @@ def judge(facts: Sequence[Facts], alike: Alike, size: tuple[int, int] | None) ->
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def _files(facts: Facts) -> Iterator[Finding]:
+def _files(facts: PartFacts) -> Iterator[DataFinding]:
     name, broken, total = facts.part.name, facts.unreadable, len(facts.part.names)
     examples = [f"{file}: {why}" for file, why in broken[:_EXAMPLES]]
     if not facts.pictures:
         severity: Severity = "problem" if facts.part.split == "train" else "warning"
-        yield Finding(
+        yield DataFinding(
             severity,
             "nothing_readable",
             f"{name}: none of {total:,} image files can be read",
@@ -78,7 +78,7 @@ def _files(facts: Facts) -> Iterator[Finding]:
             examples,
         )
     elif broken:
-        yield Finding(
+        yield DataFinding(
             "warning",
             "unreadable",
             f"{name}: {len(broken):,} of {total:,} image files cannot be read",
@@ -87,7 +87,7 @@ def _files(facts: Facts) -> Iterator[Finding]:
         )
     if passed_over := facts.part.passed_over:
         kinds = ", ".join(f"{count:,} {ending}" for ending, count in sorted(passed_over.items())[:6])
-        yield Finding(
+        yield DataFinding(
             "note",
             "passed_over",
             f"{name}: files that are not taken for images: {kinds}",
@@ -95,21 +95,21 @@ def _files(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _modes(facts: Facts) -> Iterator[Finding]:
+def _modes(facts: PartFacts) -> Iterator[DataFinding]:
     name, pictures, usual = facts.part.name, facts.pictures, facts.usual_channels
     counts = Counter(picture.channels for picture in pictures)
 
     def named(chosen: Sequence[bool]) -> list[str]:
         return [file for file, is_one in zip(facts.names, chosen, strict=True) if is_one][:_EXAMPLES]
 
-    def tell(code: str, chosen: list[bool], what: str, do: str) -> Iterator[Finding]:
+    def tell(code: str, chosen: list[bool], what: str, do: str) -> Iterator[DataFinding]:
         if count := sum(chosen):
-            yield Finding("note", code, f"{name}: {count:,} of {len(pictures):,} {what}", do, named(chosen))
+            yield DataFinding("note", code, f"{name}: {count:,} of {len(pictures):,} {what}", do, named(chosen))
 
     if len(counts) > 1:
         taken = {1: "gray", 3: "colour", 4: "colour with transparency"}[usual]
         mixed = ", ".join(f"{count:,} {CHANNELS[channels]}" for channels, count in counts.most_common())
-        yield Finding(
+        yield DataFinding(
             "note",
             "mixed_modes",
             f"{name}: {mixed}",
@@ -119,7 +119,7 @@ def _modes(facts: Facts) -> Iterator[Finding]:
     gray = [picture.channels == 3 and picture.shows_gray for picture in pictures]
     if usual == 3:
         if all(gray):
-            yield Finding(
+            yield DataFinding(
                 "note",
                 "gray_as_colour",
                 f"{name}: all pictures show gray but are stored in colour",
@@ -145,7 +145,7 @@ def _modes(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _repeats(facts: Sequence[Facts], alike: Alike) -> Iterator[Finding]:
+def _repeats(facts: Sequence[PartFacts], alike: Alike) -> Iterator[DataFinding]:
     owners = [(part, number) for part in facts for number in range(len(part.pictures))]
 
     def shown(groups: Sequence[Sequence[int]]) -> list[str]:
@@ -154,7 +154,7 @@ def _repeats(facts: Sequence[Facts], alike: Alike) -> Iterator[Finding]:
 
     if alike.exact:
         extra = sum(len(group) - 1 for group in alike.exact)
-        yield Finding(
+        yield DataFinding(
             "warning",
             "duplicates",
             f"{_count(extra, 'exact copy', 'exact copies')} of other files, in {_count(len(alike.exact), 'group')}",
@@ -162,7 +162,7 @@ def _repeats(facts: Sequence[Facts], alike: Alike) -> Iterator[Finding]:
             shown(alike.exact),
         )
     if alike.near:
-        yield Finding(
+        yield DataFinding(
             "warning",
             "near_duplicates",
             f"{sum(map(len, alike.near)):,} pictures look nearly like others, in {_count(len(alike.near), 'group')}",
@@ -190,7 +190,7 @@ def _repeats(facts: Sequence[Facts], alike: Alike) -> Iterator[Finding]:
         if len({part.labels[number] for part, number in map(owners.__getitem__, group) if part.labels}) > 1:
             classes.append(group)
     if leaks:
-        yield Finding(
+        yield DataFinding(
             "warning",
             "leak",
             f"{_count(num_leaked, 'picture')} of val also in train, exactly or nearly",
@@ -198,7 +198,7 @@ def _repeats(facts: Sequence[Facts], alike: Alike) -> Iterator[Finding]:
             shown(leaks),
         )
     if domains:
-        yield Finding(
+        yield DataFinding(
             "warning",
             "both_domains",
             f"{_count(len(domains), 'picture')} in both domains, exactly or nearly",
@@ -206,7 +206,7 @@ def _repeats(facts: Sequence[Facts], alike: Alike) -> Iterator[Finding]:
             shown(domains),
         )
     if classes:
-        yield Finding(
+        yield DataFinding(
             "warning",
             "two_classes",
             f"{_count(len(classes), 'picture')} in more than one class, exactly or nearly",
@@ -219,14 +219,14 @@ def _count(number: int, noun: str, nouns: str = "") -> str:
     return f"1 {noun}" if number == 1 else f"{number:,} {nouns or noun + 's'}"
 
 
-def _full_name(facts: Facts, number: int) -> str:
+def _full_name(facts: PartFacts, number: int) -> str:
     return f"{facts.part.name}: {facts.names[number]}"
 
 
-def _amounts(train: Sequence[Facts]) -> Iterator[Finding]:
+def _amounts(train: Sequence[PartFacts]) -> Iterator[DataFinding]:
     for facts in train:
         if (count := len(facts.pictures)) < FEW:
-            yield Finding(
+            yield DataFinding(
                 "warning",
                 "few",
                 f"{facts.part.name}: only {_count(count, 'training image')}",
@@ -236,12 +236,12 @@ def _amounts(train: Sequence[Facts]) -> Iterator[Finding]:
             )
 
 
-def _scores(facts: Sequence[Facts]) -> Iterator[Finding]:
+def _scores(facts: Sequence[PartFacts]) -> Iterator[DataFinding]:
     """Generators are measured against training images, translators against val images where there are any."""
     train, val = ([part for part in facts if part.part.split == split] for split in ("train", "val"))
     reference = val if len(train) == len(val) == 2 else train
     if (count := min(len(part.pictures) for part in reference)) < PREFER_KID:
-        yield Finding(
+        yield DataFinding(
             "note",
             "prefer_kid",
             f"{_count(count, 'image')} to compare with: FID is biased below {PREFER_KID:,}",
@@ -249,14 +249,14 @@ def _scores(facts: Sequence[Facts]) -> Iterator[Finding]:
         )
 
 
-def _classes(train: Sequence[Facts]) -> Iterator[Finding]:
+def _classes(train: Sequence[PartFacts]) -> Iterator[DataFinding]:
     for facts in train:
         counts = {name: count for name, count in facts.classes.items() if count}
         if len(counts) < 2:
             continue
         least, most = min(counts, key=lambda name: counts[name]), max(counts, key=lambda name: counts[name])
         if counts[most] > UNEVEN * counts[least]:
-            yield Finding(
+            yield DataFinding(
                 "warning",
                 "class_imbalance",
                 f"{facts.part.name}: class {most} has {counts[most]:,} images, {least} has {counts[least]:,}",
@@ -264,7 +264,7 @@ def _classes(train: Sequence[Facts]) -> Iterator[Finding]:
             )
 
 
-def _held_out(facts: Sequence[Facts]) -> Iterator[Finding]:
+def _held_out(facts: Sequence[PartFacts]) -> Iterator[DataFinding]:
     counts: dict[str, int] = {part.part.domain: 0 for part in facts}
     for part in facts:
         if part.part.split == "val":
@@ -277,7 +277,7 @@ def _held_out(facts: Sequence[Facts]) -> Iterator[Finding]:
         folders, unknown = "train/A, train/B, val/A and val/B", "how a model does on new pictures"
     else:
         folders, unknown = "train and val", "whether a model copies"
-    yield Finding(
+    yield DataFinding(
         "note",
         "few_held_out",
         f"held-out images: {have}; too few to tell {unknown}",
@@ -285,10 +285,10 @@ def _held_out(facts: Sequence[Facts]) -> Iterator[Finding]:
     )
 
 
-def _two_domains(a: Facts, b: Facts) -> Iterator[Finding]:
+def _two_domains(a: PartFacts, b: PartFacts) -> Iterator[DataFinding]:
     more, less = (a, b) if len(a.pictures) >= len(b.pictures) else (b, a)
     if len(more.pictures) > UNEVEN * len(less.pictures):
-        yield Finding(
+        yield DataFinding(
             "warning",
             "domain_imbalance",
             f"{more.part.name} has {len(more.pictures):,} images, {less.part.name} has {len(less.pictures):,}",
@@ -299,7 +299,7 @@ def _two_domains(a: Facts, b: Facts) -> Iterator[Finding]:
         for domain in (a, b)
     ]
     if shows[0] != shows[1]:
-        yield Finding(
+        yield DataFinding(
             "note",
             "domain_modes",
             f"{a.part.name} is {shows[0]}, {b.part.name} is {shows[1]}",
@@ -312,7 +312,7 @@ def _two_domains(a: Facts, b: Facts) -> Iterator[Finding]:
         high, low = max(a.mean(name), b.mean(name)), min(a.mean(name), b.mean(name))
         if high > APART * max(low, 1.0) and not (name == "chroma" and "gray" in shows):
             rich = a if a.mean(name) == high else b
-            yield Finding(
+            yield DataFinding(
                 "note",
                 code,
                 f"{rich.part.name} has {high / max(low, 1.0):.1f} times the {what} of the other: {high:.1f}, {low:.1f}",
@@ -320,11 +320,11 @@ def _two_domains(a: Facts, b: Facts) -> Iterator[Finding]:
             )
 
 
-def _sizes(train: Sequence[Facts], height: int, width: int) -> Iterator[Finding]:
+def _sizes(train: Sequence[PartFacts], height: int, width: int) -> Iterator[DataFinding]:
     for facts in train:
         lost = facts.cropped(width / height)
         if lost > SOME_CROPPED:
-            yield Finding(
+            yield DataFinding(
                 "warning" if lost > MUCH_CROPPED else "note",
                 "cropped",
                 f"{facts.part.name}: the centre of {width} x {height} leaves out {lost:.0%} of all pixels",
@@ -332,7 +332,7 @@ def _sizes(train: Sequence[Facts], height: int, width: int) -> Iterator[Finding]
             )
         small = [picture.is_smaller(height, width) for picture in facts.pictures]
         if any(small):
-            yield Finding(
+            yield DataFinding(
                 "warning" if sum(small) > MUCH_ENLARGED * len(small) else "note",
                 "enlarged",
                 f"{facts.part.name}: {sum(small):,} of {len(small):,} images are smaller than {width} x {height}",

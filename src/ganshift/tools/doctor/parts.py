@@ -14,7 +14,7 @@ from ...data.datasets import ImageSet
 from ...data.folders import enter_split, find_domains, has_domains, is_image, nothing_found
 from ...data.images import to_picture
 from ...data.open import DOMAINS, IMAGES, bundled_name, find_published, open_named_domains, open_named_images
-from ...data.storage import Place, locate
+from ...data.storage import Storage, open_storage
 from ...errors import UserError
 
 BUNDLED_SIZES = {"images": 32, "domains": 64}
@@ -55,11 +55,12 @@ def find_parts(data: Path, data_b: Path | None = None) -> list[Part]:
     """The parts of one set, or of two domains in one place or two; a `UserError` says why training finds none."""
     if data_b is not None:
         return [
-            _part(enter_split(locate(path), "train"), *role) for path, role in zip((data, data_b), _FOUR, strict=False)
+            _part(enter_split(open_storage(path), "train"), *role)
+            for path, role in zip((data, data_b), _FOUR, strict=False)
         ]
     if name := bundled_name(data):
         return _bundled(data, name)
-    place = locate(find_published(data))
+    place = open_storage(find_published(data))
     if has_domains(place):
         return [
             _part(found, *role) for found, role in zip(find_domains(place), _FOUR, strict=True) if found is not None
@@ -74,7 +75,7 @@ def find_parts(data: Path, data_b: Path | None = None) -> list[Part]:
     return parts
 
 
-def _one_set(place: Place, split: Split) -> Part:
+def _one_set(place: Storage, split: Split) -> Part:
     role = _role(split)
     if not is_cifar(place):
         return _part(place, role, "", classes_from_folders=True)
@@ -88,7 +89,7 @@ def _role(split: Split) -> Role:
     return "train" if split == "train" else "val"
 
 
-def _part(place: Place, split: Role, domain: Domain, classes_from_folders: bool = False) -> Part:
+def _part(place: Storage, split: Role, domain: Domain, classes_from_folders: bool = False) -> Part:
     files = tuple(name for name in place.names if is_image(name))
     if not files:
         raise UserError(nothing_found(place))

@@ -72,7 +72,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Facts:
+class PartFacts:
     """What the pictures of a part are."""
 
     part: Part
@@ -155,7 +155,7 @@ class Facts:
         }
 
 
-def scan(part: Part, progress: Progress | None = None) -> Facts:
+def scan(part: Part, progress: Progress | None = None) -> PartFacts:
     """Look at every picture of a part; a broken one becomes a reason."""
     with bombs_are_errors():
         reasons, found = go_through(lambda index: look(part.read(index)), len(part.names), progress)
@@ -165,7 +165,7 @@ def scan(part: Part, progress: Progress | None = None) -> Facts:
     if part.classes_from_folders:  # as training does: a folder without a readable picture is no class
         numbers, class_names = label_by_folder(names)
         labels = None if numbers is None else numbers.tolist()
-    return Facts(part, reasons, [picture for picture in found if picture is not None], names, labels, class_names)
+    return PartFacts(part, reasons, [picture for picture in found if picture is not None], names, labels, class_names)
 
 
 def look(source: bytes | Image.Image) -> Picture:

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from ...training.log import duration
 from . import Report
-from .findings import SEVERITIES, Finding
-from .scan import Facts
+from .findings import SEVERITIES, DataFinding
+from .scan import PartFacts
 
 _STYLES = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
 _WIDEST = 100  # columns of text that are read with ease
@@ -36,18 +36,23 @@ def show(report: Report, console: Console) -> None:
         f"It shows {advice.budget:,} images of {advice.size[1]} x {advice.size[0]} pixels, each {epochs:,.1f} times."
     )
     _write(console, shown)
-    if report.pace is not None and report.total_seconds is not None:
+    for other in report.advised[1:]:
+        console.print("\n[bold]What else fits[/]\n")
+        console.print(f"  {escape(other.command)}\n", soft_wrap=True)
+        for sentence in other.why:
+            _write(console, sentence)
+    if report.throughput is not None and report.total_seconds is not None:
         console.print("\n[bold]How long[/] (measured here, with this command)\n")
-        pace = f"{report.pace.seconds_per_1000_images:,.1f} s for 1,000 images"
-        measured = f"{report.pace.images:,} in {report.pace.seconds:.1f} s"
+        speed = f"{report.throughput.seconds_per_1000_images:,.1f} s for 1,000 images"
+        measured = f"{report.throughput.images:,} in {report.throughput.seconds:.1f} s"
         total = duration(report.total_seconds)
-        _write(console, f"{pace} ({measured}): {total} in all. Sample sheets and checkpoints come on top.")
+        _write(console, f"{speed} ({measured}): {total} in all. Sample sheets and checkpoints come on top.")
     console.print("\n[bold]What to expect[/] (published, not measured here)\n")
     for sentence in advice.published:
         _write(console, sentence)
 
 
-def _show_findings(console: Console, findings: Sequence[Finding]) -> None:
+def _show_findings(console: Console, findings: Sequence[DataFinding]) -> None:
     for severity in SEVERITIES:
         chosen = [finding for finding in findings if finding.severity == severity]
         if chosen:
@@ -73,7 +78,7 @@ def _write(console: Console, text: str, columns: int = 2, style: str = "") -> No
     console.print("\n".join(lines), style=style, markup=False, soft_wrap=True)
 
 
-def _table(facts: Sequence[Facts]) -> Table:
+def _table(facts: Sequence[PartFacts]) -> Table:
     """One column a part."""
     table = Table()
     table.add_column("")
@@ -85,7 +90,7 @@ def _table(facts: Sequence[Facts]) -> Table:
     return table
 
 
-def _column(facts: Facts) -> dict[str, str]:
+def _column(facts: PartFacts) -> dict[str, str]:
     """What the table says of a part, by the name of the row."""
     found = facts.to_json()
     column = {"image files": f"{found['files']:,}", "unreadable": f"{len(found['unreadable']):,}"}

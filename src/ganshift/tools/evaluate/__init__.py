@@ -8,12 +8,12 @@ from ...errors import UserError
 from ...inference.generator import ImageGenerator
 from ...inference.names import find_model, results_place
 from ...methods.registry import open_model
-from ...metrics.measuring import PREFER_KID, Settings
-from ...metrics.record_files import write_cards
-from ...metrics.score_record import Card
-from .generators import cards_of_generator
+from ...metrics.measuring import PREFER_KID, EvaluationSettings
+from ...metrics.record_files import write_records
+from ...metrics.score_record import ScoreRecord
+from .generators import records_of_generator
 from .nearest import check_copying
-from .translators import cards_of_translator
+from .translators import records_of_translator
 
 __all__ = ["check_copying", "evaluate"]
 logger = logging.getLogger("ganshift")
@@ -27,7 +27,7 @@ def evaluate(
     b: str | Path | None = None,
     out: str | Path | None = None,
     **settings: Any,
-) -> list[Card]:
+) -> list[ScoreRecord]:
     """Measure a run against a reference and write the cards into its folder `cards`, or into that of `out`.
 
     `run` is whatever `find_model` finds; a model that is bundled or the hub's needs `out`. `settings` are the fields of
@@ -36,20 +36,24 @@ def evaluate(
     val; or `a` and `b` have one each. A run trained `as_published` is measured as published: normalised by each batch,
     and truncated.
     """
-    chosen = Settings(**settings)
+    chosen = EvaluationSettings(**settings)
     place, folder, model = results_place(run, out), find_model(run), open_model(run, chosen.device)
     data, domain_a, domain_b = (None if path is None else Path(path) for path in (reference, a, b))
     if isinstance(model, ImageGenerator):
         if a or b:
             raise UserError("--a and --b are for translators: a generator is compared with --reference")
-        cards = cards_of_generator(model, folder, data, chosen)
+        records = records_of_generator(model, folder, data, chosen)
     else:
         if "num_images" in settings:
             raise UserError("num_images (-n) is for generators: a translator translates all images of the reference")
-        cards = cards_of_translator(model, folder, data, domain_a, domain_b, chosen)
-    write_cards(place, cards)
-    small = [card for card in cards if card.kind == "FID" and min(card.num_generated, card.num_reference) < PREFER_KID]
+        records = records_of_translator(model, folder, data, domain_a, domain_b, chosen)
+    write_records(place, records)
+    small = [
+        record
+        for record in records
+        if record.kind == "FID" and min(record.num_generated, record.num_reference) < PREFER_KID
+    ]
     if small:
-        count = min(min(card.num_generated, card.num_reference) for card in small)
+        count = min(min(record.num_generated, record.num_reference) for record in small)
         logger.warning("FID of %d images is biased: under %d images prefer KID", count, PREFER_KID)
-    return cards
+    return records

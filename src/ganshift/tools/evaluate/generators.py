@@ -8,15 +8,17 @@ from ...errors import UserError
 from ...inference.generator import ImageGenerator
 from ...inference.generator_scores import drawing, measure_generator
 from ...inference.latents import draw_latents
-from ...metrics.measuring import METRICS, Extraction, Settings, check_enough, provenance
-from ...metrics.score_record import Card
+from ...metrics.measuring import METRICS, EvaluationSettings, Extraction, check_enough, provenance
+from ...metrics.score_record import ScoreRecord
 from ...training.log import opening_progress, say
 
 FAR_MORE = 20
 """Times as many generated images as real ones, from which on it is said that fewer would do."""
 
 
-def cards_of_generator(model: ImageGenerator, run: Path, data: Path | None, settings: Settings) -> list[Card]:
+def records_of_generator(
+    model: ImageGenerator, run: Path, data: Path | None, settings: EvaluationSettings
+) -> list[ScoreRecord]:
     """Measure the generator of a run; `data` is what --data can be, or None if no metric compares with it."""
     metrics = settings.metrics or METRICS
     if data is None and set(metrics) != {"is"}:
@@ -44,4 +46,4 @@ def cards_of_generator(model: ImageGenerator, run: Path, data: Path | None, sett
         settings,
         provenance(run),
         as_published=model.as_published,
-    ).cards
+    ).records

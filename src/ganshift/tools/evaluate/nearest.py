@@ -20,8 +20,8 @@ from ...inference.latents import draw_latents
 from ...inference.names import find_model, results_place
 from ...methods.registry import method_in, open_model
 from ...metrics.copying import PAIRS, VERDICT, Verdict, copying, nearest
-from ...metrics.measuring import Extraction, Settings, provenance
-from ...tensors import Bytes, from_uint8, sheet
+from ...metrics.measuring import EvaluationSettings, Extraction, provenance
+from ...tensors import Bytes, from_uint8, image_grid
 from ...training import run_folder
 from ...training.log import opening_progress, working
 
@@ -47,7 +47,7 @@ def check_copying(
     `settings` are fields of `Settings`; `num_images` is 2000 unless given. Raises a `UserError` if the training images
     are not found.
     """
-    chosen = Settings(**{"num_images": CHECKED} | settings)
+    chosen = EvaluationSettings(**{"num_images": CHECKED} | settings)
     results, folder = results_place(run, out), find_model(run)
     method = method_in(folder)
     if method.kind != "generator":
@@ -142,7 +142,7 @@ def _open(place: Path, model: ImageGenerator) -> ImageSet:
 def _write(place: Path, verdict: Verdict, generated: Bytes, training: Bytes) -> None:
     """The verdict, and a picture with generated images above and their nearest training images below."""
     rows = torch.cat([from_uint8(generated.cpu()), from_uint8(training)])
-    picture = Image.fromarray(sheet(rows, columns=len(generated)))
+    picture = Image.fromarray(image_grid(rows, columns=len(generated)))
     try:
         place.mkdir(parents=True, exist_ok=True)
         run_folder.write_json(place / VERDICT, asdict(verdict))

@@ -8,14 +8,14 @@ from ...data.open import open_named_domains
 from ...errors import UserError
 from ...inference.translator import ImageTranslator
 from ...inference.translator_scores import measure_ways
-from ...metrics.measuring import Extraction, Settings, check_enough, provenance
-from ...metrics.score_record import Card
+from ...metrics.measuring import EvaluationSettings, Extraction, check_enough, provenance
+from ...metrics.score_record import ScoreRecord
 from ...training.log import opening_progress
 
 
-def cards_of_translator(
-    model: ImageTranslator, run: Path, data: Path | None, a: Path | None, b: Path | None, settings: Settings
-) -> list[Card]:
+def records_of_translator(
+    model: ImageTranslator, run: Path, data: Path | None, a: Path | None, b: Path | None, settings: EvaluationSettings
+) -> list[ScoreRecord]:
     """Measure the translator of a run on all images of two domains, which lie in `data`, or in `a` and `b`."""
     if (a is None) != (b is None) or (data is None) == (a is None):
         raise UserError("a translator is measured on two domains of real images: give --reference, or both --a and --b")
@@ -40,4 +40,4 @@ def cards_of_translator(
     extraction = Extraction.open(settings)
     to_b, to_a = partial(model.translate, to="b"), partial(model.translate, to="a")
     ways = measure_ways(to_b, to_a, real_a, real_b, split, metrics, extraction, settings, provenance(run))
-    return [card for way in ways for card in way.cards]
+    return [record for way in ways for record in way.records]

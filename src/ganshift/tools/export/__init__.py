@@ -25,7 +25,7 @@ from .page import page_of
 from .parity import TOLERANCE, TOLERANCE_HALF, Parity, Run, check_parity
 from .web_runtime import VERSION, web_runtime
 
-__all__ = ["Exported", "Settings", "export"]
+__all__ = ["ExportSettings", "Exported", "export"]
 Files = dict[str, bytes]
 """By name."""
 PARITY = "parity.json"
@@ -36,7 +36,7 @@ ONNX = ("onnx", "html")
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ExportSettings:
     """What is asked for; a `UserError` if it does not go together."""
 
     format: Literal["onnx", "torchscript", "safetensors", "html"] = "onnx"
@@ -80,14 +80,14 @@ class Exported:
     """By model: generator, or a2b and b2a."""
 
 
-def export(run: str | Path, out: str | Path | None = None, settings: Settings | None = None) -> Exported:
+def export(run: str | Path, out: str | Path | None = None, settings: ExportSettings | None = None) -> Exported:
     """Write a run's averaged model for other programs, with `parity.json` beside it.
 
     `run` is any name of a model (`inference.names.find_model`). `out` is a folder that is new or empty;
     RUN/export/FORMAT if left out. Raises a `UserError`, and writes nothing, if models of the run's method cannot be
     exported to the format, or the file does not give what the model gives in PyTorch.
     """
-    settings = settings or Settings()
+    settings = settings or ExportSettings()
     folder = find_model(run)
     out = results_place(run, None) / "export" / settings.format if out is None else Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -148,7 +148,7 @@ def _safetensors(
     }
 
 
-def _record(settings: Settings, files: Files, parities: Mapping[str, Parity]) -> bytes:
+def _record(settings: ExportSettings, files: Files, parities: Mapping[str, Parity]) -> bytes:
     versions = run_folder.versions()
     if settings.format in ONNX:
         versions |= {name: version(name) for name in ("onnx", "onnxscript", "onnxruntime")}

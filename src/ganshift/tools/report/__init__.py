@@ -4,7 +4,7 @@
 some of their own, and `render` writes a page of any.
 """
 
-from .chapters import Notes
+from .chapters import ChapterNotes
 from .page import Chapter, Commands, Facts, Figure, Listing, Notices, Panels, Part, Slider, Table, render
 from .pictures import to_png
 from .plots import looks, plot_curves
@@ -14,11 +14,11 @@ from .writing import PAGE, write_report
 __all__ = [
     "PAGE",
     "Chapter",
+    "ChapterNotes",
     "Commands",
     "Facts",
     "Figure",
     "Listing",
-    "Notes",
     "Notices",
     "Panels",
     "Part",

@@ -13,7 +13,7 @@ from ...errors import UserError, printable
 from ...files import write_output
 from ...inference.pages import templates
 from ...training.log import duration
-from .pictures import MOST_BYTES, RUNGS, Album, TooLarge
+from .pictures import MOST_BYTES, RUNGS, Album, PageTooLarge
 from .plots import Look
 
 TEMPLATE = "report.html.j2"
@@ -156,7 +156,7 @@ def render(
         album = Album(rung, most_bytes)
         try:
             page = _template().render(**content, seconds=seconds, commands=commands, album=album).encode()
-        except TooLarge:
+        except PageTooLarge:
             continue
         if len(page) < most_bytes:
             write_output(path, page)

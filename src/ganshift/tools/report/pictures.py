@@ -39,7 +39,7 @@ RUNGS = (
 """The first on which a page fits is taken. 16 runs of 2 sheets and more fit on the last."""
 
 
-class TooLarge(Exception):  # noqa: N818 - it says what happened, and never leaves this package
+class PageTooLarge(Exception):  # noqa: N818 - it says what happened, and never leaves this package
     """The pictures of this rung are more than the page may have."""
 
 
@@ -86,7 +86,7 @@ class Album:
         uri = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
         self._left -= len(uri)
         if self._left < 0:
-            raise TooLarge
+            raise PageTooLarge
         return uri
 
 

@@ -6,30 +6,28 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any, final, get_args, get_type_hints
 
+from safetensors import SafetensorError, safe_open
+
 from ...errors import UserError, first_line
-from ...files import read_text
-from ...methods.dual.config import PRESETS as DUAL_PRESETS
-from ...methods.dual.config import DualConfig
-from ...methods.transfer.config import PRESETS as TRANSFER_PRESETS
-from ...methods.transfer.config import TransferConfig
+from ...files import open_regular, read_text
+from ...methods.method import Method
+from ...methods.registry import methods
+from ...methods.words import Grid, ReportWords, shown
 from ...metrics.copying import Verdict, load_verdict
-from ...metrics.record_files import CARDS
-from ...metrics.score_record import Card, load_card
+from ...metrics.record_files import RECORDS
+from ...metrics.score_record import ScoreRecord, load_record
 from ...training import run_folder
 from ...training.config import RunConfig
 
-METHODS: Mapping[str, tuple[type[RunConfig], Mapping[str, Mapping[str, Any]]]] = {
-    "transfer": (TransferConfig, TRANSFER_PRESETS),
-    "dual": (DualConfig, DUAL_PRESETS),
-}
-"""Settings and presets of each method."""
+GRID_FILE = re.compile(r"(.+)-(\d{1,18})\.png")
+"""A sample grid: its name, and the images seen."""
 HUGE = 1e30
 """What is larger is no number that a curve could show."""
-MOST_CHARACTERS = 200
-"""Longer values are cut short."""
 
 
 @final
@@ -38,7 +36,7 @@ class Run:
     """A run as its folder tells it."""
 
     path: Path
-    method: str
+    method: Method
     config: Mapping[str, Any]
     settings: Mapping[str, Any]
     """As config.json has them, whatever they are."""
@@ -48,7 +46,7 @@ class Run:
     evaluations: Sequence[Mapping[str, Any]]
     messages: Sequence[tuple[int, str]]
     """What was said of the run's health, at how many images."""
-    cards: Sequence[Card]
+    records: Sequence[ScoreRecord]
     verdict: Verdict | None
     problems: Sequence[str] = field(default=())
     """What is missing or damaged."""
@@ -74,8 +72,32 @@ class Run:
         count = self.num_images("data") or min(self.num_images("data", "a") or 0, self.num_images("data", "b") or 0)
         if self.resolved is None or not count:
             return None
-        values = self.resolved.to_json()
-        return self.resolved.budget(values["batch"] * values["critic_steps"], count)
+        return self.resolved.budget(self.resolved.images_per_iteration, count)
+
+    @cached_property
+    def num_weights(self) -> int | None:
+        """How many numbers the model's file has, without reading them; None where there is none."""
+        try:
+            open_regular(self.path / run_folder.MODEL).close()
+            with safe_open(self.path / run_folder.MODEL, framework="numpy") as file:
+                shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 - it is no mapping
+        except (OSError, SafetensorError, ValueError):
+            return None
+        return sum(map(prod, shapes))
+
+    @cached_property
+    def words(self) -> ReportWords:
+        """What its method says of such runs."""
+        return self.method.words()
+
+    @cached_property
+    def grids(self) -> Sequence[Grid]:
+        """The sample grids that such runs write; of a method that does not say, those that are there."""
+        if self.words.grids:
+            return self.words.grids
+        files = (self.path / run_folder.SAMPLES).glob("*.png")
+        names = sorted({match[1] for file in files if (match := GRID_FILE.fullmatch(file.name))})
+        return [Grid(name=name, label=capitalised(name)) for name in names]
 
     def num_images(self, *where: str) -> int | None:
         """How many images some part of the data has."""
@@ -89,26 +111,27 @@ class Run:
             value = value.get(name) if isinstance(value, Mapping) else None
         return value
 
-    def sheets(self, name: str) -> list[tuple[int, Path]]:
+    def grid_files(self, name: str) -> list[tuple[int, Path]]:
         """Images seen and the file of the sample sheets called `name`, from first to last."""
-        pattern = re.compile(rf"{re.escape(name)}-(\d{{1,18}})\.png")
         folder = self.path / run_folder.SAMPLES
-        matches = (pattern.fullmatch(path.name) for path in folder.glob("*.png"))
-        return [(seen, folder / file) for seen, file in sorted((int(match[1]), match[0]) for match in matches if match)]
+        matches = (GRID_FILE.fullmatch(path.name) for path in folder.glob("*.png"))
+        found = sorted((int(match[2]), match[0]) for match in matches if match and match[1] == name)
+        return [(seen, folder / file) for seen, file in found]
 
 
 def open_run(path: Path) -> Run:
     """Read what there is; a `UserError` if the folder holds no run of ours."""
     config = run_folder.read_config(path)
-    method = config.get("method")
-    if not isinstance(method, str) or method not in METHODS:
-        raise UserError(f"{path / run_folder.CONFIG} is of no run of transfer or dual: give a run folder")
+    name, known = config.get("method"), methods()
+    if not isinstance(name, str) or name not in known:
+        raise UserError(f"{path / run_folder.CONFIG} is of no run of {' or '.join(known)}: give a run folder")
+    method = known[name]
     problems: list[str] = []
     settings = config.get("training")
     if not isinstance(settings, dict):
         problems.append(f"{run_folder.CONFIG} has no settings of a training run: the model was not trained here.")
         settings = {}
-    resolved = _resolve(method, settings, problems) if settings else None
+    resolved = _resolve(method.config, settings, problems) if settings else None
     log = _lines(path, run_folder.LOG, problems, "nothing was logged yet, or the folder is not of a training run")
     return Run(
         path=path,
@@ -119,7 +142,7 @@ def open_run(path: Path) -> Run:
         log=log,
         evaluations=[line for line in _lines(path, run_folder.EVALUATIONS, problems) if _has_score(line)],
         messages=_messages(path, problems),
-        cards=_cards(path, problems),
+        records=_cards(path, problems),
         verdict=_verdict(path, problems),
         problems=problems,
     )
@@ -157,12 +180,9 @@ def versions_of(run: Run) -> dict[str, str]:
     return {shown(name): shown(version) for name, version in known if isinstance(version, str)}
 
 
-def shown(value: Any) -> str:
-    """A value of a description as text, cut short."""
-    if value is None:
-        return "not set"
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
+def capitalised(name: str) -> str:
+    """A name or a summary as the beginning of a sentence."""
+    return name[:1].upper() + name[1:]
 
 
 def number(value: Any) -> float | None:
@@ -172,8 +192,7 @@ def number(value: Any) -> float | None:
     return float(value) if abs(value) < HUGE else None
 
 
-def _resolve(method: str, settings: Mapping[str, Any], problems: list[str]) -> RunConfig | None:
-    config_class = METHODS[method][0]
+def _resolve(config_class: type[RunConfig], settings: Mapping[str, Any], problems: list[str]) -> RunConfig | None:
     hints = get_type_hints(config_class)
     paths = {name for name, kind in hints.items() if kind is Path or Path in get_args(kind)}
     values: dict[str, Any] = {name: settings[name] for name in hints if name in settings}
@@ -217,14 +236,14 @@ def _messages(path: Path, problems: list[str]) -> list[tuple[int, str]]:
         return []
 
 
-def _cards(path: Path, problems: list[str]) -> list[Card]:
-    cards = []
-    for file in sorted((path / CARDS).glob("*.json")):
+def _cards(path: Path, problems: list[str]) -> list[ScoreRecord]:
+    records = []
+    for file in sorted((path / RECORDS).glob("*.json")):
         try:
-            cards.append(load_card(file))
+            records.append(load_record(file))
         except UserError as error:
             problems.append(f"{error}.")
-    return cards
+    return records
 
 
 def _verdict(path: Path, problems: list[str]) -> Verdict | None:

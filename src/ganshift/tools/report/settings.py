@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
+from ...methods.words import shown
 from ...training.config import BUDGET_FIELDS
-from .runs import METHODS, Run, shown, versions_of
+from .runs import Run, versions_of
 
 NOT_LEARNED = frozenset(
     {
@@ -25,24 +26,23 @@ def command_of(run: Run) -> str | None:
     if run.resolved is None:
         return None
     values = run.resolved.to_json()
-    presets = METHODS[run.method][1]
-    options = min((_options(values, run, preset) for preset in presets), key=len)
-    return shlex.join(["ganshift", run.method, *options])
+    options = min((_options(values, run, preset) for preset in run.method.presets), key=len)
+    return shlex.join(["ganshift", run.method.name, *options])
 
 
 def unknown_settings(run: Run) -> list[str]:
     """Names of settings in config.json that this version does not know, so that no command gives them."""
-    known = {field.name for field in fields(METHODS[run.method][0])}
+    known = {field.name for field in fields(run.method.config)}
     return [shown(name) for name in run.settings if name not in known][:MOST_UNKNOWN]
 
 
 def differences(runs: Mapping[str, Run]) -> list[list[str]]:
     """Rows of a setting and its value in each run, of what differs only; settings that change what is learned first."""
     found: list[list[str]] = []
-    method = next(iter(runs.values())).method
-    defaults = {field.name: field.default for field in fields(METHODS[method][0]) if field.default is not MISSING}
+    ours = fields(next(iter(runs.values())).method.config)
+    defaults = {field.name: field.default for field in ours if field.default is not MISSING}
     values = {label: defaults | dict(run.settings) for label, run in runs.items()}
-    known = sorted((field.name for field in fields(METHODS[method][0])), key=lambda name: name in NOT_LEARNED)
+    known = sorted((field.name for field in ours), key=lambda name: name in NOT_LEARNED)
     unknown = sorted({shown(name) for run in runs.values() for name in unknown_settings(run)})
     for name in [*known, *unknown]:
         row = [shown(each.get(name)) for each in values.values()]
@@ -57,13 +57,12 @@ def differences(runs: Mapping[str, Run]) -> list[list[str]]:
 
 def all_settings(run: Run) -> list[tuple[str, str]]:
     """Every setting that this version knows, and its value."""
-    known = [field.name for field in fields(METHODS[run.method][0])]
+    known = [field.name for field in fields(run.method.config)]
     return [(name.replace("_", " "), shown(run.settings[name])) for name in known if name in run.settings]
 
 
 def _options(values: Mapping[str, Any], run: Run, preset: str) -> list[str]:
-    config_class, presets = METHODS[run.method]
-    start = {field.name: field.default for field in fields(config_class)} | dict(presets[preset])
+    start = {field.name: field.default for field in fields(run.method.config)} | dict(run.method.presets[preset])
     (budget,) = (name for name in BUDGET_FIELDS if values[name] is not None)
     if start.get(budget) != values[budget]:  # a budget on the command line replaces the preset's
         start |= dict.fromkeys(BUDGET_FIELDS)
@@ -88,8 +87,7 @@ def _content(run: Run) -> str:
 
 
 def _networks(run: Run) -> str:
-    names = ("generator", "critic") if run.method == "transfer" else ("gen_ab", "gen_ba")
-    return "; ".join(f"{name} {shown(run.get(name))}" for name in names)
+    return "; ".join(f"{name} {shown(run.get(name))}" for name in run.method.networks)
 
 
 def _versions(run: Run) -> str:

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import UserError
+from ...methods.words import shown
 from ...metrics.copying import PAIRS
-from ...metrics.score_record import Card, difference, unlike
+from ...metrics.score_record import ScoreRecord, difference, unlike
 from ...training.run_folder import BEST
 from .page import Figure, Notices, Panels, Part, Table
 from .plots import Curve, looks, plot_curves
-from .runs import Run, shown
+from .runs import Run
 
 LOG_SCALE = 8.0
 """Scores of which the largest is so many times the smallest are drawn on a logarithmic scale."""
@@ -84,15 +85,15 @@ def _in_words(line: Mapping[str, Any]) -> str:
 
 def _cards(runs: Mapping[str, Run]) -> list[Part]:
     """A table with a row for cards that are alike, and what keeps others of the same score apart."""
-    groups: list[dict[str, Card]] = []
-    every = [(label, card) for label, run in runs.items() for card in run.cards]
-    for label, card in sorted(every, key=lambda pair: pair[1].rank):
-        alike = (group for group in groups if label not in group and not unlike(next(iter(group.values())), card))
+    groups: list[dict[str, ScoreRecord]] = []
+    every = [(label, record) for label, run in runs.items() for record in run.records]
+    for label, record in sorted(every, key=lambda pair: pair[1].rank):
+        alike = (group for group in groups if label not in group and not unlike(next(iter(group.values())), record))
         group = next(alike, None)
         if group is None:
             group = {}
             groups.append(group)
-        group[label] = card
+        group[label] = record
     if not groups:
         return []
     several = len(runs) > 1
@@ -118,14 +119,14 @@ def _cards(runs: Mapping[str, Run]) -> list[Part]:
     return [table]
 
 
-def _verdict(group: Mapping[str, Card]) -> str:
+def _verdict(group: Mapping[str, ScoreRecord]) -> str:
     """The run that is clearly better than every other; "none" if no one is, and nothing if there is no other."""
     if len(group) < 2:
         return ""
-    for label, card in group.items():
+    for label, record in group.items():
         others = [other for name, other in group.items() if name != label]
         try:
-            if all(difference(other, card).verdict == "B is better" for other in others):
+            if all(difference(other, record).verdict == "B is better" for other in others):
                 return label
         except UserError:  # alike to the first of the group, but not to each other
             return ""

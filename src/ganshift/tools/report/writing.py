@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...errors import UserError
-from .chapters import Notes, chapter
+from .chapters import ChapterNotes, chapter
 from .page import render
 from .pictures import MOST_BYTES
 from .plots import MOST_LOOKS
@@ -20,13 +20,14 @@ def write_report(
     *,
     title: str = "",
     introduction: str = "",
-    notes: Mapping[str, Notes] | None = None,
+    notes: Mapping[str, ChapterNotes] | None = None,
     command: str = "",
     most_bytes: int = MOST_BYTES,
 ) -> None:
     """Write one page of one or more run folders: a chapter for each method, in which its runs are laid side by side.
 
-    Runs can be given by label; `notes` say by method what the folders do not tell, `command` how the page was made.
+    Runs can be given by label; `notes` say by the label of a run what the folders do not tell of its chapter, and
+    `command` how the page was made.
     Whatever is missing of a run is named on the page; a `UserError` where a folder holds no run at all.
     """
     folders = dict(runs) if isinstance(runs, Mapping) else labels_of(runs)
@@ -37,18 +38,22 @@ def write_report(
     opened = {label: open_run(path) for label, path in folders.items()}
     by_method: dict[str, dict[str, Run]] = {}
     for label, run in opened.items():
-        by_method.setdefault(run.method, {})[label] = run
-    given = notes or {}
+        by_method.setdefault(run.method.name, {})[label] = run
     render(
         out,
         title=title or _title(list(opened)),
         introduction=introduction or _introduction(opened),
-        chapters=[chapter(found, given.get(method, Notes())) for method, found in by_method.items()],
+        chapters=[chapter(found, _of_any(found, notes or {})) for found in by_method.values()],
         environment=environment(list(opened.values())),
         seconds=sum(run.seconds for run in opened.values()),
         commands=[command] if command else [],
         most_bytes=most_bytes,
     )
+
+
+def _of_any(runs: Mapping[str, Run], notes: Mapping[str, ChapterNotes]) -> ChapterNotes:
+    """The notes on the first of these runs that has any."""
+    return next((notes[label] for label in runs if label in notes), ChapterNotes())
 
 
 def _title(labels: Sequence[str]) -> str:

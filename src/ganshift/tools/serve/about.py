@@ -9,8 +9,8 @@ from ...errors import UserError, printable
 from ...inference.generator import ImageGenerator
 from ...inference.pretrained import COLOURS
 from ...inference.translator import ImageTranslator
-from ...metrics.record_files import CARDS, cards_of
-from ...metrics.score_record import card_rows
+from ...metrics.record_files import RECORDS, records_of
+from ...metrics.score_record import record_rows
 from ...tensors import height_and_width
 
 Rows = dict[str, str]
@@ -69,15 +69,15 @@ def _text(value: Any) -> str:
 
 
 def _scores(run: Path) -> Rows:
-    if not any((run / CARDS).glob("*.json")):
+    if not any((run / RECORDS).glob("*.json")):
         return {}
     try:
-        cards = cards_of(run)
+        cards = records_of(run)
     except UserError as error:
         logger.warning("the page shows no scores of %s: %s", run, error)
         return {}
     scores: dict[str, list[str]] = {}  # of one name there may be several, measured in different ways
-    for row in card_rows(cards):
+    for row in record_rows(cards):
         reference = "" if row["reference"] == "0" else f", reference {row['reference']}"
         scores.setdefault(row["score"], []).append(f"{row['value']} ({row['generated']} images{reference})")
     return {printable(name): printable("; ".join(texts)) for name, texts in scores.items()}

@@ -12,10 +12,10 @@ from typing import final
 from PIL import Image
 
 from ...data.images import bombs_are_errors, open_picture
-from ...data.pixel_formats import load_original
+from ...data.pixel_formats import load_formatted
 from ...errors import UserError
 from ...inference.generator import ImageGenerator, Rows
-from ...inference.picture_files import contact_sheet
+from ...inference.picture_files import picture_grid
 from ...inference.translating import KINDS, as_trained, round_trip
 from ...inference.translator import ImageTranslator, other_domain
 from ...tensors import height_and_width
@@ -42,7 +42,7 @@ def draw(model: ImageGenerator, drawing: Drawing, limits: Limits) -> Answer:
     rows, columns = _rows(model, drawing, limits)
     pictures = [picture for row in rows for picture in row]
     if drawing.result == "png":
-        return Answer(_png(contact_sheet(pictures, columns)), "image/png", f"{drawing.kind}.png")
+        return Answer(_png(picture_grid(pictures, columns)), "image/png", f"{drawing.kind}.png")
     named = {f"{number:05d}.png": _png(picture) for number, picture in enumerate(pictures)}
     return _several(named, drawing.result, drawing.kind, {"columns": columns})
 
@@ -77,12 +77,12 @@ def translate(model: ImageTranslator, data: bytes, how: Translation, limits: Lim
         if how.training_size:
             height, width = height_and_width(model.size)
             _check_size("the size of training", width, height, limits, "translate the picture at its own size")
-        original = as_trained(model, how.to, data) if how.training_size else load_original(data)
+        original = as_trained(model, how.to, data) if how.training_size else load_formatted(data)
     start, there, _ = KINDS[other_domain(how.to)]
     if how.roundtrip:
         results, distance = round_trip(model, original, how.to)
     else:
-        results, distance = {start: original, there: model.translate_original(original, how.to)}, None
+        results, distance = {start: original, there: model.translate_formatted(original, how.to)}, None
     if how.result == "png":
         name, last = list(results.items())[-1]
         return Answer(last.to_png(), "image/png", f"{name}.png")

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from ...errors import UserError
+from ...methods.registry import method_of
 from ...training.log import ProgressLine, quiet
-from ...training.memory import keep_freed_memory
 from ...training.run_folder import LOG, read_log
-from ...training.throughput import new_job, time_iterations
+from ...training.throughput import throughput
 from .folder import StudyFolder
 from .recipe import SEED, Cell
 
@@ -32,7 +32,6 @@ class Estimate:
 
 def estimate(folder: StudyFolder, cells: Sequence[Cell], device: str | None = None) -> list[Estimate]:
     """Time each kind of cell that is not finished, with nothing else running beside it."""
-    keep_freed_memory()
     kinds: dict[str, list[Cell]] = {}
     for cell in cells:
         if folder.record(cell) is None:
@@ -53,17 +52,17 @@ def _of_kind(folder: StudyFolder, alike: Sequence[Cell], device: str | None) -> 
     config = alike[0].config(folder.path, **more)
     try:
         with quiet():
-            job = new_job(config)
-            pace = time_iterations(config, job, SECONDS)
+            trainer = method_of(config).trainer().from_config(config)
+            speed = throughput(trainer, SECONDS).images_per_second
     except UserError as error:
         return [Estimate(cell=cell, seconds=None, why_not=str(error)) for cell in alike]
     found = []
     for cell in alike:
-        budget = cell.config(folder.path).budget(job.images_per_iteration, job.images_per_epoch)
+        budget = cell.config(folder.path).budget(trainer.images_per_iteration, trainer.images_per_epoch)
         log = folder.run(cell) / LOG
         lines = read_log(log) if log.exists() else []
         left = max(0, budget - (lines[-1]["images"] if lines else 0))
-        found.append(Estimate(cell=cell, seconds=left / pace.images_per_second))
+        found.append(Estimate(cell=cell, seconds=left / speed))
     return found
 
 

@@ -1,7 +1,8 @@
 """The page of a study: its table, curves of scores, sample sheets side by side, and the recipe."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+from ...methods.words import with_domains
 from ..report import (
     Chapter,
     Commands,
@@ -22,11 +23,8 @@ from .recipe import SEED, Recipe
 from .results import CELLS, TABLE, Row, as_lines, score_names
 
 PAGE = "results.html"
-SHEETS: Mapping[str, Mapping[str, str]] = {
-    "transfer": {"samples": "Samples"},
-    "dual": {"a-b-a": "From A to B and back", "b-a-b": "From B to A and back"},
-}
-"""By method, the sample sheets of a run and what they show."""
+DOMAINS = ("A", "B")
+"""What an image of each domain is called."""
 ABOUT_SCORES = (
     "Mean over seeds, and half of its 95 % confidence interval (Student's t) where there are several; n is the number "
     "of finished cells. FID, KID and L1 are better when lower, the other scores when higher. With few seeds it is "
@@ -58,7 +56,7 @@ def write_page(folder: StudyFolder, recipe: Recipe, table: Sequence[Row], comman
             )
         )
     parts += _curves(recipe, table)
-    parts += _sheets(recipe, table)
+    parts += _grids(recipe, table)
     parts.append(Listing(title="Recipe", text=recipe.text, caption=""))
     sources = [cell for cell in recipe.cells if cell.evaluation is None]
     records = {cell.place: record for cell in recipe.cells if (record := folder.record(cell))}
@@ -90,11 +88,11 @@ def _protocol(table: Sequence[Row]) -> list[tuple[str, str]]:
     found: dict[str, list[str]] = {}
     for row in table:
         for result in row.results:
-            for card in result.cards:
-                reference = f"{card.num_reference:,} of {card.reference_split}" if card.num_reference else "none"
-                way = f"{card.num_generated:,} images, reference {reference}, {card.protocol}"
-                if way not in found.setdefault(card.name, []):
-                    found[card.name].append(way)
+            for record in result.records:
+                reference = f"{record.num_reference:,} of {record.reference_split}" if record.num_reference else "none"
+                way = f"{record.num_generated:,} images, reference {reference}, {record.protocol}"
+                if way not in found.setdefault(record.name, []):
+                    found[record.name].append(way)
     return [(name, "; or ".join(ways)) for name, ways in found.items()]
 
 
@@ -139,17 +137,18 @@ def _curves(recipe: Recipe, table: Sequence[Row]) -> list[Part]:
     return parts
 
 
-def _sheets(recipe: Recipe, table: Sequence[Row]) -> list[Part]:
-    """The last sample sheets of the first finished cell of each row, those to be compared side by side."""
+def _grids(recipe: Recipe, table: Sequence[Row]) -> list[Part]:
+    """The last sample grids of the first finished cell of each row, those to be compared side by side."""
+    runs = {first.cell.place: open_run(first.run) for row in table for first in row.results[:1]}
     parts: list[Part] = []
-    for sheet, title in SHEETS[recipe.method].items():
+    for grid in {grid.name: grid for run in runs.values() for grid in run.grids}.values():
+        title = with_domains(grid.title or grid.label, DOMAINS)
         for shared, compared in _outer(recipe, table).items():
             panels = []
             for label, row in compared.items():
-                if row.results:
-                    first = row.results[0]
-                    run = open_run(first.run)
-                    for images, picture in run.sheets(sheet)[-1:]:
+                for first in row.results[:1]:
+                    run = runs[first.cell.place]
+                    for images, picture in run.grid_files(grid.name)[-1:]:
                         panels.append(
                             Figure(
                                 title=f"{recipe.lines} {label}",

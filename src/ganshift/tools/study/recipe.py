@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, final
 
 from ...errors import UserError
-from ...methods.dual.config import DualConfig
-from ...methods.transfer.config import TransferConfig
-from .settings import CONFIGS, choose, configuration, layered
+from ...methods.registry import method_named, methods
+from ...training.config import RunConfig
+from .settings import choose, configuration, layered
 
 SEED = "seed"
 """The axis that repeats: scores are averaged over it."""
@@ -57,12 +57,12 @@ class Cell:
         """The run folder, seen from the folder of the study."""
         return f"{'sources' if self.evaluation is None else 'cells'}/{self.name}"
 
-    def config(self, study: Path, **more: Any) -> TransferConfig | DualConfig:
+    def config(self, study: Path, **more: Any) -> RunConfig:
         """The configuration of the run in the study's folder, with some settings replaced."""
         settings = dict(self.settings)
         if self.needs:
             settings["source"] = str(study.resolve() / "sources" / self.needs)
-        return configuration(self.method, settings | more, study.resolve() / self.place)
+        return configuration(method_named(self.method, self.name), settings | more, study.resolve() / self.place)
 
 
 @final
@@ -133,7 +133,7 @@ def load_recipe(name: str, given: Sequence[str] = ()) -> Recipe:
 
 
 def _build(name: str, text: str, table: Table, given: Sequence[str]) -> Recipe:
-    method = choose(table.get("method"), CONFIGS, "method")
+    method = methods()[choose(table.get("method"), methods(), "method")]
     inputs = _inputs(table["inputs"], given)
     settings, evaluation = (_filled(table[key], inputs) for key in ("settings", "evaluation"))
     for key in evaluation:
@@ -146,7 +146,9 @@ def _build(name: str, text: str, table: Table, given: Sequence[str]) -> Recipe:
         merged = layered(method, settings, _filled(own, inputs))
         cells.append(
             _checked(
-                Cell(name=_file_name(source), method=method, settings=merged, labels={}, evaluation=None, needs=None)
+                Cell(
+                    name=_file_name(source), method=method.name, settings=merged, labels={}, evaluation=None, needs=None
+                )
             )
         )
     sources = {source: cell.name for source, cell in zip(table["sources"], cells, strict=True)}
@@ -161,7 +163,7 @@ def _build(name: str, text: str, table: Table, given: Sequence[str]) -> Recipe:
             _checked(
                 Cell(
                     name="_".join(_file_name(f"{axis}-{label}") for axis, label in labels.items()),
-                    method=method,
+                    method=method.name,
                     settings=merged,
                     labels=labels,
                     evaluation={**evaluation, "reference": reference},
@@ -177,7 +179,7 @@ def _build(name: str, text: str, table: Table, given: Sequence[str]) -> Recipe:
         text=text,
         about=table.get("about", ""),
         published=table.get("published", ""),
-        method=method,
+        method=method.name,
         axes={axis: [label for label, _ in values] for axis, values in axes.items()},
         lines=lines,
         inputs=inputs,

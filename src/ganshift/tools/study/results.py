@@ -11,7 +11,7 @@ from typing import Any, final
 
 import numpy as np
 
-from ...metrics.score_record import Card, unlike
+from ...metrics.score_record import ScoreRecord, unlike
 from ...training.run_folder import EVALUATIONS, read_log, write_text
 from .folder import StudyFolder
 from .recipe import SEED, Cell, Recipe
@@ -65,9 +65,9 @@ class Result:
     record: Mapping[str, Any]
 
     @property
-    def cards(self) -> list[Card]:
+    def records(self) -> list[ScoreRecord]:
         """The scores of the finished model."""
-        return [Card(**card) for card in self.record["cards"]]
+        return [ScoreRecord(**record) for record in self.record["cards"]]
 
     def curve(self) -> dict[str, dict[int, float]]:
         """By score, its values at the images shown so far, as far as the run was measured on the way.
@@ -76,15 +76,15 @@ class Result:
         """
         path = self.run / EVALUATIONS
         steps = [
-            (line["images"], Card(**card))
+            (line["images"], ScoreRecord(**record))
             for line in (read_log(path) if path.exists() else [])
-            for card in line["cards"]
+            for record in line["cards"]
         ]
-        last = {card.name: card for _, card in steps}
+        last = {record.name: record for _, record in steps}
         found: dict[str, dict[int, float]] = {}
-        for images, card in [*steps, *((self.record["images"], card) for card in self.cards)]:
-            if not unlike(card, last.get(card.name, card)):
-                found.setdefault(card.name, {})[images] = card.value
+        for images, record in [*steps, *((self.record["images"], record) for record in self.records)]:
+            if not unlike(record, last.get(record.name, record)):
+                found.setdefault(record.name, {})[images] = record.value
         return found
 
 
@@ -101,8 +101,8 @@ class Row:
         """Each score over the cells that have it."""
         values: dict[str, list[float]] = {}
         for result in self.results:
-            for card in result.cards:
-                values.setdefault(card.name, []).append(card.value)
+            for record in result.records:
+                values.setdefault(record.name, []).append(record.value)
         return {name: interval(found) for name, found in values.items()}
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
@@ -116,9 +116,11 @@ class Row:
 
     def unlike(self) -> list[str]:
         """What keeps the cells' scores from being averaged; empty if nothing does."""
-        first = {card.name: card for card in self.results[0].cards} if self.results else {}
-        others = (card for result in self.results[1:] for card in result.cards)
-        return sorted({reason for card in others if card.name in first for reason in unlike(first[card.name], card)})
+        first = {record.name: record for record in self.results[0].records} if self.results else {}
+        others = (record for result in self.results[1:] for record in result.records)
+        return sorted(
+            {reason for record in others if record.name in first for reason in unlike(first[record.name], record)}
+        )
 
 
 def rows(folder: StudyFolder, recipe: Recipe) -> list[Row]:
@@ -135,7 +137,7 @@ def rows(folder: StudyFolder, recipe: Recipe) -> list[Row]:
 
 def score_names(table: Sequence[Row]) -> list[str]:
     """The scores that any row has, in the usual order."""
-    found = {card.name: card for row in table for result in row.results for card in result.cards}
+    found = {record.name: record for row in table for result in row.results for record in result.records}
     return sorted(found, key=lambda name: (found[name].rank, name))
 
 
@@ -182,16 +184,16 @@ def write_csv(folder: StudyFolder, table: Sequence[Row]) -> None:
             **result.cell.labels,
             "images": result.record["images"],
             "seconds": result.record["seconds"],
-            "score": card.name,
-            "value": card.value,
-            "spread": card.spread,
-            "generated": card.num_generated,
-            "reference": card.num_reference,
-            "model": card.model_hash,
+            "score": record.name,
+            "value": record.value,
+            "spread": record.spread,
+            "generated": record.num_generated,
+            "reference": record.num_reference,
+            "model": record.model_hash,
         }
         for row in table
         for result in row.results
-        for card in result.cards
+        for record in result.records
     ]
     for name, lines in ((TABLE, means), (CELLS, single)):
         text = io.StringIO()

@@ -1,24 +1,17 @@
 """Settings as a recipe writes them, checked against a method's configuration and laid over each other."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from ...errors import UserError, nearest
-from ...methods.dual.config import PRESETS as DUAL_PRESETS
-from ...methods.dual.config import DualConfig
-from ...methods.transfer.config import PRESETS as TRANSFER_PRESETS
-from ...methods.transfer.config import TransferConfig
-from ...training.config import BUDGET_FIELDS
-
-CONFIGS: Mapping[str, type[TransferConfig | DualConfig]] = {"transfer": TransferConfig, "dual": DualConfig}
-"""The methods that a recipe can name."""
-PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"transfer": TRANSFER_PRESETS, "dual": DUAL_PRESETS}
+from ...methods.method import Method
+from ...training.config import BUDGET_FIELDS, RunConfig
 
 
-def layered(method: str, *layers: Mapping[str, Any]) -> dict[str, Any]:
+def layered(method: Method, *layers: Mapping[str, Any]) -> dict[str, Any]:
     """The preset that the last layer to name one names, with the layers over it, the later over the earlier.
 
     A layer with a budget replaces the budgets below it, whichever of the ways it is given in.
@@ -26,23 +19,26 @@ def layered(method: str, *layers: Mapping[str, Any]) -> dict[str, Any]:
     named = [layer["preset"] for layer in layers if "preset" in layer]
     if not named:
         raise UserError('a recipe needs a preset among its settings, such as preset = "small"')
-    preset = choose(named[-1], PRESETS[method], f"preset of {method}")
+    preset = choose(named[-1], method.presets, f"preset of {method.name}")
     merged: dict[str, Any] = {}
-    for layer in (PRESETS[method][preset], *layers):
+    for layer in (method.presets[preset], *layers):
         if any(name in layer for name in BUDGET_FIELDS):
             merged = {name: value for name, value in merged.items() if name not in BUDGET_FIELDS}
         merged |= {name: value for name, value in layer.items() if name != "preset"}
     return merged
 
 
-def configuration(method: str, settings: Mapping[str, Any], out: Path) -> TransferConfig | DualConfig:
+def configuration(method: Method, settings: Mapping[str, Any], out: Path) -> RunConfig:
     """The configuration of a run, checked as the command line checks it; a `UserError` says what is wrong."""
-    config_class = CONFIGS[method]
-    kinds = {field.name: field.type for field in fields(config_class) if field.name != "out"}
+    own = [field for field in fields(method.config) if field.name != "out"]
+    kinds = {field.name: field.type for field in own}
     values = {choose(name, kinds, "setting"): _convert(name, kinds[name], value) for name, value in settings.items()}
-    if method == "transfer" and "data" not in values:
-        raise UserError("data is missing: a recipe names it among its settings or in its grid")
-    return config_class(**values, out=out)
+    missing = [field.name for field in own if field.name not in values and field.default is MISSING]
+    if missing:
+        verb, them = ("are", "them") if len(missing) > 1 else ("is", "it")
+        names = " and ".join(missing)
+        raise UserError(f"{names} {verb} missing: a recipe names {them} among its settings or in its grid")
+    return method.config(**values, out=out)
 
 
 def choose(name: Any, choices: Mapping[str, Any], what: str) -> str:

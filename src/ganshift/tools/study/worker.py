@@ -12,17 +12,12 @@ import threading
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import UserError
-from ...methods.dual.config import DualConfig
-from ...methods.transfer.config import SIZES, TransferConfig
+from ...methods.registry import method_named
 from .folder import StudyFolder
 from .recipe import Cell, Table
-
-if TYPE_CHECKING:
-    from ...data.cifar import Split
-    from ...training.trainer import Outcome
 
 FAILED = 1
 """Exit code of a cell that failed."""
@@ -62,43 +57,32 @@ def train_and_measure(folder: StudyFolder, cell: Cell, device: str | None = None
     from ...training.run_folder import versions
     from ..evaluate import evaluate
 
+    method = method_named(cell.method, cell.name)
     config = cell.config(folder.path, **({"device": device} if device else {}))
-    outcome = _train(config)
+    outcome = method.train(config)
     if outcome.stopped_by:
         return outcome.stopped_by
-    cards = []
+    records = []
     if cell.evaluation is not None:
-        settings = {"split": _split(config, cell), **evaluation_settings(cell.evaluation)}
-        cards = evaluate(config.out, cell.evaluation["reference"], **settings, device=config.device)
+        reference = cell.evaluation["reference"]
+        split = method.held_out_split(config) if reference == cell.settings.get("data") else "train"
+        settings = {"split": split, **evaluation_settings(cell.evaluation)}
+        records = evaluate(config.out, reference, **settings, device=config.device)
     folder.finish(
         cell,
         {
             "images": outcome.images,
             "seconds": outcome.seconds,
-            "cards": [card.to_json() for card in cards],
+            "cards": [record.to_json() for record in records],
             "versions": versions(),
         },
     )
     return None
 
 
-def _split(config: TransferConfig | DualConfig, cell: Cell) -> "Split":
-    """The held-out part of the data that a cell learned and is compared with, where there is enough of it.
-
-    Among the images that were learned, learning by heart counts as quality (docs/results.md).
-    """
-    from ...data.open import open_held_out
-    from ...metrics.while_training import FEWEST_HELD_OUT
-
-    assert cell.evaluation is not None
-    if isinstance(config, DualConfig) or cell.evaluation["reference"] != cell.settings["data"]:
-        return "train"
-    return "test" if open_held_out(config.data, SIZES[0], None, 0.0, fewest=FEWEST_HELD_OUT) else "train"
-
-
 def evaluation_settings(evaluation: Table) -> dict[str, Any]:
     """The settings of an evaluation as a recipe writes them, checked; without the reference."""
-    from ...metrics.measuring import Settings
+    from ...metrics.measuring import EvaluationSettings
 
     settings = {name: value for name, value in evaluation.items() if name != "reference"}
     if isinstance(settings.get("metrics"), list):
@@ -106,20 +90,10 @@ def evaluation_settings(evaluation: Table) -> dict[str, Any]:
     if "extractor_weights" in settings:
         settings["extractor_weights"] = Path(settings["extractor_weights"])
     try:
-        Settings(**settings)
+        EvaluationSettings(**settings)
     except TypeError as error:
         raise UserError(f"the evaluation of the recipe cannot be: {error}") from error
     return settings
-
-
-def _train(config: TransferConfig | DualConfig) -> "Outcome":
-    if isinstance(config, DualConfig):
-        from ...methods.dual.trainer import train as train_dual
-
-        return train_dual(config)
-    from ...methods.transfer.trainer import train as train_transfer
-
-    return train_transfer(config)
 
 
 def _stop_with_parent() -> None:

@@ -25,7 +25,7 @@ class Evaluation:
     """Its standard error."""
     protocol: str
     """Changes where values are no longer comparable."""
-    cards: Sequence[Mapping[str, Any]]
+    records: Sequence[Mapping[str, Any]]
     """All scores, as JSON."""
     diversity: Mapping[str, float] = field(default_factory=dict)
     """How much images differ, relative to real ones, by what images."""

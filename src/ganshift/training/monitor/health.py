@@ -170,6 +170,6 @@ def gradient_norms(optimizers: Mapping[str, torch.optim.Optimizer]) -> Iterator[
 def _put_down(
     found: dict[str, torch.Tensor], name: str, optimizer: torch.optim.Optimizer, _: Any, options: Mapping[str, Any]
 ) -> None:
-    norm = gradient_norm(optimizer, options.get("factors", ()))
+    norm = gradient_norm(optimizer)
     if norm is not None:
         found[name] = norm

@@ -4,22 +4,29 @@ Actions that are to be compared take turns, round by round, so that whatever els
 kernels that show what the machine can do take their turns among them. Only ratios within one such run mean anything.
 """
 
+import json
 import os
 import platform
+import shutil
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.table import Table
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from ...training.run_folder import versions
+from ganshift.training.run_folder import versions
 
 CPU = torch.device("cpu")
+TABLE_WIDTH = 150
+"""Columns of text that the widest table needs; where there are fewer, it is better wrapped by the terminal than cut."""
 Action = Callable[[], object]
 """Something to be measured; what it returns is dropped."""
 Row = dict[str, Any]
@@ -185,3 +192,34 @@ def machine() -> Row:
         "threads": torch.get_num_threads(),
         "versions": versions(),
     }
+
+
+def show(results: Mapping[str, Any], as_json: bool) -> None:
+    """Write results: their `groups` of rows as one table each, or everything as JSON."""
+    if as_json:
+        sys.stdout.write(json.dumps(results, indent=2) + "\n")
+        return
+    console = Console(highlight=False, width=max(shutil.get_terminal_size().columns, TABLE_WIDTH))
+    for group, rows in results["groups"].items():
+        console.print(_table(group, rows))
+    console.print({name: value for name, value in results.items() if name != "groups"})
+
+
+def _table(title: str, rows: Sequence[Row]) -> Table:
+    """One column for every name that a row has."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(title=title, title_justify="left")
+    for name in names:
+        table.add_column(name, justify="left" if name == "what" else "right", no_wrap=name == "what")
+    for row in rows:
+        table.add_row(*(_cell(row.get(name)) for name in names))
+    return table
+
+
+def _cell(value: Any) -> str:
+    """Three digits are more than such figures hold."""
+    if isinstance(value, list):
+        return " to ".join(map(_cell, value))
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str("" if value is None else value)

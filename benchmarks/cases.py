@@ -4,22 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import ImageOps
+from benchmarks.measuring import Action
+from ganshift.methods.dual.config import PRESETS as DUAL_PRESETS
+from ganshift.methods.dual.config import DualConfig
+from ganshift.methods.registry import method_of
+from ganshift.methods.transfer.config import PRESETS as TRANSFER_PRESETS
+from ganshift.methods.transfer.config import TransferConfig
+from ganshift.training.config import RunConfig
+from ganshift.training.precision import fast_arithmetic
+from ganshift.training.trainer import Trainer
 
-from ...data.bundled import photographs
-from ...methods.dual.config import PRESETS as DUAL_PRESETS
-from ...methods.dual.config import DualConfig
-from ...methods.dual.trainer import new_job as new_dual
-from ...methods.transfer.config import PRESETS as TRANSFER_PRESETS
-from ...methods.transfer.config import TransferConfig
-from ...methods.transfer.trainer import new_job as new_transfer
-from ...training.precision import begin_iteration, fast_arithmetic
-from ...training.trainer import Job
-from .method import Action
-
-CLASSES = 10
-FILES_PER_FOLDER = 8
-FILE_SIZE = 320
 BUDGET = 10**9
 """Far away, so that no schedule changes anything."""
 
@@ -57,33 +51,19 @@ CASES = {
 """As published: 32 px, width 128, batch 64, the penalty counted twice; 64 px, width 64, batch 16; 256 px, batch 1."""
 
 
-def write_pictures(folder: Path) -> None:
-    """Crops of photographs as JPEG files: in `classes`, one folder a class; in `domains`, the domains A and B."""
-    pictures = list(photographs().values())
-    folders = [folder / "classes" / f"{label}" for label in range(CLASSES)]
-    folders += [folder / "domains" / "train" / domain for domain in "AB"]
-    for number, place in enumerate(folders):
-        place.mkdir(parents=True)
-        for index in range(FILES_PER_FOLDER):
-            picture = pictures[(number + index) % len(pictures)]
-            across = index / (FILES_PER_FOLDER - 1)
-            crop = ImageOps.fit(picture, (FILE_SIZE, FILE_SIZE), centering=(across, across))
-            crop.save(place / f"{index}.jpg", quality=90)
-
-
-def new_job(config: TransferConfig | DualConfig) -> Job:
+def trainer_of(config: RunConfig) -> Trainer:
     """What the loop would be given."""
-    return new_transfer(config) if isinstance(config, TransferConfig) else new_dual(config)
+    return method_of(config).trainer().from_config(config)
 
 
-def iteration(job: Job, fast: bool = False) -> Action:
+def iteration(trainer: Trainer) -> Action:
     """One iteration of a run on a batch of its own, as it is in the middle of the run; waits for its terms."""
-    batch = next(job.batches(0))
+    batch = next(trainer.batches(0))
+    trainer.budget, trainer.seen = BUDGET, trainer.images_per_iteration
 
     def once() -> None:
-        with fast_arithmetic(job.device, fast):
-            begin_iteration(job.device, fast)
-            for term in job.iterate(batch, job.images_per_iteration, BUDGET).values():
+        with fast_arithmetic(trainer.device, trainer.config.fast):
+            for term in trainer.iteration(batch).values():
                 term.item()
 
     return once

@@ -103,7 +103,13 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
         if model_kwargs:
             raise UserError(f"a model is as its config.json says: leave out {', '.join(model_kwargs)}")
         hub = {"force_download": force_download, "token": token, "cache_dir": cache_dir, "revision": revision}
-        folder = find_model(pretrained_model_name_or_path, local_files_only=local_files_only, **hub)
+        return cls.from_folder(
+            find_model(pretrained_model_name_or_path, local_files_only=local_files_only, **hub), device
+        )
+
+    @classmethod
+    def from_folder(cls: type[Model], folder: Path, device: str = "auto") -> Model:
+        """Open the model in a folder that has been found already, also one that is called as a bundled model is."""
         config = run_folder.read_config(folder)
         if config.get("method") != cls.method:
             raise UserError(f"{folder} holds a {config.get('method')} run, not a {cls.method} run")

@@ -101,4 +101,4 @@ def open_model(
     method = method_in(folder)
     if kind not in (None, method.kind):
         raise UserError(f"{folder} holds a {method.name} run, not a {kind}: use ganshift {method.verb}")
-    return method.model().from_pretrained(folder, device)
+    return method.model().from_folder(folder, device)

@@ -126,7 +126,7 @@ def rank_sources(
     for name in names:
         try:
             folders[name] = _source_folder(name)
-            models[name] = open_model(folders[name], device, "generator")
+            models[name] = open_model(name, device, "generator")
         except UserError as error:
             refused.append(RefusedSource(source=name, reason=str(error)))
     for name in models:

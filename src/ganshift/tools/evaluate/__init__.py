@@ -37,17 +37,16 @@ def evaluate(
     and truncated.
     """
     chosen = EvaluationSettings(**settings)
-    place, run = results_place(run, out), find_model(run)
-    model = open_model(run, chosen.device)
+    place, folder, model = results_place(run, out), find_model(run), open_model(run, chosen.device)
     data, domain_a, domain_b = (None if path is None else Path(path) for path in (reference, a, b))
     if isinstance(model, ImageGenerator):
         if a or b:
             raise UserError("--a and --b are for translators: a generator is compared with --reference")
-        records = records_of_generator(model, run, data, chosen)
+        records = records_of_generator(model, folder, data, chosen)
     else:
         if "num_images" in settings:
             raise UserError("num_images (-n) is for generators: a translator translates all images of the reference")
-        records = records_of_translator(model, run, data, domain_a, domain_b, chosen)
+        records = records_of_translator(model, folder, data, domain_a, domain_b, chosen)
     write_records(place, records)
     small = [
         record

@@ -48,12 +48,12 @@ def check_copying(
     are not found.
     """
     chosen = EvaluationSettings(**{"num_images": CHECKED} | settings)
-    results, run = results_place(run, out), find_model(run)
-    method = method_in(run)
+    results, folder = results_place(run, out), find_model(run)
+    method = method_in(folder)
     if method.kind != "generator":
-        raise UserError(f"{run} is a {method.kind}: copying is checked for generators")
+        raise UserError(f"{folder} is a {method.kind}: copying is checked for generators")
     model = open_model(run, chosen.device, "generator")
-    place, training, left_out = _training_images(run, model, None if reference is None else Path(reference))
+    place, training, left_out = _training_images(folder, model, None if reference is None else Path(reference))
     others = _held_out(place, training, model, None if held_out is None else Path(held_out)) or left_out
     extraction = Extraction.open(chosen)
     theirs = extraction.reference(training, chosen).features
@@ -86,7 +86,7 @@ def check_copying(
         extractor=extraction.name,
         extractor_hash=extraction.hash,
         seed=chosen.seed,
-        **provenance(run),
+        **provenance(folder),
     )
     generated = torch.stack([batches[number // chosen.batch]()[number % chosen.batch] for number in first])
     _write(results, verdict, generated, training.read([int(indices[number]) for number in first]))

@@ -98,7 +98,7 @@ def export(run: str | Path, out: str | Path | None = None, settings: ExportSetti
     if settings.format not in method.exports:
         known = " or ".join(method.exports) or "nothing"
         raise UserError(f"models of {method.name} are exported to {known}, not to {settings.format}")
-    model = method.model().from_pretrained(folder, device="cpu")
+    model = method.model().from_folder(folder, device="cpu")
 
     runtime = web_runtime(settings.onnxruntime_web) if settings.format == "html" else None
     graphs = graphs_of(model, model.config, uint8=settings.uint8 or settings.format == "html")

@@ -128,7 +128,7 @@ def load_safetensors(
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
             (Path(folder) / name).write_bytes(content)
-        return kind.from_pretrained(folder, device="cpu")
+        return kind.from_folder(Path(folder), device="cpu")
 
 
 def _example(graph: Graph) -> tuple[Tensor, ...]:

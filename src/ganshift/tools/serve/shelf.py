@@ -59,9 +59,8 @@ def open_runs(runs: Sequence[str | Path], device: str = "auto") -> Shelf:
         raise UserError("name at least one run folder to serve")
     served: dict[str, Served] = {}
     for given in runs:
-        run = find_model(given)
-        model, name = open_model(run, device), _new_name(given, served)
-        served[name] = Served(name, model, model_card(run, model))
+        model, name = open_model(given, device), _new_name(given, served)
+        served[name] = Served(name, model, model_card(find_model(given), model))
     return Shelf(list(served.values()))
 
 

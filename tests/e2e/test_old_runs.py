@@ -12,6 +12,9 @@ from torch.testing import assert_close
 
 from ganshift import Generator, Translator
 from ganshift.cli import main
+from ganshift.inference.generator import ImageGenerator
+from ganshift.inference.translator import ImageTranslator
+from ganshift.tools.serve.shelf import open_runs
 
 OLD_RUNS = Path(__file__).parents[1] / "old_runs"
 COMMANDS = {
@@ -70,6 +73,12 @@ def test_an_old_run_resumes_exactly_from_there_on(method, tmp_path):
     last.unlink()
     assert main(command) == 0
     assert_close(torch.load(last, weights_only=True)["state"], whole, rtol=0, atol=0)
+
+
+def test_old_runs_are_served():
+    shelf = open_runs([OLD_RUNS / "transfer", OLD_RUNS / "dual", "digits32", "photo-sketch"], "cpu")
+    assert shelf.names(ImageGenerator) == ["transfer", "digits32"]
+    assert shelf.names(ImageTranslator) == ["dual", "photo-sketch"]
 
 
 def test_an_old_generator_draws():

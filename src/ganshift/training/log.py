@@ -183,7 +183,7 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _pace(per_second: float, unit: str = "") -> str:
+def _speed(per_second: float, unit: str = "") -> str:
     """How fast things go: 85 images/s, or 3.2 s each where one takes longer than a second."""
     if 0 < per_second < 1:
         return f"{1 / per_second:,.1f} s each"
@@ -227,10 +227,10 @@ class ProgressLine:
         now = time.monotonic()
         speed = (done - self._start_done) / max(now - self._started, 1e-9)
         if self._bar:
-            self._bar.update(self._task, completed=done, speed=_pace(speed, self._unit), note=self._note)
+            self._bar.update(self._task, completed=done, speed=_speed(speed, self._unit), note=self._note)
         elif now - self._last_line >= PLAIN_SECONDS:
             self._last_line = now
-            left = f", {_pace(speed)}, {duration((self.total - done) / speed)} left" if speed else ""
+            left = f", {_speed(speed)}, {duration((self.total - done) / speed)} left" if speed else ""
             say(f"{self._description} {done:,}/{self.total:,} {self._unit}{left}  {self._note}")
 
     def __exit__(

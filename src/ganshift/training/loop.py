@@ -142,7 +142,7 @@ def _sit(trainer: Trainer, state: TrainState, stop: list[signal.Signals]) -> Non
                 log.write(seen, line, iteration=iteration, seconds=round(state.seconds, 3), **more)
                 note = _shown(line)
                 found = state.health.of_line(line, trainer.gaps)
-                wrong += state.health.judge(seen, found, "log", decides=not _evaluates(trainer))
+                wrong += state.health.assess(seen, found, "log", decides=not _evaluates(trainer))
             if evaluates:
                 wrong += _evaluate(trainer, state, log)
             progress.update(seen, note)
@@ -202,7 +202,7 @@ def _evaluate(trainer: Trainer, state: TrainState, log: RunLog | NoLog) -> list[
     line = {"images": seen, "seconds": seconds, "score": score, "signs": signs, "cards": list(found.records)}
     log.write_evaluation(line)
     findings = state.health.of_evaluation(found.diversity, found.findings)
-    wrong = state.health.judge(seen, findings, "evaluation", decides=True)
+    wrong = state.health.assess(seen, findings, "evaluation", decides=True)
     is_best = state.scores.add(seen, found)
     if is_best:
         content = state.content()

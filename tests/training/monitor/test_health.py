@@ -65,14 +65,14 @@ def test_what_has_to_last_is_counted_in_a_row():
 def test_what_stands_is_said_once_and_healthy_is_what_every_source_says():
     health = Health({"gap": "Try less."})
     gap = Finding("gap", "the gap is large")
-    (said,) = health.judge(8, [gap], "log", decides=False)
+    (said,) = health.assess(8, [gap], "log", decides=False)
     assert said.message == "at 8 images: the gap is large. Try less."
-    assert health.judge(16, [gap], "log", decides=False) == []
-    assert health.judge(16, [], "evaluation", decides=True) == []
+    assert health.assess(16, [gap], "log", decides=False) == []
+    assert health.assess(16, [], "evaluation", decides=True) == []
     assert health.healthy_at == 0
-    health.judge(24, [], "log", decides=False)
+    health.assess(24, [], "log", decides=False)
     assert health.healthy_at == 0
-    health.judge(32, [], "evaluation", decides=True)
+    health.assess(32, [], "evaluation", decides=True)
     assert health.healthy_at == 32
     assert health.messages == [{"images": 8, "kind": "gap", "message": "the gap is large. Try less."}]
 
@@ -81,7 +81,7 @@ def test_a_restored_state_goes_on_alike():
     one, other = Health({}), Health({})
     lines(one, GAP, *[1.0] * 5)
     one.of_evaluation({"generated": 0.8}, [Finding("unchanged", "", lasting=2)])
-    one.judge(8, [Finding("gap", "large")], "log", decides=False)
+    one.assess(8, [Finding("gap", "large")], "log", decides=False)
     other.load_state_dict(one.state_dict())
     assert other.state_dict() == one.state_dict()
     assert lines(other, GAP, 20.0) == [["gap"]]
@@ -89,7 +89,7 @@ def test_a_restored_state_goes_on_alike():
         "unchanged",
         "alike",
     ]
-    assert other.judge(16, [Finding("gap", "large")], "log", decides=False) == []
+    assert other.assess(16, [Finding("gap", "large")], "log", decides=False) == []
 
 
 @pytest.mark.parametrize("kind", [TensorFlowRMSprop, torch.optim.Adam])

@@ -19,7 +19,7 @@ from ...training.log import ProgressLine, say
 from ...training.throughput import Throughput
 from .advice import advise
 from .alike import THUMB, Alike, find_alike
-from .findings import DataFinding, judge
+from .findings import DataFinding, find_problems
 from .parts import Part, find_parts
 from .scan import PartFacts, Picture, scan
 
@@ -106,7 +106,7 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
     train = [part for part in facts if part.part.split == "train"]
     can_train = all(part.pictures for part in train)
     advised = advise(train, data, data_b, choose_device().type != "cpu") if can_train else []
-    findings = judge(facts, alike, advised[0].size if advised else None)
+    findings = find_problems(facts, alike, advised[0].size if advised else None)
     found = None
     if advised and seconds > 0:
         say(f"opening images as training does, and training for {seconds:g} s to see the pace")

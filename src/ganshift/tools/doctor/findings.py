@@ -44,7 +44,7 @@ class DataFinding:
         return asdict(self)
 
 
-def judge(facts: Sequence[PartFacts], alike: Alike, size: tuple[int, int] | None) -> list[DataFinding]:
+def find_problems(facts: Sequence[PartFacts], alike: Alike, size: tuple[int, int] | None) -> list[DataFinding]:
     """All findings, the worst first; `size` is height and width of the training images, None if there are none."""
     found: list[DataFinding] = []
     for part in facts:

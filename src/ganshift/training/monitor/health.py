@@ -109,7 +109,7 @@ class Health:
             self._largest[what] = max(largest, min(value, 1.0))
         return found
 
-    def judge(self, images: int, findings: Sequence[Finding], source: str, *, decides: bool) -> list[Said]:
+    def assess(self, images: int, findings: Sequence[Finding], source: str, *, decides: bool) -> list[Said]:
         """What to say of what a source, such as the log, shows: findings that did not stand before, with advice.
 
         `decides` says whether the run is healthy if nothing is found and nothing stands from another source.

@@ -7,6 +7,7 @@ from math import inf, isnan, nan
 import pytest
 
 from ganshift import UserError
+from ganshift.inference.names import bundled_models
 from ganshift.metrics.record_files import compare, write_records
 from ganshift.metrics.score_record import MEASURED, ScoreRecord, difference, load_record, unlike
 
@@ -120,3 +121,11 @@ def test_no_cards(tmp_path):
         path.write_text(text)
         with pytest.raises(UserError, match="holds"):
             load_record(path)
+
+
+def test_records_keep_the_file_names_of_old_versions(tmp_path):
+    """So a run of 0.1.0 that is measured again gets no second file for the same score."""
+    folder = bundled_models()["cifar10-small"] / "cards"
+    old = sorted(path.name for path in folder.iterdir())
+    written = write_records(tmp_path, [load_record(folder / name) for name in old])
+    assert sorted(path.name for path in written) == old

@@ -22,7 +22,8 @@ def write_records(run: Path, records: Sequence[ScoreRecord]) -> list[Path]:
         for record in records:
             settings = replace(record, value=0.0, spread=0.0, model_hash="", versions={})
             name = "-".join([record.metric.lower().replace(" ", "-"), *filter(None, [record.extractor])])
-            paths.append(folder / f"{name}-{hashlib.sha256(repr(settings).encode()).hexdigest()[:8]}.json")
+            text = repr(settings).replace("ScoreRecord(", "Card(", 1)  # so that files keep the names of 0.1.0
+            paths.append(folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json")
             run_folder.write_json(paths[-1], record.to_json())
     except OSError as error:
         raise UserError(f"cannot write cards to {folder}: {error.strerror}") from error

@@ -5,6 +5,7 @@ hands on can be either.
 """
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from .errors import UserError, nearest, printable
 
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 """Longer descriptions, logs and cards are refused."""
+MAX_NAME_BYTES = 255
+"""Of a file's name, on nearly all file systems."""
 NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF})
 """What file systems answer that cannot write a folder down at once: they have their own way, or none."""
 
@@ -60,6 +63,8 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bo
     can be made again.
     """
     beside = path.with_name(f".{path.name}.part")
+    if len(os.fsencode(beside.name)) > MAX_NAME_BYTES:
+        beside = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.part")
     try:
         write(beside)
         if durable:

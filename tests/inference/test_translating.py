@@ -169,8 +169,8 @@ def test_round_trips_write_three_of_each(tmp_path, capsys):
     model = new_translator(3, 1)
     for index in range(3):
         noise(20 + index, 14, seed=index).save(tmp_path / f"{index}.png")
-    paths = translate_files(model, [tmp_path], "b", tmp_path / "out", roundtrip=True)
-    assert len(paths) == 9
+    done = translate_files(model, [tmp_path], "b", tmp_path / "out", roundtrip=True)
+    assert len(done.written) == 9
     assert names_below(tmp_path / "out") == [f"{kind}/{i}.png" for kind in ("A", "A2B", "A2B2A") for i in range(3)]
     distances = []
     for index in range(3):

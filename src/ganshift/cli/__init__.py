@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from .. import __version__
 from ..errors import UserError, nearest
@@ -27,6 +28,7 @@ USER_ERROR = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    _open_closed_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     words = [word for word in given if word != QUIET]
     if words[:1] == ["help"]:
@@ -38,6 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who reads the output has seen enough, as in: ganshift study --list | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+
+
+def _open_closed_streams() -> None:
+    """Where a service or a shell's `>&-` closed a standard stream, the next file opened would get its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for as long as the process
 
 
 def _answer(words: Sequence[str], quiet: bool) -> int:
@@ -144,7 +153,7 @@ error; NO_COLOR=1 turns colours off.
 
 exit codes
   0      done
-  1      doctor: training would fail; study: a run of the grid failed
+  1      doctor: training would fail; study: a run of the grid failed; translate: some files were left out
   2      what was given cannot work; one line says why
-  130    stopped by Ctrl-C; 143 by SIGTERM: the same training command goes on (128 + the signal's number)
+  128+n  stopped by signal n: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 138 SIGUSR1; the same training command goes on
 """

@@ -12,6 +12,9 @@ from .options import read
 if TYPE_CHECKING:
     from ..inference.generator import ImageGenerator
 
+SOME_LEFT_OUT = 1
+"""Exit code when some files, but not all, could not be translated."""
+
 
 def generate(arguments: Sequence[str]) -> int:
     """Draw images from a transfer run."""
@@ -81,7 +84,8 @@ def generate(arguments: Sequence[str]) -> int:
         with _counted(model, many):
             pictures = model.sample(many, label, seed, **how)
         paths = write_pictures(pictures, out)
-    return _say_written(paths, out, options.run, "IMAGES")
+    _say_written(paths, out, options.run, "IMAGES")
+    return 0
 
 
 @contextmanager
@@ -144,18 +148,26 @@ def translate(arguments: Sequence[str]) -> int:
         """Write each image, its translation and the way back, in folders A, A2B, A2B2A and B, B2A, B2A2B."""
         training_size: tyro.conf.FlagCreatePairsOff[bool] = False
         """Crop and scale images as in training first: a model trained on small images knows no large ones."""
+        skip_existing: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Leave alone what has its translation in --out already: this goes on after an interruption."""
+        overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+        """Let a translation replace the file it was made from, where --out is the folder that is read. Nothing that is
+        read is ever replaced otherwise."""
         out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-        """Folder for the translations, which keep the names of their images."""
+        """Folder for the translations, which keep the names of their images; or, for one, a name that ends in .png (or
+        another picture's ending), .gif or .webp for an animation, .mp4 for a video."""
         device: str = "auto"
         """Where to compute."""
 
     examples = """
         ganshift translate runs/drawings holiday.jpg --to b -o drawn/
+        ganshift translate runs/drawings holiday.jpg -o drawn.png
+        ganshift translate runs/drawings photos/ -o drawn/ --skip-existing
         ganshift translate runs/drawings photos/ 'more/*.png' packed.zip clip.mp4 -o drawn/
         ganshift translate runs/drawings data/ --to both --roundtrip --training-size -o trips/
         """
     options = read(Translate, "translate", arguments, examples)
-    from ..training.log import loading
+    from ..training.log import loading, say
 
     with loading():
         from ..data.folders import is_image
@@ -168,12 +180,15 @@ def translate(arguments: Sequence[str]) -> int:
             f"--to both takes one folder or zip with two domains, got {got}: of pictures say which domain, --to a or b"
         )
     model = open_model(options.run, options.device, "translator")
-    how = {"roundtrip": options.roundtrip, "training_size": options.training_size}
+    how = {name: getattr(options, name) for name in ("roundtrip", "training_size", "skip_existing", "overwrite")}
     if options.to == "both":
-        paths = translate_domains(model, options.images[0], options.out, **how)
+        done = translate_domains(model, options.images[0], options.out, **how)
     else:
-        paths = translate_files(model, options.images, options.to, options.out, **how)
-    return _say_written(paths, options.out, options.run, "DATA")
+        done = translate_files(model, options.images, options.to, options.out, **how)
+    if done.skipped:
+        say(f"skipped {done.skipped:,} files whose translations are in {options.out}")
+    _say_written(done.written, options.out, options.run, "DATA")
+    return SOME_LEFT_OUT if done.left_out else 0
 
 
 def import_tf(arguments: Sequence[str]) -> int:
@@ -268,11 +283,10 @@ def export(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _say_written(paths: Sequence[Path], out: Path, run: str, reference: str) -> int:
+def _say_written(paths: Sequence[Path], out: Path, run: str, reference: str) -> None:
     from ..inference.names import lies_here
     from ..training.log import say
 
     written = f"wrote {paths[0]}" if len(paths) == 1 else f"wrote {len(paths)} images to {out}"
     place = "" if lies_here(run) else " --out scores/"
     say(f"{written}. Next: ganshift evaluate {run} --reference {reference}{place}")
-    return 0

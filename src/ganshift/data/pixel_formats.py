@@ -92,7 +92,11 @@ class FormattedPicture:
         from imagecodecs import png_encode
 
         values = self.channels()
-        return bytes(png_encode(values[0] if len(values) == 1 else np.ascontiguousarray(values.transpose(1, 2, 0))))
+        # A copy, because the strides of one pixel's view are none that the encoder takes; and as many bytes as it may
+        # need, because it forgets the byte of each row, which is much of a picture that is one pixel wide.
+        most = values.nbytes + values.nbytes // 8 + values.shape[1] * 8 + 4096
+        pixels = values[0] if len(values) == 1 else values.transpose(1, 2, 0)
+        return bytes(png_encode(pixels.copy(order="C"), out=most))
 
     def channels(self) -> UInt[np.ndarray, "d h w"]:
         """Colours, and opacity if there is any."""

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Int, Int64, UInt64
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import UserError
+from ..signals import STOP_SIGNALS
 from ..tensors import Bytes, Labels
 from .datasets import ImageSet
 
@@ -145,8 +146,8 @@ def _as_it_is(found: Any) -> Any:
 
 def _leave_to_parent(worker: int) -> None:
     """The parent says what workers find, and ends them: a signal may reach the whole group of processes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     logging.getLogger("ganshift").setLevel(logging.ERROR)
 
 

@@ -22,6 +22,8 @@ class Storage(ABC):
 
     where: str
     """The place as the user would write it, for messages."""
+    path: Path
+    """The folder, or the zip."""
     names: tuple[str, ...]
     """All files below, except hidden ones."""
 
@@ -36,6 +38,10 @@ class Storage(ABC):
     @abstractmethod
     def read_bytes(self, name: str, limit: int) -> bytes:
         """The first `limit` bytes."""
+
+    @abstractmethod
+    def on_disk(self, name: str) -> Path:
+        """The file that is opened to read it: of a zip, the zip itself."""
 
     @abstractmethod
     def close(self) -> None:
@@ -67,21 +73,25 @@ class Folder(Storage):
         self.names = _walk(path) if names is None else names
 
     def below(self, prefix: str) -> "Folder":
-        """See `Place`."""
+        """See `Storage`."""
         return Folder(self.path / prefix, _cut(self.names, prefix))
 
     def num_bytes(self, name: str) -> int:
-        """See `Place`; what is no regular file is refused, since opening a pipe or a device may wait for ever."""
+        """See `Storage`; what is no regular file is refused, since opening a pipe or a device may wait for ever."""
         found = (self.path / name).stat()
         if not stat.S_ISREG(found.st_mode):
             raise UnreadableImage("not a regular file")
         return found.st_size
 
     def read_bytes(self, name: str, limit: int) -> bytes:
-        """See `Place`."""
+        """See `Storage`."""
         with open_regular(self.path / name) as file:
             # No more than the length: files that the kernel makes up have none, and reading some of them waits.
             return file.read(min(limit, os.fstat(file.fileno()).st_size))
+
+    def on_disk(self, name: str) -> Path:
+        """See `Storage`."""
+        return self.path / name
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -98,7 +108,7 @@ class Archive(Storage):
         self.names = self._members() if names is None else names
 
     def below(self, prefix: str) -> "Archive":
-        """See `Place`. The open zip is shared."""
+        """See `Storage`. The open zip is shared."""
         part = Archive(self.path, self.prefix + prefix, _cut(self.names, prefix))
         part._opened = self._opened
         return part
@@ -115,12 +125,16 @@ class Archive(Storage):
         return member.file_size
 
     def read_bytes(self, name: str, limit: int) -> bytes:
-        """See `Place`."""
+        """See `Storage`."""
         with self._zip().open(self.prefix + name) as member:
             return member.read(limit)
 
+    def on_disk(self, name: str) -> Path:
+        """See `Storage`."""
+        return self.path
+
     def close(self) -> None:
-        """See `Place`."""
+        """See `Storage`."""
         if self._opened is not None:
             self._opened[1].close()
             self._opened = None

@@ -5,13 +5,44 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
-from ..data.images import with_channels
+from ..data.images import UnreadableImage, with_channels
+from ..data.pixel_formats import FormattedPicture
 from ..errors import UserError
 from ..files import write_output
 from ..inference.generator import Rows
 from ..training.log import ProgressLine
+
+STILL_FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+"""Formats that a picture can be asked for in, by the ending of its name. Only PNG holds all that a picture can be."""
+OPAQUE_FORMATS = ("JPEG", "BMP")
+"""They hold no opacity, or are not read back with it."""
+
+
+def encode_picture(picture: FormattedPicture, ending: str) -> bytes:
+    """The file of a picture in the format of this ending; `UnreadableImage` if that would lose bits or opacity.
+
+    JPEG alone, by its nature, changes values.
+    """
+    kind = STILL_FORMATS[ending]
+    if kind == "PNG":
+        return picture.to_png()
+    if picture.colours.dtype == np.uint16 or (picture.alpha is not None and kind in OPAQUE_FORMATS):
+        what = "16 bits a value" if picture.colours.dtype == np.uint16 else "opacity"
+        raise UnreadableImage(f"{kind} would lose its {what}: name a file that ends in .png")
+    buffer = io.BytesIO()
+    picture.to_pillow().save(buffer, kind, **({"quality": 95} if kind == "JPEG" else {"lossless": True}))
+    return buffer.getvalue()
 
 
 def write_pictures(pictures: Sequence[Image.Image], out: Path, columns: int | None = None) -> list[Path]:

@@ -1,19 +1,19 @@
 """Translate files: pictures, animations and videos, by name, in folders, in zips or by a glob; and round trips."""
 
-import itertools
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+import torch
 from PIL import Image
 
-from ..data.folders import find_domains, is_image
+from ..data.folders import find_domains
 from ..data.images import UnreadableImage, bombs_are_errors, fit_picture, load_picture, open_picture, to_picture
 from ..data.pixel_formats import FormattedPicture, from_pillow, load_formatted
 from ..data.storage import Storage, open_storage
@@ -21,7 +21,10 @@ from ..errors import UserError, first_line
 from ..files import write_output
 from ..inference.translator import Domain, ImageTranslator, other_domain
 from ..training.log import ProgressLine, say
-from .video import VIDEO_SUFFIXES, is_animation, translate_animation, translate_video
+from .input_files import InputFile, files_of, find_input_files
+from .outputs import VIDEO_ENDING, Outputs
+from .picture_files import encode_picture
+from .video import ANIMATED_FORMATS, is_animation, is_video, translate_animation, translate_video
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,14 +37,28 @@ KINDS: dict[Domain, tuple[str, str, str]] = {"a": ("A", "A2B", "A2B2A"), "b": ("
 
 
 @dataclass(frozen=True)
-class InputFile:
-    """One file to translate."""
+class TranslationSettings:
+    """How files are translated and written."""
 
-    where: str
-    """Its name for messages."""
-    name: str
-    """Its relative name, with forward slashes."""
-    read: Callable[[], bytes | Path]
+    roundtrip: bool = False
+    """Write each image, its translation and the way back into the folders `KINDS`, and say the mean distance."""
+    training_size: bool = False
+    """Crop and scale images as in training, instead of keeping their own size."""
+    skip_existing: bool = False
+    """Leave those alone whose results are there: to go on after an interruption."""
+    overwrite: bool = False
+    """Let a translation take the place of the file that it was made from."""
+
+
+@dataclass
+class Translated:
+    """What became of the files that were given."""
+
+    written: list[Path] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Names of the files that have no result, and why."""
+    skipped: int = 0
+    """Files whose results were there."""
 
 
 @dataclass
@@ -55,88 +72,133 @@ class RoundTrips:
 
 
 def translate_files(
-    model: ImageTranslator,
-    images: Sequence[Path],
-    to: Domain,
-    out: Path,
-    *,
-    roundtrip: bool = False,
-    training_size: bool = False,
-) -> list[Path]:
+    model: ImageTranslator, images: Sequence[Path], to: Domain, out: Path, **settings: Any
+) -> Translated:
     """Translate files, and all those in folders and zips, into files of the same relative names below `out`.
 
-    Pictures become PNG, animations stay what they are, videos become MP4. With `roundtrip` the folders `KINDS` below
-    `out` get each image, its translation and the way back, and the mean distance is said. With `training_size` images
-    are cropped and scaled as in training, instead of keeping their own size. What cannot be read is left out with a
-    warning; if nothing can, a `UserError` says so.
+    Pictures become PNG, animations stay what they are, videos become MP4. Of one file, `out` may be the name of its
+    translation (`Outputs`). `settings` are the fields of `TranslationSettings`. A file that cannot be read, translated
+    or written is left out with a warning, and the rest goes on; if nothing comes of any, a `UserError` says so.
     """
-    sources = list(_find(images))
-    if not sources:
-        raise UserError("name at least one image, or a folder or zip of images")
-    return _translate(model, sources, to, out, roundtrip, training_size)
+    chosen, sources = TranslationSettings(**settings), find_input_files(images, out)
+    kinds = KINDS[other_domain(to)] if chosen.roundtrip else ("",)
+    return _concluded([_Translation(model, to, sources, Outputs(sources, out, kinds, chosen.overwrite), chosen)])
 
 
-def translate_domains(
-    model: ImageTranslator, data: Path, out: Path, *, roundtrip: bool = False, training_size: bool = False
-) -> list[Path]:
+def translate_domains(model: ImageTranslator, data: Path, out: Path, **settings: Any) -> Translated:
     """Translate a folder or zip with two domains both ways: their validation images, or else all.
 
-    The folders `KINDS` below `out` are written: translations alone, or all three with `roundtrip`.
+    The folders `KINDS` below `out` are written: translations alone, or all three for round trips.
     """
+    chosen = TranslationSettings(**settings)
     train_a, train_b, val_a, val_b = find_domains(open_storage(data))
     places: dict[Domain, Storage] = {"b": val_a or train_a, "a": val_b or train_b}
-    written = []
-    for to, place in places.items():
-        start = KINDS[other_domain(to)]
-        folder = out if roundtrip else out / start[1]
-        written += _translate(model, list(_images_of(place)), to, folder, roundtrip, training_size)
-    return written
+    sources = {to: files_of(place, out) for to, place in places.items()}
+    both = [*sources["a"], *sources["b"]]
+    ways = []
+    for to, found in sources.items():
+        kinds = KINDS[other_domain(to)] if chosen.roundtrip else KINDS[other_domain(to)][1:2]
+        ways.append(_Translation(model, to, found, Outputs(found, out, kinds, chosen.overwrite, both), chosen))
+    return _concluded(ways)
 
 
-def _translate(
-    model: ImageTranslator, sources: Sequence[InputFile], to: Domain, out: Path, roundtrip: bool, training_size: bool
-) -> list[Path]:
-    names = _output_names(sources)
-    written: list[Path] = []
-    trips = RoundTrips()
-    load = partial(_load, as_trained=partial(as_trained, model, to) if training_size else None, stills=roundtrip)
-    with bombs_are_errors(), ProgressLine("translate", len(sources)) as progress, Background() as background:
-        for number, loaded in enumerate(background.ahead(load, sources)):
-            source, name = sources[number], names[number]
-            try:
-                content = loaded.result()
-                if isinstance(content, FormattedPicture):
-                    if roundtrip:
-                        results, distance = round_trip(model, content, to)
-                        trips.distances.append(distance)
-                    else:
-                        results = {"": model.translate_formatted(content, to)}  # for the folder itself
-                    for kind, result in results.items():
-                        path = _in(out / kind, name, ".png")
-                        background.later(partial(_write_png, result, path))
-                        written.append(path)
-                elif isinstance(content, Image.Image):
-                    data, suffix = translate_animation(content, partial(model.translate_formatted, to=to))
-                    written.append(write_output(_in(out, name, suffix), data))
-                else:
-                    path = _in(out, name, ".mp4")
-                    _make_folder(path.parent)
-                    note = partial(_note_frame, progress, number, source.name)
-                    translate_video(source.read(), path, partial(model.translate_formatted, to=to), note)
-                    written.append(path)
-            except UnreadableImage as error:
-                logger.warning("left out %s: %s", source.where, error)
-            progress.update(number + 1, source.name)
-    if not written:
-        raise UserError(f"none of the {len(sources)} images could be read: nothing was translated")
-    if roundtrip:
-        start, _, back = KINDS[other_domain(to)]
-        say(f"round trip {back}: mean |{back} - {start}| = {trips}, on the scale from -1 to 1")
-    return written
+def _concluded(ways: Sequence["_Translation"]) -> Translated:
+    """Translate all, say what was left out, and raise if nothing came of it."""
+    all_done = Translated()
+    for way in ways:
+        way.run()
+        all_done.written += way.done.written
+        all_done.left_out |= way.done.left_out
+        all_done.skipped += way.done.skipped
+    total, left_out = sum(len(way.sources) for way in ways), all_done.left_out
+    if left_out and not all_done.written and not all_done.skipped:
+        if total == 1:
+            raise UserError(": ".join(*left_out.items()))
+        raise UserError(f"none of the {total:,} images could be read, translated and written: nothing was translated")
+    if left_out:
+        logger.warning("%d of %d files were left out", len(left_out), total)
+    return all_done
 
 
-def _note_frame(progress: ProgressLine, number: int, name: str, frame: int) -> None:
-    progress.update(number, f"{name}, frame {frame:,}")
+@dataclass
+class _Translation:
+    """The translation of some files to one domain, and what has become of them."""
+
+    model: ImageTranslator
+    to: Domain
+    sources: Sequence[InputFile]
+    outputs: Outputs
+    settings: TranslationSettings
+    done: Translated = field(default_factory=Translated)
+    trips: RoundTrips = field(default_factory=RoundTrips)
+
+    def run(self) -> None:
+        """Translate all; what goes wrong with one file, whatever it is, is that file's."""
+        numbers = list(range(len(self.sources)))
+        if self.settings.skip_existing:
+            numbers = [number for number in numbers if not self.outputs.exist(number)]
+            self.done.skipped = len(self.sources) - len(numbers)
+        crop = partial(as_trained, self.model, self.to) if self.settings.training_size else None
+        load = partial(_load, as_trained=crop, stills=self.settings.roundtrip)
+        with bombs_are_errors(), ProgressLine("translate", len(numbers)) as progress, Background() as background:
+            loading = background.ahead(load, [self.sources[number] for number in numbers])
+            for count, (number, loaded) in enumerate(zip(numbers, loading, strict=True), start=1):
+                try:
+                    self._translate(number, loaded.result(), background, partial(progress.update, count - 1))
+                except Exception as error:  # decoders, networks and encoders have errors of their own
+                    self._leave_out(number, error)
+                progress.update(count, self.sources[number].name)
+        if self.trips.distances:
+            start, _, back = KINDS[other_domain(self.to)]
+            say(f"round trip {back}: mean |{back} - {start}| = {self.trips}, on the scale from -1 to 1")
+
+    def _translate(
+        self,
+        number: int,
+        content: FormattedPicture | Image.Image | None,
+        background: "Background",
+        note: Callable[[str], None],
+    ) -> None:
+        kinds, source = self.outputs.kinds, self.sources[number]
+        change = partial(self.model.translate_formatted, to=self.to)
+        if isinstance(content, FormattedPicture):
+            ending = self.outputs.picture_ending()
+            paths = [self.outputs.path(number, ending, kind) for kind in kinds]
+            if self.settings.roundtrip:
+                results, distance = round_trip(self.model, content, self.to)
+                self.trips.distances.append(distance)
+            else:
+                results = {kinds[0]: change(content)}
+            for kind, path in zip(kinds, paths, strict=True):
+                background.later(partial(_write, results[kind], path), partial(self._conclude, number))
+        elif isinstance(content, Image.Image):
+            path = self.outputs.path(number, ANIMATED_FORMATS[str(content.format)], kinds[0])
+            self.done.written.append(write_output(path, translate_animation(content, change)))
+        else:
+            path = self.outputs.path(number, VIDEO_ENDING, kinds[0])
+            translate_video(source.read(), path, change, lambda frame: note(f"{source.name}, frame {frame:,}"))
+            self.done.written.append(path)
+
+    def _conclude(self, number: int, writing: "Future[Path]") -> None:
+        try:
+            self.done.written.append(writing.result())
+        except Exception as error:  # encoders, too, have errors of their own
+            self._leave_out(number, error)
+
+    def _leave_out(self, number: int, error: Exception) -> None:
+        where, reason = self.sources[number].where, _reason(error)
+        is_news = self.done.left_out.setdefault(where, reason) is reason  # a round trip has three files to write
+        if is_news and len(self.sources) > 1:  # of one alone, the error says it
+            logger.warning("left out %s: %s", where, reason)
+
+
+def _reason(error: Exception) -> str:
+    """Why a file was left out, in one line."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "memory is too short for it"
+    if isinstance(error, UnreadableImage | UserError):
+        return str(error)
+    return f"{type(error).__name__} ({first_line(error)})"
 
 
 class Background:
@@ -144,7 +206,7 @@ class Background:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS)
-        self._unfinished: deque[Future[Any]] = deque()
+        self._unfinished: deque[tuple[Future[Any], Callable[[Future[Any]], None]]] = deque()
 
     def ahead(self, function: Callable[[Item], Result], items: Sequence[Item]) -> "Iterator[Future[Result]]":
         """Call the function for each item, a few items before its result is asked for."""
@@ -155,11 +217,15 @@ class Background:
                 yield pending.popleft()
         yield from pending
 
-    def later(self, function: Callable[[], Any]) -> None:
-        """Call the function; what it raises is raised by a later call, or when everything is done."""
-        self._unfinished.append(self._pool.submit(function))
+    def later(self, function: Callable[[], Result], conclude: "Callable[[Future[Result]], None]") -> None:
+        """Call the function, and some time after, in the thread that asked for it, `conclude` with what came of it."""
+        self._unfinished.append((self._pool.submit(function), conclude))
         if len(self._unfinished) > 2 * THREADS:
-            self._unfinished.popleft().result()
+            self._conclude_first()
+
+    def _conclude_first(self) -> None:
+        future, conclude = self._unfinished.popleft()
+        conclude(future)
 
     def __enter__(self) -> "Background":
         return self
@@ -168,9 +234,8 @@ class Background:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(cancel_futures=kind is not None)
-        if kind is None:
-            for future in self._unfinished:
-                future.result()
+        while kind is None and self._unfinished:
+            self._conclude_first()
 
 
 def _load(
@@ -181,7 +246,7 @@ def _load(
         return as_trained(source.read())
     if stills:
         return load_formatted(source.read())
-    if PurePosixPath(source.name).suffix.lower() in VIDEO_SUFFIXES:
+    if is_video(source.name):
         return None
     data = source.read()
     picture = open_picture(data)
@@ -209,72 +274,5 @@ def round_trip(
     return dict(zip(KINDS[start], results, strict=True)), (back - images).abs().mean().item()
 
 
-def _find(images: Sequence[Path]) -> Iterator[InputFile]:
-    for path in images:
-        if path.is_file() and path.suffix.lower() != ".zip":
-            yield InputFile(str(path), path.name, partial(Path, path))
-        elif not path.exists() and _has_wildcard(str(path)):
-            yield from _matching(path)
-        else:
-            yield from _images_of(open_storage(path))
-
-
-def _matching(pattern: Path) -> Iterator[InputFile]:
-    """Files that match a glob, named from its first wildcard on."""
-    fixed = Path(*itertools.takewhile(lambda part: not _has_wildcard(part), pattern.parts))
-    try:
-        matching = sorted(fixed.glob(str(pattern.relative_to(fixed))))
-    except (OSError, ValueError, NotImplementedError) as error:
-        raise UserError(f"{pattern} is no pattern of names ({first_line(error)})") from None
-    found = [path for path in matching if path.is_file() and _is_translatable(path.name)]
-    if not found:
-        raise UserError(f"no image matches {pattern}")
-    for path in found:
-        yield InputFile(str(path), path.relative_to(fixed).as_posix(), partial(Path, path))
-
-
-def _has_wildcard(text: str) -> bool:
-    return any(character in text for character in "*?[")
-
-
-def _images_of(place: Storage) -> Iterator[InputFile]:
-    names = [name for name in place.names if _is_translatable(name)]
-    if not names:
-        raise UserError(f"there are no images in {place.where}")
-    for name in names:
-        yield InputFile(f"{place.where}/{name}", name, partial(place.read, name))
-
-
-def _is_translatable(name: str) -> bool:
-    return is_image(name) or PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES
-
-
-def _output_names(sources: Sequence[InputFile]) -> list[str]:
-    """Names without their ending, or with it where two differ in nothing else."""
-    short = [PurePosixPath(source.name).with_suffix("").as_posix() for source in sources]
-    counts = Counter(short)
-    names = [source.name if counts[name] > 1 else name for source, name in zip(sources, short, strict=True)]
-    seen: dict[str, str] = {}
-    for source, name in zip(sources, names, strict=True):
-        if name in seen:
-            raise UserError(f"{source.where} and {seen[name]} would write one file: translate them into two --out")
-        seen[name] = source.where
-    return names
-
-
-def _in(folder: Path, name: str, suffix: str) -> Path:
-    parts = PurePosixPath(name).parts
-    if PurePosixPath(name).is_absolute() or ".." in parts:  # of a zip; it must not say where we write
-        raise UnreadableImage("its name leads out of the folder to write to")
-    return folder / (name if name.endswith(suffix) else name + suffix)
-
-
-def _write_png(original: FormattedPicture, path: Path) -> Path:
-    return write_output(path, original.to_png())
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror or error}") from error
+def _write(picture: FormattedPicture, path: Path) -> Path:
+    return write_output(path, encode_picture(picture, path.suffix.lower()))

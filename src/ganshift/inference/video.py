@@ -4,7 +4,7 @@ import io
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -32,7 +32,12 @@ MAX_DURATION, MAX_LOOPS = 655_350, 65_535
 DEMUXERS = "mov,matroska,avi"
 """FFmpeg's readers of `VIDEO_SUFFIXES`. It knows play lists, too, which would open other files, on other machines."""
 ANIMATED_FORMATS = {"GIF": ".gif", "WEBP": ".webp", "PNG": ".png"}
-"""Formats in which an animation stays an animation."""
+"""Formats in which an animation stays an animation, and the endings of their files."""
+
+
+def is_video(name: str) -> bool:
+    """Whether the ending of the name is that of a video."""
+    return PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES
 
 
 def is_animation(picture: Image.Image) -> bool:
@@ -41,8 +46,8 @@ def is_animation(picture: Image.Image) -> bool:
         return picture.format in ANIMATED_FORMATS and getattr(picture, "n_frames", 1) > 1
 
 
-def translate_animation(picture: Image.Image, change: Change) -> tuple[bytes, str]:
-    """The file of the changed animation, with the times and loops of the given one, and its ending."""
+def translate_animation(picture: Image.Image, change: Change) -> bytes:
+    """The file of the changed animation, in its format, with its times and loops."""
     pixels = picture.width * picture.height * int(getattr(picture, "n_frames", 1))
     if pixels > MAX_ANIMATION_PIXELS:
         raise UnreadableImage(
@@ -63,7 +68,7 @@ def translate_animation(picture: Image.Image, change: Change) -> tuple[bytes, st
         more["disposal"] = 2  # or the frames before would show through
     buffer = io.BytesIO()
     frames[0].save(buffer, kind, save_all=True, append_images=frames[1:], duration=durations, **more)
-    return buffer.getvalue(), ANIMATED_FORMATS[kind]
+    return buffer.getvalue()
 
 
 def _frames(picture: Image.Image) -> Iterator[tuple[FormattedPicture, float]]:
@@ -87,7 +92,7 @@ def _frames(picture: Image.Image) -> Iterator[tuple[FormattedPicture, float]]:
 
 
 def translate_video(source: Path | bytes, path: Path, change: Change, progress: Callable[[int], None]) -> None:
-    """Write the changed video as H.264, without sound, into a file that is whole or not there.
+    """Write the changed video as H.264, without sound, into a file that is whole or not there, with its folders.
 
     `progress` is called with the number of frames done. Raises `UnreadableImage` if imageio cannot read the source.
     """
@@ -118,6 +123,7 @@ def translate_video(source: Path | bytes, path: Path, change: Change, progress: 
     height, width = first.shape[:2]
     halves_colour = height % 2 == width % 2 == 0  # what all players can show, but for even sizes only
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with video, TemporaryDirectory(prefix=".", dir=path.parent) as folder:  # an interrupt leaves no half of a video
             part = Path(folder) / path.name
             with iio.imopen(part, "w", plugin="pyav") as written:

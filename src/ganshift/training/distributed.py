@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import UserError, first_line
+from ..signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
     import torch
@@ -150,7 +151,7 @@ def _dist() -> Any:
 @contextmanager
 def _signals_for_this_thread() -> Iterator[None]:
     """Threads that are started in the block, such as gloo's, are not interrupted by requests to stop."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:

@@ -2,12 +2,14 @@
 
 import json
 import logging
+import os
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,7 +23,43 @@ from .trackers import open_trackers
 PLAIN_SECONDS = 10.0
 """How often a progress line is written where the output is not a terminal."""
 
-console = Console(stderr=True, highlight=False)
+
+class _StandardError:
+    """Standard error as it is at the moment of writing, which ends nothing when nobody is at its other end any more.
+
+    A terminal that was closed, or a reader that has left, must not end training: what then cannot be said is lost.
+    """
+
+    def write(self, text: str) -> int:
+        """Write the text, or lose it."""
+        with self._or_lost() as stream:
+            stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered, or lose it."""
+        with self._or_lost() as stream:
+            stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @property
+    def _stream(self) -> Any:
+        return getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # a bar puts itself before standard error
+
+    @contextmanager
+    def _or_lost(self) -> Iterator[Any]:
+        try:
+            yield self._stream
+        except OSError:  # whatever else writes there, also below Python or at its end, is to fail no more
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        except (ValueError, RuntimeError):  # it is closed; or a signal's message came in the middle of another
+            pass
+
+
+console = Console(file=cast(IO[str], _StandardError()), highlight=False)
 """Status goes to standard error, so that standard output can be piped."""
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 
 from ..errors import UserError
 from ..files import write_atomically
+from ..signals import collected_signals
 from ..tensors import Terms
 from . import checkpoint, run_folder
 from .config import RunConfig
@@ -30,7 +31,6 @@ from .monitor.best import mend_best, write_best
 from .monitor.health import Said, gradient_norms
 from .optim import NonFiniteLoss
 from .precision import fast_arithmetic
-from .signals import stop_signals
 from .state import TrainState
 from .trackers import require_packages
 from .trainer import Outcome, Trainer
@@ -80,7 +80,7 @@ def _fit(trainer: Trainer) -> Outcome:
         return _stopped_for_the_score(trainer, state)
     if trainer.summary:
         say(f"{trainer.summary}: {budget:,} images to show, {trainer.seen:,} done")
-    with arithmetic(trainer), stop_signals() as stop:
+    with arithmetic(trainer), collected_signals(_tell_of_stop) as stop:
         while trainer.seen < budget and not _agreed(stop, trainer) and not _enough(config, state):
             try:
                 _sit(trainer, state, stop)
@@ -318,6 +318,14 @@ def _refuse_other_data(trainer: Trainer) -> None:
             "the images that this process finds are others than those of the first process: copy the same files "
             "to the same place on every host"
         )
+
+
+def _tell_of_stop(received: list[signal.Signals]) -> None:
+    """Ctrl-C twice is impatience; a batch system or a connection that drops sends several signals by itself."""
+    if received[-1] == signal.SIGINT and received.count(signal.SIGINT) > 1:
+        raise KeyboardInterrupt
+    if len(received) == 1:
+        say("stopping after this iteration (Ctrl-C again to stop at once)")
 
 
 def _agreed(stop: list[signal.Signals], trainer: Trainer) -> bool:

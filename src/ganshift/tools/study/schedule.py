@@ -15,8 +15,8 @@ from typing import final
 
 import torch
 
+from ...signals import collected_signals
 from ...training.log import duration, say
-from ...training.signals import collected_signals
 from .folder import StudyFolder
 from .recipe import Cell
 from .worker import FAILED, order
@@ -81,8 +81,8 @@ def run_cells(
 ) -> Ending:
     """Train and measure all cells that are not finished, `processes` at once; those that fail are left behind.
 
-    A cell is tried once in a sitting. SIGINT and SIGTERM are handed on, so that the cells save before they stop; the
-    second one stops them at once.
+    A cell is tried once in a sitting. Signals that ask to stop are handed on, so that the cells save before they
+    stop; a second Ctrl-C stops them at once.
     """
     sitting = _Sitting(folder, cells, processes, device, rank or Rank())
     with collected_signals(_tell_of_stop) as received:
@@ -224,5 +224,5 @@ def _own_device(number: int) -> str | None:
     return f"{kind.type}:{number % count}" if kind is not None and count > 1 else None
 
 
-def _tell_of_stop(count: int) -> None:
-    say("stopping the cells (again to stop at once)" if count == 1 else "stopping at once")
+def _tell_of_stop(received: list[signal.Signals]) -> None:
+    say("stopping the cells (Ctrl-C again to stop at once)" if len(received) == 1 else "stopping")

@@ -1,0 +1,112 @@
+"""Which files are translated: pictures, animations and videos, by name, in folders, in zips or by a glob."""
+
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path, PurePosixPath
+
+from ..data.folders import is_image
+from ..data.storage import Folder, Storage, open_storage
+from ..errors import UserError, first_line
+from .video import is_video
+
+SHOWN_ENDINGS = 6
+"""So many endings of files that are passed over are named."""
+logger = logging.getLogger("ganshift")
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file to translate."""
+
+    where: str
+    """Its name for messages."""
+    name: str
+    """Its relative name, with forward slashes."""
+    path: Path
+    """The file that is opened for it: of a zip, the zip itself."""
+    read: Callable[[], bytes | Path]
+    root: Path | None = None
+    """The folder that was given and it was found in, if one was."""
+
+
+def find_input_files(images: Sequence[Path], out: Path) -> list[InputFile]:
+    """All files that these names, folders, zips and globs stand for; a `UserError` if there are none.
+
+    Where `out` lies in a folder, it holds results of earlier runs: those are not read.
+    """
+    found = [source for path in images for source in _find(path, out)]
+    if not found:
+        raise UserError("name at least one image, or a folder or zip of images")
+    return found
+
+
+def files_of(place: Storage, out: Path) -> list[InputFile]:
+    """The same of one folder or zip; how many files are passed over for their endings is said."""
+    names = [name for name in place.names if _is_translatable(name)]
+    passed_over = Counter(PurePosixPath(name).suffix or name for name in place.names if not _is_translatable(name))
+    if passed_over:
+        logger.warning(
+            "passed over %d of %d files in %s, no pictures or videos by their endings: %s",
+            passed_over.total(),
+            len(place.names),
+            place.where,
+            ", ".join(f"{count} {ending}" for ending, count in passed_over.most_common(SHOWN_ENDINGS))
+            + ", ..." * (len(passed_over) > SHOWN_ENDINGS),
+        )
+    if not names:
+        raise UserError(f"there are no images in {place.where}")
+    root = place.path if isinstance(place, Folder) else None
+    found = [
+        InputFile(f"{place.where}/{name}", name, place.on_disk(name), partial(place.read, name), root) for name in names
+    ]
+    return found if root is None else _without_results(found, root, out)
+
+
+def _find(path: Path, out: Path) -> Iterable[InputFile]:
+    if path.is_file() and path.suffix.lower() != ".zip":
+        return [_one(path, path.name)]
+    if not path.exists() and _has_wildcard(str(path)):
+        return _matching(path, out)
+    return files_of(open_storage(path), out)
+
+
+def _matching(pattern: Path, out: Path) -> list[InputFile]:
+    """Files that match a glob, named from its first wildcard on."""
+    fixed = Path(*itertools.takewhile(lambda part: not _has_wildcard(part), pattern.parts))
+    try:
+        matching = sorted(fixed.glob(str(pattern.relative_to(fixed))))
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise UserError(f"{pattern} is no pattern of names ({first_line(error)})") from None
+    found = [path for path in matching if path.is_file() and _is_translatable(path.name)]
+    if not found:
+        raise UserError(f"no image matches {pattern}")
+    return _without_results([_one(path, path.relative_to(fixed).as_posix()) for path in found], fixed, out)
+
+
+def _one(path: Path, name: str) -> InputFile:
+    return InputFile(str(path), name, path, partial(Path, path))
+
+
+def _without_results(found: list[InputFile], root: Path, out: Path) -> list[InputFile]:
+    """The files that do not lie in `out`, unless all do."""
+    target, real = out.resolve(), cache(Path.resolve)  # a folder has many files
+    if root.resolve().is_relative_to(target):
+        return found
+    others = [source for source in found if not real(source.path.parent).is_relative_to(target)]
+    if not others:
+        raise UserError(f"all images in {root} lie in {out}, where results are written")
+    if len(others) < len(found):
+        logger.warning("passed over %d files in %s: results of earlier runs", len(found) - len(others), out)
+    return others
+
+
+def _has_wildcard(text: str) -> bool:
+    return any(character in text for character in "*?[")
+
+
+def _is_translatable(name: str) -> bool:
+    return is_image(name) or is_video(name)

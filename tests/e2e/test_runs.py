@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import shlex
 import shutil
 import signal
 import subprocess
@@ -93,7 +95,16 @@ def test_output_tree(straight):
     assert json.loads((out / "config.json").read_text())["method"] == method
 
 
-@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("stop", "code"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        (signal.SIGHUP, 129),
+        (signal.SIGUSR1, 138),
+        (signal.SIGKILL, -9),
+    ],
+)
 def test_interrupted_run_equals_straight_run(straight, tmp_path, stop, code):
     method, expected = straight
     out = tmp_path / "resumed"
@@ -108,6 +119,39 @@ def test_interrupted_run_equals_straight_run(straight, tmp_path, stop, code):
     assert main([*COMMANDS[method], "--out", str(out)]) == 0
 
     assert_equal_runs(out, expected)
+
+
+def closed_before(command):
+    """As a service may start it: with neither output."""
+    return subprocess.run(f"{shlex.join(command)} >&- 2>&-", shell=True, check=False, timeout=120).returncode
+
+
+def reader_gone(command):
+    """Who read standard error has left, as with 2>&1 | head."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.Popen(command, stdout=writing, stderr=writing)
+    os.close(writing)
+    return process.wait(120)
+
+
+def terminal_gone(command):
+    """The terminal that shows a bar is closed, and its hangup is ignored, as nohup has it."""
+    ours, theirs = pty.openpty()
+    script = f"trap '' HUP; exec {shlex.join(command)}"
+    process = subprocess.Popen(["sh", "-c", script], stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    os.read(ours, 1)
+    process.send_signal(signal.SIGHUP)
+    os.close(ours)
+    return process.wait(120)
+
+
+@pytest.mark.parametrize("run", [closed_before, reader_gone, terminal_gone], ids=lambda run: run.__name__)
+def test_training_needs_nobody_to_listen(tmp_path, run):
+    command = [sys.executable, "-m", "ganshift", *COMMANDS["transfer"], "--out", str(tmp_path / "run")]
+    assert run(command) == 0
+    assert read_log(tmp_path / "run" / "log.jsonl")[-1]["images"] == 320
 
 
 OTHER_SETTINGS = {

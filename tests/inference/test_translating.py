@@ -105,6 +105,9 @@ def test_names_that_would_collide(tmp_path):
     noise(seed=1).save(tmp_path / "a" / "x.jpg")
     translate_files(new_translator(), [tmp_path / "a"], "b", tmp_path / "out")
     assert names_below(tmp_path / "out") == ["x.jpg.png", "x.png"]
+    noise(seed=2).save(tmp_path / "a" / "x.png.jpg")
+    translate_files(new_translator(), [tmp_path / "a"], "b", tmp_path / "more")
+    assert names_below(tmp_path / "more") == ["x.jpg.png", "x.png", "x.png.png"]
     with pytest.raises(UserError, match="would write one file"):
         translate_files(new_translator(), [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"], "b", tmp_path / "no")
     assert not (tmp_path / "no").exists()

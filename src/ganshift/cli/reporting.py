@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from ..errors import UserError
 from .options import read
 
 
@@ -36,6 +37,8 @@ def report(arguments: Sequence[str]) -> int:
     with loading():
         from ..tools.report import PAGE, write_report
 
+    if options.out and options.out.is_file() and options.out.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--out {options.out} is a file, and no page to replace: name one that ends in .html")
     out = options.out or (options.runs[0] / PAGE if len(options.runs) == 1 else Path(PAGE))
     write_report(options.runs, out, command=shlex.join(["ganshift", "report", *arguments]))
     say(f"wrote {out}. Next: open it in a browser")

@@ -85,7 +85,10 @@ def evaluate(arguments: Sequence[str]) -> int:
 
     with loading():
         from ..inference.names import results_place
+        from ..inference.outputs import refuse_among_pictures
         from ..tools import evaluate as evaluation  # noqa: F401  # what follows needs it
+    if options.out is not None:
+        refuse_among_pictures(options.out, (options.reference, options.a, options.b, options.held_out))
     records = [] if others == () else _measure(options, others)
     verdict = _check_copying(options, insist=metrics is not None) if metrics is None or COPYING in metrics else None
     if options.json:

@@ -17,6 +17,10 @@ MAX_RATIO = 1100
 """Zip members that claim to unpack to more times their size are refused: deflate cannot, whatever is packed."""
 
 
+RUN_FILES = frozenset({"config.json", ".lock"})
+"""What a folder that we train in holds (`training.run_folder`): below the folder that was given, it is no input."""
+
+
 class Storage(ABC):
     """Files below one place, under sorted relative names with forward slashes; it can be pickled."""
 
@@ -65,7 +69,7 @@ class Storage(ABC):
 
 
 class Folder(Storage):
-    """Files of a folder and of all folders below it, following links but never in circles."""
+    """Files of a folder and of all folders below it but runs, following links but never in circles."""
 
     def __init__(self, path: Path, names: tuple[str, ...] | None = None):
         self.path = path
@@ -212,6 +216,8 @@ def _walk(path: Path) -> tuple[str, ...]:
             raise UserError(f"{folder} cannot be listed ({error.strerror}); change its permissions") from error
         identity = (status.st_dev, status.st_ino)
         if identity in above:  # a link back to a folder we are in
+            continue
+        if prefix and {entry.name for entry in entries} >= RUN_FILES:  # its sample grids are pictures, too
             continue
         for entry in entries:
             if _is_hidden(entry.name):

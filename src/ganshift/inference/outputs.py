@@ -47,9 +47,14 @@ class Outputs:
             raise UserError(f"--out {out} is a file: name a folder, or for one picture a name that ends in .png")
         elif not overwrite:
             self._refuse_folders_that_are_read((*others, *sources))
+        seen: dict[Path, int] = {}
         for number, source in enumerate(sources):
-            for kind in self.kinds:
-                self._refuse_replacing(number, self._place(number, _ending(source), kind))
+            places = [self._place(number, _ending(source), kind) for kind in self.kinds]
+            if (other := seen.setdefault(places[0], number)) != number:
+                both = f"{source.where} and {sources[other].where}"
+                raise UserError(f"{both} would write one file: translate them into two --out")
+            for place in places:
+                self._refuse_replacing(number, place)
 
     def path(self, number: int, ending: str, kind: str = "") -> Path:
         """Where this result is written; `UnreadableImage` says why it is not."""
@@ -84,7 +89,8 @@ class Outputs:
         if self.is_file:
             return self._out
         name = self._names[number]
-        return self._out / kind / (name if name.endswith(ending) else name + ending)
+        has_ending = name == self._sources[number].name and name.endswith(ending)
+        return self._out / kind / (name if has_ending else name + ending)
 
     def _refuse_unfit_file(self) -> None:
         count, out = len(self._sources), self._out
@@ -113,17 +119,21 @@ class Outputs:
         raise UserError(f"--out {self._out} would replace {other.where}, which is read: name another{own}")
 
 
+def refuse_among_pictures(out: Path, read: Sequence[Path | None]) -> None:
+    """Raise if the folder `out` is one of the folders of pictures that are read, or lies in one.
+
+    The pictures that are written there would be read next time.
+    """
+    for folder in read:
+        if folder is not None and folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"--out {out} lies among the pictures in {folder}, which are read: name a folder elsewhere")
+
+
 def _names(sources: Sequence[InputFile]) -> list[str]:
     """Names without their ending, or with it where two differ in nothing else."""
     short = [PurePosixPath(source.name).with_suffix("").as_posix() for source in sources]
     counts = Counter(short)
-    names = [source.name if counts[name] > 1 else name for source, name in zip(sources, short, strict=True)]
-    seen: dict[str, str] = {}
-    for source, name in zip(sources, names, strict=True):
-        if name in seen:
-            raise UserError(f"{source.where} and {seen[name]} would write one file: translate them into two --out")
-        seen[name] = source.where
-    return names
+    return [source.name if counts[name] > 1 else name for source, name in zip(sources, short, strict=True)]
 
 
 def _ending(source: InputFile) -> str:

@@ -14,7 +14,7 @@ from ganshift.methods.registry import methods
 
 ROOT = Path(ganshift.__file__).parent
 LAYERS = [
-    {"errors", "signals"},
+    {"errors"},
     {"files", "tensors"},
     {"nn", "data"},
     {"training"},

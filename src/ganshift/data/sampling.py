@@ -18,9 +18,9 @@ from jaxtyping import Bool, Int, Int64, UInt64
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import UserError
-from ..signals import STOP_SIGNALS
 from ..tensors import Bytes, Labels
 from .datasets import ImageSet
+from .stop_signals import STOP_SIGNALS
 
 _ORDER, _FLIP = 1, 2  # what a hash is for, so that order and flips of one seed have nothing to do with each other
 _MASK = 2**64 - 1

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ..data.stop_signals import STOP_SIGNALS
 from ..errors import UserError, first_line
-from ..signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
     import torch

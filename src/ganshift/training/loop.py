@@ -20,7 +20,6 @@ from PIL import Image
 
 from ..errors import UserError
 from ..files import write_atomically
-from ..signals import collected_signals
 from ..tensors import Terms
 from . import checkpoint, run_folder
 from .config import RunConfig
@@ -31,6 +30,7 @@ from .monitor.best import mend_best, write_best
 from .monitor.health import Said, gradient_norms
 from .optim import NonFiniteLoss
 from .precision import fast_arithmetic
+from .signals import collected_signals
 from .state import TrainState
 from .trackers import require_packages
 from .trainer import Outcome, Trainer

@@ -15,8 +15,8 @@ from typing import final
 
 import torch
 
-from ...signals import collected_signals
 from ...training.log import duration, say
+from ...training.signals import collected_signals
 from .folder import StudyFolder
 from .recipe import Cell
 from .worker import FAILED, order

@@ -6,13 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-STOP_SIGNALS = tuple(
-    signal.Signals[name]
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
-    if name in signal.Signals.__members__  # Windows has the first two
-)
-"""Ctrl-C, the system's or a container's request, a connection that dropped, and a batch system's warning that its time
-is nearly up."""
+from ..data.stop_signals import STOP_SIGNALS
 
 
 @contextmanager

@@ -4,8 +4,9 @@ import signal
 
 import pytest
 
-from ganshift.signals import STOP_SIGNALS, collected_signals
+from ganshift.data.stop_signals import STOP_SIGNALS
 from ganshift.training.loop import _tell_of_stop
+from ganshift.training.signals import collected_signals
 
 
 def test_each_is_collected_and_given_back():

@@ -86,7 +86,7 @@ class ImageTranslator(Pretrained):
         """Translate one picture, at its own size and in its own mode, and give back the kind of thing that was given.
 
         - The name of a file, or a Pillow picture: a Pillow picture. Deep colour comes back in 8 bits, since Pillow has
-          no other; `translate_original` keeps it.
+          no other; `translate_formatted` keeps it.
         - An array [h, w] or [h, w, c] of uint8, of uint16, or of floats in [0, 1], where c is 1 gray, 2 gray and
           opacity, 3 colour, or 4 colour and opacity: an array of the same type, of [h, w] if one was given and the
           result is gray. Floats are rounded to 16 bits.

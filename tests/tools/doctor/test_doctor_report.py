@@ -306,4 +306,4 @@ def test_training_that_fails_is_a_problem(tmp_path, monkeypatch):
     report = examine(write(tmp_path / "d", many("", 3)), seconds=60)
     assert report.exit_code == 1
     assert report.findings[0].code == "training_fails"
-    assert report.pace is None
+    assert report.throughput is None

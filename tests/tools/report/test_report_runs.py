@@ -112,7 +112,7 @@ def test_sheets_are_in_order_and_those_of_other_names_apart(quiet_run):
     (quiet_run / "samples").mkdir()
     for name in ("a-000000000010", "a-999999999999", "a-b-000000000002", "a-000000000009", "a-last", "b-000000000001"):
         (quiet_run / f"samples/{name}.png").write_bytes(b"")
-    found = report.open_run(quiet_run).grids("a")
+    found = report.open_run(quiet_run).grid_files("a")
     assert [path.stem for _, path in found] == ["a-000000000009", "a-000000000010", "a-999999999999"]
 
 

@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import ganshift
-from ganshift import Translator
+from ganshift import Generator, Translator
 from ganshift.inference.names import bundled_models
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +62,8 @@ def test_docstrings(path, workplace):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             text = ast.get_docstring(node) or ""
             if ">>> " in text:
-                run_doctest(text, getattr(node, "name", path.name), dict(vars(module)))
+                names = {"Generator": Generator, "Translator": Translator, **vars(module)}
+                run_doctest(text, getattr(node, "name", path.name), names)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

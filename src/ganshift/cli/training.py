@@ -24,7 +24,7 @@ def training_command(method: Method) -> Callable[[Sequence[str]], int]:
         from ..training.log import loading
 
         with loading():
-            method.model()
+            method.trainer()
         return _finish(method.train(config), method.next_step(config.out))
 
     return train

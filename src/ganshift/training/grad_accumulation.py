@@ -18,7 +18,7 @@ from . import distributed
 from .config import Precision
 from .log import say, say_here
 from .memory import LivePeak, is_out_of_memory, memory_in_use, release
-from .optim import frozen, refuse_non_finite
+from .optim import frozen, refuse_non_finite, sum_of
 from .seeds import seed_of
 from .update import Loss
 
@@ -134,15 +134,12 @@ class Updates:
         if self.precision == "fp32":
             terms = self._within_memory(inner)
         else:
-            buffers = [buffer for network in self.optimizers for buffer in network.buffers()]
-            before = [buffer.clone() for buffer in buffers]
+            put_back = self._remember_buffers()
             terms = self._within_memory(inner)
             finite = bool(torch.isfinite(sum_of(terms)))
             if distributed.any_has(not finite, step.device):
                 say(f"warning: a loss is not finite in {self.precision}: computing it again in fp32", always=True)
-                with torch.no_grad():
-                    for buffer, value in zip(buffers, before, strict=True):
-                        buffer.copy_(value)
+                put_back()
                 with torch.autocast(step.device.type, enabled=False):
                     terms = self._within_memory(inner)
         if graphs:
@@ -152,7 +149,7 @@ class Updates:
     def _within_memory(self, step: _Step) -> Terms:
         """Go through the parts; whenever memory runs out, say so, halve the micro-batch and begin again."""
         while True:
-            at_once = min(number or step.count for number in (self.micro_batch, self.at_most.get(step.network)))
+            at_once = self._at_once(step)
             step.optimizer.zero_grad(set_to_none=True)
             for value in step.inputs:
                 if value is not None:
@@ -193,6 +190,22 @@ class Updates:
         (self.scale.scaler.scale(loss) if self.scale else loss).backward()
         return {name: term.detach() for name, term in terms.items()}
 
+    def _at_once(self, step: _Step) -> int:
+        """Images that the step computes at a time."""
+        return min(number or step.count for number in (self.micro_batch, self.at_most.get(step.network)))
+
+    def _remember_buffers(self) -> Callable[[], None]:
+        """What puts back the buffers of all networks, such as running statistics, as they are now."""
+        buffers = [buffer for network in self.optimizers for buffer in network.buffers()]
+        before = [buffer.clone() for buffer in buffers]
+
+        @torch.no_grad()
+        def put_back() -> None:
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
+
+        return put_back
+
     def _choose_micro_batch(self, step: _Step, limit: float) -> None:
         """Compute one image and two, see what an image takes, and take as many as the limit has room for."""
         step, _ = step.leaves()
@@ -200,8 +213,7 @@ class Updates:
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         slots = 0 if optimizer.state else 2 * sum(parameter.nbytes for parameter in parameters)  # Adam's, to come
         in_use = memory_in_use(step.device) + slots
-        buffers = [buffer for network in self.optimizers for buffer in network.buffers()]
-        before = [buffer.clone() for buffer in buffers]
+        put_back = self._remember_buffers()
         peaks = []
         with own_draws(step.device) as begin:
             for number in (1, 2)[:count]:
@@ -210,16 +222,14 @@ class Updates:
                     sum_of(step.terms(slice(0, number))).backward()
                 peaks.append(live.peak)
                 optimizer.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            for buffer, value in zip(buffers, before, strict=True):
-                buffer.copy_(value)
+        put_back()
         an_image = max(peaks[-1] - peaks[0], 1) if count > 1 else peaks[0]
         room = limit - in_use - peaks[0]
         if room < 0:
             needed = (in_use + peaks[0]) / 1e9
             raise UserError(f"memory_limit must be at least {needed:.2f} for one image at a time, got {limit / 1e9:g}")
         fitting = min(1 + int(room / an_image), count)
-        if fitting < min(number or count for number in (self.micro_batch, self.at_most.get(step.network))):
+        if fitting < self._at_once(step):
             self.micro_batch = fitting
             say_here(f"memory: an image of a step takes {an_image / 1e6:.1f} MB; computing {fitting} at a time")
 
@@ -249,11 +259,6 @@ def average_buffers(network: nn.Module) -> None:
     distributed.add_up(message)
     parts = message.split([buffer.numel() for buffer in buffers])
     torch._foreach_copy_(buffers, [part.view_as(own) for part, own in zip(parts, buffers, strict=True)])
-
-
-def sum_of(terms: Terms) -> Tensor:
-    """The loss: the sum of its terms."""
-    return torch.stack(tuple(terms.values())).sum()
 
 
 @contextmanager

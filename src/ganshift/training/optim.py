@@ -99,12 +99,17 @@ def gradient_norm(optimizer: torch.optim.Optimizer) -> Tensor | None:
     return torch.nn.utils.get_total_norm(gradients) if gradients else None
 
 
+def sum_of(terms: Terms) -> Tensor:
+    """The loss: the sum of its terms."""
+    return torch.stack(tuple(terms.values())).sum()
+
+
 def refuse_non_finite(terms: Terms) -> None:
     """Raise `NonFiniteLoss`, naming the terms at fault, unless their total is finite.
 
     Reading the total waits for the device: the price, once an update, of never stepping along NaN.
     """
-    if not torch.isfinite(torch.stack(tuple(terms.values())).sum()):
+    if not torch.isfinite(sum_of(terms)):
         bad = [f"{name} is {term.item()}" for name, term in terms.items() if not torch.isfinite(term)]
         what = ", ".join(bad) or f"the sum of {', '.join(terms)} overflows"
         raise NonFiniteLoss(f"the loss must be finite, but {what}; nothing was updated")

@@ -36,13 +36,12 @@ from .config import TransferConfig
 from .networks import LATENT_DIM, new_networks
 from .source import GENERATOR_PREFIX, Source, has_begun, source_of_run
 from .surgery import Fitted, as_table, initialised, transplant
+from .words import GRID_COLUMNS
 
 logger = logging.getLogger("ganshift")
 
 SURGERY = "surgery.txt"
 """What became of every layer of the source."""
-GRID_COLUMNS = 8
-"""Samples per row and rows of a sample sheet."""
 CRITIC_MAPS = 2**24
 """Bytes of its largest maps, of mixtures or of a generator's fakes, that a critic computes at once on a processor."""
 

@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from ganshift.nn.autograd import no_weight_gradients
 from ganshift.nn.conv import Conv2d, doubling_convolution, halving_convolution
-from ganshift.nn.matmul import no_weight_gradients
 
 SHAPES = [(3, 5, 4, 6), (1, 1, 2, 2), (2, 4, 8, 8)]
 """Images, channels, height, width: odd channels, one image, not square."""

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from ganshift.nn.activation import downsample, rectify
-from ganshift.nn.matmul import no_weight_gradients
+from ganshift.nn.autograd import no_weight_gradients
 from ganshift.nn.norm import LayerNorm
 
 

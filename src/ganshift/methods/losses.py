@@ -1,6 +1,6 @@
 """Objectives of both methods, as pure functions to be minimised: tensors in, one scalar out.
 
-No weights, no logging, no device moves: a method's `step.py` weighs and names the terms.
+No weights, no logging, no device moves: a method's `algorithm.py` weighs and names the terms.
 Sources: Arjovsky et al. 2017 (arXiv 1701.07875), Gulrajani et al. 2017 (arXiv 1704.00028), Yi et al. 2017 (arXiv
 1704.02510).
 """
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
-from ..nn.matmul import no_weight_gradients
+from ..nn.autograd import no_weight_gradients
 from ..tensors import Images, Scalar
 
 
@@ -44,12 +44,12 @@ def gradient_penalty(
     alpha: Float[Tensor, " n"] | None = None,
     norm_epsilon: float = 1e-12,
 ) -> Scalar:
-    """Mean squared distance from 1 of the critic's slope at one random mixture per image pair (eq. 3, last term).
+    """Mean of (|gradient of the critic| - 1)^2 at one random mixture per image pair (eq. 3, last term).
 
-    `mix` in [0, 1] says how much of the fake each mixture holds; by default it is drawn uniformly. The norm is taken
-    per image, over all its pixels; `slope_epsilon` is added under its square root, so that its derivative stays finite
-    where the slope is zero. The critic must not mix images of a batch (no batch norm), for all slopes come from one
-    backward pass through the summed scores.
+    `alpha` in [0, 1] says how much of the fake each mixture holds; by default it is drawn uniformly. The norm is taken
+    per image, over all its pixels; `norm_epsilon` is added under its square root, so that its derivative stays finite
+    where the gradient is zero. The critic must not mix images of a batch (no batch norm), because all gradients come
+    from one backward pass through the summed scores.
     """
     if alpha is None:
         alpha = torch.rand(len(real), device=real.device, dtype=real.dtype)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..tensors import Images
+from .autograd import skips_zeros
 
 
 def upsample(x: Images) -> Float[Tensor, "n c 2*h 2*w"]:
@@ -33,6 +34,7 @@ def rectify(x: Images, in_place: bool = False) -> Images:
     return F.relu(x, in_place)  # an exported graph has no place for functions of our own
 
 
+@skips_zeros
 class _Pooled(torch.autograd.Function):
     """Means of 2 x 2 pixels."""
 
@@ -46,6 +48,7 @@ class _Pooled(torch.autograd.Function):
         return spread
 
 
+@skips_zeros
 class _Spread(torch.autograd.Function):
     """The adjoint of that: a quarter of each number for each of the four pixels."""
 
@@ -58,6 +61,7 @@ class _Spread(torch.autograd.Function):
         return downsample(grad_output)
 
 
+@skips_zeros
 class _Rectified(torch.autograd.Function):
     """ReLU."""
 
@@ -74,6 +78,7 @@ class _Rectified(torch.autograd.Function):
         return _Masked.apply(grad_output, *ctx.saved_tensors), None
 
 
+@skips_zeros
 class _Masked(torch.autograd.Function):
     """Numbers where a map is positive, else zero."""
 

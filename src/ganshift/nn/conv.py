@@ -21,7 +21,8 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
 from ..tensors import Images
-from .matmul import multiply, weight_gradients_enabled
+from .autograd import skips_zeros, weight_gradients_enabled
+from .matmul import multiply
 
 FEW_CHANNELS = 4
 """Doubling to at most so many channels, those of images, is a product on the CPU, in float32."""
@@ -113,6 +114,7 @@ class _How(NamedTuple):
     """By default that in which pooling is vectorised and no convolution has to reorder its images."""
 
 
+@skips_zeros
 class _Convolution(Function):
     """The derivative by y: w * x, plus a bias."""
 
@@ -136,6 +138,7 @@ class _Convolution(Function):
         return of_x, of_weight, of_bias, None
 
 
+@skips_zeros
 class _TransposedConvolution(Function):
     """The derivative by x, an image of the given size, plus a bias."""
 
@@ -174,6 +177,7 @@ class _TransposedConvolution(Function):
         return of_y, of_weight, of_bias, None, None
 
 
+@skips_zeros
 class _KernelGradient(Function):
     """The derivative by w, a kernel of the given shape."""
 
@@ -228,6 +232,7 @@ def _whole(image: Tensor) -> bool:
     return image.device.type == "cpu" and image.dtype == torch.float32
 
 
+@skips_zeros
 class _WindowMean(Function):
     """The mean of every 2 x 2 window, with `padding` zeros (0 or 1) around the image.
 

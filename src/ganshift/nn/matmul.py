@@ -5,14 +5,13 @@ the library behind torch's convolutions, does with the same numbers. torch has n
 operation used here is the one that torch.compile uses, so that gradients have to be spelled out.
 """
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from .autograd import skips_zeros, weight_gradients_enabled
 
 
 def product(rows: Float[Tensor, "n k"], weight: Tensor, transposed: bool = False) -> Float[Tensor, "n m"]:
@@ -21,32 +20,7 @@ def product(rows: Float[Tensor, "n k"], weight: Tensor, transposed: bool = False
     return result
 
 
-@contextmanager
-def no_weight_gradients() -> Iterator[None]:
-    """Let backward passes inside the block skip the gradients of the weights of our custom functions.
-
-    For `torch.autograd.grad` with respect to images. PyTorch prunes such a pass by itself, but does not tell custom
-    functions (pytorch issue 174017). What is not asked for is lost: never call `backward` in the block.
-    """
-    global _blocks  # not thread local: the backward pass of a GPU runs in a thread of its own
-    with _lock:
-        _blocks += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _blocks -= 1
-
-
-_blocks = 0  # that are being executed, in whatever threads
-_lock = threading.Lock()
-
-
-def weight_gradients_enabled() -> bool:
-    """False in blocks of `input_gradients_only`."""
-    return not _blocks
-
-
+@skips_zeros
 class _Product(torch.autograd.Function):
     """Gradients of a product are products, so that the backward pass can be differentiated like the forward pass."""
 

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from ..tensors import Images, Labels
-from .matmul import weight_gradients_enabled
+from .autograd import skips_zeros, weight_gradients_enabled
 
 INSTANCE_EPSILON = 1e-6
 """Of `InstanceNorm`, added to the variance."""
@@ -65,6 +65,7 @@ class BatchNorm(Affine):
         return self.of_labels(x, _needed(labels))
 
 
+@skips_zeros
 class _ScaledBatchNorm(torch.autograd.Function):
     """Normalisation by the batch, then a gain and a bias for every image and channel, as n c.
 
@@ -117,6 +118,7 @@ class LayerNorm(Affine):
         return self.of_labels(_LayerNorm.apply(x, None, None, self.eps), _needed(labels))
 
 
+@skips_zeros
 class _LayerNorm(torch.autograd.Function):
     """Group norm of one group. Its second derivative, for the penalty, takes half of the passes of PyTorch's."""
 
@@ -140,6 +142,7 @@ class _LayerNorm(torch.autograd.Function):
         return of_x, (grad_output * normalised).sum(dim=(0, 2, 3)), grad_output.sum(dim=(0, 2, 3)), None
 
 
+@skips_zeros
 class _LayerNormBackward(torch.autograd.Function):
     """The gradient of a layer norm by its input, and the gradients of that."""
 

@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ...errors import UserError
 from ...nn.activation import downsample, rectify, upsample
@@ -168,7 +167,9 @@ class ResNetCritic(CriticBackbone):
         x = self.start(images, labels) if self.size == 32 else self.start(images)
         for block in self.blocks:
             x = block(x, labels)
-        features = (F.avg_pool2d(rectify(x), 8) if self.size == 32 else x).flatten(1).to(self.to_score.weight.dtype)
+        # A mean, not pooling, whose second derivative would send zeros back through all of the above.
+        features = rectify(x).mean(dim=(2, 3)) if self.size == 32 else x.flatten(1)
+        features = features.to(self.to_score.weight.dtype)
         with torch.autocast(features.device.type, enabled=False):  # few numbers, on which every loss depends
             return self.to_score(features).squeeze(1), self.to_classes(features) if self.to_classes else None
 

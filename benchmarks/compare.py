@@ -1,14 +1,18 @@
 """Our training iterations beside the literal baseline's, in the same run: `make bench`.
 
-    python -m benchmarks.compare [--json] [--quick] [--only CASE...] [--rounds N]
+    python -m benchmarks.compare [--json] [--quick] [--only CASE...] [--rounds N] [--against CHECKOUT...]
+
+`--against` adds other checkouts of this repository, such as one that `git worktree add ../before v0.1.0` makes.
 
 The method and the columns are explained in docs/performance.md.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -42,10 +46,12 @@ class Side:
     So neither has the other's memory, nor the other's allocator: ours sets its own up, as training does.
     """
 
-    def __init__(self, side, name, folder, quick):
+    def __init__(self, side, name, folder, quick, checkout=Path()):
         command = [sys.executable, "-m", "benchmarks.compare", "--side", side, "--only", name, "--folder", str(folder)]
         command += ["--quick"] if quick else []
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        environment = os.environ | {"PYTHONPATH": str((checkout / "src").resolve())}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(command, **pipes, text=True, cwd=checkout, env=environment)
         facts = json.loads(self.process.stdout.readline())
         self.work = Work(facts["flops"], facts["kernel_calls"])
         self.megabytes = facts["megabytes"]
@@ -93,18 +99,23 @@ def prepare_literal(config):
     return lambda: literal.iteration(images[0], second)
 
 
-def compare(name, folder, quick, rounds):
-    """One case: rows of ours, the literal baseline and the machine's peak, and what follows from them."""
-    with Side("ours", name, folder, quick) as ours, Side("literal", name, folder, quick) as literal:
-        sides = {f"{name}, ours": ours, f"{name}, literal": literal}
+def compare(name, folder, quick, rounds, checkouts):
+    """One case: rows of ours, other checkouts, the literal baseline and the machine's peak, and what follows."""
+    with ExitStack() as stack:
+        sides = {f"{name}, ours": Side("ours", name, folder, quick)}
+        sides |= {f"{name}, {path.name}": Side("ours", name, folder, quick, path) for path in checkouts}
+        sides[f"{name}, literal"] = Side("literal", name, folder, quick)
+        for worker in sides.values():
+            stack.enter_context(worker)
         rows = measure(sides, rounds, counted={side: worker.work for side, worker in sides.items()})
-        ours, theirs = rows[:2]
-        for row, worker in zip(rows, sides.values(), strict=False):
-            row["megabytes"] = worker.megabytes
-    ours["times faster"] = theirs["seconds"] / ours["seconds"]
-    ours["useful share of peak"] = ours["share of peak"] * theirs["GFLOP"] / ours["GFLOP"]
-    if ours["megabytes"] is not None:
-        ours["times the memory"] = ours["megabytes"] / theirs["megabytes"]
+    for row, worker in zip(rows, sides.values(), strict=False):
+        row["megabytes"] = worker.megabytes
+    literal = rows[len(sides) - 1]
+    for row in rows[: len(sides) - 1]:
+        row["times faster"] = literal["seconds"] / row["seconds"]
+        row["useful share of peak"] = row["share of peak"] * literal["GFLOP"] / row["GFLOP"]
+        if row["megabytes"] is not None:
+            row["times the memory"] = row["megabytes"] / literal["megabytes"]
     return rows
 
 
@@ -115,6 +126,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small networks")
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), help="cases to compare")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of one iteration each")
+    parser.add_argument("--against", nargs="+", type=Path, default=[], help="other checkouts to time as well")
     parser.add_argument("--side", choices=("ours", "literal"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -125,7 +137,7 @@ def main():
         write_pictures(Path(scratch))
         groups = {}
         for name in options.only:
-            groups[name] = compare(name, Path(scratch), options.quick, options.rounds)
+            groups[name] = compare(name, Path(scratch), options.quick, options.rounds, options.against)
             say(f"measured {name}")
     show({"quick": options.quick, "groups": groups, "machine": machine()}, options.json)
 

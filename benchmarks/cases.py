@@ -11,7 +11,7 @@ from ganshift.methods.registry import method_of
 from ganshift.methods.transfer.config import PRESETS as TRANSFER_PRESETS
 from ganshift.methods.transfer.config import TransferConfig
 from ganshift.training.config import RunConfig
-from ganshift.training.precision import fast_arithmetic
+from ganshift.training.loop import arithmetic
 from ganshift.training.trainer import Trainer
 
 BUDGET = 10**9
@@ -62,7 +62,7 @@ def iteration(trainer: Trainer) -> Action:
     trainer.budget, trainer.seen = BUDGET, trainer.images_per_iteration
 
     def once() -> None:
-        with fast_arithmetic(trainer.device, trainer.config.fast):
+        with arithmetic(trainer):
             for term in trainer.iteration(batch).values():
                 term.item()
 

@@ -1,6 +1,7 @@
 """Our training iterations beside the literal baseline's, in the same run: `make bench`.
 
     python -m benchmarks.compare [--json] [--quick] [--only CASE...] [--rounds N] [--against CHECKOUT...]
+                                [--precision PRECISION]
 
 `--against` adds other checkouts of this repository, such as one that `git worktree add ../before v0.1.0` makes.
 
@@ -8,22 +9,22 @@ The method and the columns are explained in docs/performance.md.
 """
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 import torch
 
 from benchmarks.cases import CASES, iteration, trainer_of
 from benchmarks.literal import dual, transfer
-from benchmarks.measuring import Work, machine, measure, show, work_of
+from benchmarks.measuring import Work, Worker, machine, measure, show, work_of
 from benchmarks.memory import peak_growth
 from ganshift.methods.transfer.config import TransferConfig
 from ganshift.tools.bench import CLASSES, write_pictures
+from ganshift.training.config import Precision
 from ganshift.training.log import say
 from ganshift.training.memory import keep_freed_memory
 
@@ -40,49 +41,28 @@ def literal_training(config):
     return dual.Training(config, CHANNELS, CHANNELS)
 
 
-class Side:
+def side_of(side, name, folder, options, checkout=Path()):
     """One side of the comparison in a process of its own, which does an iteration whenever it is called.
 
     So neither has the other's memory, nor the other's allocator: ours sets its own up, as training does.
     """
-
-    def __init__(self, side, name, folder, quick, checkout=Path()):
-        command = [sys.executable, "-m", "benchmarks.compare", "--side", side, "--only", name, "--folder", str(folder)]
-        command += ["--quick"] if quick else []
-        environment = os.environ | {"PYTHONPATH": str((checkout / "src").resolve())}
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen(command, **pipes, text=True, cwd=checkout, env=environment)
-        facts = json.loads(self.process.stdout.readline())
-        self.work = Work(facts["flops"], facts["kernel_calls"])
-        self.megabytes = facts["megabytes"]
-
-    def __call__(self):
-        """Let it do one iteration, and wait for it."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        self.process.stdout.readline()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
+    command = [sys.executable, "-m", "benchmarks.compare", "--side", side, "--only", name, "--folder", str(folder)]
+    environment = os.environ | {"PYTHONPATH": str((checkout / "src").resolve())}
+    command += ["--quick"] * options.quick
+    if side == "ours" and options.precision:
+        command += ["--precision", options.precision]
+    return Worker(command, environment, checkout)
 
 
-def serve(side, name, folder, quick):
+def serve(side, name, folder, options):
     """What the process of a side does: say what an iteration needs, then do one for every line that comes in."""
+    more = {"precision": options.precision} if side == "ours" else {}
     if side == "ours":
         keep_freed_memory()
     prepare = prepare_ours if side == "ours" else prepare_literal
-    action, megabytes = peak_growth(lambda: prepare(CASES[name].config(folder, quick)))
+    action, megabytes = peak_growth(lambda: prepare(CASES[name].config(folder, options.quick, **more)))
     work = work_of(action)
-    facts = {"megabytes": megabytes, "flops": work.flops, "kernel_calls": work.kernel_calls}
-    print(json.dumps(facts), flush=True)  # noqa: T201
-    for _ in sys.stdin:
-        action()
-        print(flush=True)  # noqa: T201
+    Worker.serve({"megabytes": megabytes, "flops": work.flops, "kernel_calls": work.kernel_calls}, action)
 
 
 def prepare_ours(config):
@@ -99,17 +79,18 @@ def prepare_literal(config):
     return lambda: literal.iteration(images[0], second)
 
 
-def compare(name, folder, quick, rounds, checkouts):
+def compare(name, folder, options):
     """One case: rows of ours, other checkouts, the literal baseline and the machine's peak, and what follows."""
     with ExitStack() as stack:
-        sides = {f"{name}, ours": Side("ours", name, folder, quick)}
-        sides |= {f"{name}, {path.name}": Side("ours", name, folder, quick, path) for path in checkouts}
-        sides[f"{name}, literal"] = Side("literal", name, folder, quick)
+        sides = {f"{name}, ours": side_of("ours", name, folder, options)}
+        sides |= {f"{name}, {path.name}": side_of("ours", name, folder, options, path) for path in options.against}
+        sides[f"{name}, literal"] = side_of("literal", name, folder, options)
         for worker in sides.values():
             stack.enter_context(worker)
-        rows = measure(sides, rounds, counted={side: worker.work for side, worker in sides.items()})
+        counted = {side: Work(worker.facts["flops"], worker.facts["kernel_calls"]) for side, worker in sides.items()}
+        rows = measure(sides, options.rounds, counted=counted)
     for row, worker in zip(rows, sides.values(), strict=False):
-        row["megabytes"] = worker.megabytes
+        row["megabytes"] = worker.facts["megabytes"]
     literal = rows[len(sides) - 1]
     for row in rows[: len(sides) - 1]:
         row["times faster"] = literal["seconds"] / row["seconds"]
@@ -127,17 +108,18 @@ def main():
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), help="cases to compare")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of one iteration each")
     parser.add_argument("--against", nargs="+", type=Path, default=[], help="other checkouts to time as well")
+    parser.add_argument("--precision", choices=get_args(Precision), help="what ours computes in; fp32 if left out")
     parser.add_argument("--side", choices=("ours", "literal"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
-        serve(options.side, options.only[0], options.folder, options.quick)
+        serve(options.side, options.only[0], options.folder, options)
         sys.exit()
     with TemporaryDirectory() as scratch:
         write_pictures(Path(scratch))
         groups = {}
         for name in options.only:
-            groups[name] = compare(name, Path(scratch), options.quick, options.rounds, options.against)
+            groups[name] = compare(name, Path(scratch), options)
             say(f"measured {name}")
     show({"quick": options.quick, "groups": groups, "machine": machine()}, options.json)
 

@@ -9,10 +9,12 @@ import os
 import platform
 import shutil
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +26,6 @@ from torch.utils.flop_counter import flop_registry
 
 from ganshift.training.run_folder import versions
 
-CPU = torch.device("cpu")
 TABLE_WIDTH = 150
 """Columns of text that the widest table needs; where there are fewer, it is better wrapped by the terminal than cut."""
 Action = Callable[[], object]
@@ -87,6 +88,50 @@ def work_of(action: Action) -> Work:
     return work
 
 
+class Worker:
+    """A process that says some facts, then does an action whenever it is called; its memory is its own."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path = Path()) -> None:
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment
+        )
+        self.facts: dict[str, Any] = json.loads(self._line())
+
+    @staticmethod
+    def serve(facts: Mapping[str, Any], action: Action) -> None:
+        """In the process: say the facts, then do the action for every line that comes in."""
+        sys.stdout.write(json.dumps(facts) + "\n")
+        sys.stdout.flush()
+        for _ in sys.stdin:
+            action()
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+
+    def __call__(self) -> None:
+        """Let it do the action once, and wait for it."""
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        self._line()
+
+    def _line(self) -> str:
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"a worker ended: {self.process.args!r}")
+        return line
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
 @dataclass(frozen=True)
 class Spread:
     """Median and quartiles of the seconds of some rounds."""
@@ -121,16 +166,15 @@ def take_turns(
     return seconds
 
 
-def peak_kernels(device: torch.device = CPU, fast: bool = False) -> dict[str, Action]:
-    """Large products and convolutions, the best of which stands for what the machine can do; in bfloat16 if fast."""
-    how: dict[str, Any] = {"device": device, "dtype": torch.bfloat16 if fast else torch.float32}
-    square = torch.randn(1536, 1536, **how)
+def peak_kernels() -> dict[str, Action]:
+    """Large products and convolutions, the best of which stands for what the machine can do."""
+    square = torch.randn(1536, 1536)
     product = torch.empty_like(square)
     kernels: dict[str, Action] = {"matmul 1536": lambda: torch.mm(square, square, out=product)}
     for images, channels, size in ((16, 128, 32), (4, 512, 16)):
         for layout, memory in (("nchw", torch.contiguous_format), ("nhwc", torch.channels_last)):
-            maps = torch.randn(images, channels, size, size, **how).contiguous(memory_format=memory)
-            weight = torch.randn(channels, channels, 3, 3, **how).contiguous(memory_format=memory)
+            maps = torch.randn(images, channels, size, size).contiguous(memory_format=memory)
+            weight = torch.randn(channels, channels, 3, 3).contiguous(memory_format=memory)
             kernels[f"conv {images}x{channels}x{size}x{size} {layout}"] = _convolution(maps, weight)
     return kernels
 
@@ -139,34 +183,20 @@ def _convolution(maps: torch.Tensor, weight: torch.Tensor) -> Action:
     return lambda: F.conv2d(maps, weight, padding=1)
 
 
-def _waiting(action: Action, device: torch.device) -> Action:
-    """The action, done when the device is done with it."""
-    if device.type == "cpu":
-        return action
-
-    def both() -> None:
-        action()
-        torch.accelerator.synchronize(device)
-
-    return both
-
-
 def measure(
     actions: Mapping[str, Action],
     rounds: int,
     with_peak: bool = True,
     counted: Mapping[str, Work] | None = None,
-    device: torch.device = CPU,
-    fast: bool = False,
 ) -> list[Row]:
     """Warm up every action once while counting its work, then time them in turns; one row an action.
 
     Actions of which the work is `counted` already are taken to be warm. With peak, kernels that show the machine's peak
     take turns with them and are rows too, and every row that computes has the share of the best of them, median against
-    median. With `fast` they compute in bfloat16, as `--fast` does.
+    median.
     """
-    kernels = peak_kernels(device, fast) if with_peak else {}
-    everything = {name: _waiting(action, device) for name, action in {**actions, **kernels}.items()}
+    kernels = peak_kernels() if with_peak else {}
+    everything = {**actions, **kernels}
     known = counted or {}
     work = {name: known[name] if name in known else work_of(action) for name, action in everything.items()}
     timings = {name: spread(values) for name, values in take_turns(everything, rounds).items()}

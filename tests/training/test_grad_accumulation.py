@@ -11,7 +11,6 @@ from torch.testing import assert_close
 from ganshift.cli import main
 from ganshift.errors import UserError
 from ganshift.training.grad_accumulation import LossScale, Updates
-from ganshift.training.memory import LivePeak, memory_in_use
 from ganshift.training.optim import NonFiniteLoss, TensorFlowRMSprop
 from ganshift.training.precision import LOW, fast_arithmetic
 from ganshift.training.run_folder import read_log
@@ -208,33 +207,6 @@ def test_a_process_that_may_not_grow():
     assert "out of memory with 8 images at a time" in done.stderr
 
 
-def test_a_memory_limit_chooses_the_micro_batch(capsys):
-    """Each image of 2^20 numbers takes three or more times 4 MiB while it is squared and differentiated."""
-    network = nn.ParameterList([torch.ones(2**20)])
-    images = torch.rand(16, 2**20)
-
-    def chosen(room):
-        updates = new_updates(network, memory_limit=memory_in_use(torch.device("cpu")) + room)
-        updates(network, lambda part: {"square": (part * network[0]).square().mean()}, images)
-        return updates.micro_batch
-
-    assert chosen(10e9) is None
-    assert 2 <= chosen(0.15e9) <= 12
-    assert "at a time" in capsys.readouterr().err
-    with pytest.raises(UserError, match="memory_limit must be at least"):
-        chosen(1e6)  # less than one image takes
-
-
-def test_live_peak():
-    """The product, its square and nothing else; what is freed counts no more."""
-    with LivePeak() as live:
-        for _ in range(3):
-            first = torch.ones(1000)
-            second = first * 2
-            del first, second
-    assert live.peak == 2 * 4000
-
-
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_a_loss_that_is_not_finite_is_computed_again_in_float32(precision, capsys):
     """Numbers that fp16 does not have; in bf16 the first try is made to fail. What a try changed is put back."""
@@ -251,7 +223,7 @@ def test_a_loss_that_is_not_finite_is_computed_again_in_float32(precision, capsy
         return {"mean": scores.float().mean() + bad}
 
     updates = new_updates(line, lr=1e-12, precision=precision)
-    with fast_arithmetic(torch.device("cpu"), fast=False, precision=precision):
+    with fast_arithmetic(torch.device("cpu"), False, precision):
         updates(line, loss, torch.full((4, 2), 1e5))
     assert tries == [LOW[precision], torch.float32]
     assert line.statistic.item() == 1
@@ -280,7 +252,7 @@ def test_the_loss_scale_keeps_small_gradients_and_follows_overflows():
 
     def slope(factor):
         nn.init.zeros_(line.weight)
-        with fast_arithmetic(torch.device("cpu"), fast=False, precision="fp16"):
+        with fast_arithmetic(torch.device("cpu"), False, "fp16"):
             updates(line, lambda images: {"score": line(images).float().sum() * factor}, torch.ones(1, 1))
         return -line.weight.item()
 

@@ -1,5 +1,6 @@
 """What --fast turns on, checked on the CPU: the same results within the rounding of bfloat16, and float32 where due."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,17 @@ from ganshift.methods.transfer.config import PRESETS as TRANSFER_PRESETS
 from ganshift.methods.transfer.config import TransferConfig
 from ganshift.methods.transfer.networks import ResNetCritic
 from ganshift.methods.transfer.trainer import TransferTrainer
+from ganshift.training import precision
+from ganshift.training.loop import arithmetic
 from ganshift.training.precision import fast_arithmetic
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def imitated(monkeypatch):
+    """Let a processor imitate what it lacks: the same rounding, in more time."""
+    monkeypatch.setattr(precision, "computes", lambda device, precision: True)
 
 
 def trainer_of(method, fast):
@@ -38,12 +47,13 @@ def trainer_of(method, fast):
 
 
 @pytest.mark.parametrize("method", ["transfer", "dual"])
+@pytest.mark.usefixtures("imitated")
 def test_an_iteration_is_the_same_within_rounding(method, caplog):
     terms = {}
     for fast in (False, True):
         trainer = trainer_of(method, fast)
         trainer.seen = trainer.images_per_iteration
-        with fast_arithmetic(CPU, fast):
+        with fast_arithmetic(CPU, fast, trainer.precision):
             terms[fast] = trainer.iteration(next(trainer.batches(0)))
         for name, part in trainer.parts().items():
             tensors = [value for value in part.state_dict().values() if isinstance(value, torch.Tensor)]
@@ -55,6 +65,29 @@ def test_an_iteration_is_the_same_within_rounding(method, caplog):
         torch.testing.assert_close(terms[True][name], exact, rtol=0.03, atol=3e-3)
 
 
+@pytest.mark.parametrize("method", ["transfer", "dual"])
+def test_a_processor_without_the_arithmetic_computes_in_float32(method, monkeypatch, caplog):
+    monkeypatch.setattr(precision, "computes", lambda device, precision: precision == "fp32")
+    terms = []
+    for fast in (False, True):
+        trainer = trainer_of(method, fast)
+        with arithmetic(trainer):
+            terms.append(trainer.iteration(next(trainer.batches(0))))
+    assert trainer.precision == trainer.update.precision == "fp32"
+    assert caplog.text.count("this processor has no bf16 arithmetic") == 1
+    torch.testing.assert_close(*terms, rtol=1e-4, atol=1e-5)  # layouts and Adam's kernel round in another order
+
+
+def test_processors_say_what_they_have():
+    """Float32 always; and what an accelerator has is not asked of the processor."""
+    assert precision.computes(CPU, "fp32")
+    assert precision.computes(torch.device("cuda"), "bf16")
+    has = {"bf16": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()}
+    has["fp16"] = torch.ops.mkldnn._is_mkldnn_fp16_supported()
+    if platform.machine() == "x86_64":
+        assert {name: precision.computes(CPU, name) for name in has} == has
+
+
 @pytest.mark.parametrize("norm", [False, True])
 def test_the_penalty_is_not_rounded(norm):
     critic = ResNetCritic(size=32, width=8, norm=norm)
@@ -64,16 +97,16 @@ def test_the_penalty_is_not_rounded(norm):
         return gradient_penalty(lambda images: critic(images)[0], real, fake, alpha)
 
     exact = penalty()
-    with fast_arithmetic(CPU, fast=True):
+    with fast_arithmetic(CPU, True, "bf16"):
         torch.testing.assert_close(penalty(), exact, rtol=0, atol=0)
         assert critic(real)[0].dtype == torch.float32
 
 
 def test_arithmetic_is_left_as_it_was():
     before = torch.get_float32_matmul_precision()
-    with fast_arithmetic(CPU, fast=False):
+    with fast_arithmetic(CPU, False, "fp32"):
         assert not torch.is_autocast_enabled("cpu")
-    with fast_arithmetic(CPU, fast=True):
+    with fast_arithmetic(CPU, True, "bf16"):
         assert torch.is_autocast_enabled("cpu")
         assert torch.get_float32_matmul_precision() == "high"
     assert torch.get_float32_matmul_precision() == before
@@ -83,7 +116,7 @@ def test_arithmetic_is_left_as_it_was():
 def test_weights_changed_within_the_block_are_seen():
     """Autocast's cache would hand out casts from before an update."""
     layer, images = torch.nn.Linear(4, 4), torch.ones(1, 4)
-    with fast_arithmetic(CPU, fast=True):
+    with fast_arithmetic(CPU, True, "bf16"):
         before = layer(images)
         with torch.no_grad():
             layer.weight.add_(1)

@@ -135,7 +135,7 @@ ganshift moves GANs and images between domains.
   sources     rank source models for your images
   study       train and measure a grid of runs, and lay the scores side by side
   serve       put trained models on a web page and behind an HTTP API
-  export      write a run's model for other programs: ONNX, TorchScript, safetensors, or a page
+  export      write a run's model for other programs: ONNX, safetensors, or a page
   import-tf   turn a published TensorFlow checkpoint into a run
   bench       measure what everything costs on this machine
   completion  print what makes a shell complete ganshift's commands and options

@@ -243,9 +243,9 @@ def export(arguments: Sequence[str]) -> int:
         run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
         """Run folder of ganshift transfer or dual, the model.safetensors in one, a bundled model (digits32), or an
         owner/model of the Hugging Face hub."""
-        format: Literal["onnx", "torchscript", "safetensors", "html"] = "onnx"
-        """What to write: models for onnxruntime, for PyTorch's C++ and mobile libraries, weights for from_pretrained,
-        or one page that draws or translates in a browser. onnx and html need pip install 'ganshift[export]'."""
+        format: Literal["onnx", "safetensors", "html"] = "onnx"
+        """What to write: models for onnxruntime, weights for from_pretrained, or one page that draws or translates in
+        a browser. onnx and html need pip install 'ganshift[export]'."""
         opset: int | None = None
         """Version of the ONNX operators, from 18 to 23 (18 if left out)."""
         uint8: tyro.conf.FlagCreatePairsOff[bool] = False

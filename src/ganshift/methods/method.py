@@ -64,7 +64,7 @@ class Method:
     It is given the facts of the training images of each domain, the settings that say where these lie, a folder for
     the run, and whether there is an accelerator.
     """
-    exports: Sequence[str] = ("onnx", "torchscript", "safetensors", "html")
+    exports: Sequence[str] = ("onnx", "safetensors", "html")
     """Formats that its models can be exported to."""
     held_out_split: "Callable[[Any], Split]" = lambda config: "train"
     """From the settings of a run to the part of its data that its scores are measured on: "test" where enough images of

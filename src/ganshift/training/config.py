@@ -18,13 +18,14 @@ WATCHING = (
     *("log_every", "sample_every", "checkpoint_every", "keep_checkpoints"),
     *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse", "tracker"),
 )
-MACHINE = ("device", "fast", "precision", "micro_batch", "memory_limit", "memory_budget", "workers")
+MACHINE = ("device", "fast", "precision", "micro_batch", "memory_budget", "workers")
 """Settings of every run that stand together in the help."""
 FREE_TO_CHANGE = frozenset(
     {
         *BUDGET_FIELDS,
         *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "device"),
-        *("workers", "memory_budget", "micro_batch", "memory_limit"),
+        *("workers", "memory_budget", "micro_batch"),
+        "memory_limit",  # of runs that 0.1.0 began
         *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse", "tracker"),
         *("data", "a", "b"),  # where the images lie; a hash of what they are is compared instead
     }
@@ -107,8 +108,6 @@ class RunConfig(ABC):
     micro_batch: int | None = None
     """Compute at most so many images of a batch at a time, in every process, and add up their gradients: less memory,
     the same result but for batch norm's statistics (docs/scaling.md). All at once if left out."""
-    memory_limit: float | None = None
-    """Choose --micro-batch so that a process, or its accelerator, uses no more than so many gigabytes (10^9 bytes)."""
     precision: Precision | None = None
     """What convolutions compute in; fp32 if left out, and bf16 with --fast. Norms, the penalty, losses, averages and
     the optimisers keep to fp32. A loss that is not finite in bf16 or fp16 is computed again in fp32."""
@@ -157,10 +156,6 @@ class RunConfig(ABC):
         require(
             self.micro_batch is None or self.micro_batch >= 1, f"micro_batch must be at least 1, got {self.micro_batch}"
         )
-        require(
-            self.memory_limit is None or self.memory_limit > 0,
-            f"memory_limit must be more than 0, got {self.memory_limit}",
-        )
         require(self.precision in (None, *get_args(Precision)), f"precision must be one of {get_args(Precision)}")
         require(
             FEWEST_EVALUATED <= self.evaluate_images <= MOST_EVALUATED,
@@ -189,11 +184,6 @@ class RunConfig(ABC):
     @abstractmethod
     def images_per_iteration(self) -> int:
         """Real images shown in one iteration."""
-
-    @property
-    def memory_limit_bytes(self) -> float | None:
-        """The limit in bytes."""
-        return None if self.memory_limit is None else self.memory_limit * 1e9
 
     def budget(self, images_per_iteration: int, images_per_epoch: int) -> int:
         """The budget in images, rounded up to whole iterations."""

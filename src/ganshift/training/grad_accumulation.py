@@ -17,7 +17,7 @@ from ..tensors import Terms
 from . import distributed
 from .config import Precision
 from .log import say, say_here
-from .memory import LivePeak, is_out_of_memory, memory_in_use, release
+from .memory import is_out_of_memory, release
 from .optim import frozen, refuse_non_finite, sum_of
 from .seeds import seed_of
 from .update import Loss
@@ -92,13 +92,10 @@ class Updates:
     """Images that an update of these networks computes at a time, should that be fewer."""
     precision: Precision = "fp32"
     """What autocast computes in; losses that are not finite in less than fp32 are computed again in fp32."""
-    memory_limit: float | None = None
-    """Bytes that the process, or its accelerator, may use; the micro-batch is chosen by it."""
 
     def __post_init__(self) -> None:
         device = next(parameter for network in self.optimizers for parameter in network.parameters()).device
         self.scale = LossScale(device) if self.precision == "fp16" else None
-        self._measured: set[nn.Module] = set()
 
     def state(self) -> dict[str, LossScale]:
         """What a checkpoint has to hold, by name."""
@@ -111,9 +108,6 @@ class Updates:
         """
         step = _Step(network, self.optimizers[network], loss, batch_and_draws)
         with frozen(*(other for other in self.optimizers if other is not network)):
-            if self.memory_limit and network not in self._measured:
-                self._measured.add(network)
-                self._choose_micro_batch(step, self.memory_limit)
             terms = self._differentiate(step)
         terms = average(step.optimizer, terms, step.count)
         try:
@@ -205,33 +199,6 @@ class Updates:
                 buffer.copy_(value)
 
         return put_back
-
-    def _choose_micro_batch(self, step: _Step, limit: float) -> None:
-        """Compute one image and two, see what an image takes, and take as many as the limit has room for."""
-        step, _ = step.leaves()
-        optimizer, count = step.optimizer, step.count
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        slots = 0 if optimizer.state else 2 * sum(parameter.nbytes for parameter in parameters)  # Adam's, to come
-        in_use = memory_in_use(step.device) + slots
-        put_back = self._remember_buffers()
-        peaks = []
-        with own_draws(step.device) as begin:
-            for number in (1, 2)[:count]:
-                begin(number)
-                with LivePeak() as live:
-                    sum_of(step.terms(slice(0, number))).backward()
-                peaks.append(live.peak)
-                optimizer.zero_grad(set_to_none=True)
-        put_back()
-        an_image = max(peaks[-1] - peaks[0], 1) if count > 1 else peaks[0]
-        room = limit - in_use - peaks[0]
-        if room < 0:
-            needed = (in_use + peaks[0]) / 1e9
-            raise UserError(f"memory_limit must be at least {needed:.2f} for one image at a time, got {limit / 1e9:g}")
-        fitting = min(1 + int(room / an_image), count)
-        if fitting < self._at_once(step):
-            self.micro_batch = fitting
-            say_here(f"memory: an image of a step takes {an_image / 1e6:.1f} MB; computing {fitting} at a time")
 
 
 def average(optimizer: torch.optim.Optimizer, terms: Terms, count: int) -> Terms:

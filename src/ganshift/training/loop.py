@@ -172,7 +172,7 @@ def arithmetic(trainer: Trainer) -> Iterator[None]:
     devices = [] if device.type == "cpu" else [device]
     with (
         torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"),
-        fast_arithmetic(device, config.fast, config.computes_in),
+        fast_arithmetic(device, config.fast, trainer.precision),
     ):
         yield
 

@@ -13,6 +13,7 @@ this has been measured on an accelerator yet; docs/performance.md has the comman
 """
 
 import logging
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -27,10 +28,28 @@ LOW: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float
 logger = logging.getLogger("ganshift")
 
 
+def computes(device: torch.device, precision: Precision) -> bool:
+    """Whether a device has arithmetic of this precision; PyTorch lets processors imitate what they lack."""
+    if device.type != "cpu" or precision == "fp32":
+        return True
+    if precision == "fp16":
+        return torch.ops.mkldnn._is_mkldnn_fp16_supported()
+    on_x86 = platform.machine().lower() in ("x86_64", "amd64")  # where PyTorch's answer only says AVX-512
+    has_bf16 = not on_x86 or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return has_bf16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def precision_on(device: torch.device, precision: Precision) -> Precision:
+    """The precision asked for, or fp32, with a warning, on a processor that would only imitate it."""
+    if computes(device, precision):
+        return precision
+    logger.warning("this processor has no %s arithmetic, and imitating it takes longer: computing in fp32", precision)
+    return "fp32"
+
+
 @contextmanager
-def fast_arithmetic(device: torch.device, fast: bool, precision: Precision | None = None) -> Iterator[None]:
-    """Compute in a precision inside the block, and leave the process as it was. By default bf16 if fast, else fp32."""
-    precision = precision or ("bf16" if fast else "fp32")
+def fast_arithmetic(device: torch.device, fast: bool, precision: Precision) -> Iterator[None]:
+    """Compute in a precision inside the block, with TF32 if fast, and leave the process as it was."""
     before = torch.get_float32_matmul_precision()
     if fast:
         torch.set_float32_matmul_precision("high")

@@ -24,7 +24,7 @@ from .config import RunConfig
 from .grad_accumulation import Updates
 from .memory import is_out_of_memory
 from .monitor.best import Evaluation
-from .precision import begin_iteration
+from .precision import begin_iteration, precision_on
 from .seeds import seed_of
 
 
@@ -66,6 +66,8 @@ class Trainer(ABC):
 
     def __init__(self, config: RunConfig, device: torch.device, images_per_epoch: int) -> None:
         self.config, self.device = config, device
+        self.precision = precision_on(device, config.computes_in)
+        """What convolutions and products compute in."""
         self.images_per_iteration, self.images_per_epoch = config.images_per_iteration, images_per_epoch
         self.budget = config.budget(config.images_per_iteration, images_per_epoch)
         """Real images to show in all."""

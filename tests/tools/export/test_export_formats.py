@@ -18,7 +18,7 @@ from ganshift.inference.latents import draw_latents
 from ganshift.methods.transfer.source import open_source
 from ganshift.tools.export import ExportSettings, export
 from ganshift.tools.export.formats import OPSETS, run_onnx
-from ganshift.tools.export.graphs import from_stored, graph_of_translator, to_stored
+from ganshift.tools.export.graphs import graph_of_translator
 from ganshift.tools.export.parity import check_parity
 
 
@@ -108,26 +108,6 @@ def test_a_generator_of_uint8_draws_what_generate_draws(generator, tmp_path):
     assert exported.parities["generator"].max_abs_error <= 1
 
 
-@pytest.mark.parametrize("uint8", [False, True])
-def test_torchscript(generator, translator, uint8, tmp_path):
-    settings = ExportSettings(format="torchscript", uint8=uint8)
-    (a2b, b2a, _) = export(translator.folder, tmp_path / "translator", settings).paths
-    (drawer, _) = export(generator.folder, tmp_path / "generator", settings).paths
-    facts = {"ganshift.json": ""}
-    with pytest.warns(FutureWarning, match="torch.jit.*deprecated"):
-        forth, back, draw = (torch.jit.load(path, _extra_files=facts) for path in (a2b, b2a, drawer))
-    convert = to_stored if uint8 else torch.nn.Identity()
-    assert json.loads(facts["ganshift.json"])["classes"] == ["cat", "<b>&", "rose"]
-    images = to_stored(2 * torch.rand(2, 1, 40, 8) - 1)
-    wanted = translator.model.translate(from_stored(images), "a")
-    given = images if uint8 else from_stored(images)
-    assert_close(back(given).float(), convert(wanted).float(), rtol=0, atol=1 if uint8 else 1e-5)
-    assert forth(back(given)).shape == given.shape
-    latents, labels = draw_latents(2, 0), torch.tensor([1, 2])
-    wanted = convert(generator.model.generate(latents, labels))
-    assert_close(draw(latents, labels).float(), wanted.float(), rtol=0, atol=1 if uint8 else 1e-5)
-
-
 @pytest.mark.parametrize("half", [False, True])
 def test_safetensors_are_what_from_pretrained_loads(generator, translator, half, tmp_path):
     for original, kind in ((generator, Generator), (translator, Translator)):
@@ -182,9 +162,9 @@ def refused(capsys, *arguments):
     [
         ({"opset": 17}, "--opset must be from 18 to 23, got 17"),
         ({"opset": 0}, "--opset must be from 18 to 23, got 0"),
-        ({"opset": 0, "format": "torchscript"}, "--opset goes with --format onnx or html"),
-        ({"opset": 18, "format": "torchscript"}, "--opset goes with --format onnx or html, not with torchscript"),
-        ({"uint8": True, "format": "safetensors"}, "--uint8 goes with --format onnx or torchscript, not"),
+        ({"opset": 0, "format": "safetensors"}, "--opset goes with --format onnx or html"),
+        ({"opset": 18, "format": "safetensors"}, "--opset goes with --format onnx or html, not with safetensors"),
+        ({"uint8": True, "format": "safetensors"}, "--uint8 goes with --format onnx, not"),
         ({"half": True}, "--half goes with --format safetensors, not with onnx"),
         ({"onnxruntime_web": Path("x.tgz")}, "--onnxruntime-web goes with --format html, not with onnx"),
     ],
@@ -197,8 +177,8 @@ def test_options_that_do_not_go_together(options, said):
 
 def test_bundled_models_are_exported_elsewhere(tmp_path, capsys):
     assert "say with --out where they go" in refused(capsys, "digits32")
-    (path, _) = export("digits32", tmp_path / "digits", ExportSettings(format="torchscript")).paths
-    assert path.name == "generator.pt"
+    (path, _) = export("digits32", tmp_path / "digits", ExportSettings()).paths
+    assert path.name == "generator.onnx"
 
 
 def test_hostile_folders(generator, tmp_path, capsys, monkeypatch):

@@ -26,7 +26,7 @@ CONFIGS = [
     DUAL,
     replace(TRANSFER, images=None, epochs=2.5, flip=True, linear_decay=False, width=None, augment="color"),
     replace(TRANSFER, precision="bf16", fast=True, micro_batch=3, tracker="none", penalty=1e-7, seed=2**62),
-    replace(DUAL, levels=5, aspect="3:2", flip=False, precision="fp32", memory_limit=1.5, tracker="trackio,wandb"),
+    replace(DUAL, levels=5, aspect="3:2", flip=False, precision="fp32", memory_budget=1.5, tracker="trackio,wandb"),
 ]
 
 

@@ -71,8 +71,7 @@ class DualTrainer(Trainer):
         self.update = Updates(
             {generators: self.generator_optimizer, critics: self.critic_optimizer},
             config.micro_batch,
-            precision=config.computes_in,
-            memory_limit=config.memory_limit_bytes,
+            precision=self.precision,
         )
         self.grid_inputs = [_grid_inputs(images).to(device) for images in _shown(domains)]
         self._score = _evaluation(config, domains, self.ema, device)

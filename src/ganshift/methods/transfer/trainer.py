@@ -94,8 +94,7 @@ class TransferTrainer(Trainer):
             {generator: self.generator_optimizer, critic: self.critic_optimizer},
             config.micro_batch,
             _critic_at_once(critic, algorithm.mixtures, device),
-            config.computes_in,
-            config.memory_limit_bytes,
+            self.precision,
         )
         self.grid_inputs = _grid_inputs(config.seed, algorithm.latent_dim, algorithm.num_classes, device)
         self._score = _evaluation(config, data, self.ema)

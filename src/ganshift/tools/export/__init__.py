@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, final
@@ -22,7 +21,7 @@ from ...training.weights import load_weights
 from . import formats
 from .graphs import Graph, graphs_of
 from .page import page_of
-from .parity import TOLERANCE, TOLERANCE_HALF, Parity, Run, check_parity
+from .parity import TOLERANCE, TOLERANCE_HALF, Parity, check_parity
 from .web_runtime import VERSION, web_runtime
 
 __all__ = ["ExportSettings", "Exported", "export"]
@@ -39,11 +38,11 @@ ONNX = ("onnx", "html")
 class ExportSettings:
     """What is asked for; a `UserError` if it does not go together."""
 
-    format: Literal["onnx", "torchscript", "safetensors", "html"] = "onnx"
+    format: Literal["onnx", "safetensors", "html"] = "onnx"
     opset: int | None = None
     """Version of the ONNX operators, for onnx and html; `formats.DEFAULT_OPSET` if left out."""
     uint8: bool = False
-    """Images as uint8 [n, h, w, c] instead of float32 [n, c, h, w], for onnx and torchscript."""
+    """Images as uint8 [n, h, w, c] instead of float32 [n, c, h, w], for onnx."""
     half: bool = False
     """Weights in half precision, for safetensors."""
     onnxruntime_web: Path | None = None
@@ -52,7 +51,7 @@ class ExportSettings:
     def __post_init__(self) -> None:
         suits = {
             "opset": ONNX,
-            "uint8": ("onnx", "torchscript"),
+            "uint8": ("onnx",),
             "half": ("safetensors",),
             "onnxruntime_web": ("html",),
         }
@@ -106,11 +105,8 @@ def export(run: str | Path, out: str | Path | None = None, settings: ExportSetti
         path = folder / run_folder.CRITIC
         critic = load_weights(path) if path.exists() else None
         files, parities = _safetensors(model, critic, graphs, settings.half)
-    elif settings.format == "torchscript":
-        files, parities = _checked(graphs, ".pt", formats.to_torchscript, formats.run_torchscript)
     else:
-        to_onnx = partial(formats.to_onnx, opset=settings.chosen_opset)
-        files, parities = _checked(graphs, ".onnx", to_onnx, formats.run_onnx)
+        files, parities = _onnx(graphs, settings.chosen_opset)
     if runtime is not None:
         files = {PAGE: page_of(short_name(run), model, graphs, list(files.values()), list(parities.values()), runtime)}
     files[PARITY] = _record(settings, files, parities)
@@ -119,16 +115,13 @@ def export(run: str | Path, out: str | Path | None = None, settings: ExportSetti
     return Exported(tuple(out / name for name in files), parities)
 
 
-def _checked(
-    graphs: Sequence[Graph], ending: str, convert: Callable[[Graph], bytes], load: Callable[[bytes], Run]
-) -> tuple[Files, dict[str, Parity]]:
+def _onnx(graphs: Sequence[Graph], opset: int) -> tuple[Files, dict[str, Parity]]:
     """Every graph as a file, compared with the model."""
     files, parities = {}, {}
     for graph in graphs:
-        name = graph.name + ending
-        content = convert(graph)
-        parities[graph.name] = check_parity(name, load(content), graph.reference, graph.cases)
-        files[name] = content
+        name = f"{graph.name}.onnx"
+        files[name] = formats.to_onnx(graph, opset)
+        parities[graph.name] = check_parity(name, formats.run_onnx(files[name]), graph.reference, graph.cases)
     return files, parities
 
 

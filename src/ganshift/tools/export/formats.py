@@ -1,6 +1,5 @@
 """Graphs to the bytes of files, and such bytes back to what can be run."""
 
-import io
 import json
 import logging
 import tempfile
@@ -27,8 +26,6 @@ OPSETS = range(18, 24)
 """Versions of the ONNX operators that can be asked for: those that both the exporter and the runtime know."""
 DEFAULT_OPSET = 18
 """The lowest, which the most runtimes read; a newer one changes nothing in these graphs."""
-FACTS = "ganshift.json"
-"""Name of what a TorchScript file says of itself."""
 
 
 def check_opset(opset: int) -> None:
@@ -89,22 +86,6 @@ def run_onnx(content: bytes) -> Run:
         return torch.from_numpy(session.run(None, feeds)[0])
 
     return run
-
-
-@torch.no_grad()
-def to_torchscript(graph: Graph) -> bytes:
-    """A traced TorchScript file, with the facts as `ganshift.json` in it."""
-    file = io.BytesIO()
-    with _tracing():
-        traced = torch.jit.trace(graph.module, graph.cases[0], check_trace=False)
-        torch.jit.save(torch.jit.freeze(traced), file, _extra_files={FACTS: json.dumps(dict(graph.facts))})
-    return file.getvalue()
-
-
-def run_torchscript(content: bytes) -> Run:
-    """A TorchScript file, on the processor."""
-    with _tracing():  # which keeps the warning that TorchScript is deprecated
-        return torch.jit.load(io.BytesIO(content), map_location="cpu")
 
 
 def to_safetensors(

@@ -13,7 +13,7 @@ NOT_LEARNED = frozenset(
     {
         *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "workers", "tracker"),
         *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse"),
-        *("device", "memory_budget", "memory_limit"),
+        *("device", "memory_budget"),
     }
 )
 """Settings that say nothing about what a run learns; where runs differ, they come last, and `out` not at all."""

@@ -3,17 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint format docs bench clean
+.PHONY: help setup demo test test-all lint format docs bench clean
 
 help:
-	@echo "make setup   make $(VENV) and install ganshift with its development tools"
-	@echo "make demo    train both methods on bundled images and write runs/demo/report.html"
-	@echo "make test    run the whole test suite"
-	@echo "make lint    check formatting, style, types and documents"
-	@echo "make docs    build the documents into build/docs, as pages to open in a browser"
-	@echo "make format  put the code in the shape that lint wants"
-	@echo "make bench   time and weigh training iterations beside the literal baseline"
-	@echo "make clean   remove $(VENV) and the tools' caches, not your runs"
+	@echo "make setup     make $(VENV) and install ganshift with its development tools"
+	@echo "make demo      train both methods on bundled images and write runs/demo/report.html"
+	@echo "make test      run the first ring of tests: offline, in minutes, with nothing but Python"
+	@echo "make test-all  run both rings; the second needs Chromium, npm and curl, and takes longer"
+	@echo "make lint      check formatting, style, types and documents"
+	@echo "make docs      build the documents into build/docs, as pages to open in a browser"
+	@echo "make format    put the code in the shape that lint wants"
+	@echo "make bench     time and weigh training iterations beside the literal baseline"
+	@echo "make clean     remove $(VENV) and the tools' caches, not your runs"
 
 setup: $(VENV)/.installed
 
@@ -27,6 +28,9 @@ demo: setup
 	$(BIN)/ganshift demo --out runs/demo
 
 test: setup
+	$(BIN)/pytest -n 2 -m "not ring_two"
+
+test-all: setup
 	$(BIN)/pytest -n 2
 
 lint: setup

@@ -15,6 +15,13 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # a name like runs/mine must not be asked fo
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items):
+    """What drives a browser is left to the second ring."""
+    for item in items:
+        if "chromium" in item.fixturenames:
+            item.add_marker(pytest.mark.ring_two)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Write out what is no Unicode in captured messages, such as names of hostile files: xdist cannot send it."""

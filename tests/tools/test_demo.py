@@ -9,7 +9,7 @@ from ganshift.cli import main
 FOLDERS = ("transfer", "scratch", "dual")
 
 
-@pytest.mark.slow
+@pytest.mark.ring_two
 def test_quick_demo(tmp_path, capsys):
     out = tmp_path / "demo"
     assert main(["demo", "--quick", "--out", str(out)]) == 0

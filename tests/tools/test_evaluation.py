@@ -108,7 +108,7 @@ def test_generator_cards(digits_run, tmp_path):
     assert other["FID[cifar]"].value != fid.value
 
 
-@pytest.mark.slow
+@pytest.mark.ring_two
 def test_inception_equals_torch_fidelity(published_run, tmp_path):
     """The same images as PNG files, the same file of weights, torch-fidelity's own loading and its own loop."""
     weights = write_random_inception(tmp_path / "inception.pth")

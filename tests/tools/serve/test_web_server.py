@@ -173,6 +173,7 @@ def test_many_clients_at_once(server):
     assert memory[1] - memory[0] < 16 * 2**20
 
 
+@pytest.mark.ring_two
 def test_curl_lines_of_the_document(server, runs, tmp_path):
     (tmp_path / "photo.png").write_bytes(picture((32, 32)))
     lines = re.findall(r"^curl .*127\.0\.0\.1:7860.*", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)

@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.cases import CASES, iteration, trainer_of
 from benchmarks.literal import dual, transfer
-from benchmarks.measuring import Work, Worker, machine, measure, show, work_of
+from benchmarks.measuring import Work, Worker, machine, measure, show, spread, work_of
 from benchmarks.memory import peak_growth
 from ganshift.methods.transfer.config import TransferConfig
 from ganshift.tools.bench import CLASSES, write_pictures
@@ -90,10 +90,13 @@ def compare(name, folder, options):
         counted = {side: Work(worker.facts["flops"], worker.facts["kernel_calls"]) for side, worker in sides.items()}
         rows = measure(sides, options.rounds, counted=counted)
     for row, worker in zip(rows, sides.values(), strict=False):
+        row["processor seconds"] = spread(worker.processor_seconds).median
         row["megabytes"] = worker.facts["megabytes"]
     literal = rows[len(sides) - 1]
     for row in rows[: len(sides) - 1]:
         row["times faster"] = literal["seconds"] / row["seconds"]
+        if row["processor seconds"]:
+            row["times faster by the processor"] = literal["processor seconds"] / row["processor seconds"]
         row["useful share of peak"] = row["share of peak"] * literal["GFLOP"] / row["GFLOP"]
         if row["megabytes"] is not None:
             row["times the memory"] = row["megabytes"] / literal["megabytes"]

@@ -96,6 +96,8 @@ class Worker:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment
         )
         self.facts: dict[str, Any] = json.loads(self._line())
+        self.processor_seconds: list[float] = []
+        """What each call took on all cores together (Linux): on one thread, other programs hardly change it."""
 
     @staticmethod
     def serve(facts: Mapping[str, Any], action: Action) -> None:
@@ -110,9 +112,18 @@ class Worker:
     def __call__(self) -> None:
         """Let it do the action once, and wait for it."""
         assert self.process.stdin
+        before = self._spent()
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         self._line()
+        self.processor_seconds.append(self._spent() - before)
+
+    def _spent(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/stat")
+        if not status.exists():
+            return 0.0
+        user, system = status.read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def _line(self) -> str:
         assert self.process.stdout

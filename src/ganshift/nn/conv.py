@@ -120,8 +120,8 @@ class _Convolution(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, how: _How) -> Tensor:
-        ctx.save_for_backward(*_wanted(ctx, x, weight))
-        ctx.how, ctx.size, ctx.shape = how, x.shape[2:], weight.shape
+        ctx.save_for_backward(x, weight)
+        ctx.how = how
         return F.conv2d(x, weight, bias, how.stride, how.padding)
 
     @staticmethod
@@ -130,9 +130,9 @@ class _Convolution(Function):
         need_x, need_weight, need_bias = ctx.needs_input_grad[:3]
         of_x = of_weight = of_bias = None
         if need_x:
-            of_x = _transposed_convolution(grad_output, weight, None, ctx.how, ctx.size)
+            of_x = _transposed_convolution(grad_output, weight, None, ctx.how, x.shape[2:])
         if need_weight and weight_gradients_enabled():
-            of_weight = _kernel_gradient(x, grad_output, ctx.shape, ctx.how)
+            of_weight = _kernel_gradient(x, grad_output, weight.shape, ctx.how)
         if need_bias and weight_gradients_enabled():
             of_bias = grad_output.sum(dim=(0, 2, 3))
         return of_x, of_weight, of_bias, None
@@ -144,8 +144,8 @@ class _TransposedConvolution(Function):
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, weight: Tensor, bias: Tensor | None, how: _How, size: Sequence[int]) -> Tensor:
-        ctx.save_for_backward(*_wanted(ctx, y, weight))
-        ctx.how, ctx.shape = how, weight.shape
+        ctx.save_for_backward(y, weight)
+        ctx.how = how
         # Several sizes of x give the same size of y: by how much is x larger than the smallest?
         kernel = weight.shape[2]
         larger = [
@@ -171,7 +171,7 @@ class _TransposedConvolution(Function):
         if need_y:
             of_y = _convolution(grad_output, weight, None, ctx.how)
         if need_weight and weight_gradients_enabled():
-            of_weight = _kernel_gradient(grad_output, y, ctx.shape, ctx.how)
+            of_weight = _kernel_gradient(grad_output, y, weight.shape, ctx.how)
         if need_bias and weight_gradients_enabled():
             of_bias = grad_output.sum(dim=(0, 2, 3))
         return of_y, of_weight, of_bias, None, None
@@ -247,11 +247,6 @@ class _WindowMean(Function):
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         return _window_mean(grad_output, 1 - ctx.padding), None
-
-
-def _wanted(ctx: Any, image: Tensor, weight: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """Each factor of a product, where the gradient of the other one is needed; frozen weights hold no images."""
-    return image if ctx.needs_input_grad[1] else None, weight if ctx.needs_input_grad[0] else None
 
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, how: _How) -> Tensor:

@@ -14,10 +14,6 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..tensors import Terms
 
-Columns = tuple[list[Tensor], list[Tensor], list[Tensor]]
-"""Parameters, their gradients and their slots, or the same parts of each."""
-CACHED_NUMBERS = 2**18
-"""Parameters that the CPU updates at a time: with gradients and slots 3 MiB, which a cache holds."""
 UNUSED: dict[str, Any] = {"weight_decay": 0.0, "eps": 0.0, "amsgrad": False, "maximize": False}
 """Settings of Adam's kernel that RMSProp does without."""
 MANY_STEPS = 1e30
@@ -52,42 +48,27 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
         return loss
 
     def _move(self, parameters: list[Tensor], lr: float, decay: float, eps: float) -> None:
-        for parts, gradients, slots in self._pieces(parameters, eps):
-            # The slots hold ms + eps, whose root is taken as it is: decay (ms + eps) + (1 - decay) g^2 by the kernel,
-            # and (1 - decay) eps, which is added here.
-            torch._foreach_add_(slots, eps * (1 - decay) / decay)
-            # All else takes one pass: Adam whose mean of gradients is the last gradient (beta1 is 0, so that the
-            # gradients may stand for it), after so many steps that its corrections for the first ones are 1.
-            steps = [torch.full((), MANY_STEPS, device=part.device) for part in parts]
-            gradients = [_laid_out_as(*pair) for pair in zip(parts, gradients, strict=True)]
-            settings = {"lr": lr, "beta1": 0.0, "beta2": decay, **UNUSED}
-            torch._fused_adam_(parts, gradients, gradients, slots, [], steps, **settings)
-
-    def _pieces(self, parameters: list[Tensor], eps: float) -> Iterator[Columns]:
-        """Parameters, gradients and slots of those that have a gradient, as much of them as is updated at a time.
-
-        An accelerator takes all at once. On the CPU an update is bound by memory traffic, so that it goes through
-        pieces that stay in the cache from its first operation to its last.
-        """
-        whole: Columns = ([], [], [])
-        for parameter in parameters:
-            if parameter.grad is None:
-                continue
+        moving = [parameter for parameter in parameters if parameter.grad is not None]
+        for parameter in moving:
             if not self.state[parameter]:
                 self.state[parameter]["mean_square"] = torch.full_like(parameter, 1 + eps)
-            row = parameter, parameter.grad, self.state[parameter]["mean_square"]
-            if parameter.device.type == "cpu" and all(tensor.is_contiguous() for tensor in row):
-                pieces = zip(*(tensor.view(-1).split(CACHED_NUMBERS) for tensor in row), strict=True)
-                yield from (([part], [slope], [slot]) for part, slope, slot in pieces)
-            else:
-                for column, tensor in zip(whole, row, strict=True):
-                    column.append(tensor)
-        if whole[0]:
-            yield whole
+        if not moving:
+            return
+        slots = [self.state[parameter]["mean_square"] for parameter in moving]
+        # The slots hold ms + eps, whose root is taken as it is: decay (ms + eps) + (1 - decay) g^2 by the kernel,
+        # and (1 - decay) eps, which is added here.
+        torch._foreach_add_(slots, eps * (1 - decay) / decay)
+        # All else takes one pass: Adam whose mean of gradients is the last gradient (beta1 is 0, so that the
+        # gradients may stand for it), after so many steps that its corrections for the first ones are 1.
+        steps = [torch.full((), MANY_STEPS, device=parameter.device) for parameter in moving]
+        gradients = [_laid_out_as(parameter, parameter.grad) for parameter in moving]
+        settings = {"lr": lr, "beta1": 0.0, "beta2": decay, **UNUSED}
+        torch._fused_adam_(moving, gradients, gradients, slots, [], steps, **settings)
 
 
-def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
+def _laid_out_as(parameter: Tensor, gradient: Tensor | None) -> Tensor:
     """The gradient, its numbers in the parameter's order: the kernel goes through memory, not through rows."""
+    assert gradient is not None
     same = gradient.stride() == parameter.stride()
     return gradient if same else torch.empty_like(parameter).copy_(gradient)
 

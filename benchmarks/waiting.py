@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.measuring import Worker, machine, show, spread, take_turns
+from ganshift.training.log import say
 
 WAYS = {
     "one thread": {"OMP_NUM_THREADS": "1"},
@@ -25,7 +26,7 @@ WAYS = {
     "no spinning": {"GOMP_SPINCOUNT": "0"},
 }
 """What is set for each, beside the environment without settings of OpenMP's."""
-CASES = {"transfer/demo": ("bundled:digits", 10), "dual/small": ("bundled:photo-sketch", 1)}
+CASES = {"transfer/demo": ("bundled:digits", 4), "dual/small": ("bundled:photo-sketch", 1)}
 """Images and iterations of a turn, by method and preset."""
 
 
@@ -72,7 +73,9 @@ def measure(name, rounds):
     command = [sys.executable, "-m", "benchmarks.waiting", "--serve", name]
     with ExitStack() as stack:
         workers = {way: stack.enter_context(Worker(command, environment | more)) for way, more in WAYS.items()}
+        say(f"{name}: {rounds} quiet rounds")
         quiet = take_turns(workers, rounds)
+        say(f"{name}: {rounds} busy rounds")
         with busy_cores():
             busy = take_turns(workers, rounds)
     rows = []
@@ -91,7 +94,7 @@ def main():
     parser = argparse.ArgumentParser(description="what it costs that threads spin while they wait")
     parser.add_argument("--json", action="store_true", help="write JSON instead of tables")
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), help="cases to measure")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each way")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each way")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

@@ -67,7 +67,9 @@ def test_help_of_every_command(command, capsys):
     text = capsys.readouterr().out
     assert f"usage: ganshift {command}" in text
     assert "None" not in text
-    assert "─ other options" not in text  # a setting that no group of the method's help names
+    titles = [line.strip("╭─╮ ") for line in text.splitlines()]
+    assert "options" in titles
+    assert "other options" not in titles  # a setting that no group of the method's help names
     assert "\x1b" not in text
     _, examples = text.split("\nexamples\n")
     assert examples.startswith(f"  ganshift {command}")

@@ -223,7 +223,7 @@ def test_other_programs_are_known(document):
 def test_options_in_running_text_exist(capsys):
     known = set(NOT_OURS)
     for command in COMMANDS:
-        lines = [line for line in help_of(command, capsys).splitlines() if line.startswith("│ -")]
+        lines = [line for line in help_of(command, capsys).splitlines() if re.match("[│ ] -", line)]
         known |= {name for line in lines for name in re.findall(r"(?<![\w-])--[a-z][\w-]*", line)}
     for document in DOCUMENTS:
         text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)

@@ -122,6 +122,14 @@ def test_what_is_misspelt_or_missing_is_told(arguments, messages, capsys):
     assert [message for message in messages if message not in said] == []
 
 
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_of_several_processes_the_first_says_what_is_misspelt(rank, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    said = misused(capsys, "transfer", "--data", "x", "--out", "o", "--imags", "5")
+    assert ("Perhaps you meant: --images" in said) is (rank == "0")
+
+
 def test_help_by_name(capsys):
     assert main(["help", "transfer"]) == 0
     assert "usage: ganshift transfer" in capsys.readouterr().out

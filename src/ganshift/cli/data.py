@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from .options import Json, Maybe, command, write_json
+from .options import Json, Maybe, command
 
 
 @command
@@ -25,14 +25,14 @@ def doctor(
         ganshift doctor photos/ drawings/
         ganshift doctor data.zip --json > report.json
     """
-    from ..training.log import loading
+    from ..training.log import loading, show_json
 
     with loading():
         from ..tools.doctor import examine
 
     report = examine(data, data_b, seconds)
     if json:
-        write_json(report.to_json())
+        show_json(report.to_json())
     else:
         from rich.console import Console
 

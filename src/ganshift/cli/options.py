@@ -1,7 +1,7 @@
 """How a command is read: tyro parses, explains and completes functions, whose parameters are the options."""
 
+import functools
 import inspect
-import json
 import os
 import re
 import shutil
@@ -44,8 +44,13 @@ def command(function: Function) -> Function:
 
 def run(function: Callable[..., int], name: str, arguments: Sequence[str]) -> int:
     """Call the function of a command as the arguments say."""
+
+    @functools.wraps(function)
+    def later(*values: Any, **options: Any) -> Callable[[], int]:
+        return functools.partial(function, *values, **options)
+
     about, _, rest = (function.__doc__ or "").partition("\nArgs:\n")
-    return read(function, name, arguments, about, rest.partition("\nExamples:\n")[2])
+    return read(later, name, arguments, about, rest.partition("\nExamples:\n")[2])()
 
 
 def read(options: Callable[..., Result], name: str, arguments: Sequence[str], about: str, examples: str) -> Result:
@@ -72,8 +77,3 @@ def read(options: Callable[..., Result], name: str, arguments: Sequence[str], ab
             shown = textwrap.indent(inspect.cleandoc(examples), "  ")
             sys.stdout.write(f"\nexamples\n{shown}\n\nevery command takes --quiet: only warnings and errors are said\n")
         raise
-
-
-def write_json(found: object) -> None:
-    """Write a result to standard output."""
-    sys.stdout.write(json.dumps(found, indent=2) + "\n")

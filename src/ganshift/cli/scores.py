@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from ..errors import UserError
-from .options import OPTIONAL, Device, Json, Maybe, command, write_json
+from .options import OPTIONAL, Device, Json, Maybe, command
 
 if TYPE_CHECKING:
     from ..metrics.copying import Verdict
@@ -76,7 +76,7 @@ def evaluate(
     """
     named = None if metrics is None else tuple(name.strip() for name in metrics.split(","))
     scores = None if named is None else tuple(name for name in named if name != COPYING)
-    from ..training.log import loading, say
+    from ..training.log import loading, say, show_json
 
     with loading():
         from ..inference.names import results_place
@@ -102,7 +102,7 @@ def evaluate(
         verdict = _check_copying(run, reference, held_out, out, num_images, shared, insist=named is not None)
     if json:
         cards = [record.to_json() for record in records]
-        write_json({"cards": cards, "copying": None if verdict is None else asdict(verdict)})
+        show_json({"cards": cards, "copying": None if verdict is None else asdict(verdict)})
     if records:
         say(f"Next: ganshift compare {place} OTHER-RUN")
     return 0
@@ -183,11 +183,11 @@ def compare(a: Positional[Path], b: Positional[Path], *, json: Json = False) -> 
         if not path.exists():
             raise UserError(f"there is no card or run folder {path}")
     from ..metrics.record_files import compare as differences
-    from ..training.log import say, show_table
+    from ..training.log import say, show_json, show_table
 
     rows = differences(a, b)
     if json:
-        write_json(rows)
+        show_json(rows)
     else:
         show_table(rows)
     say("Next: what training again with other seeds would change is asked by ganshift study")
@@ -217,14 +217,14 @@ def bench(
         ganshift bench --only transfer/small dual/small
         ganshift bench --fast --device cuda --json > bench.json
     """
-    from ..training.log import loading, say, show_table
+    from ..training.log import loading, say, show_json, show_table
 
     with loading():
         from ..tools.bench import bench as time_presets
         from ..training.run_folder import versions
     rows = time_presets(only, quick, device, fast)
     if json:
-        write_json({"device": device, "fast": fast, "rows": rows, "versions": versions()})
+        show_json({"device": device, "fast": fast, "rows": rows, "versions": versions()})
     else:
         show_table(rows)
     say("Next: ganshift doctor my-images/ says how long a run on your images takes")

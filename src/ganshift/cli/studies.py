@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, UseAppendAction, arg
 
 from ..errors import UserError
-from .options import OPTIONAL, Device, Json, Maybe, command, write_json
+from .options import OPTIONAL, Device, Json, Maybe, command
 
 if TYPE_CHECKING:
     from ..tools.sources import RankedSource
@@ -115,7 +115,7 @@ def sources(
         ganshift sources runs/flowers runs/faces digits32 --data my-images/
         ganshift sources runs/flowers runs/faces --data my-images/ --trial-images 0 --json
     """
-    from ..training.log import loading, say, show_table
+    from ..training.log import loading, say, show_json, show_table
 
     with loading():
         from ..inference.names import find_model
@@ -143,7 +143,7 @@ def sources(
             "reason": reason(ranked),
             "reliability": reliability(),
         }
-        write_json(found)
+        show_json(found)
         return 0
     show_table([_row(source) for source in ranked])
     say(reason(ranked))

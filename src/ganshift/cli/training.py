@@ -12,7 +12,7 @@ import tyro
 from ..methods.method import Method
 from ..training.config import BUDGET_FIELDS, RunConfig
 from ..training.distributed import is_first
-from .options import OPTIONAL, command, read, write_json
+from .options import OPTIONAL, command, read
 
 if TYPE_CHECKING:
     from ..training.trainer import Outcome
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def train(method: Method, arguments: Sequence[str]) -> int:
     """Run `ganshift METHOD`."""
     config, dry_run = parse_run(method, arguments)
-    from ..training.log import loading, say
+    from ..training.log import loading, say, show_json
 
     if dry_run:
-        write_json(config.to_json())
+        show_json(config.to_json())
         say("Next: the same command without --dry-run")
         return 0
     with loading():

@@ -27,8 +27,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from ganshift import Generator, Translator
-from ganshift.cli import COMMANDS, OVERVIEW, main
-from ganshift.cli.options import DESCRIBE, HELP, QUIET, Described
+from ganshift.cli import COMMANDS, HELP, OVERVIEW, QUIET, main
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -173,8 +172,7 @@ def test_commands_can_be_typed(line, playground, monkeypatch, capsys):
     command, *rest = words_of(line)
     monkeypatch.chdir(playground)
     if command == "--version" or command == "help" or set(HELP) & set(rest):
-        with pytest.raises(SystemExit) if len(rest) else pytest.MonkeyPatch.context():
-            assert main([command, *rest]) == 0
+        assert main([command, *rest]) == 0
     elif command in ("transfer", "dual"):
         assert main([command, *rest, "--dry-run"]) == 0
     elif command in ("generate", "translate"):
@@ -193,19 +191,15 @@ def test_commands_can_be_typed(line, playground, monkeypatch, capsys):
         assert end in capsys.readouterr().err
 
 
-def examples(command):
-    """The examples below the help of a command."""
-    import contextlib
-    import io
-
-    with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
-        main([command, "--help"])
-    return [line.strip() for line in text.getvalue().split("\nexamples\n")[1].splitlines() if "ganshift " in line]
+def help_of(command, capsys):
+    assert main([command, "--help"]) == 0
+    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_examples_of_the_help_can_be_typed(command, playground, monkeypatch, capsys):
-    for line in examples(command):
+    lines = help_of(command, capsys).split("\nexamples\n")[1].splitlines()
+    for line in (line.strip() for line in lines if "ganshift " in line):
         test_commands_can_be_typed(line, playground, monkeypatch, capsys)
 
 
@@ -226,17 +220,11 @@ def test_other_programs_are_known(document):
                 assert all(extra in extras for extra in re.findall(r"\[(\w+)\]", line)), line
 
 
-def all_options():
-    found = set(NOT_OURS)
-    for command in COMMANDS.values():
-        with pytest.raises(Described) as answer:
-            command(DESCRIBE)
-        found |= {name for option in answer.value.options for name in option.names}
-    return found
-
-
-def test_options_in_running_text_exist():
-    known = all_options()
+def test_options_in_running_text_exist(capsys):
+    known = set(NOT_OURS)
+    for command in COMMANDS:
+        lines = [line for line in help_of(command, capsys).splitlines() if re.match("[│ ] -", line)]
+        known |= {name for line in lines for name in re.findall(r"(?<![\w-])--[a-z][\w-]*", line)}
     for document in DOCUMENTS:
         text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
         for code in re.findall(r"`([^`]+)`", text):

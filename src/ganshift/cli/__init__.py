@@ -1,6 +1,7 @@
-"""The command line: one function a command, each importing what it needs when it runs."""
+"""The command line: one function a command, imported when it is called and importing what it needs when it runs."""
 
 import os
+import pkgutil
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,24 +11,20 @@ from .. import __version__
 from ..errors import UserError, nearest
 from ..methods.method import Method
 from ..methods.registry import methods
-from .data import doctor
-from .models import export, generate, import_tf, translate
-from .options import HELP, QUIET
-from .reporting import report
-from .scores import bench, compare, evaluate
-from .serving import serve
-from .shells import completion
-from .studies import sources, study
-from .training import demo, training_command
 
-Command = Callable[[Sequence[str]], int]
-"""Takes the words behind its name and returns an exit code."""
+HELP = ("-h", "--help")
+QUIET = "--quiet"
+"""Taken by every command: only warnings and errors are said."""
+SPINS = "10000"
+"""How often a thread of OpenMP's looks before it sleeps: quick on a quiet machine and a busy one (python -m
+benchmarks.waiting)."""
 USER_ERROR = 2
 """Exit code when what was given cannot work; a stop by a signal exits with 128 + its number."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    _bound_spinning()
     _open_closed_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     words = [word for word in given if word != QUIET]
@@ -40,6 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who reads the output has seen enough, as in: ganshift study --list | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+
+
+def _bound_spinning() -> None:
+    """Let threads that wait for each other sleep sooner than GNU's OpenMP does, unless the user has said how they wait.
+
+    It is read when torch is loaded. On a busy machine a thread that spins takes the time of the one it waits for.
+    """
+    if os.environ.keys().isdisjoint({"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}):
+        os.environ["GOMP_SPINCOUNT"] = SPINS
 
 
 def _open_closed_streams() -> None:
@@ -56,18 +62,24 @@ def _answer(words: Sequence[str], quiet: bool) -> int:
     if words[0] == "--version":
         sys.stdout.write(f"ganshift {__version__}\n")
         return 0
-    if words[0] in COMMANDS and set(HELP) & set(words):
-        return COMMANDS[words[0]](words[1:])  # without what a run needs, which takes longer to import
+    try:
+        if words[0] in COMMANDS and set(HELP) & set(words):
+            return _call(words)  # without what a run needs, which takes longer to import
+        return _run(words, quiet)
+    except SystemExit as stop:  # tyro has shown the help, or said what it cannot parse
+        return int(stop.code or 0)
+
+
+def _run(words: Sequence[str], quiet: bool) -> int:
     from ..training.distributed import SaidByFirst, leave_to_first
     from ..training.log import say, say_less, say_one_line, show_warnings
 
     say_less(quiet)
     show_warnings()
     try:
-        command = _command(words[0])
         if words[0] not in TOGETHER and not leave_to_first():
             return 0
-        return command(words[1:])
+        return _call(words)
     except SaidByFirst:
         return USER_ERROR
     except UserError as error:
@@ -84,61 +96,64 @@ def _answer(words: Sequence[str], quiet: bool) -> int:
         return 130
 
 
-def _command(name: str) -> Command:
+def _call(words: Sequence[str]) -> int:
+    name, *arguments = words
+    if name in TRAINING:
+        from .training import train
+
+        return train(TRAINING[name], arguments)
     if name not in COMMANDS:
         hint = nearest(name, COMMANDS) or f"commands are {', '.join(COMMANDS)}"
         raise UserError(f"there is no command {name!r}; {hint}")
-    return COMMANDS[name]
+    from .options import run
+
+    return run(command_named(name), name, arguments)
 
 
-BEFORE: Mapping[str, Command] = {"demo": demo, "doctor": doctor}
-AFTER: Mapping[str, Command] = {
-    "generate": generate,
-    "translate": translate,
-    "evaluate": evaluate,
-    "compare": compare,
-    "report": report,
-    "sources": sources,
-    "study": study,
-    "serve": serve,
-    "export": export,
-    "import-tf": import_tf,
-    "bench": bench,
-    "completion": lambda arguments: completion(arguments, COMMANDS),
+def command_named(name: str) -> Callable[..., int]:
+    """The function of a command that is not a method's; importing it imports tyro, which `ganshift --help` does not."""
+    command: Callable[..., int] = pkgutil.resolve_name(f"{__name__}.{FUNCTIONS[name][0]}")
+    return command
+
+
+FUNCTIONS: Mapping[str, tuple[str, str]] = {
+    "demo": ("training:demo", "train both methods on bundled images in minutes, and write a report"),
+    "doctor": ("data:doctor", "look at images before training: what is wrong, what to run, how long"),
+    "generate": ("models:generate", "draw images from a transfer run"),
+    "translate": ("models:translate", "translate images with a dual run"),
+    "evaluate": ("scores:evaluate", "measure a run against real images"),
+    "compare": ("scores:compare", "show what two measured runs differ by"),
+    "report": ("reporting:report", "write one page that shows a run, or lays several side by side"),
+    "sources": ("studies:sources", "rank source models for your images"),
+    "study": ("studies:study", "train and measure a grid of runs, and lay the scores side by side"),
+    "serve": ("serving:serve", "put trained models on a web page and behind an HTTP API"),
+    "export": ("models:export", "write a run's model for other programs: ONNX, safetensors, or a page"),
+    "import-tf": ("models:import_tf", "turn a published TensorFlow checkpoint into a run"),
+    "bench": ("scores:bench", "time how fast each preset trains on this machine"),
+    "completion": ("shells:completion", "print what makes a shell complete ganshift's commands and options"),
 }
-"""Commands that are not of a method, in the order of the overview: those of the methods stand between them."""
+"""Where the commands are that are not a method's, and what they do."""
 TRAINING: Mapping[str, Method] = {
-    name: method for name, method in methods().items() if name not in {*BEFORE, *AFTER, "help"}
+    name: method for name, method in methods().items() if name not in {*FUNCTIONS, "help"}
 }
 """The methods that have a command: where a method of another package is called as one of ours, ours wins."""
-COMMANDS: Mapping[str, Command] = {
-    **BEFORE,
-    **{name: training_command(method) for name, method in TRAINING.items()},
-    **AFTER,
-}
+COMMANDS = (*list(FUNCTIONS)[:2], *TRAINING, *list(FUNCTIONS)[2:])
+"""All commands, as the overview lists them."""
 TOGETHER = (*TRAINING, "study")
 """What several processes do together when a launcher starts them; of every other command the first does all."""
-_SUMMARIES = "\n".join(f"  {name:<10}  {method.summary}" for name, method in TRAINING.items())
+
+
+def _summary(name: str) -> str:
+    return TRAINING[name].summary if name in TRAINING else FUNCTIONS[name][1]
+
+
+_SUMMARIES = "\n".join(f"  {name:<10}  {_summary(name)}" for name in COMMANDS)
 OVERVIEW = f"""\
 usage: ganshift COMMAND [OPTIONS]      ganshift COMMAND --help
 
 ganshift moves GANs and images between domains.
 
-  demo        train both methods on bundled images in minutes, and write a report
-  doctor      look at images before training: what is wrong, what to run, how long
 {_SUMMARIES}
-  generate    draw images from a transfer run
-  translate   translate images with a dual run
-  evaluate    measure a run against real images
-  compare     show what two measured runs differ by
-  report      write one page that shows a run, or lays several side by side
-  sources     rank source models for your images
-  study       train and measure a grid of runs, and lay the scores side by side
-  serve       put trained models on a web page and behind an HTTP API
-  export      write a run's model for other programs: ONNX, safetensors, or a page
-  import-tf   turn a published TensorFlow checkpoint into a run
-  bench       measure what everything costs on this machine
-  completion  print what makes a shell complete ganshift's commands and options
 
   ganshift doctor my-images/
   ganshift transfer --data my-images/ --preset small --out runs/mine

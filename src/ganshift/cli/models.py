@@ -1,13 +1,14 @@
 """What is done with trained models: `ganshift generate`, `translate`, `export` and `import-tf`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from tyro.conf import Positional, arg
+
 from ..errors import UserError
-from .options import read
+from .options import Device, Maybe, Out, command
 
 if TYPE_CHECKING:
     from ..inference.generator import ImageGenerator
@@ -16,75 +17,76 @@ SOME_LEFT_OUT = 1
 """Exit code when some files, but not all, could not be translated."""
 
 
-def generate(arguments: Sequence[str]) -> int:
-    """Draw images from a transfer run."""
-    import tyro
+@command
+def generate(
+    run: Positional[str],
+    *,
+    num_images: Annotated[Maybe[int], arg(aliases=["-n"])] = None,
+    label: Maybe[str] = None,
+    seed: int = 0,
+    truncation: Maybe[float] = None,
+    interpolate: Annotated[Maybe[int], arg(metavar="STEPS")] = None,
+    class_grid: bool = False,
+    published_sheet: bool = False,
+    batch_statistics: bool = False,
+    out: Out,
+    device: Device = "auto",
+) -> int:
+    """Draw images from a transfer run.
 
-    @dataclass(frozen=True, kw_only=True)
-    class Generate:
-        """Draw images from a transfer run."""
+    Args:
+        run: Run folder of ganshift transfer, the model.safetensors in one, a bundled model (digits32), or an
+            owner/model of the Hugging Face hub.
+        num_images: How many images (64 if left out), strips with --interpolate (8), images a class with --class-grid
+            (8).
+        label: Class to draw, by name or number; all in turn if left out.
+        seed: The same seed gives the same images.
+        truncation: Redraw latent numbers that are further from 0, in standard deviations, for more typical and more
+            similar images: 2 changes little, 0.5 much. Nothing is redrawn if left out.
+        interpolate: Draw strips of STEPS images instead, each changing from one image of the seed into the next: smooth
+            strips speak against a generator that only repeats images it was shown.
+        class_grid: Draw one row a class instead, from the same latents: a column shows what the class alone changes.
+        published_sheet: Draw the 10 x 10 sheet of the published codes instead: classes in turn, normalised by the batch
+            of 100.
+        batch_statistics: Normalise by the batch, as the published codes do, instead of by running statistics. An image
+            then depends on up to 63 others drawn with it, so -n changes it too.
+        out: A name that ends in .png for one sheet; else a folder for one file an image, or a strip.
 
-        run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-        """Run folder of ganshift transfer, the model.safetensors in one, a bundled model (digits32), or an owner/model
-        of the Hugging Face hub."""
-        num_images: Annotated[int | None, tyro.conf.arg(name="num-images", aliases=["-n"])] = None
-        """How many images (64 if left out), strips with --interpolate (8), images a class with --class-grid (8)."""
-        label: str | None = None
-        """Class to draw, by name or number; all in turn if left out."""
-        seed: int = 0
-        """The same seed gives the same images."""
-        truncation: float | None = None
-        """Redraw latent numbers that are further from 0, in standard deviations, for more typical and more similar
-        images: 2 changes little, 0.5 much. Nothing is redrawn if left out."""
-        interpolate: Annotated[int | None, tyro.conf.arg(metavar="STEPS")] = None
-        """Draw strips of STEPS images instead, each changing from one image of the seed into the next: smooth strips
-        speak against a generator that only repeats images it was shown."""
-        class_grid: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Draw one row a class instead, from the same latents: a column shows what the class alone changes."""
-        published_sheet: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Draw the 10 x 10 sheet of the published codes instead: classes in turn, normalised by the batch of 100."""
-        batch_statistics: bool = False
-        """Normalise by the batch, as the published codes do, instead of by running statistics. An image then depends
-        on up to 63 others drawn with it, so -n changes it too."""
-        out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-        """A name that ends in .png for one sheet; else a folder for one file an image, or a strip."""
-        device: str = "auto"
-        """Where to compute."""
-
-    examples = """
+    Examples:
         ganshift generate runs/mine -n 64 -o sheet.png
         ganshift generate runs/mine -n 1000 --seed 3 -o many/
         ganshift generate runs/mine --truncation 1.5 -o typical.png
         ganshift generate runs/mine --interpolate 10 -n 6 -o strips.png
         ganshift generate runs/classes --label rose -n 16 -o roses.png
-        """
-    options = read(Generate, "generate", arguments, examples)
-    _refuse_conflicts(options)
+    """
+    _refuse_conflicts(
+        {"--interpolate": interpolate is not None, "--class-grid": class_grid, "--published-sheet": published_sheet},
+        {"--num-images": num_images, "--label": label, "--truncation": truncation},
+    )
     from ..training.log import loading
 
     with loading():
         from ..inference.picture_files import write_pictures, write_rows, write_strips
         from ..methods.registry import open_model
 
-    model = open_model(options.run, options.device, "generator")
-    seed, label, out, number = options.seed, options.label, options.out, options.num_images
-    few, many = (8, 64) if number is None else (number, number)
-    how: dict[str, Any] = {"batch_statistics": options.batch_statistics, "truncation": options.truncation}
-    if options.interpolate is not None:
-        with _counted(model, few * options.interpolate):
-            strips = model.interpolate(options.interpolate, few, label, seed, **how)
+    model = open_model(run, device, "generator")
+    few, many = (8, 64) if num_images is None else (num_images, num_images)
+    how: dict[str, Any] = {"batch_statistics": batch_statistics, "truncation": truncation}
+    if interpolate is not None:
+        with _counted(model, few * interpolate):
+            strips = model.interpolate(interpolate, few, label, seed, **how)
         paths = write_strips(strips, out)
-    elif options.class_grid:
+    elif class_grid:
         with _counted(model, few * len(model.classes)):
             rows = model.class_grid(few, seed, **how)
         paths = write_rows(rows, out)
-    elif options.published_sheet:
+    elif published_sheet:
         paths = write_rows(model.published_sheet(seed), out)
     else:
         with _counted(model, many):
             pictures = model.sample(many, label, seed, **how)
         paths = write_pictures(pictures, out)
-    _say_written(paths, out, options.run, "IMAGES")
+    _say_written(paths, out, run, "IMAGES")
     return 0
 
 
@@ -108,65 +110,56 @@ def _counted(model: "ImageGenerator", total: int) -> Iterator[None]:
             del model.on_images
 
 
-def _refuse_conflicts(options: Any) -> None:
+def _refuse_conflicts(sheets: Mapping[str, bool], drawn: Mapping[str, object]) -> None:
     """Raise if options of `generate` ask for different things, before anything slow."""
-    grids = {
-        "--interpolate": options.interpolate is not None,
-        "--class-grid": options.class_grid,
-        "--published-sheet": options.published_sheet,
-    }
-    chosen = [name for name, given in grids.items() if given]
+    chosen = [name for name, given in sheets.items() if given]
     if len(chosen) > 1:
         raise UserError(f"{' and '.join(chosen)} are different sheets: choose one, or run the command once for each")
-    if options.class_grid and options.label is not None:
+    if sheets["--class-grid"] and drawn["--label"] is not None:
         raise UserError(
             "--class-grid draws every class: leave out --label, or leave out --class-grid to draw one class"
         )
-    fixed = {"--num-images": options.num_images, "--label": options.label, "--truncation": options.truncation}
-    given = [name for name, value in fixed.items() if value is not None]
-    if options.published_sheet and given:
+    given = [name for name, value in drawn.items() if value is not None]
+    if sheets["--published-sheet"] and given:
         raise UserError(f"--published-sheet is fixed but for --seed: leave out {' and '.join(given)}")
 
 
-def translate(arguments: Sequence[str]) -> int:
-    """Translate images with a dual run."""
-    import tyro
+@command
+def translate(
+    run: Positional[str],
+    images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGES...", help_behavior_hint="(required)")],
+    *,
+    to: Literal["a", "b", "both"] = "b",
+    roundtrip: bool = False,
+    training_size: bool = False,
+    skip_existing: bool = False,
+    overwrite: bool = False,
+    out: Out,
+    device: Device = "auto",
+) -> int:
+    """Translate images with a dual run, each at its own size, with its own transparency and bit depth.
 
-    @dataclass(frozen=True, kw_only=True)
-    class Translate:
-        """Translate images with a dual run, each at its own size, with its own transparency and bit depth."""
+    Args:
+        run: Run folder of ganshift dual, the model.safetensors in one, a bundled model (photo-sketch), or an
+            owner/model of the Hugging Face hub.
+        images: Images, animations, videos, and folders, zips and globs of them.
+        to: Domain to translate to. With both, IMAGES is one folder or zip with two domains, as for training: its
+            validation images, or else all, go both ways.
+        roundtrip: Write each image, its translation and the way back, in folders A, A2B, A2B2A and B, B2A, B2A2B.
+        training_size: Crop and scale images as in training first: a model trained on small images knows no large ones.
+        skip_existing: Leave alone what has its translation in --out already: this goes on after an interruption.
+        overwrite: Let a translation replace the file it was made from, where --out is the folder that is read. Nothing
+            that is read is ever replaced otherwise.
+        out: Folder for the translations, which keep the names of their images; or, for one, a name that ends in .png
+            (or another picture's ending), .gif or .webp for an animation, .mp4 for a video.
 
-        run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-        """Run folder of ganshift dual, the model.safetensors in one, a bundled model (photo-sketch), or an owner/model
-        of the Hugging Face hub."""
-        images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGES...")]
-        """Images, animations, videos, and folders, zips and globs of them."""
-        to: Literal["a", "b", "both"] = "b"
-        """Domain to translate to. With both, IMAGES is one folder or zip with two domains, as for training: its
-        validation images, or else all, go both ways."""
-        roundtrip: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Write each image, its translation and the way back, in folders A, A2B, A2B2A and B, B2A, B2A2B."""
-        training_size: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Crop and scale images as in training first: a model trained on small images knows no large ones."""
-        skip_existing: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Leave alone what has its translation in --out already: this goes on after an interruption."""
-        overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Let a translation replace the file it was made from, where --out is the folder that is read. Nothing that is
-        read is ever replaced otherwise."""
-        out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-        """Folder for the translations, which keep the names of their images; or, for one, a name that ends in .png (or
-        another picture's ending), .gif or .webp for an animation, .mp4 for a video."""
-        device: str = "auto"
-        """Where to compute."""
-
-    examples = """
+    Examples:
         ganshift translate runs/drawings holiday.jpg --to b -o drawn/
         ganshift translate runs/drawings holiday.jpg -o drawn.png
         ganshift translate runs/drawings photos/ -o drawn/ --skip-existing
         ganshift translate runs/drawings photos/ 'more/*.png' packed.zip clip.mp4 -o drawn/
         ganshift translate runs/drawings data/ --to both --roundtrip --training-size -o trips/
-        """
-    options = read(Translate, "translate", arguments, examples)
+    """
     from ..training.log import loading, say
 
     with loading():
@@ -174,111 +167,108 @@ def translate(arguments: Sequence[str]) -> int:
         from ..inference.translating import translate_domains, translate_files
         from ..methods.registry import open_model
 
-    if options.to == "both" and (len(options.images) != 1 or is_image(options.images[0].name)):
-        got = options.images[0] if len(options.images) == 1 else f"{len(options.images)} names"
+    if to == "both" and (len(images) != 1 or is_image(images[0].name)):
+        got = images[0] if len(images) == 1 else f"{len(images)} names"
         raise UserError(
             f"--to both takes one folder or zip with two domains, got {got}: of pictures say which domain, --to a or b"
         )
-    model = open_model(options.run, options.device, "translator")
-    how = {name: getattr(options, name) for name in ("roundtrip", "training_size", "skip_existing", "overwrite")}
-    if options.to == "both":
-        done = translate_domains(model, options.images[0], options.out, **how)
+    model = open_model(run, device, "translator")
+    how = {"roundtrip": roundtrip, "training_size": training_size, "skip_existing": skip_existing}
+    how["overwrite"] = overwrite
+    if to == "both":
+        done = translate_domains(model, images[0], out, **how)
     else:
-        done = translate_files(model, options.images, options.to, options.out, **how)
+        done = translate_files(model, images, to, out, **how)
     if done.skipped:
-        say(f"skipped {done.skipped:,} files whose translations are in {options.out}")
-    _say_written(done.written, options.out, options.run, "DATA")
+        say(f"skipped {done.skipped:,} files whose translations are in {out}")
+    _say_written(done.written, out, run, "DATA")
     return SOME_LEFT_OUT if done.left_out else 0
 
 
-def import_tf(arguments: Sequence[str]) -> int:
-    """Turn a published TensorFlow checkpoint into a run."""
-    import tyro
+@command
+def import_tf(
+    checkpoint: Annotated[Positional[Path], arg(metavar="CKPT")],
+    *,
+    out: Path,
+    classes: Maybe[str] = None,
+    keep_channel_order: bool = False,
+) -> int:
+    """Turn a published TensorFlow checkpoint of either method into a run.
 
-    @dataclass(frozen=True, kw_only=True)
-    class ImportTf:
-        """Turn a published TensorFlow checkpoint of either method into a run.
+    What it holds is read off its variables. Needs pip install 'ganshift[tensorflow]'.
 
-        What it holds is read off its variables. Needs pip install 'ganshift[tensorflow]'.
-        """
+    Args:
+        checkpoint: Name of the checkpoint without the endings of its files, or its .index file, or its folder.
+        out: Run folder to write, for ganshift generate, translate and transfer --source.
+        classes: Names of the classes in the order of their labels, with commas between; numbers if left out.
+        keep_channel_order: Leave a DualGAN with blue first, as published, instead of making it take and give RGB.
 
-        checkpoint: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CKPT")]
-        """Name of the checkpoint without the endings of its files, or its .index file, or its folder."""
-        out: Path
-        """Run folder to write, for ganshift generate, translate and transfer --source."""
-        classes: str | None = None
-        """Names of the classes in the order of their labels, with commas between; numbers if left out."""
-        keep_channel_order: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Leave a DualGAN with blue first, as published, instead of making it take and give RGB."""
-
-    examples = """
+    Examples:
         ganshift import-tf published/wgan-gp.model --out runs/published
         ganshift import-tf published/wgan-gp.model --classes plane,car,bird --out runs/published
         ganshift import-tf published/DualNet.model-1002 --out runs/published
-        """
-    options = read(ImportTf, "import-tf", arguments, examples)
+    """
     from ..training.log import loading, say
 
     with loading():
         from ..tools.import_tf import import_tf as import_checkpoint
-    classes = None if options.classes is None else [name.strip() for name in options.classes.split(",")]
-    for line in import_checkpoint(options.checkpoint, options.out, classes, options.keep_channel_order):
+    names = None if classes is None else [name.strip() for name in classes.split(",")]
+    for line in import_checkpoint(checkpoint, out, names, keep_channel_order):
         say(line)
     from ..methods.registry import method_in
 
     used = {"generator": "-o sheet.png", "translator": "IMAGES... -o translated/"}
-    method = method_in(options.out)
-    say(f"wrote {options.out}. Next: ganshift {method.verb} {options.out} {used[method.kind]}")
+    method = method_in(out)
+    say(f"wrote {out}. Next: ganshift {method.verb} {out} {used[method.kind]}")
     return 0
 
 
-def export(arguments: Sequence[str]) -> int:
-    """Write a run's model for other programs."""
-    import tyro
+@command
+def export(
+    run: Positional[str],
+    *,
+    format: Literal["onnx", "safetensors", "html"] = "onnx",
+    opset: Maybe[int] = None,
+    uint8: bool = False,
+    half: bool = False,
+    onnxruntime_web: Maybe[Path] = None,
+    out: Annotated[Maybe[Path], arg(aliases=["-o"])] = None,
+) -> int:
+    """Write a run's averaged model for other programs, checked against PyTorch before it is written.
 
-    @dataclass(frozen=True, kw_only=True)
-    class Export:
-        """Write a run's averaged model for other programs, checked against PyTorch before it is written."""
+    Args:
+        run: Run folder of ganshift transfer or dual, the model.safetensors in one, a bundled model (digits32), or an
+            owner/model of the Hugging Face hub.
+        format: What to write: models for onnxruntime, weights for from_pretrained, or one page that draws or translates
+            in a browser. onnx and html need pip install 'ganshift[export]'.
+        opset: Version of the ONNX operators, from 18 to 23 (18 if left out).
+        uint8: Let models take and give images as uint8 [n, h, w, c], as files hold them, instead of float32
+            [n, c, h, w] in [-1, 1].
+        half: Store the weights of safetensors in half precision.
+        onnxruntime_web: For html, the file that npm pack onnxruntime-web writes. npm fetches it, once, if this is left
+            out.
+        out: New folder for the files; RUN/export/FORMAT if left out. Bundled models and those of the hub need one.
 
-        run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-        """Run folder of ganshift transfer or dual, the model.safetensors in one, a bundled model (digits32), or an
-        owner/model of the Hugging Face hub."""
-        format: Literal["onnx", "safetensors", "html"] = "onnx"
-        """What to write: models for onnxruntime, weights for from_pretrained, or one page that draws or translates in
-        a browser. onnx and html need pip install 'ganshift[export]'."""
-        opset: int | None = None
-        """Version of the ONNX operators, from 18 to 23 (18 if left out)."""
-        uint8: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Let models take and give images as uint8 [n, h, w, c], as files hold them, instead of float32 [n, c, h, w]
-        in [-1, 1]."""
-        half: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Store the weights of safetensors in half precision."""
-        onnxruntime_web: Path | None = None
-        """For html, the file that npm pack onnxruntime-web writes. npm fetches it, once, if this is left out."""
-        out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-        """New folder for the files; RUN/export/FORMAT if left out. Bundled models and those of the hub need one."""
-
-    examples = """
+    Examples:
         ganshift export runs/mine
         ganshift export runs/drawings --uint8 -o for-the-app/
         ganshift export runs/mine --format safetensors --half
         ganshift export runs/mine --format html
-        """
-    options = read(Export, "export", arguments, examples)
+    """
     from ..training.log import loading, say
 
     with loading():
         from ..tools.export import ExportSettings
         from ..tools.export import export as export_run
 
-    chosen = {name: value for name, value in vars(options).items() if name not in ("run", "out")}
-    exported = export_run(options.run, options.out, ExportSettings(**chosen))
+    settings = ExportSettings(format=format, opset=opset, uint8=uint8, half=half, onnxruntime_web=onnxruntime_web)
+    exported = export_run(run, out, settings)
     for name, parity in exported.parities.items():
         say(f"{name}: at most {parity.max_abs_error:.2g} from the PyTorch model ({parity.unit})")
     *others, last = exported.paths
     for path in others:
         say(f"wrote {path}")
-    use = "open index.html there in a browser" if options.format == "html" else "docs/export.md says how to load it"
+    use = "open index.html there in a browser" if format == "html" else "docs/export.md says how to load it"
     say(f"wrote {last}. Next: {use}")
     return 0
 

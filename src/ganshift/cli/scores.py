@@ -1,15 +1,16 @@
 """What measures: `ganshift evaluate`, `compare` and `bench`."""
 
-import json
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from tyro.conf import Positional, arg
+
 from ..errors import UserError
-from .options import read
+from .options import OPTIONAL, Device, Json, Maybe, command
 
 if TYPE_CHECKING:
     from ..metrics.copying import Verdict
@@ -17,115 +18,110 @@ if TYPE_CHECKING:
 
 COPYING = "copying"
 """What --metrics calls the check for copies, which is no score."""
-SHARED_SETTINGS = ("extractor", "extractor_weights", "seed", "device")
-"""Options of `evaluate` that scores and that check have in common."""
 IN_TABLE = ("score", "value", "generated", "reference")
 """What the table of scores shows; lines below it say the rest."""
 WIDTH = 80
-WRAPPED: dict[str, Any] = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
 
 
-def evaluate(arguments: Sequence[str]) -> int:
-    """Measure a run against real images."""
-    import tyro
+@command
+def evaluate(
+    run: Positional[str],
+    *,
+    reference: Maybe[Path] = None,
+    a: Maybe[Path] = None,
+    b: Maybe[Path] = None,
+    metrics: Maybe[str] = None,
+    num_images: Annotated[Maybe[int], arg(aliases=["-n"])] = None,
+    extractor: Literal["cifar", "inception"] = "cifar",
+    extractor_weights: Annotated[Maybe[Path], arg(metavar="FILE")] = None,
+    split: Literal["train", "test"] = "train",
+    held_out: Maybe[Path] = None,
+    seed: int = 0,
+    kid_subsets: int = 100,
+    kid_subset_size: Maybe[int] = None,
+    out: Annotated[Maybe[Path], arg(aliases=["-o"])] = None,
+    json: Json = False,
+    device: Device = "auto",
+) -> int:
+    """Measure a run against real images, and write cards that say how into RUN/cards.
 
-    @dataclass(frozen=True, kw_only=True)
-    class Evaluate:
-        """Measure a run against real images, and write cards that say how into RUN/cards.
+    What the scores mean is said in docs/metrics.md.
 
-        What the scores mean is said in docs/metrics.md.
-        """
+    Args:
+        run: Run folder of ganshift transfer or dual, the model.safetensors in one, a bundled model, or an owner/model
+            of the Hugging Face hub.
+        reference: Real images: for a generator what transfer's --data can be, for a translator what dual's can be.
+        a: Folder or zip of real images of domain A of a translator, with --b, instead of --reference.
+        b: The same of domain B.
+        metrics: Any of is,fid,kid,prc,copying, joined by commas. All for a generator; fid,kid for a translator, which
+            always gets L1 of its round trips and, where val/A and val/B have files of the same names, L1, PSNR and
+            SSIM.
+        num_images: How many images a generator draws: 50,000 if left out. A translator translates what the reference
+            has.
+        extractor: Network whose features are compared: a small one that ships, or the published Inception.
+        extractor_weights: Weights of the extractor, instead of those that ship or are downloaded.
+        split: Part of a generator's reference, where it has folders or batches for parts.
+        held_out: Real images like those trained on, but not among them, to judge copying by. The test split that lies
+            beside the training images, if left out.
+        seed: The same seed draws the same images.
+        kid_subsets: Random subsets that KID is the mean over.
+        kid_subset_size: Images in each; 1000, or half of the smaller set where that is less.
+        out: Folder for cards and pictures; RUN if left out, which a bundled model or one of the hub cannot be.
 
-        run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-        """Run folder of ganshift transfer or dual, the model.safetensors in one, a bundled model, or an owner/model of
-        the Hugging Face hub."""
-        reference: Path | None = None
-        """Real images: for a generator what transfer's --data can be, for a translator what dual's can be."""
-        a: Path | None = None
-        """Folder or zip of real images of domain A of a translator, with --b, instead of --reference."""
-        b: Path | None = None
-        """The same of domain B."""
-        metrics: str | None = None
-        """Any of is,fid,kid,prc,copying, joined by commas. All for a generator; fid,kid for a translator, which always
-        gets L1 of its round trips and, where val/A and val/B have files of the same names, L1, PSNR and SSIM."""
-        num_images: Annotated[int | None, tyro.conf.arg(name="num-images", aliases=["-n"])] = None
-        """How many images a generator draws: 50,000 if left out. A translator translates what the reference has."""
-        extractor: Literal["cifar", "inception"] = "cifar"
-        """Network whose features are compared: a small one that ships, or the published Inception."""
-        extractor_weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-        """Weights of the extractor, instead of those that ship or are downloaded."""
-        split: Literal["train", "test"] = "train"
-        """Part of a generator's reference, where it has folders or batches for parts."""
-        held_out: Annotated[Path | None, tyro.conf.arg(name="held-out")] = None
-        """Real images like those trained on, but not among them, to judge copying by. The test split that lies beside
-        the training images, if left out."""
-        seed: int = 0
-        """The same seed draws the same images."""
-        kid_subsets: int = 100
-        """Random subsets that KID is the mean over."""
-        kid_subset_size: int | None = None
-        """Images in each; 1000, or half of the smaller set where that is less."""
-        out: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
-        """Folder for cards and pictures; RUN if left out, which a bundled model or one of the hub cannot be."""
-        json: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Write the cards, and what was found of copying, as JSON instead of a table."""
-        device: str = "auto"
-        """Where to compute."""
-
-    examples = """
+    Examples:
         ganshift evaluate runs/mine --reference my-images/
         ganshift evaluate runs/mine --reference my-images/ --metrics kid -n 2000
         ganshift evaluate runs/mine --reference my-images/ --split test --metrics fid,kid --json > scores.json
         ganshift evaluate runs/drawings --a photos/ --b drawings/
-        """
-    options = read(Evaluate, "evaluate", arguments, examples)
-    metrics = None if options.metrics is None else tuple(name.strip() for name in options.metrics.split(","))
-    others = None if metrics is None else tuple(name for name in metrics if name != COPYING)
-    from ..training.log import loading, say
+    """
+    named = None if metrics is None else tuple(name.strip() for name in metrics.split(","))
+    scores = None if named is None else tuple(name for name in named if name != COPYING)
+    from ..training.log import loading, say, show_json
 
     with loading():
         from ..inference.names import results_place
         from ..inference.outputs import refuse_among_pictures
-        from ..tools import evaluate as evaluation  # noqa: F401  # what follows needs it
-    if options.out is not None:
-        refuse_among_pictures(options.out, (options.reference, options.a, options.b, options.held_out))
-    records = [] if others == () else _measure(options, others)
-    verdict = _check_copying(options, insist=metrics is not None) if metrics is None or COPYING in metrics else None
-    if options.json:
-        found = {
-            "cards": [record.to_json() for record in records],
-            "copying": None if verdict is None else asdict(verdict),
-        }
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        from ..metrics.record_files import RECORDS
+        from ..tools.evaluate import evaluate as measure
+    if out is not None:
+        refuse_among_pictures(out, (reference, a, b, held_out))
+    shared = {"extractor": extractor, "extractor_weights": extractor_weights, "seed": seed, "device": device}
+    place = results_place(run, out)
+    records: list[ScoreRecord] = []
+    if scores != ():
+        settings: dict[str, Any] = {"metrics": scores, "split": split, **shared}
+        settings |= {"kid_subsets": kid_subsets, "kid_subset_size": kid_subset_size}
+        if num_images is not None:
+            settings["num_images"] = num_images
+        records = measure(run, reference, a=a, b=b, out=out, **settings)
+        if not json:
+            _show(records)
+        say(f"wrote {len(records)} cards to {place / RECORDS}")
+    verdict = None
+    if named is None or COPYING in named:
+        verdict = _check_copying(run, reference, held_out, out, num_images, shared, insist=named is not None)
+    if json:
+        cards = [record.to_json() for record in records]
+        show_json({"cards": cards, "copying": None if verdict is None else asdict(verdict)})
     if records:
-        say(f"Next: ganshift compare {results_place(options.run, options.out)} OTHER-RUN")
+        say(f"Next: ganshift compare {place} OTHER-RUN")
     return 0
 
 
-def _measure(options: Any, metrics: tuple[str, ...] | None) -> list["ScoreRecord"]:
-    from ..inference.names import results_place
-    from ..metrics.record_files import RECORDS
+def _show(records: Sequence["ScoreRecord"]) -> None:
+    """A table of the scores, and lines that say what it has no room for."""
     from ..metrics.score_record import record_rows
-    from ..tools.evaluate import evaluate as measure
-    from ..training.log import say, show_table
+    from ..training.log import show_table
 
-    settings = {name: getattr(options, name) for name in (*SHARED_SETTINGS, "split")}
-    if options.num_images is not None:
-        settings["num_images"] = options.num_images
-    settings |= {"metrics": metrics, "kid_subsets": options.kid_subsets, "kid_subset_size": options.kid_subset_size}
-    records = measure(options.run, options.reference, a=options.a, b=options.b, out=options.out, **settings)
-    if not options.json:
-        rows = record_rows(records)
-        show_table([{name: row[name] for name in IN_TABLE} for row in rows])
-        for name in rows[0]:
-            if name not in IN_TABLE:
-                sys.stdout.write(_detail(name, rows))
-    say(f"wrote {len(records)} cards to {results_place(options.run, options.out) / RECORDS}")
-    return records
+    rows = record_rows(records)
+    show_table([{name: row[name] for name in IN_TABLE} for row in rows])
+    for name in rows[0]:
+        if name not in IN_TABLE:
+            sys.stdout.write(_detail(name, rows))
 
 
 def _detail(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Lines that say what the table has no room for; where scores differ in it, each value with its scores."""
+    """Lines of one name; where scores differ in it, each value with its scores."""
     scores: dict[str, list[str]] = {}
     for row in rows:
         if row[name] is not None:
@@ -134,10 +130,19 @@ def _detail(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
         lines = [f"{name}: {next(iter(scores))}"]
     else:
         lines = [f"{name} of {', '.join(those)}: {value}" for value, those in scores.items()]
-    return "".join(textwrap.fill(line, WIDTH, **WRAPPED) + "\n" for line in lines)
+    how: dict[str, Any] = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+    return "".join(textwrap.fill(line, WIDTH, **how) + "\n" for line in lines)
 
 
-def _check_copying(options: Any, insist: bool) -> "Verdict | None":
+def _check_copying(
+    run: str,
+    reference: Path | None,
+    held_out: Path | None,
+    out: Path | None,
+    num_images: int | None,
+    settings: Mapping[str, Any],
+    insist: bool,
+) -> "Verdict | None":
     """Say whether a generator copies; where that cannot be told, why not, or raise if `insist`."""
     from ..inference.names import find_model, results_place
     from ..methods.registry import method_in
@@ -146,96 +151,80 @@ def _check_copying(options: Any, insist: bool) -> "Verdict | None":
     from ..tools.evaluate.nearest import CHECKED
     from ..training.log import say
 
-    if not insist and method_in(find_model(options.run)).kind != "generator":
+    if not insist and method_in(find_model(run)).kind != "generator":
         return None
-    settings = {name: getattr(options, name) for name in (*SHARED_SETTINGS, "out")}
-    count = CHECKED if options.num_images is None else min(options.num_images, CHECKED)
+    count = CHECKED if num_images is None else min(num_images, CHECKED)
     try:
-        verdict = check_copying(options.run, options.reference, options.held_out, num_images=count, **settings)
+        verdict = check_copying(run, reference, held_out, out=out, num_images=count, **settings)
     except UserError as error:
         if insist:
             raise
         say(str(error))
         return None
-    say(f"{verdict.in_words()}. The nearest pairs are in {results_place(options.run, options.out) / PAIRS}")
+    say(f"{verdict.in_words()}. The nearest pairs are in {results_place(run, out) / PAIRS}")
     return verdict
 
 
-def compare(arguments: Sequence[str]) -> int:
-    """Show what two cards, or the cards of two runs, differ by."""
-    import tyro
+@command
+def compare(a: Positional[Path], b: Positional[Path], *, json: Json = False) -> int:
+    """Show what two cards, or the cards of two runs, differ by, with its standard error.
 
-    @dataclass(frozen=True, kw_only=True)
-    class Compare:
-        """Show what two cards, or the cards of two runs, differ by, with its standard error.
+    Cards that were not made in the same way are refused, and what differs is named.
 
-        Cards that were not made in the same way are refused, and what differs is named.
-        """
+    Args:
+        a: A file that ganshift evaluate wrote, or a run folder.
+        b: Another.
 
-        a: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="A")]
-        """A file that ganshift evaluate wrote, or a run folder."""
-        b: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="B")]
-        """Another."""
-        json: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Write JSON instead of a table."""
-
-    examples = """
+    Examples:
         ganshift compare runs/mine runs/other
         ganshift compare runs/mine/best runs/mine --json
-        """
-    options = read(Compare, "compare", arguments, examples)
-    for path in (options.a, options.b):
+    """
+    for path in (a, b):
         if not path.exists():
             raise UserError(f"there is no card or run folder {path}")
     from ..metrics.record_files import compare as differences
-    from ..training.log import say, show_table
+    from ..training.log import say, show_json, show_table
 
-    rows = differences(options.a, options.b)
-    if options.json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    rows = differences(a, b)
+    if json:
+        show_json(rows)
     else:
         show_table(rows)
     say("Next: what training again with other seeds would change is asked by ganshift study")
     return 0
 
 
-def bench(arguments: Sequence[str]) -> int:
-    """Time how fast each preset trains on this machine."""
-    import tyro
+@command
+def bench(
+    *,
+    only: Annotated[tuple[str, ...], OPTIONAL] = (),
+    quick: bool = False,
+    json: Json = False,
+    device: Device = "cpu",
+    fast: bool = False,
+) -> int:
+    """Time training iterations of every preset on this machine, on photographs that packages ship.
 
-    @dataclass(frozen=True, kw_only=True)
-    class Bench:
-        """Time training iterations of every preset on this machine, on photographs that packages ship.
+    Data loading is included; sample grids, checkpoints and evaluations are not. docs/performance.md has figures.
 
-        Data loading is included; sample grids, checkpoints and evaluations are not. docs/performance.md has figures.
-        """
+    Args:
+        only: Methods (transfer) or presets (transfer/small) to time; all if left out.
+        quick: Time one iteration of each preset instead of five seconds.
+        fast: Train as --fast does.
 
-        only: tuple[str, ...] = ()
-        """Methods (transfer) or presets (transfer/small) to time; all if left out."""
-        quick: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Time one iteration of each preset instead of five seconds."""
-        json: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Write JSON instead of a table."""
-        device: str = "cpu"
-        """Where to compute."""
-        fast: bool = False
-        """Train as --fast does."""
-
-    examples = """
+    Examples:
         ganshift bench
         ganshift bench --only transfer/small dual/small
         ganshift bench --fast --device cuda --json > bench.json
-        """
-    options = read(Bench, "bench", arguments, examples)
-    from ..training.log import loading, say, show_table
+    """
+    from ..training.log import loading, say, show_json, show_table
 
     with loading():
         from ..tools.bench import bench as time_presets
         from ..training.run_folder import versions
-    rows = time_presets(options.only, options.quick, options.device, options.fast)
-    if options.json:
-        found = {"device": options.device, "fast": options.fast, "rows": rows, "versions": versions()}
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    rows = time_presets(only, quick, device, fast)
+    if json:
+        show_json({"device": device, "fast": fast, "rows": rows, "versions": versions()})
     else:
         show_table(rows)
     say("Next: ganshift doctor my-images/ says how long a run on your images takes")

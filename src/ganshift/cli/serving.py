@@ -3,48 +3,45 @@
 import getpass
 import os
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Annotated
 
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
 from ..errors import UserError
-from .options import read
+from ..tools.serve.limits import Limits
+from .options import Device, Maybe, command
 
 PASSWORD = "GANSHIFT_PASSWORD"
 
 
-def serve(arguments: Sequence[str]) -> int:
-    """Serve trained models as a web app and an HTTP API."""
-    import tyro
+@command
+def serve(
+    runs: Annotated[Positional[tuple[str, ...]], arg(metavar="RUN...", help_behavior_hint="(required)")],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    username: Maybe[str] = None,
+    device: Device = "auto",
+    limits: OmitArgPrefixes[Limits],
+) -> int:
+    """Serve trained models as a web app and an HTTP API (docs/serving.md), until Ctrl-C.
 
-    from ..tools.serve.limits import Limits
+    Needs pip install 'ganshift[web]'.
 
-    @dataclass(frozen=True, kw_only=True)
-    class Serve(Limits):
-        """Serve trained models as a web app and an HTTP API (docs/serving.md), until Ctrl-C.
+    Args:
+        runs: Run folders of ganshift transfer and dual, bundled models (digits32), or owner/model of the Hugging Face
+            hub.
+        host: Address to listen on. On others than this machine's own, everybody who can reach it may use the models.
+        port: Port to listen on; 0 for any that is free.
+        username: Ask visitors for this name and a password. The password is in GANSHIFT_PASSWORD, or you are asked for
+            it.
 
-        Needs pip install 'ganshift[web]'.
-        """
-
-        runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")]
-        """Run folders of ganshift transfer and dual, bundled models (digits32), or owner/model of the Hugging Face
-        hub."""
-        host: str = "127.0.0.1"
-        """Address to listen on. On others than this machine's own, everybody who can reach it may use the models."""
-        port: int = 7860
-        """Port to listen on; 0 for any that is free."""
-        username: str | None = None
-        """Ask visitors for this name and a password. The password is in GANSHIFT_PASSWORD, or you are asked for it."""
-        device: str = "auto"
-        """Where to compute."""
-
-    examples = """
+    Examples:
         ganshift serve runs/mine
         ganshift serve runs/mine runs/drawings --port 8000
         GANSHIFT_PASSWORD=... ganshift serve runs/mine --host 0.0.0.0 --username friend
-        """
-    options = read(Serve, "serve", arguments, examples)
+    """
     from ..training.log import loading
 
     try:
@@ -52,8 +49,7 @@ def serve(arguments: Sequence[str]) -> int:
             from ..tools.serve.server import serve as serve_runs
     except ImportError as error:
         raise UserError(f"serving needs Gradio: pip install 'ganshift[web]' ({error})") from None
-    password = _password(options.username)
-    serve_runs(options.runs, options.host, options.port, options, options.username, password, options.device)
+    serve_runs(runs, host, port, limits, username, _password(username), device)
     return 0
 
 

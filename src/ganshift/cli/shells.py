@@ -1,81 +1,53 @@
 """What makes a shell complete commands and options: `ganshift completion`."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
-from .options import DESCRIBE, HELP, QUIET, Described, Option, read
+import tyro
+from tyro.conf import Positional
 
-BASH = """\
-# Completes ganshift in bash, and in zsh by its imitation of bash. Made by: ganshift completion
-_ganshift() {{
-    local current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" words=""
-    COMPREPLY=()
-    if ((COMP_CWORD == 1)); then
-        COMPREPLY=($(compgen -W "{commands}" -- "$current"))
-        return
+from .options import command
+from .training import run_options
+
+FILES = {
+    "bash": """\
+_ganshift() {
+    _tyro_ganshift
+    local word="${COMP_WORDS[COMP_CWORD]}" found="${COMPREPLY[0]}"
+    # bash completes names of files better, and offers them where nothing is typed
+    if ((COMP_CWORD > 1)) && [[ ! $found || -e $found || (! $word && $found == -*) ]]; then
+        COMPREPLY=()
     fi
-    case "${{COMP_WORDS[1]}} $before" in
-{choices}
-        *)
-            [[ $current == -* ]] || return 0  # a name of a file, which the shell completes by itself
-            case "${{COMP_WORDS[1]}}" in
-{options}
-            esac
-            ;;
-    esac
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
-}}
+}
 complete -o default -F _ganshift ganshift
-"""
-ZSH = "autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n"
-"""What zsh needs to understand the rest."""
+""",
+    "zsh": "[[ $? != 0 || -z $words[CURRENT] && $words[CURRENT-1] != -* ]] && (( CURRENT > 2 )) && _files\n",
+    "fish": "complete --command ganshift --force-files\n",
+}
+"""What lets a shell complete names of files, too, where tyro knows no option or choice."""
 
 
-def completion(arguments: Sequence[str], commands: Mapping[str, Callable[[Sequence[str]], int]]) -> int:
-    """Print the completion of these commands for a shell."""
-    import tyro
+@command
+def completion(shell: Positional[Literal["bash", "zsh", "fish"]]) -> int:
+    """Print what makes a shell complete ganshift's commands, options and choices.
 
-    @dataclass(frozen=True, kw_only=True)
-    class Completion:
-        """Print what makes a shell complete ganshift's commands, options and choices."""
+    Args:
+        shell: bash, zsh or fish.
 
-        shell: Annotated[Literal["bash", "zsh"], tyro.conf.Positional, tyro.conf.arg(metavar="{bash,zsh}")]
-        """The shell."""
-
-    examples = """
+    Examples:
         ganshift completion bash > ~/.local/share/bash-completion/completions/ganshift
-        ganshift completion zsh > ~/.ganshift-completion    # then, in ~/.zshrc: source ~/.ganshift-completion
-        """
-    shell = read(Completion, "completion", arguments, examples).shell
+        ganshift completion zsh > ~/.zfunc/_ganshift    # then, in ~/.zshrc: fpath=(~/.zfunc $fpath); compinit
+        ganshift completion fish > ~/.config/fish/completions/ganshift.fish
+    """
     from ..training.log import say
+    from . import FUNCTIONS, TRAINING, command_named
 
-    described = {name: _described(command) for name, command in commands.items()}
-    choices = [
-        f'        "{command} {name}") words="{" ".join(option.choices)}" ;;'
-        for command, options in described.items()
-        for option in options
-        for name in option.names or (command,)
-        if option.choices
-    ]
-    words = [
-        f'                {command}) words="{" ".join([*_long_names(options), QUIET, *HELP])}" ;;'
-        for command, options in described.items()
-    ]
-    text = BASH.format(commands=" ".join([*described, "help"]), choices="\n".join(choices), options="\n".join(words))
-    sys.stdout.write(ZSH * (shell == "zsh") + text)
-    say("Next: open a new shell, or source the file that this was written to")
-    return 0
-
-
-def _described(command: Callable[[Sequence[str]], int]) -> Sequence[Option]:
+    commands = {name: command_named(name) for name in FUNCTIONS}
+    for name, method in TRAINING.items():
+        commands[name] = run_options(method, method.default_preset)
     try:
-        command(DESCRIBE)
-    except Described as answer:
-        return answer.options
-    raise AssertionError("a command must read its options by cli.options.read")
-
-
-def _long_names(options: Sequence[Option]) -> list[str]:
-    return [name for option in options for name in option.names if name.startswith("--")]
+        tyro.extras.subcommand_cli_from_dict(commands, prog="ganshift", args=["--tyro-print-completion", shell])
+    except SystemExit:  # it is printed
+        sys.stdout.write(FILES[shell])
+    say("Next: open a new shell")
+    return 0

@@ -1,15 +1,14 @@
 """What trains and measures many runs: `ganshift study` and `sources`."""
 
-import json
 import shlex
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from tyro.conf import Positional, UseAppendAction, arg
+
 from ..errors import UserError
-from .options import read
+from .options import OPTIONAL, Device, Json, Maybe, command
 
 if TYPE_CHECKING:
     from ..tools.sources import RankedSource
@@ -18,112 +17,105 @@ SOME_FAILED = 1
 """Exit code when a cell failed."""
 
 
-def study(arguments: Sequence[str]) -> int:
-    """Train and measure a grid of runs."""
-    import tyro
+@command
+def study(
+    recipe: Positional[Maybe[str]] = None,
+    *,
+    out: Maybe[Path] = None,
+    data: Annotated[UseAppendAction[tuple[str, ...]], OPTIONAL] = (),
+    processes: int = 1,
+    device: Maybe[str] = None,
+    dry_run: bool = False,
+    list: bool = False,
+) -> int:
+    """Train and measure a grid of runs that a recipe describes, and lay the scores side by side.
 
-    @dataclass(frozen=True, kw_only=True)
-    class Study:
-        """Train and measure a grid of runs that a recipe describes, and lay the scores side by side.
+    The same command goes on where it was interrupted, skips what is finished and tries again what failed. Several
+    such commands on one folder, also on several machines, share the work. What a recipe is: docs/study.md.
 
-        The same command goes on where it was interrupted, skips what is finished and tries again what failed. Several
-        such commands on one folder, also on several machines, share the work. What a recipe is: docs/study.md.
-        """
+    Args:
+        recipe: A recipe's file, or the name of one that ships (see --list).
+        out: Folder of the study; runs/ with the recipe's name if left out.
+        data: What the recipe leaves to you, as NAME=PATH; a PATH alone is for its first name. Can be repeated.
+        processes: Cells trained at once, each with its share of the processor's cores, on the accelerators in turn.
+        device: Where to compute, instead of what the recipe says.
+        dry_run: Show the cells and how long they will take, and stop.
+        list: Show the recipes that ship.
 
-        recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[RECIPE]")] = ""
-        """A recipe's file, or the name of one that ships (see --list)."""
-        out: Path | None = None
-        """Folder of the study; runs/ with the recipe's name if left out."""
-        data: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-        """What the recipe leaves to you, as NAME=PATH; a PATH alone is for its first name. Can be repeated."""
-        processes: int = 1
-        """Cells trained at once, each with its share of the processor's cores, on the accelerators in turn."""
-        device: str | None = None
-        """Where to compute, instead of what the recipe says."""
-        dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Show the cells and how long they will take, and stop."""
-        list: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Show the recipes that ship."""
-
-    examples = """
+    Examples:
         ganshift study --list
         ganshift study table1-small --dry-run
         ganshift study table2-small --data my-images/ --out runs/fewer
         ganshift study my-recipe.toml --processes 2
-        """
-    options = read(Study, "study", arguments, examples)
+    """
     from ..tools.study.recipe import load_recipe, read_table, shipped
     from ..training.log import loading, say, show_table
 
-    if options.list:
+    if list:
         show_table([{"recipe": name, "question": read_table(name)[2].get("about", "")} for name in shipped()])
         say("Next: ganshift study RECIPE --dry-run")
         return 0
-    if not options.recipe:
+    if not recipe:
         raise UserError("name a recipe: a file, or one that ships (ganshift study --list)")
-    if options.processes < 1:
-        raise UserError(f"processes must be at least 1, got {options.processes}")
-    recipe = load_recipe(options.recipe, options.data)
-    out = options.out or Path("runs") / recipe.name
+    if processes < 1:
+        raise UserError(f"processes must be at least 1, got {processes}")
+    loaded = load_recipe(recipe, data)
+    place = out or Path("runs") / loaded.name
     with loading():
         from ..tools.study.run import run_study, show_plan
         from ..tools.study.schedule import Rank
 
-    if options.dry_run:
-        show_plan(recipe, out, options.processes, options.device)
+    if dry_run:
+        show_plan(loaded, place, processes, device)
         say("Next: the same command without --dry-run")
         return 0
     rank = Rank.take()
-    command = shlex.join(["ganshift", "study", *arguments])
-    ending = run_study(recipe, out, options.processes, options.device, command, rank)
+    typed = ["ganshift", "study", recipe, "--out", str(place), *(f"--data={given}" for given in data)]
+    typed += ["--device", device] if device else []
+    ending = run_study(loaded, place, processes, device, shlex.join(typed), rank)
     if ending.stopped_by:
         return 128 + ending.stopped_by
     say(
-        f"Next: open {out}/results.html in a browser"
+        f"Next: open {place}/results.html in a browser"
         + "; the same command tries again what failed" * bool(ending.failed)
     )
     alone = rank.world_size == 1  # a launcher ends all its processes when one returns an error
     return SOME_FAILED if ending.failed and alone else 0
 
 
-def sources(arguments: Sequence[str]) -> int:
-    """Rank source models for the user's images."""
-    import tyro
+@command
+def sources(
+    sources: Annotated[Positional[tuple[str, ...]], OPTIONAL, arg(metavar="[SOURCE...]")] = (),
+    *,
+    data: Path,
+    trial_images: int = 6_400,
+    num_images: Annotated[int, arg(aliases=["-n"])] = 1_000,
+    preset: str = "small",
+    out: Path = Path("runs/trials"),
+    seed: int = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Rank source models for your images: how near each is, how dense and diverse, and how a short trial goes.
 
-    @dataclass(frozen=True, kw_only=True)
-    class Sources:
-        """Rank source models for your images: how near each is, how dense and diverse, and how a short trial goes.
+    The trial decides; how often it and the other criteria were right was measured, and is said. The same command
+    goes on where it was interrupted.
 
-        The trial decides; how often it and the other criteria were right was measured, and is said. The same command
-        goes on where it was interrupted.
-        """
+    Args:
+        sources: What to rank: run folders, bundled sources by name, hub ids; all that ship if left out.
+        data: Your images, as for ganshift transfer.
+        trial_images: Images shown in each trial; 0 for none, and then distance alone ranks.
+        num_images: Images drawn from a source whenever it is measured.
+        preset: Preset of ganshift transfer whose beginning a trial is.
+        out: Folder of the trials.
+        seed: Of the trials and of what is drawn.
 
-        sources: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE...")] = ()
-        """What to rank: run folders, bundled sources by name, hub ids; all that ship if left out."""
-        data: Path
-        """Your images, as for ganshift transfer."""
-        trial_images: int = 6_400
-        """Images shown in each trial; 0 for none, and then distance alone ranks."""
-        num_images: Annotated[int, tyro.conf.arg(name="num-images", aliases=["-n"])] = 1_000
-        """Images drawn from a source whenever it is measured."""
-        preset: str = "small"
-        """Preset of ganshift transfer whose beginning a trial is."""
-        out: Path = Path("runs/trials")
-        """Folder of the trials."""
-        seed: int = 0
-        """Of the trials and of what is drawn."""
-        device: str = "auto"
-        """Where to compute."""
-        json: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Write everything as JSON to standard output instead of a table."""
-
-    examples = """
+    Examples:
         ganshift sources --data my-images/
         ganshift sources runs/flowers runs/faces digits32 --data my-images/
         ganshift sources runs/flowers runs/faces --data my-images/ --trial-images 0 --json
-        """
-    options = read(Sources, "sources", arguments, examples)
-    from ..training.log import loading, say, show_table
+    """
+    from ..training.log import loading, say, show_json, show_table
 
     with loading():
         from ..inference.names import find_model
@@ -131,34 +123,34 @@ def sources(arguments: Sequence[str]) -> int:
         from ..tools.sources import rank_sources, reason, reliability
 
     ranked, refused = rank_sources(
-        options.data,
-        options.sources,
-        out=options.out,
-        trial_images=options.trial_images,
-        num_images=options.num_images,
-        preset=options.preset,
-        seed=options.seed,
-        device=options.device,
+        data,
+        sources,
+        out=out,
+        trial_images=trial_images,
+        num_images=num_images,
+        preset=preset,
+        seed=seed,
+        device=device,
     )
     for source in refused:
         say(f"{source.source} cannot be used: {source.reason}")
     if not ranked:
         raise UserError("none of the sources can be used with these images")
-    if options.json:
+    if json:
         found = {
             "ranked": [source.to_json() for source in ranked],
             "refused": [vars(source) for source in refused],
             "reason": reason(ranked),
             "reliability": reliability(),
         }
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        show_json(found)
         return 0
     show_table([_row(source) for source in ranked])
     say(reason(ranked))
     say(_reliability_in_words(reliability()))
     best = ranked[0].source
-    begin = f"ganshift {method_in(find_model(best)).name} --data {options.data} --source {shlex.quote(best)}"
-    say(f"Next: {begin} --preset {options.preset} --out runs/mine")
+    begin = f"ganshift {method_in(find_model(best)).name} --data {data} --source {shlex.quote(best)}"
+    say(f"Next: {begin} --preset {preset} --out runs/mine")
     return 0
 
 

@@ -1,113 +1,124 @@
 """What trains: the command of each method, and `ganshift demo`."""
 
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import field, fields, is_dataclass, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+import docstring_parser
+import tyro
 
 from ..methods.method import Method
 from ..training.config import BUDGET_FIELDS, RunConfig
-from .options import read, read_values
+from ..training.distributed import is_first
+from .options import OPTIONAL, command, read
 
 if TYPE_CHECKING:
     from ..training.trainer import Outcome
 
 
-def training_command(method: Method) -> Callable[[Sequence[str]], int]:
-    """The function that parses and runs `ganshift METHOD`."""
+def train(method: Method, arguments: Sequence[str]) -> int:
+    """Run `ganshift METHOD`."""
+    config, dry_run = parse_run(method, arguments)
+    from ..training.log import loading, say, show_json
 
-    def train(arguments: Sequence[str]) -> int:
-        config, dry_run = parse_run(method, arguments)
-        if dry_run:
-            return _show(config)
-        from ..training.log import loading
-
-        with loading():
-            method.trainer()
-        return _finish(method.train(config), method.next_step(config.out))
-
-    return train
+    if dry_run:
+        show_json(config.to_json())
+        say("Next: the same command without --dry-run")
+        return 0
+    with loading():
+        method.trainer()
+    return _finish(method.train(config), method.next_step(config.out))
 
 
-def demo(arguments: Sequence[str]) -> int:
-    """Train both methods on bundled images and write a report."""
+@command
+def demo(*, out: Path = Path("runs/demo"), quick: bool = False, seed: int = 0) -> int:
+    """Train both methods on bundled images in minutes, and write one page that shows what they learned.
 
-    @dataclass(frozen=True, kw_only=True)
-    class Demo:
-        """Train both methods on bundled images in minutes, and write one page that shows what they learned.
+    The same command run again goes on where it was interrupted.
 
-        The same command run again goes on where it was interrupted.
-        """
+    Args:
+        out: Folder for three runs and report.html.
+        quick: A minute or so instead of several: everything is shown, little is learned.
+        seed: Seed of all runs.
 
-        out: Path = Path("runs/demo")
-        """Folder for three runs and report.html."""
-        quick: bool = False
-        """A minute or so instead of several: everything is shown, little is learned."""
-        seed: int = 0
-        """Seed of all runs."""
-
-    examples = """
+    Examples:
         ganshift demo
         ganshift demo --quick --out runs/look
-        """
-    options = read(Demo, "demo", arguments, examples)
+    """
     from ..training.log import loading
 
     with loading():
         from ..tools.demo import run_demo
 
-    return _finish(run_demo(options.out, options.quick, options.seed), f"open {options.out}/report.html in a browser")
+    return _finish(run_demo(out, quick, seed), f"open {out}/report.html in a browser")
 
 
 def parse_run(method: Method, arguments: Sequence[str]) -> tuple[RunConfig, bool]:
-    """Settings of a run from a preset and the command line, and whether only to show them.
-
-    A budget on the command line replaces the preset's, whichever of the three ways it is given in.
-    """
-    import tyro
-
-    presets = method.presets
-    chosen, budget_given = _scan(arguments, method)
-    overrides = {name: value for name, value in presets[chosen].items() if not (budget_given and name in BUDGET_FIELDS)}
-
-    @dataclass(frozen=True, kw_only=True)
-    class Choices:
-        """Where the settings start from, and whether to run."""
-
-        preset: Annotated[Literal[tuple(presets)], tyro.conf.arg(help=method.help.presets)]  # type: ignore[valid-type]
-        """Settings to start from; the other options change them."""
-        dry_run: tyro.conf.FlagCreatePairsOff[bool] = False
-        """Print the resolved settings and stop."""
-
-    defaults = overrides | {"preset": chosen}
-    values = read_values(
-        [method.config, Choices], method.name, arguments, method.help.examples, method.help.groups, defaults
-    )
+    """Settings of a run from a preset and the command line, and whether only to show them."""
+    options = run_options(method, *_beginning(method, arguments))
+    given = read(options, method.name, arguments, method.config.__doc__ or "", method.help.examples)
+    values = {name: value for group in vars(given).values() for name, value in vars(group).items()}
     dry_run = values.pop("dry_run")
     del values["preset"]
     return method.config(**values), dry_run
 
 
-def _scan(arguments: Sequence[str], method: Method) -> tuple[str, bool]:
-    """The preset asked for, and whether a budget is among the options; both must be known before parsing."""
-    preset, budget_given = method.default_preset, False
-    for name, value in zip(arguments, [*arguments[1:], ""], strict=False):
-        name, equals, attached = name.partition("=")
-        if name == "--preset":
-            preset = attached if equals else value
-        budget_given |= name.removeprefix("--") in BUDGET_FIELDS
-    return (preset if preset in method.presets else method.default_preset), budget_given
+def run_options(method: Method, preset: str, budget_given: bool = False) -> type:
+    """All options of `ganshift METHOD` as a dataclass, with a dataclass in it for each group of the method's help.
+
+    They are the method's settings, which `preset` overrides, `--preset` and `--dry-run`. A budget on the command line
+    replaces the preset's, whichever of the three ways it is given in.
+    """
+    texts = explanations(method.config) | {"preset": method.help.presets}
+    texts["dry_run"] = "Print the resolved settings and stop."
+    kinds = {setting.name: setting.type for setting in fields(method.config)}
+    kinds |= {"preset": Literal[tuple(method.presets)], "dry_run": tyro.conf.FlagCreatePairsOff[bool]}
+    overrides = {"preset": preset, "dry_run": False, **method.presets[preset]}
+    values = {setting.name: setting.default for setting in fields(method.config)}
+    values |= {name: value for name, value in overrides.items() if not (budget_given and name in BUDGET_FIELDS)}
+
+    def option(name: str) -> tuple[str, Any, Any]:
+        how = [tyro.conf.arg(help=texts.get(name, ""), metavar=_metavar(kinds[name]))]
+        if values[name] in (None, ""):
+            how.append(OPTIONAL)
+        return name, Annotated[(kinds[name], *how)], field(default=values[name])
+
+    groups = {title: [name for name in names if name in kinds] for title, names in method.help.groups.items()}
+    groups["other"] = [name for name in kinds if not any(name in names for names in groups.values())]
+    parts = []
+    for title, names in groups.items():
+        part = make_dataclass(title, [option(name) for name in names], kw_only=True, namespace={"__doc__": ""})
+        parts.append((title, Annotated[(part, tyro.conf.OmitArgPrefixes)]))
+    return make_dataclass("Options", parts)
 
 
-def _show(config: RunConfig) -> int:
-    import json
+def _metavar(kind: Any) -> str | None:
+    """What an option takes that may be None, where tyro would say "{None}|INT"; nothing for others: tyro says it."""
+    if NoneType not in get_args(kind):
+        return None
+    plain = next(one for one in get_args(kind) if one is not NoneType)
+    choices = (True, False) if plain is bool else get_args(plain)
+    return "{" + ",".join(map(str, choices)) + "}" if choices else plain.__name__.upper()
 
-    from ..training.log import say
 
-    sys.stdout.write(json.dumps(config.to_json(), indent=2) + "\n")
-    say("Next: the same command without --dry-run")
-    return 0
+def explanations(settings: type) -> dict[str, str]:
+    """The string below each field of a dataclass, by the field's name, as one line; base classes come first."""
+    bases = [base for base in reversed(settings.__mro__) if is_dataclass(base)]
+    found = [setting for base in bases for setting in docstring_parser.parse_from_object(base).params]
+    return {setting.arg_name: " ".join((setting.description or "").split()) for setting in found}
+
+
+def _beginning(method: Method, arguments: Sequence[str]) -> tuple[str, bool]:
+    """The preset asked for, and whether a budget is among the options; both must be known before all are parsed."""
+    budgets = [(name, str | None, None) for name in BUDGET_FIELDS]
+    options: type[Any] = make_dataclass("Beginning", [("preset", str, method.default_preset), *budgets])
+    given, _ = tyro.cli(options, args=arguments, add_help=False, return_unknown_args=True, console_outputs=is_first())
+    preset = (
+        given.preset if given.preset in method.presets else method.default_preset
+    )  # a misspelt one is refused later
+    return preset, any(getattr(given, name) is not None for name in BUDGET_FIELDS)
 
 
 def _finish(outcome: "Outcome", next_step: str) -> int:

@@ -112,6 +112,11 @@ def show_table(rows: Sequence[Mapping[str, Any]], unbroken: Collection[str] = ("
     Console(highlight=False).print(table)
 
 
+def show_json(found: object) -> None:
+    """Write a result to standard output."""
+    sys.stdout.write(json.dumps(found, indent=2) + "\n")
+
+
 def show_warnings() -> None:
     """Send what the package logs to the terminal. Called by the command line; a program sets up its own."""
     logging.getLogger("ganshift").handlers = [_Teller()]

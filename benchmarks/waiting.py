@@ -26,7 +26,7 @@ WAYS = {
     "no spinning": {"GOMP_SPINCOUNT": "0"},
 }
 """What is set for each, beside the environment without settings of OpenMP's."""
-CASES = {"transfer/demo": ("bundled:digits", 4), "dual/small": ("bundled:photo-sketch", 1)}
+CASES = {"transfer/demo": ("bundled:digits", 4), "dual/small": ("bundled:photo-sketch", 10)}
 """Images and iterations of a turn, by method and preset."""
 
 

@@ -7,7 +7,7 @@ at a time, and what is drawn within a loss (augmentation, dropout) is drawn anew
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -88,8 +88,6 @@ class Updates:
     optimizers: Mapping[nn.Module, torch.optim.Optimizer]
     micro_batch: int | None = None
     """Images that a process computes at a time; None means all that it has. Halved when memory runs out."""
-    at_most: Mapping[nn.Module, int] = field(default_factory=dict)
-    """Images that an update of these networks computes at a time, should that be fewer."""
     precision: Precision = "fp32"
     """What autocast computes in; losses that are not finite in less than fp32 are computed again in fp32."""
 
@@ -143,7 +141,7 @@ class Updates:
     def _within_memory(self, step: _Step) -> Terms:
         """Go through the parts; whenever memory runs out, say so, halve the micro-batch and begin again."""
         while True:
-            at_once = self._at_once(step)
+            at_once = min(self.micro_batch or step.count, step.count)
             step.optimizer.zero_grad(set_to_none=True)
             for value in step.inputs:
                 if value is not None:
@@ -183,10 +181,6 @@ class Updates:
         loss = sum_of(terms)
         (self.scale.scaler.scale(loss) if self.scale else loss).backward()
         return {name: term.detach() for name, term in terms.items()}
-
-    def _at_once(self, step: _Step) -> int:
-        """Images that the step computes at a time."""
-        return min(number or step.count for number in (self.micro_batch, self.at_most.get(step.network)))
 
     def _remember_buffers(self) -> Callable[[], None]:
         """What puts back the buffers of all networks, such as running statistics, as they are now."""

@@ -109,7 +109,7 @@ def test_a_critic_that_sees_few_images_at_a_time_changes_nothing(num_classes, at
     for most in (None, at_once):
         algorithm = new_algorithm(num_classes)
         sgd = {algorithm.critic: torch.optim.SGD(algorithm.critic.parameters(), 0.1)}  # Adam hides what gradients weigh
-        update = Updates(sgd, at_most={algorithm.critic: most} if most else {})
+        update = Updates(sgd, micro_batch=most)
         terms = critic_step(algorithm, *arguments, update)
         found.append((terms, algorithm.generator.state_dict(), algorithm.critic.state_dict()))
     assert_close(*found, rtol=1e-4, atol=1e-6)

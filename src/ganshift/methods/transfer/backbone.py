@@ -30,8 +30,6 @@ class CriticBackbone(nn.Module):
 
     per_image: bool
     """Whether it judges each image alone, so that no layer looks across a batch: the gradient penalty relies on it."""
-    largest_map: int
-    """Numbers in its largest map of an image; they decide how many images are computed at a time."""
     class_head: str
     """Name of the layer that sorts into classes: it may be missing, and other classes do not fit it."""
 

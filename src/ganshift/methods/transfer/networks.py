@@ -154,7 +154,6 @@ class ResNetCritic(CriticBackbone):
             self.start = initialise(Conv2d(channels, width, 3))
             steps = [(c_in, c_out, "down") for c_in, c_out in pairwise(_critic_widths(size, width))]
         self.size = size
-        self.largest_map = width * size**2
         self.blocks = nn.ModuleList(
             ResidualBlock(c_in, c_out, make_norm, resample, first_bias=size == 32) for c_in, c_out, resample in steps
         )

@@ -42,9 +42,6 @@ logger = logging.getLogger("ganshift")
 
 SURGERY = "surgery.txt"
 """What became of every layer of the source."""
-CRITIC_MAPS = 2**24
-"""Bytes of its largest maps, of mixtures or of a generator's fakes, that a critic computes at once on a processor."""
-
 
 ADVICE = {
     "gap": "Try smaller --critic-learning-rate and --generator-learning-rate, or a larger --penalty.",
@@ -93,7 +90,6 @@ class TransferTrainer(Trainer):
         self.update = Updates(
             {generator: self.generator_optimizer, critic: self.critic_optimizer},
             config.micro_batch,
-            _critic_at_once(critic, algorithm.mixtures, device),
             self.precision,
         )
         self.grid_inputs = _grid_inputs(config.seed, algorithm.latent_dim, algorithm.num_classes, device)
@@ -209,13 +205,6 @@ def _new_adam(network: nn.Module, learning_rate: float, fast: bool) -> torch.opt
     """Adam with the betas of Gulrajani et al. 2017, algorithm 1, over what is to learn."""
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return torch.optim.Adam(learning, learning_rate, betas=(0.0, 0.9), **adam_options(fast))
-
-
-def _critic_at_once(critic: CriticBackbone, mixtures: int, device: torch.device) -> dict[nn.Module, int]:
-    """Pairs of images that an update of the critic computes at a time; an accelerator computes all at once, faster."""
-    if device.type != "cpu":
-        return {}
-    return {critic: max(CRITIC_MAPS // (4 * critic.largest_map * mixtures), 1)}
 
 
 def _evaluation(config: TransferConfig, data: ImageSet, ema: Ema) -> Callable[[], Evaluation] | None:

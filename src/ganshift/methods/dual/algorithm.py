@@ -67,7 +67,8 @@ class DualGAN:
         terms = {}
         for domain, real, fake, alpha in (("a", a, fake_a, alpha_a), ("b", b, fake_b, alpha_b)):
             critic = self.critics[f"critic_{domain}"]
-            terms[f"critic_{domain}/adversarial"] = critic_loss(critic(real), critic(fake), self.config)
+            real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)  # it judges each image alone
+            terms[f"critic_{domain}/adversarial"] = critic_loss(real_scores, fake_scores, self.config)
             if self.config.loss == "wgan-gp":
                 penalty = losses.gradient_penalty(critic, real, fake, alpha, GRADIENT_NORM_EPSILON)
                 terms[f"critic_{domain}/penalty"] = self.config.penalty * penalty

@@ -52,38 +52,32 @@ def study(arguments: Sequence[str]) -> int:
         ganshift study my-recipe.toml --processes 2
         """
     options = read(Study, "study", arguments, examples)
-    from ..tools.study.recipe import load_recipe, read_table, shipped
+    from ..tools.study.recipe import open_study, read_recipe, shipped
+    from ..training.distributed import leave_to_first
     from ..training.log import loading, say, show_table
 
     if options.list:
-        show_table([{"recipe": name, "question": read_table(name)[2].get("about", "")} for name in shipped()])
+        show_table([{"recipe": name, "question": read_recipe(name).about} for name in shipped()])
         say("Next: ganshift study RECIPE --dry-run")
         return 0
     if not options.recipe:
         raise UserError("name a recipe: a file, or one that ships (ganshift study --list)")
     if options.processes < 1:
         raise UserError(f"processes must be at least 1, got {options.processes}")
-    recipe = load_recipe(options.recipe, options.data)
-    out = options.out or Path("runs") / recipe.name
+    leave_to_first()  # cells are runs of one process each, and whoever a launcher started speaks of its own
     with loading():
-        from ..tools.study.run import run_study, show_plan
-        from ..tools.study.schedule import Rank
-
+        from ..tools.study.plan import show_plan
+        from ..tools.study.run import run_study
+    study = open_study(options.recipe, options.data, options.out)
     if options.dry_run:
-        show_plan(recipe, out, options.processes, options.device)
+        show_plan(study, options.processes, options.device)
         say("Next: the same command without --dry-run")
         return 0
-    rank = Rank.take()
-    command = shlex.join(["ganshift", "study", *arguments])
-    ending = run_study(recipe, out, options.processes, options.device, command, rank)
-    if ending.stopped_by:
-        return 128 + ending.stopped_by
-    say(
-        f"Next: open {out}/results.html in a browser"
-        + "; the same command tries again what failed" * bool(ending.failed)
-    )
-    alone = rank.world_size == 1  # a launcher ends all its processes when one returns an error
-    return SOME_FAILED if ending.failed and alone else 0
+    code = run_study(study, options.processes, options.device, shlex.join(["ganshift", "study", *arguments]))
+    if code <= SOME_FAILED:
+        again = "; the same command tries again what failed" if code else ""
+        say(f"Next: open {study.out}/results.html in a browser{again}")
+    return code
 
 
 def sources(arguments: Sequence[str]) -> int:
@@ -130,16 +124,7 @@ def sources(arguments: Sequence[str]) -> int:
         from ..methods.registry import method_in
         from ..tools.sources import rank_sources, reason, reliability
 
-    ranked, refused = rank_sources(
-        options.data,
-        options.sources,
-        out=options.out,
-        trial_images=options.trial_images,
-        num_images=options.num_images,
-        preset=options.preset,
-        seed=options.seed,
-        device=options.device,
-    )
+    ranked, refused = rank_sources(**{name: value for name, value in vars(options).items() if name != "json"})
     for source in refused:
         say(f"{source.source} cannot be used: {source.reason}")
     if not ranked:

@@ -103,7 +103,7 @@ def open_study(name: str, given: Sequence[str] = (), out: Path | None = None) ->
     try:
         inputs = _inputs(recipe.inputs, given)
         study = out or Path("runs") / recipe.name
-        return Study(recipe=recipe, out=study, inputs=inputs, cells=_cells(recipe, inputs, study.resolve()))
+        return Study(recipe=recipe, out=study, inputs=inputs, cells=_cells(recipe, inputs, study))
     except UserError as error:
         raise UserError(f"recipe {name}: {error}") from None
 
@@ -117,7 +117,7 @@ def _cells(recipe: Recipe, inputs: Mapping[str, str], out: Path) -> "list[Cell]"
 
     def make(place: str, settings: Table, labels: Mapping[str, str], evaluation: Table | None) -> Cell:
         source = sources.get(str(settings.get("source")))
-        more = {"source": str(source.run)} if source else {}
+        more = {"source": str(source.run.resolve())} if source else {}
         try:
             config = method.configure({**settings, **more}, out / place)
             cell = Cell(config=config, labels=labels, evaluation=evaluation, source=source)

@@ -57,7 +57,7 @@ def run_study(study: Study, processes: int = 1, device: str | None = None, comma
     write_results(study, command)
     if received:
         return 128 + received[0]
-    return worker.FAILED if any(sitting.failed(cell) for cell in study.cells) else 0
+    return worker.FAILED if any(sitting.failed(cell) and not cell.finished for cell in study.cells) else 0
 
 
 def write_results(study: Study, command: str) -> None:

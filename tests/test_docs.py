@@ -247,13 +247,13 @@ def test_python_of_the_readme_runs_and_all_of_it_imports(playground, monkeypatch
 
 
 def test_the_study_of_the_documents_is_a_recipe(tmp_path):
-    from ganshift.tools.study.recipe import load_recipe
+    from ganshift.tools.study.recipe import open_study
 
     for document in DOCUMENTS:
         for number, block in enumerate(blocks(document.read_text(encoding="utf-8"), languages=("toml",))):
             path = tmp_path / f"{document.stem}-{number}.toml"
             path.write_text(block, encoding="utf-8")
-            assert load_recipe(str(path), ()).name == path.stem
+            assert open_study(str(path)).recipe.name == path.stem
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -29,6 +29,15 @@ def nearest(word: str, words: Iterable[str], kind: str = "", cutoff: float = 0.6
     return f"did you mean {kind}{close[0]}?" if close else ""
 
 
+def choose(name: object, choices: Iterable[str], what: str) -> str:
+    """The name, if it is one of the choices; else a `UserError` that says so, with the nearest of them or all."""
+    known = list(choices)
+    if not isinstance(name, str) or name not in known:
+        hint = nearest(str(name), known) or f"there are {', '.join(known) or 'none'}"
+        raise UserError(f"there is no {what} {name!r}; {hint}")
+    return name
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, cut to one line; its name if it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]

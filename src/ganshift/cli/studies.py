@@ -48,39 +48,34 @@ def study(
         ganshift study table2-small --data my-images/ --out runs/fewer
         ganshift study my-recipe.toml --processes 2
     """
-    from ..tools.study.recipe import load_recipe, read_table, shipped
+    from ..tools.study.recipe import open_study, read_recipe, shipped
+    from ..training.distributed import leave_to_first
     from ..training.log import loading, say, show_table
 
     if list:
-        show_table([{"recipe": name, "question": read_table(name)[2].get("about", "")} for name in shipped()])
+        show_table([{"recipe": name, "question": read_recipe(name).about} for name in shipped()])
         say("Next: ganshift study RECIPE --dry-run")
         return 0
     if not recipe:
         raise UserError("name a recipe: a file, or one that ships (ganshift study --list)")
     if processes < 1:
         raise UserError(f"processes must be at least 1, got {processes}")
-    loaded = load_recipe(recipe, data)
-    place = out or Path("runs") / loaded.name
+    leave_to_first()  # cells are runs of one process each, and whoever a launcher started speaks of its own
     with loading():
-        from ..tools.study.run import run_study, show_plan
-        from ..tools.study.schedule import Rank
-
+        from ..tools.study.plan import show_plan
+        from ..tools.study.run import run_study
+    opened = open_study(recipe, data, out)
     if dry_run:
-        show_plan(loaded, place, processes, device)
+        show_plan(opened, processes, device)
         say("Next: the same command without --dry-run")
         return 0
-    rank = Rank.take()
-    typed = ["ganshift", "study", recipe, "--out", str(place), *(f"--data={given}" for given in data)]
+    typed = ["ganshift", "study", recipe, "--out", str(opened.out), *(f"--data={given}" for given in data)]
     typed += ["--device", device] if device else []
-    ending = run_study(loaded, place, processes, device, shlex.join(typed), rank)
-    if ending.stopped_by:
-        return 128 + ending.stopped_by
-    say(
-        f"Next: open {place}/results.html in a browser"
-        + "; the same command tries again what failed" * bool(ending.failed)
-    )
-    alone = rank.world_size == 1  # a launcher ends all its processes when one returns an error
-    return SOME_FAILED if ending.failed and alone else 0
+    code = run_study(opened, processes, device, shlex.join(typed))
+    if code <= SOME_FAILED:
+        again = "; the same command tries again what failed" if code else ""
+        say(f"Next: open {opened.out}/results.html in a browser{again}")
+    return code
 
 
 @command

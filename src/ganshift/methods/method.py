@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..training.config import RunConfig
+from ..errors import UserError, choose
+from ..training.config import RunConfig, overlaid, settings_from
 from .words import ReportWords
 
 if TYPE_CHECKING:
@@ -83,6 +84,14 @@ class Method:
     def takes_source(self) -> bool:
         """Whether its runs can start from a trained generator, by their setting `source`."""
         return self.kind == "generator" and any(setting.name == "source" for setting in fields(self.config))
+
+    def configure(self, settings: Mapping[str, Any], out: Path) -> RunConfig:
+        """Settings of a run in `out`, from values as JSON and TOML have them, over those of the `preset` they name."""
+        if "preset" not in settings:
+            raise UserError('settings need a preset, such as preset = "small"')
+        preset = self.presets[choose(settings["preset"], self.presets, f"preset of {self.name}")]
+        given = {name: value for name, value in settings.items() if name != "preset"}
+        return settings_from(self.config, overlaid(preset, given), out=out)
 
     def train(self, config: RunConfig) -> "Outcome":
         """Train, or go on with, a run of these settings."""

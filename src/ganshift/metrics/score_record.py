@@ -99,15 +99,20 @@ class ScoreRecord:
 def load_record(path: Path) -> ScoreRecord:
     """Read a card; a `UserError` if the file holds none."""
     try:
-        content = json.loads(read_text(path))
-        record = ScoreRecord(**content | {name: _from_json(content[name]) for name in _NUMBERS})
-        _check_types(record)
+        record = record_from(json.loads(read_text(path)))
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"{path} holds no card ({first_line(error)}): give a file that ganshift evaluate wrote"
         ) from None
     if record.kind not in HIGHER_IS_BETTER:
         raise UserError(f"{path} holds a card of the unknown metric {record.metric}: this version cannot compare it")
+    return record
+
+
+def record_from(content: Any) -> ScoreRecord:
+    """The card that `ScoreRecord.to_json` made this of; a `ValueError`, `TypeError` or `KeyError` if it is none."""
+    record = ScoreRecord(**content | {name: _from_json(content[name]) for name in _NUMBERS})
+    _check_types(record)
     return record
 
 

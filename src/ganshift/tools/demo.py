@@ -19,10 +19,10 @@ from ..data.open import open_named_images
 from ..inference.translator import ImageTranslator
 from ..methods.registry import method_named
 from ..tensors import from_uint8, image_grid
+from ..training.config import overlaid
 from ..training.log import say
 from ..training.trainer import Outcome
 from .report import PAGE, ChapterNotes, Commands, Figure, to_png, write_report
-from .study.settings import configuration, layered
 
 RECIPE = Path(__file__).with_suffix(".toml")
 GRID_COLUMNS = 8
@@ -48,8 +48,8 @@ class DemoRun:
     def train(self, out: Path, quick: bool, seed: int) -> Outcome:
         """Train it, or go on with it, in its folder of the demo's."""
         method = method_named(self.method, RECIPE)
-        settings = layered(method, self.settings, {"seed": seed}, self.quick if quick else {})
-        return method.train(configuration(method, settings, out / self.folder))
+        settings = overlaid({**self.settings, "seed": seed}, self.quick if quick else {})
+        return method.train(method.configure(settings, out / self.folder))
 
 
 def run_demo(out: Path, quick: bool = False, seed: int = 0) -> Outcome:

@@ -24,7 +24,7 @@ from ..inference.names import bundled_models, find_model
 from ..methods.registry import method_in, method_of, open_model
 from ..metrics.measuring import EvaluationSettings, Extraction, check_enough, provenance
 from ..training import run_folder
-from ..training.config import BUDGET_FIELDS, RunConfig, require
+from ..training.config import RunConfig, require
 from ..training.log import opening_progress, quiet, say
 
 GENERATED = 1_000
@@ -176,9 +176,12 @@ def trial_config(
 ) -> RunConfig:
     """The beginning of a run of the preset from this source, measured `TRIAL_POINTS` times."""
     method = method_in(find_model(source))
-    overrides = {name: value for name, value in method.presets[preset].items() if name not in BUDGET_FIELDS}
-    overrides |= {
+    given = {
         **method.steady,
+        "preset": preset,
+        "data": str(data),
+        "source": source,
+        "images": trial_images,
         "evaluate_every": max(1, trial_images // TRIAL_POINTS),
         "evaluate_images": settings.num_images,
         "best_by": "kid",
@@ -187,8 +190,7 @@ def trial_config(
         "seed": settings.seed,
         "device": settings.device,
     }
-    overrides |= {"data": data, "source": source, "out": run, "images": trial_images}
-    return method.config(**overrides)
+    return method.configure(given, run)
 
 
 def picks(sources: Sequence[RankedSource]) -> dict[str, RankedSource]:

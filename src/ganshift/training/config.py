@@ -1,13 +1,14 @@
 """The settings every training run has, whatever its method."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from math import isfinite
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from ..errors import UserError
+from ..errors import UserError, choose
 
 Precision = Literal["fp32", "bf16", "fp16"]
 """Of convolutions and products."""
@@ -35,6 +36,8 @@ FREE_TO_CHANGE = frozenset(
 A changed budget changes what is learned only where a schedule, such as linear decay, follows it; the loop then warns.
 """
 
+
+Settings = TypeVar("Settings")
 
 MAX_BUDGET = 10**12
 """Images, iterations or epochs; who asks for more means something else."""
@@ -68,18 +71,55 @@ def check_most(settings: Any, most: int, *names: str) -> None:
         require(value is None or value <= most, f"{name} must be at most {most:,}, got {value}")
 
 
-def _check_types(settings: Any) -> None:
-    """Raise a `UserError` that names the first field of a dataclass that is not of its type, or not finite."""
-    for name, kind in get_type_hints(type(settings)).items():
-        value = getattr(settings, name)
-        parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+def check_types(kind: type, values: Mapping[str, Any]) -> None:
+    """Raise a `UserError` that names the first value that is not of the type of its field, or not finite."""
+    hints = get_type_hints(kind)
+    for name, value in values.items():
+        parts = _alternatives(hints[name])
         choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
-        types = tuple(part for part in parts if isinstance(part, type))
+        types = tuple(each for part in parts if isinstance(each := get_origin(part) or part, type))
         fits = value in choices or (type(value) is int and float in types)
         fits = fits or (isinstance(value, types) and (type(value) is not bool or bool in types))
         wanted = ", ".join([*choices, *(part.__name__ for part in types if part is not type(None))])
         require(fits, f"{name} must be {'one of ' if choices else 'of type '}{wanted}, got {value!r}")
         require(not isinstance(value, float) or isfinite(value), f"{name} must be finite, got {value}")
+
+
+def settings_from(kind: type[Settings], values: Mapping[str, Any], **fixed: Any) -> Settings:
+    """A dataclass of settings from values as JSON and TOML have them, with some that are `fixed`.
+
+    There paths are texts, tuples are lists, and a whole number serves as a fraction. A `UserError` names a setting that
+    there is not, that is missing, or that cannot be what it is.
+    """
+    known = {each.name: each for each in fields(cast(Any, kind)) if each.name not in fixed}
+    for name in values:
+        choose(name, known, "setting")
+    needed = (name for name, each in known.items() if each.default is MISSING and each.default_factory is MISSING)
+    missing = [name for name in needed if name not in values]
+    require(not missing, f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing")
+    hints = get_type_hints(kind)
+    converted = {name: _converted(hints[name], value) for name, value in values.items()}
+    check_types(kind, converted)
+    return kind(**converted, **fixed)
+
+
+def overlaid(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with more over them; a budget replaces the one below, whichever of the three ways it is given in."""
+    replaced = BUDGET_FIELDS if any(name in more for name in BUDGET_FIELDS) else ()
+    return {name: value for name, value in settings.items() if name not in replaced} | dict(more)
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _converted(kind: Any, value: Any) -> Any:
+    kinds = [get_origin(each) or each for each in _alternatives(kind)]
+    if isinstance(value, str) and Path in kinds and str not in kinds:
+        return Path(value)
+    if isinstance(value, list) and tuple in kinds:
+        return tuple(value)
+    return float(value) if type(value) is int and float in kinds and int not in kinds else value
 
 
 def check_seed(seed: int) -> None:
@@ -142,7 +182,7 @@ class RunConfig(ABC):
     """Half-life, in images, of the averaged generator weights that sampling uses; 0 samples the raw weights."""
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        check_types(type(self), vars(self))
         given = [name for name in BUDGET_FIELDS if getattr(self, name) is not None]
         require(len(given) == 1, f"give one budget of --images, --iterations and --epochs, got {given or 'none'}")
         for name in (*given, "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "memory_budget"):

@@ -9,35 +9,39 @@ from recipes import TINY, write_recipe
 from ganshift.errors import UserError
 from ganshift.methods.dual.config import DualConfig
 from ganshift.methods.transfer.config import TransferConfig
-from ganshift.tools.study.recipe import load_recipe, shipped
-from ganshift.tools.study.worker import evaluation_settings
+from ganshift.tools.study.recipe import open_study, shipped
 
 
-def recipe_of(tmp_path, text, given=()):
-    return load_recipe(str(write_recipe(tmp_path, text)), given)
+def study_of(tmp_path, text, given=()):
+    return open_study(str(write_recipe(tmp_path, text)), given, tmp_path)
 
 
 def test_grid_in_order(tmp_path):
-    recipe = recipe_of(tmp_path, TINY)
-    assert [cell.place for cell in recipe.cells] == [
+    study = study_of(tmp_path, TINY)
+    assert [cell.place for cell in study.cells] == [
         "cells/augment-no_seed-0",
         "cells/augment-no_seed-1",
         "cells/augment-color_seed-0",
         "cells/augment-color_seed-1",
     ]
-    assert recipe.axes == {"augment": ["no", "color"], "seed": ["0", "1"]}
-    assert recipe.lines == "augment"
-    first, last = (recipe.cells[index].config(tmp_path) for index in (0, -1))
+    assert (study.labels("augment"), study.labels("seed")) == (["no", "color"], ["0", "1"])
+    assert study.recipe.compared == "augment"
+    first, last = study.cells[0].config, study.cells[-1].config
     assert isinstance(first, TransferConfig)
     assert (first.augment, first.seed, last.augment, last.seed) == ("", 0, "color", 1)
     assert (first.images, first.batch, first.data) == (48, 4, Path("bundled:faces"))
     assert first.out == tmp_path.resolve() / "cells" / "augment-no_seed-0"
-    assert recipe.cells[0].evaluation == {"metrics": ["fid", "kid"], "num_images": 64, "reference": "bundled:faces"}
+    assert study.cells[0].evaluation == {"metrics": ["fid", "kid"], "num_images": 64, "reference": "bundled:faces"}
+    assert study.cells[0].measures() == {"metrics": ("fid", "kid"), "num_images": 64}
+
+
+def test_a_study_lies_in_runs_by_the_name_of_its_recipe(tmp_path):
+    assert open_study(str(write_recipe(tmp_path))).out == Path("runs/tiny")
 
 
 def test_a_budget_replaces_that_of_the_preset_and_values_take_the_type_of_their_setting(tmp_path):
     text = TINY.replace("images = 48", "iterations = 3\npenalty = 5")
-    config = recipe_of(tmp_path, text).cells[0].config(tmp_path)
+    config = study_of(tmp_path, text).cells[0].config
     assert (config.images, config.iterations) == (None, 3)
     assert isinstance(config.penalty, float)
 
@@ -46,17 +50,12 @@ def test_sources_come_first_and_are_needed(tmp_path):
     text = TINY.replace(
         "[grid]", '[sources."all digits"]\ndata = "bundled:digits"\nimages = 16\n\n[grid]\nsource = ["all digits"]'
     )
-    recipe = recipe_of(tmp_path, text)
-    source, cell = recipe.cells[:2]
-    assert (source.place, source.evaluation, source.needs, cell.needs) == (
-        "sources/all-digits",
-        None,
-        None,
-        "all-digits",
-    )
-    assert source.config(tmp_path).images == 16
-    assert cell.config(tmp_path).source == str(tmp_path.resolve() / "sources" / "all-digits")
-    assert cell.settings["source"] == "all digits"
+    source, cell, *_ = study_of(tmp_path, text).cells
+    assert (source.place, source.evaluation, source.source) == ("sources/all-digits", None, None)
+    assert cell.source is source
+    assert source.config.images == 16
+    assert cell.config.source == str(tmp_path.resolve() / "sources" / "all-digits")
+    assert cell.labels["source"] == "all digits"
 
 
 INPUTS = TINY.replace(
@@ -73,65 +72,66 @@ INPUTS = TINY.replace(
     ],
 )
 def test_inputs(tmp_path, given, inputs):
-    recipe = recipe_of(tmp_path, INPUTS, given)
-    assert recipe.inputs == inputs
-    assert recipe.cells[0].settings["data"] == inputs["first"]
-    assert recipe.cells[0].evaluation["reference"] == inputs["first"]
+    study = study_of(tmp_path, INPUTS, given)
+    assert study.inputs == inputs
+    assert study.cells[0].config.data == Path(inputs["first"])
+    assert study.cells[0].evaluation["reference"] == inputs["first"]
 
 
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
         ('method = "transfer"', 'method = "transfr"', "there is no method 'transfr'; did you mean transfer"),
-        ('method = "transfer"', "", "there is no method None; there are transfer, dual"),
+        ('method = "transfer"', "", "method is missing"),
         ('preset = "tiny"', 'preset = "tinny"', "no preset of transfer 'tinny'; did you mean tiny"),
-        ('preset = "tiny"', "", "needs a preset"),
+        ('preset = "tiny"', "", "settings need a preset"),
         ("images = 48", "imagse = 48", "no setting 'imagse'; did you mean images"),
-        ("images = 48", "images = 'many'", "images must be a whole number, got 'many'"),
-        ("images = 48", "images = 48\nfast = 1", "fast must be true or false, got 1"),
+        ("images = 48", "images = 'many'", "images must be of type int, got 'many'"),
+        ("images = 48", "images = 48\nfast = 1", "fast must be of type bool, got 1"),
         ("images = 48", "images = 48\nload = 'some'", "load must be one of both, generator, critic, none"),
         ("images = 48", "images = -1", "images must be more than 0, got -1"),
         ('data = "bundled:faces"', "", "reference"),
-        ('data = "bundled:faces"', 'data = "$mine"', "no input for data"),
-        ("[grid]", "[grids]", "no entry of a recipe .* did you mean grid"),
+        ('data = "bundled:faces"', 'data = "$mine"', "no input .* 'mine'"),
+        ("[grid]", "[grids]", "no setting 'grids'; did you mean grid"),
         ("seed = [0, 1]", "seed = 3", "seed must be a list"),
         ("seed = [0, 1]", "seed = []", "seed must be a list"),
         ("seed = [0, 1]", "seed = [0, 0]", "two cells are called cells/augment-no_seed-0"),
         ("seed = [0, 1]", "seed = [{ seed = 1 }]", "a table without a label"),
-        ("num_images", "num_image", "no setting of the evaluation 'num_image'; did you mean num_images"),
-        ('about = "Does anything change?"', "about = 3", "about must be a text"),
+        ("num_images", "num_image", "no setting 'num_image'; did you mean num_images"),
+        ("num_images = 64", "num_images = 'all'", "num_images must be of type int, got 'all'"),
+        ('about = "Does anything change?"', "about = 3", "about must be of type str"),
         ("[settings]", "lines = 'axis'\n[settings]", "no axis of the grid 'axis'"),
-        ("[settings]", "sources = 3\n[settings]", "sources must be a table"),
+        ("[settings]", "sources = 3\n[settings]", "sources must be of type dict"),
         ("[settings]", "inputs.mine = 'faces/'\n[settings]", "inputs.mine must be a table"),
         ("[settings]", "sources.mine = 'faces/'\n[settings]", "sources.mine must be a table"),
-        ("images = 48", "images = 48\nsource = ['digits32']", "source must be a text"),
+        ("images = 48", "images = 48\nsource = ['digits32']", "source must be of type str"),
         ("[settings]", "[settings", "cannot read recipe"),
     ],
 )
 def test_errors(tmp_path, before, after, message):
     assert before in TINY
     with pytest.raises(UserError, match=message) as error:
-        recipe_of(tmp_path, TINY.replace(before, after))
+        study_of(tmp_path, TINY.replace(before, after))
     assert "\n" not in str(error.value)
 
 
 def test_what_a_method_needs_is_named(tmp_path):
     text = TINY.replace('data = "bundled:faces"', "").replace("num_images", 'reference = "x"\nnum_images')
-    with pytest.raises(UserError, match=r"data is missing: a recipe names it among its settings or in its grid$"):
-        recipe_of(tmp_path, text)
+    with pytest.raises(UserError, match=r"data is missing$"):
+        study_of(tmp_path, text)
 
 
 def test_names_of_recipes(tmp_path):
     with pytest.raises(UserError, match="no recipe 'table1-smal'; did you mean table1-small"):
-        load_recipe("table1-smal")
+        open_study("table1-smal")
     with pytest.raises(UserError, match=r"no recipe none\.toml; .*--list"):
-        load_recipe("none.toml")
+        open_study("none.toml")
     with pytest.raises(UserError, match=r"--data first=\.\.\. \(faces\)"):
-        recipe_of(tmp_path, INPUTS)
+        study_of(tmp_path, INPUTS)
     with pytest.raises(UserError, match="takes no --data"):
-        recipe_of(tmp_path, TINY, ["faces/"])
+        study_of(tmp_path, TINY, ["faces/"])
     with pytest.raises(UserError, match="name at least one setting"):
-        recipe_of(tmp_path, TINY[: TINY.index("[grid]")])
+        study_of(tmp_path, TINY[: TINY.index("[grid]")])
 
 
 CELLS = {
@@ -163,15 +163,14 @@ def test_shipped_recipes(name, tmp_path):
     assert text.startswith("# ")
     small = name.endswith("-small")
     wanted = [] if small else [f"{given}=somewhere" for given in tomllib.loads(text)["inputs"]]
-    recipe = load_recipe(name, wanted)
-    assert len(recipe.cells) == CELLS[name]
-    assert recipe.about.endswith("?")
-    assert "arXiv" in recipe.published
-    for cell in recipe.cells:
-        config = cell.config(tmp_path)
-        assert isinstance(config, {"transfer": TransferConfig, "dual": DualConfig}[recipe.method])
+    study = open_study(name, wanted, tmp_path)
+    assert len(study.cells) == CELLS[name]
+    assert study.recipe.about.endswith("?")
+    assert "arXiv" in study.recipe.published
+    for cell in study.cells:
+        assert isinstance(cell.config, {"transfer": TransferConfig, "dual": DualConfig}[study.recipe.method])
         if cell.evaluation is not None:
-            assert evaluation_settings(cell.evaluation)["metrics"]
+            assert cell.measures()["metrics"]
     if not small:
         with pytest.raises(UserError, match="it leaves to you what to use: give --data"):
-            load_recipe(name)
+            open_study(name)

@@ -2,17 +2,17 @@
 
 import csv
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import sqrt
 
 import pytest
-from recipes import write_recipe
+from recipes import TINY, write_recipe
 from scipy import stats
 
 from ganshift.metrics.score_record import ScoreRecord
-from ganshift.tools.study.folder import StudyFolder
-from ganshift.tools.study.recipe import load_recipe
-from ganshift.tools.study.results import as_lines, interval, rows, score_names, write_csv
+from ganshift.tools.study.cell import STATE
+from ganshift.tools.study.recipe import open_study
+from ganshift.tools.study.results import interval, means, rows, score_names, write_csv
 
 
 @pytest.mark.parametrize(
@@ -65,87 +65,131 @@ def record(metric, value, **more):
     return ScoreRecord(**(settings | more))
 
 
+def study_in(folder, text=TINY):
+    """A study whose folder is there."""
+    study = open_study(str(write_recipe(folder, text)), out=folder / "study")
+    (study.out / STATE).mkdir(parents=True, exist_ok=True)
+    return study
+
+
+def finish(cell, *records):
+    """Leave the files of a run of 48 images and 2 seconds in the cell's folder, and what was measured of it."""
+    cell.run.mkdir(parents=True, exist_ok=True)
+    config = {"method": "transfer", "training": cell.config.to_json()}
+    (cell.run / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (cell.run / "log.jsonl").write_text('{"images": 48, "seconds": 2.0, "terms": {}}\n', encoding="utf-8")
+    (cell.run / "model.safetensors").write_bytes(b"")
+    cell.finish(records)
+
+
+def measure_on_the_way(cell, steps):
+    """Leave evaluations, FID by images shown, in the cell's folder."""
+    lines = [
+        {
+            "images": images,
+            "score": {"name": "FID[cifar]", "value": fid, "error": 0.5},
+            "cards": [record("FID", fid).to_json()],
+        }
+        for images, fid in steps.items()
+    ]
+    (cell.run / "evaluations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
 @pytest.fixture
 def study(tmp_path):
-    """A study of which three of four cells are finished, as the folder says; no run lies behind it."""
-    recipe = load_recipe(str(write_recipe(tmp_path)))
-    folder = StudyFolder(tmp_path / "study")
-    folder.open(recipe)
-    for cell, fid, kid in zip(recipe.cells[:3], (10.0, 20.0, 7.0), (1.0, 3.0, 5.0), strict=True):
-        folder.run(cell).mkdir(parents=True)
-        (folder.run(cell) / "model.safetensors").write_bytes(b"")
-        records = [asdict(record("KID", kid)), asdict(record("FID", fid))]
-        folder.finish(cell, {"images": 48, "seconds": 2.0, "cards": records})
-    return folder, recipe
+    """A study of which three of four cells are finished, as its files say."""
+    study = study_in(tmp_path)
+    for cell, fid, kid in zip(study.cells[:3], (10.0, 20.0, 7.0), (1.0, 3.0, 5.0), strict=True):
+        finish(cell, record("KID", kid), record("FID", fid))
+    return study
 
 
 def test_rows_are_means_over_seeds(study):
-    table = rows(*study)
-    assert [row.labels for row in table] == [{"augment": "no"}, {"augment": "color"}]
+    table = rows(study)
+    assert [(row.labels, len(row.results)) for row in table] == [({"augment": "no"}, 2), ({"augment": "color"}, 1)]
     assert score_names(table) == ["FID[cifar]", "KID[cifar]"]
-    assert as_lines(table) == [
-        {"augment": "no", "n": "2", "FID[cifar]": "15 ± 64", "KID[cifar]": "2 ± 13"},
-        {"augment": "color", "n": "1", "FID[cifar]": "7", "KID[cifar]": "5"},
+    assert [(labels["augment"], name, found.number, str(found)) for labels, name, found in means(table)] == [
+        ("no", "FID[cifar]", 2, "15 ± 64"),
+        ("color", "FID[cifar]", 1, "7"),
+        ("no", "KID[cifar]", 2, "2 ± 13"),
+        ("color", "KID[cifar]", 1, "5"),
     ]
 
 
 def test_files(study):
-    folder, recipe = study
-    write_csv(folder, rows(folder, recipe))
-    with (folder.path / "results.csv").open(encoding="utf-8") as file:
-        means = list(csv.DictReader(file))
-    assert means[0]["augment"] == "no"
-    assert (means[0]["score"], means[0]["n"], means[0]["mean"]) == ("KID[cifar]", "2", "2.0")
-    assert float(means[0]["high"]) - 2 == pytest.approx(12.706205) == 2 - float(means[0]["low"])
-    assert (means[-1]["mean"], means[-1]["low"], means[-1]["high"]) == ("7.0", "", "")
-    with (folder.path / "cells.csv").open(encoding="utf-8") as file:
+    write_csv(study.out, rows(study))
+    with (study.out / "results.csv").open(encoding="utf-8") as file:
+        averaged = list(csv.DictReader(file))
+    first, second, third, _ = averaged
+    assert (first["augment"], first["score"], first["n"], first["mean"]) == ("no", "FID[cifar]", "2", "15.0")
+    assert (second["mean"], second["low"], second["high"]) == ("7.0", "", "")
+    assert float(third["high"]) - 2 == pytest.approx(12.706205) == 2 - float(third["low"])
+    with (study.out / "cells.csv").open(encoding="utf-8") as file:
         single = list(csv.DictReader(file))
     assert [line["value"] for line in single] == ["1.0", "10.0", "3.0", "20.0", "5.0", "7.0"]
     assert [line["seed"] for line in single] == ["0", "0", "1", "1", "0", "0"]
+    assert {(line["images"], line["seconds"]) for line in single} == {("48", "2.0")}
 
 
 def test_files_of_a_study_without_results(tmp_path):
-    recipe = load_recipe(str(write_recipe(tmp_path)))
-    folder = StudyFolder(tmp_path / "study")
-    folder.open(recipe)
-    table = rows(folder, recipe)
-    write_csv(folder, table)
-    assert (folder.path / "results.csv").read_text() == ""
-    assert as_lines(table) == [{"augment": "no", "n": "0"}, {"augment": "color", "n": "0"}]
+    study = study_in(tmp_path)
+    table = rows(study)
+    write_csv(study.out, table)
+    assert (study.out / "results.csv").read_text() == ""
+    assert [len(row.results) for row in table] == [0, 0]
+    assert means(table) == []
 
 
 def test_curves_are_means_where_all_seeds_were_measured(study):
-    folder, recipe = study
-    first, second = recipe.cells[:2]
-    for cell, steps in ((first, {16: 30.0, 32: 20.0}), (second, {16: 50.0})):
-        lines = [{"images": images, "cards": [asdict(record("FID", fid))]} for images, fid in steps.items()]
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        (folder.run(cell) / "evaluations.jsonl").write_text(text, encoding="utf-8")
-    with_curve, without = rows(folder, recipe)
-    assert with_curve.curves() == {"FID[cifar]": [(16, 40.0), (48, 15.0)], "KID[cifar]": [(48, 2.0)]}
-    assert without.curves() == {"FID[cifar]": [(48, 7.0)], "KID[cifar]": [(48, 5.0)]}
-
-
-def test_a_final_score_got_in_another_way_is_not_on_the_curve(study):
-    folder, recipe = study
-    cell = recipe.cells[2]
-    line = json.dumps({"images": 16, "cards": [asdict(record("FID", 9.0, num_generated=8))]})
-    (folder.run(cell) / "evaluations.jsonl").write_text(line + "\n", encoding="utf-8")
-    assert rows(folder, recipe)[1].curves() == {"FID[cifar]": [(16, 9.0)], "KID[cifar]": [(48, 5.0)]}
+    measure_on_the_way(study.cells[0], {16: 30.0, 32: 20.0})
+    measure_on_the_way(study.cells[1], {16: 50.0})
+    with_curve, without = rows(study)
+    assert with_curve.curve("FID[cifar]") == [(16, 40.0)]
+    assert with_curve.curve("KID[cifar]") == without.curve("FID[cifar]") == []
 
 
 def test_cells_measured_otherwise_are_named(study):
-    folder, recipe = study
-    table = rows(folder, recipe)
-    assert table[0].unlike() == []
-    other = [asdict(record("FID", 1.0, num_generated=65)), asdict(record("KID", 1.0))]
-    folder.finish(recipe.cells[1], {"images": 48, "seconds": 2.0, "cards": other})
-    assert rows(folder, recipe)[0].unlike() == ["num generated: 64 / 65"]
+    assert rows(study)[0].unlike() == []
+    finish(study.cells[1], record("FID", 1.0, num_generated=65), record("KID", 1.0))
+    assert rows(study)[0].unlike() == ["num generated: 64 / 65"]
+
+
+def test_scores_that_are_not_finite_are_kept(study):
+    finish(study.cells[0], record("PSNR", float("inf")))
+    assert study.cells[0].records()[0].value == float("inf")
 
 
 def test_other_settings_are_not_finished(study, tmp_path):
-    folder, _ = study
-    text = (folder.path / "recipe.toml").read_text(encoding="utf-8")
+    text = study.recipe.text
     for changed in (text.replace("images = 48", "images = 96"), text.replace("num_images = 64", "num_images = 65")):
-        recipe = load_recipe(str(write_recipe(tmp_path, changed, "changed")))
-        assert [folder.record(cell) for cell in recipe.cells] == [None] * 4
+        assert [cell.finished for cell in study_in(tmp_path, changed).cells] == [False] * 4
+    watched = text.replace("images = 48", "images = 48\nlog_every = 1\nworkers = 1")
+    assert [cell.finished for cell in study_in(tmp_path, watched).cells] == [True, True, True, False]
+
+
+def test_a_damaged_cell_is_not_finished(study):
+    first, second, third, _ = study.cells
+    first.state("json").write_text('{"evaluation": ', encoding="utf-8")
+    (second.run / "config.json").write_text("[]", encoding="utf-8")
+    (third.run / "model.safetensors").unlink()
+    assert not any(cell.finished for cell in study.cells)
+
+
+def test_a_study_that_was_moved_is_finished(study, tmp_path):
+    """Runs keep the whole path of the source they started from, which another machine may see elsewhere."""
+    text = TINY.replace("[grid]", "[sources.digits]\ndata = 'bundled:digits'\n[grid]\nsource = ['digits']")
+    before = study_in(tmp_path, text)
+    for cell in before.cells:
+        finish(cell)
+    (before.out).rename(tmp_path / "moved")
+    assert all(cell.finished for cell in open_study(str(tmp_path / "tiny.toml"), out=tmp_path / "moved").cells)
+
+
+def test_cells_that_older_versions_finished_are_finished(study):
+    """They kept settings, images, seconds and versions beside what is kept now."""
+    cell = study.cells[0]
+    kept = json.loads(cell.state("json").read_text(encoding="utf-8"))
+    older = {"settings": {"images": 48}, "images": 48, "seconds": 2.0, "versions": {"torch": "2"}}
+    cell.state("json").write_text(json.dumps(older | kept), encoding="utf-8")
+    assert [asdict(found) for found in cell.records()] == [asdict(record("KID", 1.0)), asdict(record("FID", 10.0))]
+    assert replace(cell, evaluation={**cell.evaluation, "reference": "other"}).records() is None

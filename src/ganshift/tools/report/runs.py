@@ -5,11 +5,11 @@ import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any, final, get_args, get_type_hints
+from typing import Any, final
 
 from safetensors import SafetensorError, safe_open
 
@@ -22,7 +22,7 @@ from ...metrics.copying import Verdict, load_verdict
 from ...metrics.record_files import RECORDS
 from ...metrics.score_record import ScoreRecord, load_record
 from ...training import run_folder
-from ...training.config import RunConfig
+from ...training.config import RunConfig, settings_from
 
 GRID_FILE = re.compile(r"(.+)-(\d{1,18})\.png")
 """A sample grid: its name, and the images seen."""
@@ -193,13 +193,10 @@ def number(value: Any) -> float | None:
 
 
 def _resolve(config_class: type[RunConfig], settings: Mapping[str, Any], problems: list[str]) -> RunConfig | None:
-    hints = get_type_hints(config_class)
-    paths = {name for name, kind in hints.items() if kind is Path or Path in get_args(kind)}
-    values: dict[str, Any] = {name: settings[name] for name in hints if name in settings}
-    values |= {name: Path(value) for name, value in values.items() if name in paths and isinstance(value, str)}
+    known = {field.name for field in fields(config_class)}
     try:
-        return config_class(**values)
-    except (UserError, TypeError) as error:
+        return settings_from(config_class, {name: value for name, value in settings.items() if name in known})
+    except UserError as error:
         problems.append(f"The settings in {run_folder.CONFIG} are none of this version ({first_line(error)}).")
         return None
 

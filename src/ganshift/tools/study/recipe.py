@@ -6,86 +6,73 @@ The format is described in docs/study.md. Shipped recipes lie in the folder `rec
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
 from itertools import product
 from pathlib import Path, PurePosixPath
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
-from ...errors import UserError
-from ...methods.registry import method_named, methods
-from ...training.config import RunConfig
-from .settings import choose, configuration, layered
+from ...errors import UserError, choose
+from ...methods.registry import methods
+from ...training.config import overlaid, require, settings_from
+
+if TYPE_CHECKING:
+    from .cell import Cell
 
 SEED = "seed"
 """The axis that repeats: scores are averaged over it."""
-KEYS = ("about", "published", "method", "lines", "inputs", "settings", "sources", "grid", "evaluation")
-"""What a recipe may have."""
-MEASURED = (
-    "metrics",
-    "num_images",
-    "extractor",
-    "extractor_weights",
-    "split",
-    "seed",
-    "kid_subsets",
-    "kid_subset_size",
-    "batch",
-)
-"""Settings of the evaluation, those of ganshift evaluate; `reference` beside them."""
-
-Table = Mapping[str, Any]
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One run of a study: a place in the grid, or a source that other cells start from."""
-
-    name: str
-    method: str
-    settings: Table
-    """Everything that differs from the defaults, as JSON; a source of the study stands by its name."""
-    labels: Mapping[str, str]
-    """By axis, what the cell has there; empty for a source."""
-    evaluation: Table | None
-    """What to measure, and `reference`; None for a source."""
-    needs: str | None
-    """The cell that trains the source that this one starts from."""
-
-    @property
-    def place(self) -> str:
-        """The run folder, seen from the folder of the study."""
-        return f"{'sources' if self.evaluation is None else 'cells'}/{self.name}"
-
-    def config(self, study: Path, **more: Any) -> RunConfig:
-        """The configuration of the run in the study's folder, with some settings replaced."""
-        settings = dict(self.settings)
-        if self.needs:
-            settings["source"] = str(study.resolve() / "sources" / self.needs)
-        return configuration(method_named(self.method, self.name), settings | more, study.resolve() / self.place)
+Table = dict[str, Any]
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A recipe with its inputs filled in."""
+    """What a recipe's file says; docs/study.md describes its tables."""
 
     name: str
+    """That of its file."""
     text: str
     """The file as it is."""
-    about: str
-    """What the study answers."""
-    published: str
-    """Where the numbers it goes with were published, and what they are; may be empty."""
     method: str
-    axes: Mapping[str, Sequence[str]]
-    """The labels along each axis of the grid, the repeating one included."""
-    lines: str
-    """The axis whose values are compared side by side."""
+    about: str = ""
+    """What the study answers."""
+    published: str = ""
+    """Where the numbers it goes with were published, and what they are."""
+    lines: str | None = None
+    inputs: Table = field(default_factory=dict)
+    settings: Table = field(default_factory=dict)
+    sources: Table = field(default_factory=dict)
+    grid: Table = field(default_factory=dict)
+    evaluation: Table = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key, tables in {"inputs": self.inputs, "sources": self.sources}.items():
+            for name, entry in tables.items():
+                require(isinstance(entry, dict), f"{key}.{name} must be a table: [{key}.{name}]")
+        require(bool(self.grid), "there is no [grid]: name at least one setting with a list of its values")
+        choose(self.compared, self.grid, "axis of the grid")
+
+    @property
+    def compared(self) -> str:
+        """The axis whose values are compared side by side: `lines`, or the last one but the seed."""
+        return self.lines or [SEED, *(axis for axis in self.grid if axis != SEED)][-1]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A recipe with its inputs filled in, and its cells in a folder."""
+
+    recipe: Recipe
+    out: Path
     inputs: Mapping[str, str]
     """What --data gave, or the recipe's own choice, by name."""
-    cells: Sequence[Cell]
+    cells: "Sequence[Cell]"
     """Sources first, then the grid, its last axis varying fastest."""
+
+    def labels(self, axis: str) -> list[str]:
+        """What the cells have along an axis of the grid."""
+        return list(dict.fromkeys(cell.labels[axis] for cell in self.cells if axis in cell.labels))
 
 
 def shipped() -> dict[str, Path]:
@@ -94,97 +81,66 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def read_table(name: str) -> tuple[str, str, dict[str, Any]]:
-    """Name, text and content of a recipe, from a file or by the name of a shipped one."""
+def read_recipe(name: str) -> Recipe:
+    """A recipe from a file or by the name of a shipped one; a `UserError` if it cannot be one."""
     path = Path(name)
     if not path.is_file():
-        if path.suffix == ".toml":
-            raise UserError(f"there is no recipe {name}; ganshift study --list shows those that ship")
+        require(path.suffix != ".toml", f"there is no recipe {name}; ganshift study --list shows those that ship")
         path = shipped()[choose(name, shipped(), "recipe")]
     try:
         text = path.read_text(encoding="utf-8")
-        table = tomllib.loads(text)
+        return settings_from(Recipe, tomllib.loads(text), name=path.stem, text=text)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read recipe {path}: {error}") from error
-    for key in table:
-        choose(key, dict.fromkeys(KEYS), f"entry of a recipe (in {path})")
-    for key, kind in {"about": str, "published": str, "method": str, "lines": str}.items():
-        if not isinstance(table.get(key, ""), kind):
-            raise UserError(f"{key} must be a text in {path}")
-    for key in ("inputs", "settings", "sources", "grid", "evaluation"):
-        if not isinstance(table.setdefault(key, {}), dict):
-            raise UserError(f"{key} must be a table in {path}: [{key}]")
-    for key in ("inputs", "sources"):
-        for name, entry in table[key].items():
-            if not isinstance(entry, dict):
-                raise UserError(f"{key}.{name} must be a table in {path}: [{key}.{name}]")
-    if not table["grid"]:
-        raise UserError(f"{path} has no [grid]: name at least one setting with a list of its values")
-    return path.stem, text, table
 
 
-def load_recipe(name: str, given: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and build its cells, each checked; `given` are NAME=VALUE, or a value for the first input."""
-    stem, text, table = read_table(name)
+def open_study(name: str, given: Sequence[str] = (), out: Path | None = None) -> Study:
+    """The study of a recipe, with every cell checked; `given` are NAME=VALUE, or a value for the first input.
+
+    Its folder is in `runs` and has the recipe's name unless `out` is another.
+    """
+    recipe = read_recipe(name)
     try:
-        return _build(stem, text, table, given)
+        inputs = _inputs(recipe.inputs, given)
+        study = out or Path("runs") / recipe.name
+        return Study(recipe=recipe, out=study, inputs=inputs, cells=_cells(recipe, inputs, study))
     except UserError as error:
         raise UserError(f"recipe {name}: {error}") from None
 
 
-def _build(name: str, text: str, table: Table, given: Sequence[str]) -> Recipe:
-    method = methods()[choose(table.get("method"), methods(), "method")]
-    inputs = _inputs(table["inputs"], given)
-    settings, evaluation = (_filled(table[key], inputs) for key in ("settings", "evaluation"))
-    for key in evaluation:
-        choose(key, dict.fromkeys((*MEASURED, "reference")), "setting of the evaluation")
-    axes = {axis: _values(axis, values, inputs) for axis, values in table["grid"].items()}
-    others = [axis for axis in axes if axis != SEED]
-    lines = choose(table.get("lines", (others or [SEED])[-1]), axes, "axis of the grid")
-    cells = []
-    for source, own in table["sources"].items():
-        merged = layered(method, settings, _filled(own, inputs))
-        cells.append(
-            _checked(
-                Cell(
-                    name=_file_name(source), method=method.name, settings=merged, labels={}, evaluation=None, needs=None
-                )
-            )
-        )
-    sources = {source: cell.name for source, cell in zip(table["sources"], cells, strict=True)}
-    for place in product(*axes.values()):
-        labels = {axis: label for axis, (label, _) in zip(axes, place, strict=True)}
-        merged = layered(method, settings, *(own for _, own in place))
+def _cells(recipe: Recipe, inputs: Mapping[str, str], out: Path) -> "list[Cell]":
+    from .cell import Cell  # needs torch, which --list does without
+
+    method = methods()[choose(recipe.method, methods(), "method")]
+    settings, evaluation = _filled(recipe.settings, inputs), _filled(recipe.evaluation, inputs)
+    sources: dict[str, Cell] = {}
+
+    def make(place: str, settings: Table, labels: Mapping[str, str], evaluation: Table | None) -> Cell:
+        source = sources.get(str(settings.get("source")))
+        more = {"source": str(source.run.resolve())} if source else {}
+        try:
+            config = method.configure({**settings, **more}, out / place)
+            cell = Cell(config=config, labels=labels, evaluation=evaluation, source=source)
+            cell.measures()
+        except UserError as error:
+            raise UserError(f"{place}: {error}") from None
+        return cell
+
+    for name, own in _filled(recipe.sources, inputs).items():
+        sources[name] = make(f"sources/{_file_name(name)}", overlaid(settings, own), {}, None)
+    cells = list(sources.values())
+    axes = {axis: _values(axis, values) for axis, values in _filled(recipe.grid, inputs).items()}
+    for values in product(*axes.values()):
+        labels = {axis: label for axis, (label, _) in zip(axes, values, strict=True)}
+        merged = reduce(overlaid, (own for _, own in values), settings)
         reference = evaluation.get("reference", merged.get("data"))
-        if reference is None:
-            raise UserError("the evaluation needs a reference where there is no data")
-        start = merged.get("source")
-        cells.append(
-            _checked(
-                Cell(
-                    name="_".join(_file_name(f"{axis}-{label}") for axis, label in labels.items()),
-                    method=method.name,
-                    settings=merged,
-                    labels=labels,
-                    evaluation={**evaluation, "reference": reference},
-                    needs=sources.get(start) if isinstance(start, str) else None,
-                )
-            )
-        )
-    twice = [cell.place for index, cell in enumerate(cells) if cell.place in {c.place for c in cells[:index]}]
-    if twice:
-        raise UserError(f"two cells are called {twice[0]}: give the values labels that differ")
-    return Recipe(
-        name=name,
-        text=text,
-        about=table.get("about", ""),
-        published=table.get("published", ""),
-        method=method.name,
-        axes={axis: [label for label, _ in values] for axis, values in axes.items()},
-        lines=lines,
-        inputs=inputs,
-        cells=cells,
-    )
+        require(isinstance(reference, str), "the evaluation needs a reference where there is no data")
+        place = "_".join(_file_name(f"{axis}-{label}") for axis, label in labels.items())
+        cells.append(make(f"cells/{place}", merged, labels, {**evaluation, "reference": reference}))
+    places = [cell.place for cell in cells]
+    twice = [place for place in places if places.count(place) > 1]
+    require(not twice, f"two cells are called {', '.join(twice[:1])}: give the values labels that differ")
+    return cells
 
 
 def _inputs(declared: Table, given: Sequence[str]) -> dict[str, str]:
@@ -193,44 +149,33 @@ def _inputs(declared: Table, given: Sequence[str]) -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or name not in declared:
-            if not declared:
-                raise UserError("it takes no --data: all its images are named in it")
+            require(bool(declared), "it takes no --data: all its images are named in it")
             name, value = next(iter(declared)), text
         values[name] = value
-    missing = [name for name in declared if name not in values]
-    if missing:
-        wanted = "; ".join(
-            f"--data {name}=... ({declared[name].get('about', 'a folder of images')})" for name in missing
-        )
-        raise UserError(f"it leaves to you what to use: give {wanted}")
+    missing = {name: entry.get("about", "a folder of images") for name, entry in declared.items() if name not in values}
+    wanted = "; ".join(f"--data {name}=... ({about})" for name, about in missing.items())
+    require(not missing, f"it leaves to you what to use: give {wanted}")
     return values
 
 
-def _filled(table: Table, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """The table with $NAME replaced by the input of that name."""
-    filled = {}
-    for key, value in table.items():
-        if isinstance(value, str) and value.startswith("$"):
-            value = inputs[choose(value[1:], inputs, f"input for {key} ($NAME stands for an entry of [inputs]):")]
-        filled[key] = value
-    return filled
+def _filled(content: Any, inputs: Mapping[str, str]) -> Any:
+    """The same with every $NAME replaced by the input of that name."""
+    if isinstance(content, dict):
+        return {key: _filled(value, inputs) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_filled(value, inputs) for value in content]
+    if isinstance(content, str) and content.startswith("$"):
+        return inputs[choose(content[1:], inputs, "input ($NAME stands for an entry of [inputs])")]
+    return content
 
 
-def _values(axis: str, values: Any, inputs: Mapping[str, str]) -> list[tuple[str, dict[str, Any]]]:
+def _values(axis: str, values: Any) -> list[tuple[str, Table]]:
     """Label and settings of each value of an axis: a table has both, anything else is for the setting of that name."""
-    if not isinstance(values, list) or not values:
-        raise UserError(f"the grid's {axis} must be a list of values")
-    found = []
-    for value in values:
-        if isinstance(value, dict):
-            if "label" not in value:
-                raise UserError(f"a value of the grid's {axis} is a table without a label")
-            own = {name: entry for name, entry in value.items() if name != "label"}
-            found.append((str(value["label"]), _filled(own, inputs)))
-        else:
-            filled = _filled({axis: value}, inputs)
-            found.append((_label(filled[axis]), filled))
-    return found
+    require(isinstance(values, list) and bool(values), f"the grid's {axis} must be a list of values")
+    tables = [value if isinstance(value, dict) else {"label": _label(value), axis: value} for value in values]
+    for table in tables:
+        require("label" in table, f"a value of the grid's {axis} is a table without a label")
+    return [(str(table["label"]), {key: table[key] for key in table if key != "label"}) for table in tables]
 
 
 def _label(value: Any) -> str:
@@ -242,12 +187,3 @@ def _label(value: Any) -> str:
 
 def _file_name(label: str) -> str:
     return re.sub(r"[^\w.-]+", "-", label)
-
-
-def _checked(cell: Cell) -> Cell:
-    """The cell, if its settings can be those of a run."""
-    try:
-        cell.config(Path("study"))
-    except UserError as error:
-        raise UserError(f"{cell.place}: {error}") from None
-    return cell

@@ -1,91 +1,181 @@
-"""A study from beginning to end: what is to come, the cells, the results."""
+"""A study from beginning to end: its cells, several at once, and then its results.
 
+Every thread does what every other process does that works in the same folder: it takes the first cell that is neither
+finished nor somebody else's, by locking a file, and lets a process train it, so that a cell that runs out of memory
+takes no other with it. What is finished is read from the folder.
+"""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
+import torch
+from accelerate.utils import get_cpu_distributed_information
+from filelock import FileLock, Timeout
+
+from ...errors import UserError
 from ...training.log import duration, say, show_table
-from .estimate import Estimate, estimate
-from .folder import StudyFolder
+from ...training.run_folder import write_text
+from ...training.signals import collected_signals
+from . import worker
+from .cell import STATE, Cell
 from .page import PAGE, write_page
-from .recipe import Cell, Recipe
-from .results import CELLS, TABLE, as_narrow_lines, rows, write_csv
-from .schedule import Ending, Rank, run_cells
-from .worker import evaluation_settings
+from .recipe import Study
+from .results import CELLS, TABLE, means, rows, write_csv
+
+POLL_SECONDS = 0.2
+"""How often a cell's process is looked at."""
+LOOK_SECONDS = 1.0
+"""How often it is looked for something to do where there was nothing."""
 
 
-def run_study(
-    recipe: Recipe,
-    out: Path,
-    processes: int = 1,
-    device: str | None = None,
-    command: str = "",
-    rank: Rank | None = None,
-) -> Ending:
-    """Train and measure what is left of a study, and write its results, which `command` made.
+def run_study(study: Study, processes: int = 1, device: str | None = None, command: str = "") -> int:
+    """Train and measure what is left of a study, `processes` cells at once, and write the results that `command` made.
 
-    Of processes that a launcher started together, the first says how long it will take.
+    A cell is tried once, and one that fails stops no other. Signals that ask to stop are handed on, so that the cells
+    save before they stop; a second Ctrl-C stops them at once. Cells that other processes are at work on are waited for.
+    Returns the exit code: 0, 1 if a cell failed, or 128 and the number of the signal.
     """
-    check_evaluation(recipe)
-    folder, rank = StudyFolder(out), rank or Rank()
-    folder.open(recipe)
-    if rank.rank == 0:
-        _say_estimate(recipe, estimate(folder, recipe.cells, device), processes * rank.world_size)
-    ending = run_cells(folder, recipe.cells, processes, device, rank)
-    write_results(folder, recipe, command)
-    if ending.elsewhere:
-        say(f"with other processes: {len(ending.elsewhere)} cells. Who ends last writes the full results")
-    return ending
+    try:
+        (study.out / STATE).mkdir(parents=True, exist_ok=True)
+        with _writing(study):
+            write_text(study.out / "recipe.toml", study.recipe.text)
+    except OSError as error:
+        raise UserError(f"cannot write to --out {study.out}: {error.strerror}") from error
+    finished = sum(cell.finished for cell in study.cells)
+    say(f"{study.recipe.name}: {len(study.cells) - finished} cells to train, {finished} finished")
+    with collected_signals(_tell_of_stop) as received, ThreadPoolExecutor(processes) as pool:
+        sitting = _Sitting(study.cells, processes, device, received)
+        for thread in [pool.submit(sitting.work, slot) for slot in range(processes)]:
+            thread.result()
+    write_results(study, command)
+    if received:
+        return 128 + received[0]
+    return worker.FAILED if any(sitting.failed(cell) and not cell.finished for cell in study.cells) else 0
 
 
-def write_results(folder: StudyFolder, recipe: Recipe, command: str) -> None:
-    """Show the table and write it, the single cells and the page into the folder."""
-    table = rows(folder, recipe)
+def write_results(study: Study, command: str) -> None:
+    """Show the scores, and write them and the page into the folder."""
+    table = rows(study)
     for row in table:
         if reasons := row.unlike():
             name = ", ".join(f"{axis} {label}" for axis, label in row.labels.items())
             say(f"warning: cells of {name or 'the study'} were not measured alike ({'; '.join(reasons)})", always=True)
-    with folder.writing():
-        write_csv(folder, table)
-        write_page(folder, recipe, table, command)
-    show_table(as_narrow_lines(table))
-    say(f"results: {folder.path / PAGE}, {folder.path / TABLE}, {folder.path / CELLS}")
+    with _writing(study):
+        write_csv(study.out, table)
+        write_page(study, table, command)
+    if found := means(table):
+        show_table([{**labels, "score": name, "n": mean.number, "value": mean} for labels, name, mean in found])
+    say(f"results: {study.out / PAGE}, {study.out / TABLE}, {study.out / CELLS}")
 
 
-def show_plan(recipe: Recipe, out: Path, processes: int = 1, device: str | None = None) -> None:
-    """Show the cells of a study, which are finished, and how long the others will take; writes nothing."""
-    check_evaluation(recipe)
-    folder = StudyFolder(out)
-    estimates = estimate(folder, recipe.cells, device)
-    left = {found.cell.place: found for found in estimates}
-    show_table(
-        [{"cell": cell.place, "training": _state(folder, cell, left.get(cell.place))} for cell in recipe.cells],
-        unbroken=("cell",),
-    )
-    _say_estimate(recipe, estimates, processes)
+def _writing(study: Study) -> FileLock:
+    """Held while what belongs to the whole study is written: its recipe, its results."""
+    return FileLock(study.out / STATE / "results.lock")
 
 
-def check_evaluation(recipe: Recipe) -> None:
-    """Raise a `UserError`, before anything slow, if the scores cannot be taken as the recipe says."""
-    for cell in recipe.cells:
-        if cell.evaluation is not None:
-            evaluation_settings(cell.evaluation)
+def _tell_of_stop(received: list[signal.Signals]) -> None:
+    say("stopping the cells (Ctrl-C again to stop at once)" if len(received) == 1 else "stopping")
 
 
-def _state(folder: StudyFolder, cell: Cell, found: Estimate | None) -> str:
-    if found is None:
-        return "finished"
-    return found.why_not if found.seconds is None else duration(found.seconds)
+class _Sitting:
+    """The cells of a study while one process works on them."""
 
+    def __init__(self, cells: Sequence[Cell], processes: int, device: str | None, received: Sequence[signal.Signals]):
+        self._cells, self._processes, self._device, self._received = cells, processes, device, received
+        self._began = time.time()
+        self._failed: set[str] = set()
+        self._waiting: set[int] = set()
+        """Threads that have nothing to do until others are done."""
 
-def _say_estimate(recipe: Recipe, estimates: Sequence[Estimate], processes: int) -> None:
-    """The time of all cells together, and by how much more processes can shorten it."""
-    finished = len(recipe.cells) - len(estimates)
-    already = f", {finished} finished" if finished else ""
-    seconds = sum((found.seconds or 0.0 for found in estimates), start=0.0)
-    shared = f", at best {duration(seconds / processes)} in {processes} processes" if processes > 1 else ""
-    time = f"; about {duration(seconds)} of training one after the other{shared}, and measuring on top"
-    say(f"{recipe.name}: {len(estimates)} cells to train{already}{time if estimates else ''}")
-    unknown = [found for found in estimates if found.seconds is None]
-    for reason in sorted({found.why_not for found in unknown}):
-        count = sum(found.why_not == reason for found in unknown)
-        say(f"warning: {count} of them cannot be trained: {reason}", always=True)
+    def failed(self, cell: Cell) -> bool:
+        """Whether the cell failed since this began, here or in another process."""
+        path = cell.state("failed.txt")
+        return cell.place in self._failed or (path.exists() and path.stat().st_mtime >= self._began)
+
+    def work(self, slot: int) -> None:
+        """Take one cell after the other until none is left, or a signal asks to stop."""
+        while not self._received and (left := self._left()):
+            if any(self._take(cell, slot) for cell in left):
+                self._waiting.discard(slot)
+                continue
+            if slot not in self._waiting:
+                self._waiting.add(slot)
+                if len(self._waiting) == self._processes:
+                    say(f"waiting for {len(left)} cells that other processes are at work on")
+            time.sleep(LOOK_SECONDS)
+
+    def _left(self) -> list[Cell]:
+        return [cell for cell in self._cells if not self._settled(cell)]
+
+    def _settled(self, cell: Cell) -> bool:
+        return self.failed(cell) or cell.finished
+
+    def _take(self, cell: Cell, slot: int) -> bool:
+        """Do what there is to do about a cell; false if it waits for its source, or another is at work on it."""
+        if cell.source and not self._settled(cell.source):
+            return False
+        with suppress(Timeout), FileLock(cell.state("lock"), timeout=0):
+            if cell.source and self.failed(cell.source):
+                self._fail(cell, f"its source {cell.source.run.name} failed")
+            elif not self._settled(cell):
+                self._train(cell, slot)
+            return True
+        return False
+
+    def _train(self, cell: Cell, slot: int) -> None:
+        """Let a process train and measure the cell, hand signals on to it, and say how it ended."""
+        cell.state("failed.txt").unlink(missing_ok=True)
+        say(f"{cell.place} begins; what it says is in {cell.messages}")
+        began, handed_on = time.monotonic(), 0
+        environment = dict(os.environ)
+        if self._processes > 1:
+            threads = max(1, len(os.sched_getaffinity(0)) // self._processes)
+            environment.setdefault("OMP_NUM_THREADS", str(threads))
+        with cell.messages.open("ab") as said:
+            process = subprocess.Popen(
+                [sys.executable, "-m", worker.__name__],
+                stdin=subprocess.PIPE,  # its end tells the worker that this process is gone
+                stdout=said,
+                stderr=said,
+                env=environment,
+                start_new_session=True,  # Ctrl-C reaches this process only, which hands it on once
+            )
+        with suppress(BrokenPipeError), process:  # a worker that dies at once reads nothing
+            assert process.stdin is not None
+            process.stdin.write(pickle.dumps((cell, self._device or self._accelerator(slot))))
+            process.stdin.flush()
+            while process.poll() is None:
+                for number in self._received[handed_on:]:
+                    process.send_signal(number)
+                    handed_on += 1
+                time.sleep(POLL_SECONDS)
+        code = process.returncode
+        if code == 0:
+            say(f"{cell.place} finished in {duration(time.monotonic() - began)}; {len(self._left())} left")
+        elif code == worker.FAILED:
+            lines = cell.messages.read_text(encoding="utf-8", errors="replace").splitlines()
+            self._fail(cell, lines[-1] if lines else "it does not say why")
+        elif self._received:
+            say(f"{cell.place} stopped")
+        else:
+            ended_by = -code if code < 0 else code - 128
+            name = signal.Signals(ended_by).name if ended_by in {*signal.Signals} else f"code {code}"
+            self._fail(cell, f"its process ended with {name}, which was not this study's doing: was memory short?")
+
+    def _fail(self, cell: Cell, reason: str) -> None:
+        self._failed.add(cell.place)
+        write_text(cell.state("failed.txt"), reason + "\n")
+        say(f"{cell.place} failed ({reason}); what it said is in {cell.messages}", always=True)
+
+    def _accelerator(self, slot: int) -> str | None:
+        """The accelerator of a process, in turn, where there are several; None leaves the choice to the run."""
+        count, kind = torch.accelerator.device_count(), torch.accelerator.current_accelerator()
+        first = get_cpu_distributed_information().local_rank * self._processes  # by what a launcher says, if one does
+        return f"{kind.type}:{(first + slot) % count}" if kind is not None and count > 1 else None

@@ -22,6 +22,7 @@ from benchmarks.cases import CASES, iteration, trainer_of
 from benchmarks.literal import dual, transfer
 from benchmarks.measuring import Work, Worker, machine, measure, show, spread, work_of
 from benchmarks.memory import peak_growth
+from ganshift.cli import SPINS
 from ganshift.methods.transfer.config import TransferConfig
 from ganshift.tools.bench import CLASSES, write_pictures
 from ganshift.training.config import Precision
@@ -44,11 +45,13 @@ def literal_training(config):
 def side_of(side, name, folder, options, checkout=Path()):
     """One side of the comparison in a process of its own, which does an iteration whenever it is called.
 
-    So neither has the other's memory, nor the other's allocator: ours sets its own up, as training does.
+    So neither has the other's memory, nor the other's allocator or way of waiting: ours sets its own up, as training does.
     """
     command = [sys.executable, "-m", "benchmarks.compare", "--side", side, "--only", name, "--folder", str(folder)]
     environment = os.environ | {"PYTHONPATH": str((checkout / "src").resolve())}
     command += ["--quick"] * options.quick
+    if side == "ours" and checkout == Path():
+        environment.setdefault("GOMP_SPINCOUNT", SPINS)
     if side == "ours" and options.precision:
         command += ["--precision", options.precision]
     return Worker(command, environment, checkout)

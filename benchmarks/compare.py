@@ -45,7 +45,7 @@ def literal_training(config):
 def side_of(side, name, folder, options, checkout=Path()):
     """One side of the comparison in a process of its own, which does an iteration whenever it is called.
 
-    So neither has the other's memory, nor the other's allocator or way of waiting: ours sets its own up, as training does.
+    So neither has the other's memory, allocator or way of waiting: ours sets its own up, as training does.
     """
     command = [sys.executable, "-m", "benchmarks.compare", "--side", side, "--only", name, "--folder", str(folder)]
     environment = os.environ | {"PYTHONPATH": str((checkout / "src").resolve())}

@@ -22,7 +22,7 @@ from ..inference.generator_scores import drawing, measure_generator
 from ..inference.latents import draw_latents
 from ..inference.names import bundled_models, find_model
 from ..methods.registry import method_in, method_of, open_model
-from ..metrics.measuring import EvaluationSettings, Extraction, check_enough, provenance
+from ..metrics.measuring import EvaluationSettings, Extraction, provenance
 from ..training import run_folder
 from ..training.config import BUDGET_FIELDS, RunConfig, require
 from ..training.log import opening_progress, quiet, say
@@ -149,9 +149,9 @@ def rank_sources(
     for name, model in models.items():
         try:
             images = see(model.size, None if model.channels == natural else model.channels)
-            measured = _measure(name, folders[name], model, images, extraction, settings)
+            measured = _measure(name, folders[name], model, images, extraction)
             if trial_images:
-                say(f"{name}: KID[{extraction.name}] {measured.kid:.3f} before training; a trial begins")
+                say(f"{name}: KID[{settings.extractor}] {measured.kid:.3f} before training; a trial begins")
                 config = trial_config(name, Path(data), trial_folder(out, name), trial_images, preset, settings)
                 measured = replace(measured, trial=_try(name, config))
         except UserError as error:
@@ -239,26 +239,17 @@ def _in_gray_only(channels: int, models: Mapping[str, ImageGenerator]) -> list[s
     return [name for name, model in models.items() if model.channels < most]
 
 
-def _measure(
-    name: str,
-    folder: Path,
-    model: ImageGenerator,
-    images: ImageSet,
-    extraction: Extraction,
-    settings: EvaluationSettings,
-) -> RankedSource:
+def _measure(name: str, folder: Path, model: ImageGenerator, images: ImageSet, extraction: Extraction) -> RankedSource:
     """What is known of a source before any training."""
-    check_enough(("kid",), settings.num_images, len(images), settings)
-    latents = draw_latents(settings.num_images, settings.seed, dim=model.latent_dim)
+    settings = extraction.settings
+    settings.check_enough(settings.num_images, len(images))
     found = measure_generator(
         drawing(model, as_published=False),
         len(model.classes),
-        latents,
+        draw_latents(settings.num_images, settings.seed, dim=model.latent_dim),
         images,
         "train",
-        ("kid",),
         extraction,
-        settings,
         provenance(folder),
         as_published=False,
     )

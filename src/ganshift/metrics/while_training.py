@@ -39,7 +39,7 @@ def as_evaluation(
     signs: Mapping[str, float] | None = None,
     findings: Sequence[Finding] = (),
 ) -> Evaluation:
-    """An evaluation whose score is the mean of the records of that metric: one for a generator, two for a translator."""
+    """An evaluation whose score is the mean of the records of that metric: one of a generator, two of a translator."""
     counted = [record for record in records if record.kind.lower() == best_by]
     name = counted[0].name if len(counted) == 1 else f"mean {counted[0].name.split(' ')[0]} of both ways"
     return Evaluation(

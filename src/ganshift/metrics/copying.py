@@ -113,8 +113,9 @@ def load_verdict(run: Path) -> Verdict | None:
     try:
         verdict = Verdict(**json.loads(read_text(path)))
         verdict.in_words()  # what is no number cannot be put into words
+        len(verdict.pairs)
         return verdict
     except FileNotFoundError:
         return None
-    except (RecursionError, OSError, ValueError, TypeError) as error:
+    except (RecursionError, OverflowError, OSError, ValueError, TypeError) as error:
         raise UserError(f"cannot read {path}: {first_line(error)}; evaluate {run} again, or delete the file") from error

@@ -103,18 +103,23 @@ class ScoreRecord:
 def load_record(path: Path) -> ScoreRecord:
     """Read the file of a record; a `UserError` if it holds none."""
     try:
-        content = json.loads(read_text(path))
-        for name in ("value", "spread"):
-            if content[name] in ("inf", "-inf", "nan"):
-                content[name] = float(content[name])
-        record = ScoreRecord(**content)
-        _check_types(record)
+        record = record_from(json.loads(read_text(path)))
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"{path} holds no card ({first_line(error)}): give a file that ganshift evaluate wrote"
         ) from None
     if record.kind not in HIGHER_IS_BETTER:
         raise UserError(f"{path} holds a card of the unknown metric {record.metric}: this version cannot compare it")
+    return record
+
+
+def record_from(content: Any) -> ScoreRecord:
+    """What `ScoreRecord.to_json` made this of; a `ValueError`, `TypeError` or `KeyError` if that is no record."""
+    for name in ("value", "spread"):
+        if content[name] in ("inf", "-inf", "nan"):
+            content = content | {name: float(content[name])}
+    record = ScoreRecord(**content)
+    _check_types(record)
     return record
 
 

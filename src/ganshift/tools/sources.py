@@ -63,7 +63,7 @@ class RankedSource:
 
     @property
     def density(self) -> float:
-        """Images a class it was trained on."""
+        """Images of each class it was trained on."""
         return self.num_trained / self.num_classes
 
     @property
@@ -116,21 +116,23 @@ def rank_sources(
     that the method's command could go on with them. With `trial_images` 0 there are none, and distance alone ranks.
     """
     require(trial_images >= 0, f"the images of a trial must be at least 0, got {trial_images}")
-    names = list(dict.fromkeys(sources or bundled_sources()))
+    bundled = [name for name, folder in bundled_models().items() if method_in(folder).takes_source]
+    names = list(dict.fromkeys(sources or bundled))
     if not names:
         raise UserError("no source ships with this package: name run folders of a method with --source")
     ranked: list[RankedSource] = []
     refused: list[RefusedSource] = []
-    folders: dict[str, Path] = {}
-    models: dict[str, ImageGenerator] = {}
+    opened: dict[str, tuple[Path, ImageGenerator]] = {}
     for name in names:
         try:
-            folders[name] = _source_folder(name)
-            models[name] = open_model(name, device, "generator")
+            folder = find_model(name)
+            method = method_in(folder)
+            require(method.takes_source, f"{folder} holds a {method.name} run, which no other run can start from")
+            opened[name] = folder, open_model(name, device, "generator")
         except UserError as error:
             refused.append(RefusedSource(source=name, reason=str(error)))
-    for name in models:
-        known = method_in(folders[name]).presets
+    for folder, _ in opened.values():
+        known = method_in(folder).presets
         require(preset in known, f"there is no preset {preset!r}; presets are {', '.join(known)}")
     settings = EvaluationSettings(num_images=num_images, seed=seed, metrics=("kid",), device=device)
     extraction = Extraction.open(settings)
@@ -142,14 +144,16 @@ def rank_sources(
             return open_named_images(Path(data), size, channels, MEMORY_BUDGET_BYTES, progress)
 
     natural = see(LOOKED_AT, None).channels  # what is wrong with the images themselves is said at once
-    for name in _in_gray_only(natural, models):
-        del models[name]
-        why = "it draws in gray, and KID among gray images cannot be laid beside that among these, which are in colour"
-        refused.append(RefusedSource(source=name, reason=why))
-    for name, model in models.items():
+    most = min(natural, max((model.channels for _, model in opened.values()), default=0))
+    for name, (folder, model) in opened.items():
         try:
+            require(
+                model.channels >= most,
+                "it draws in gray, and KID among gray images cannot be laid beside that among these, which are in "
+                "colour",
+            )
             images = see(model.size, None if model.channels == natural else model.channels)
-            measured = _measure(name, folders[name], model, images, extraction)
+            measured = _measure(name, folder, model, images, extraction)
             if trial_images:
                 say(f"{name}: KID[{settings.extractor}] {measured.kid:.3f} before training; a trial begins")
                 config = trial_config(name, Path(data), trial_folder(out, name), trial_images, preset, settings)
@@ -159,11 +163,6 @@ def rank_sources(
         else:
             ranked.append(measured)
     return sorted(ranked, key=lambda source: source.rank_by), refused
-
-
-def bundled_sources() -> list[str]:
-    """The sources that ship, by name."""
-    return [name for name, folder in bundled_models().items() if method_in(folder).takes_source]
 
 
 def trial_folder(out: Path, source: str) -> Path:
@@ -225,20 +224,6 @@ def reliability() -> Mapping[str, Any]:
     return found
 
 
-def _source_folder(name: str) -> Path:
-    """The folder of a source; a `UserError` if no run can start from what is called so."""
-    folder = find_model(name)
-    method = method_in(folder)
-    require(method.takes_source, f"{folder} holds a {method.name} run, which no other run can start from")
-    return folder
-
-
-def _in_gray_only(channels: int, models: Mapping[str, ImageGenerator]) -> list[str]:
-    """Sources that would make images of so many channels gray, where others would not; gray ones alone are ranked."""
-    most = min(channels, max((model.channels for model in models.values()), default=0))
-    return [name for name, model in models.items() if model.channels < most]
-
-
 def _measure(name: str, folder: Path, model: ImageGenerator, images: ImageSet, extraction: Extraction) -> RankedSource:
     """What is known of a source before any training."""
     settings = extraction.settings
@@ -270,24 +255,19 @@ def _measure(name: str, folder: Path, model: ImageGenerator, images: ImageSet, e
 
 
 def _try(source: str, config: RunConfig) -> tuple[tuple[int, float], ...]:
-    """Run the trial, or what is left of it, and return its points."""
+    """Run the trial, or what is left of it, and return its points, also if the run went on after them."""
     with quiet():
         outcome = method_of(config).train(config)
     if outcome.stopped_by:
         raise KeyboardInterrupt
-    points = trial_points(config.out)
-    if not points:
+    path = config.out / run_folder.EVALUATIONS
+    lines = run_folder.read_log(path)[:TRIAL_POINTS] if path.exists() else []
+    if not lines:
         raise UserError(f"the trial in {config.out} could not be measured: there are too few images")
+    points = tuple((line["images"], line["score"]["value"]) for line in lines)
     shown, value = points[-1]
     say(f"{source}: {value:.3f} after {shown:,} images")
     return points
-
-
-def trial_points(run: Path) -> tuple[tuple[int, float], ...]:
-    """Images shown and KID at the `TRIAL_POINTS` points of a trial, also if the run went on after it."""
-    path = run / run_folder.EVALUATIONS
-    lines = run_folder.read_log(path) if path.exists() else []
-    return tuple((line["images"], line["score"]["value"]) for line in lines[:TRIAL_POINTS])
 
 
 def _line(points: Sequence[tuple[int, float]]) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 from PIL import Image
 
-from ganshift.tools.doctor.parts import Part
+from ganshift.tools.doctor.parts import DataPart
 from ganshift.tools.doctor.scan import look
 
 
@@ -37,5 +37,5 @@ def write(place, files):
 
 def looked_at(*files):
     """The facts of pictures, which are named by their number."""
-    part = Part("train", "", tuple(map(str, range(len(files)))), files.__getitem__)
+    part = DataPart("train", "", tuple(map(str, range(len(files)))), files.__getitem__)
     return [look(part, index) for index in range(len(files))]

@@ -34,7 +34,7 @@ _ROLES: tuple[tuple[Role, Domain], ...] = (("train", "a"), ("train", "b"), ("val
 
 
 @dataclass(frozen=True)
-class Part:
+class DataPart:
     """Pictures with one role in training."""
 
     split: Role
@@ -54,7 +54,7 @@ class Part:
         return f"{self.split} {self.domain.upper()}".strip()
 
 
-def find_parts(data: Path, data_b: Path | None = None) -> list[Part]:
+def find_parts(data: Path, data_b: Path | None = None) -> list[DataPart]:
     """The parts of one set, or of two domains in one place or two; a `UserError` says why training finds none."""
     if data_b is not None:
         places = [enter_split(open_storage(path), "train") for path in (data, data_b)]
@@ -75,27 +75,27 @@ def find_parts(data: Path, data_b: Path | None = None) -> list[Part]:
     return parts
 
 
-def _of_files(place: Storage, split: Role, domain: Domain) -> Part:
+def _of_files(place: Storage, split: Role, domain: Domain) -> DataPart:
     files = tuple(name for name in place.names if is_image(name))
     if not files:
         raise UserError(nothing_found(place))
     others = (PurePosixPath(name).suffix.lower() or "no ending" for name in place.names if not is_image(name))
-    return Part(split, domain, files, lambda index: place.read(files[index]), Counter(others))
+    return DataPart(split, domain, files, lambda index: place.read(files[index]), Counter(others))
 
 
-def _of_images(data: Path) -> list[Part]:
+def _of_images(data: Path) -> list[DataPart]:
     """Pictures that are no files: of a bundled set, or of CIFAR batches."""
     train, val = open_named_images(data, SIZE, None, 0.0), open_held_out(data, SIZE, None, 0.0)
     return [_of_set(train, "train", ""), *([_of_set(val, "val", "")] if val else [])]
 
 
-def _of_domains(data: Path) -> list[Part]:
+def _of_domains(data: Path) -> list[DataPart]:
     """The same of a bundled pair of domains."""
     found = open_named_domains(data, None, None, DOMAIN_SIZE, channels_a=None, channels_b=None, memory_budget_bytes=0.0)
     sets = (found.train_a, found.train_b, found.val_a, found.val_b)
     return [_of_set(images, *role) for images, role in zip(sets, _ROLES, strict=True) if images is not None]
 
 
-def _of_set(images: ImageSet, split: Role, domain: Domain) -> Part:
+def _of_set(images: ImageSet, split: Role, domain: Domain) -> DataPart:
     classes = None if images.labels is None else [images.classes[label] for label in images.labels]
-    return Part(split, domain, images.names, lambda index: to_picture(images.read([index])[0].numpy()), {}, classes)
+    return DataPart(split, domain, images.names, lambda index: to_picture(images.read([index])[0].numpy()), {}, classes)

@@ -25,7 +25,7 @@ from ...data.images import (
     with_channels,
 )
 from ...data.pixel_formats import has_deep_file
-from .parts import Part
+from .parts import DataPart
 
 THUMB = 16
 """Side of the squeezed pictures by which repeats are found."""
@@ -42,7 +42,7 @@ _LARGEST_TERM = 9  # of an aspect: 1.499 is 3:2
 class Picture:
     """What one file is."""
 
-    part: Part
+    part: DataPart
     name: str
     class_name: str | None = None
     width: int
@@ -85,7 +85,7 @@ class Picture:
 class PartFacts:
     """What the pictures of a part are."""
 
-    part: Part
+    part: DataPart
     pictures: list[Picture]
     """Those that can be read."""
     unreadable: list[tuple[str, str]]
@@ -152,7 +152,7 @@ class PartFacts:
         }
 
 
-def scan(part: Part, progress: Progress | None = None) -> PartFacts:
+def scan(part: DataPart, progress: Progress | None = None) -> PartFacts:
     """Look at every picture of a part; a broken one becomes a reason."""
     with bombs_are_errors():
         reasons, found = go_through(lambda index: look(part, index), len(part.names), progress)
@@ -165,7 +165,7 @@ def scan(part: Part, progress: Progress | None = None) -> PartFacts:
     return PartFacts(part, pictures, unreadable)
 
 
-def look(part: Part, index: int) -> Picture:
+def look(part: DataPart, index: int) -> Picture:
     """The facts of one picture of a part; raises `UnreadableImage` as training would."""
     source = part.read(index)
     if isinstance(source, Image.Image):

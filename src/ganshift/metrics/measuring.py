@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 from torch import Tensor, nn
 
 from ..data.cifar import Split
@@ -106,8 +106,10 @@ class Extraction:
 
         @torch.no_grad()
         def layers(batch: Batch) -> list[Tensor]:
-            found = self.network(for_extractor(batch()).to(device))
-            return [layer.cpu() for layer in found[: 1 + logits]]
+            images = batch()
+            if images.shape[1] != 3:  # gray three times, and what is transparent over white, as Inception takes them
+                images = to_uint8(to_colour(from_uint8(images)))
+            return [layer.cpu() for layer in self.network(images.to(device))[: 1 + logits]]
 
         kept: list[Tensor] = []
         seen = 0
@@ -216,11 +218,6 @@ def against(reference: ImageSet | None, split: str) -> dict[str, Any]:
     if reference is None:
         return {"num_reference": 0, "reference_split": None, "reference_hash": None}
     return {"num_reference": len(reference), "reference_split": split, "reference_hash": reference.content_hash}
-
-
-def for_extractor(stored: Bytes) -> UInt8[Tensor, "n 3 h w"]:
-    """In three channels, as Inception takes them: gray three times, and what is transparent over white."""
-    return stored if stored.shape[1] == 3 else to_uint8(to_colour(from_uint8(stored)))
 
 
 def provenance(run: Path) -> dict[str, Any]:

@@ -80,27 +80,23 @@ def _best(lines: Sequence[Mapping[str, Any]]) -> str:
 
 def _records(runs: Mapping[str, Run]) -> list[Part]:
     """A table with a row for records that are alike, and what keeps others of the same score apart."""
-    rows_of: list[dict[str, ScoreRecord]] = []
+    alike: dict[str, dict[str, ScoreRecord]] = {}
     every = [(label, record) for label, run in runs.items() for record in run.records]
     for label, record in sorted(every, key=lambda pair: pair[1].rank):
-        fitting = (row for row in rows_of if label not in row and not unlike(_first(row), record))
-        row = next(fitting, None)
-        if row is None:
-            rows_of.append({label: record})
-        else:
-            row[label] = record
-    if not rows_of:
+        alike.setdefault(repr((record.how, record.versions)), {})[label] = record
+    if not alike:
         return []
     several = len(runs) > 1
     columns = list(runs) if several else ["value"]
     rows: list[list[str]] = []
     apart: dict[str, list[str]] = {}
-    for row in rows_of:
-        first = _first(row)
+    firsts: dict[str, ScoreRecord] = {}
+    for row in alike.values():
+        first = next(iter(row.values()))
         values = [row[label].text if label in row else "" for label in runs]
         measured = f"{first.num_generated:,} images, of {first.num_reference:,} {first.reference_split or ''}".strip()
         rows.append([first.name, *values, *([_clearly_better(row)] if several else []), measured])
-        before = next(other for other in map(_first, rows_of) if other.name == first.name)
+        before = firsts.setdefault(first.name, first)
         if before is not first:
             apart.setdefault("; ".join(unlike(before, first)), []).append(first.name)
     caption = "By ganshift evaluate, with the spread that docs/metrics.md explains."
@@ -113,10 +109,6 @@ def _records(runs: Mapping[str, Run]) -> list[Part]:
     return [
         Table(title="Scores", headings=headings, rows=rows, caption=caption, numbers=columns, unbroken=["measured"])
     ]
-
-
-def _first(row: Mapping[str, ScoreRecord]) -> ScoreRecord:
-    return next(iter(row.values()))
 
 
 def _clearly_better(row: Mapping[str, ScoreRecord]) -> str:

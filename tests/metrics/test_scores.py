@@ -8,19 +8,15 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_isc import isc_features_to_metric
 
 from ganshift import UserError
+from ganshift.data.datasets import open_array
 from ganshift.metrics import scores
+from ganshift.metrics.measuring import EvaluationSettings, Extraction
+from ganshift.metrics.reference import cache_folder
 
 
 def gaussian(count, dim, seed, mean=0.0, scale=1.0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(count, dim, generator=generator) * scale + mean
-
-
-def moments(features, batch=64, groups=1):
-    found = scores.Moments(len(features), groups)
-    for part in features.split(batch):
-        found.update(part)
-    return found
 
 
 def test_frechet_distance_of_gaussians():
@@ -31,50 +27,45 @@ def test_frechet_distance_of_gaussians():
     assert scores.frechet_distance(first, second) == pytest.approx(4 * dim + 4 * dim)
 
 
-@pytest.mark.parametrize("batch", [1, 7, 1000])
-def test_moments_of_a_stream(batch):
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_statistics_of_a_set_and_without_a_group(rows, monkeypatch):
+    monkeypatch.setattr(scores, "SUMMED_ROWS", rows)
     features = gaussian(100, 4, seed=1, mean=50.0)
-    statistics = moments(features, batch, groups=3).statistics()
+    whole, _, left, _ = scores.jackknife(features, 3)
     values = features.double().numpy()
-    np.testing.assert_allclose(statistics.mean.numpy(), values.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(statistics.covariance.numpy(), np.cov(values, rowvar=False), rtol=1e-9, atol=1e-12)
-    left = moments(features, batch, groups=3).statistics(without=1)
+    np.testing.assert_allclose(whole.mean.numpy(), values.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(whole.covariance.numpy(), np.cov(values, rowvar=False), rtol=1e-9, atol=1e-12)
     values = np.concatenate([values[:33], values[66:]])
     np.testing.assert_allclose(left.covariance.numpy(), np.cov(values, rowvar=False), rtol=1e-9, atol=1e-12)
 
 
 def test_fid_is_torch_fidelitys():
     ours, theirs = gaussian(300, 6, 1), gaussian(400, 6, 2, mean=0.3)
-    found = scores.fid(moments(ours, groups=10), moments(theirs).statistics())
+    found = scores.fid(ours, scores.statistics(theirs))
     pair = [fid_features_to_statistics(features) for features in (ours, theirs)]
     expected = fid_statistics_to_metric(*pair, verbose=False)["frechet_inception_distance"]
     assert found.value == pytest.approx(expected, rel=1e-5)
 
 
 def test_jackknife_spread_is_that_of_repeated_draws():
-    reference = moments(gaussian(5000, 4, 0)).statistics()
-    found = [scores.fid(moments(gaussian(500, 4, seed, 0.5), groups=10), reference) for seed in range(1, 61)]
+    reference = scores.statistics(gaussian(5000, 4, 0))
+    found = [scores.fid(gaussian(500, 4, seed, 0.5), reference) for seed in range(1, 61)]
     actual = np.std([score.value for score in found])
     assert np.mean([score.spread for score in found]) == pytest.approx(actual, rel=0.25)
 
 
-@pytest.mark.parametrize("batch", [1, 7, 64])
-def test_inception_score_by_split(batch):
+def test_inception_score_by_split():
     logits = gaussian(95, 5, 3, scale=2.0)
-    found = scores.InceptionScore(len(logits))
-    for part in logits.split(batch):
-        found.update(part)
+    found = scores.inception_score(logits)
     expected = isc_features_to_metric(logits, splits=10, shuffle=False)
-    assert found.score().value == pytest.approx(expected["inception_score_mean"])
-    assert found.score().spread == pytest.approx(expected["inception_score_std"])
+    assert found.value == pytest.approx(expected["inception_score_mean"])
+    assert found.spread == pytest.approx(expected["inception_score_std"])
 
 
 def test_inception_score_of_certain_and_even_classes():
-    logits = 100 * torch.eye(4).repeat(20, 1)
-    found = scores.InceptionScore(80)
-    found.update(logits)
-    assert found.score().value == pytest.approx(4)
-    assert found.score().spread == pytest.approx(0, abs=1e-9)
+    found = scores.inception_score(100 * torch.eye(4).repeat(20, 1))
+    assert found.value == pytest.approx(4)
+    assert found.spread == pytest.approx(0, abs=1e-9)
 
 
 def test_kid_and_precision_of_the_same_distribution():
@@ -87,20 +78,20 @@ def test_kid_and_precision_of_the_same_distribution():
     assert [score.value for score in scores.precision_recall(far, theirs)] == [0, 0]
 
 
+def extraction(name, batch=64, network=None):
+    return Extraction(network or StandIn(), name, EvaluationSettings(batch=batch, progress=False))
+
+
 def all_scores(generated, reference, batch):
     """Every score by name, as evaluation computes it."""
-    network = StandIn()
-    taken = scores.InceptionScore(len(generated)), scores.Moments(len(generated), 10), scores.Kept(len(generated))
-    for layers in scores.extract(network, batches(generated, batch)):
-        taken[0].update(layers["logits"])
-        taken[1].update(layers["features"])
-        taken[2].update(layers["features"])
-    known = scores.reference_features(network, "features", batches(reference, batch), len(reference), f"{batch}")
-    precision, recall = scores.precision_recall(taken[2].values, known.features)
+    opened = extraction(f"{batch}", batch)
+    features, logits = opened.extract(batches(generated, batch), len(generated), "generate", logits=True)
+    known = opened.reference(open_array(reference.numpy()))
+    precision, recall = scores.precision_recall(features, known.features)
     return {
-        "is": taken[0].score().value,
-        "fid": scores.fid(taken[1], known.statistics).value,
-        "kid": scores.kid(taken[2].values, known.features, 20, 50).value,
+        "is": scores.inception_score(logits).value,
+        "fid": scores.fid(features, known.statistics).value,
+        "kid": scores.kid(features, known.features, 20, 50).value,
         "precision": precision.value,
         "recall": recall.value,
     }
@@ -127,36 +118,36 @@ def test_mode_collapse_moves_scores_the_right_way(tmp_path, monkeypatch):
 
 def test_reference_is_extracted_once(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    network, images = StandIn(), random_images(20, 1)
-    found = [scores.reference_features(network, "features", batches(images, 8), 20, "one") for _ in range(2)]
+    network, images = StandIn(), open_array(random_images(20, 1).numpy())
+    found = [extraction("one", 8, network).reference(images) for _ in range(2)]
     assert network.seen == 20
     torch.testing.assert_close(found[0].features, found[1].features, rtol=0, atol=0)
     torch.testing.assert_close(found[0].statistics.covariance, found[1].statistics.covariance, rtol=0, atol=0)
-    scores.reference_features(network, "features", batches(images, 8), 20, "another")
+    extraction("another", 8, network).reference(images)
     assert network.seen == 40
 
 
 def test_damaged_and_unwritable_cache(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    network, images = StandIn(), random_images(20, 1)
-    scores.reference_features(network, "features", batches(images, 8), 20, "one")
-    (entry,) = scores.cache_folder().iterdir()
+    opened, images = extraction("one"), open_array(random_images(20, 1).numpy())
+    opened.reference(images)
+    (entry,) = cache_folder().iterdir()
     entry.write_bytes(b"damaged")
-    scores.reference_features(network, "features", batches(images, 8), 20, "one")
+    opened.reference(images)
     assert "extracting again" in caplog.text
-    assert network.seen == 40
+    assert opened.network.seen == 40
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    scores.reference_features(network, "features", batches(images, 8), 20, "one")
+    opened.reference(images)
     assert "cannot be kept" in caplog.text
 
 
 def test_too_few_images():
     with pytest.raises(UserError, match="is needs at least 10 generated images"):
-        scores.check_enough("is", 9, 0)
+        scores.check_enough(["is"], 9, 0)
     with pytest.raises(UserError, match="prc needs at least 4 reference images"):
-        scores.check_enough("prc", 50, 3)
-    scores.check_enough("is", 10, 0)
+        scores.check_enough(["prc"], 50, 3)
+    scores.check_enough(["is"], 10, 0)
     with pytest.raises(UserError, match="kid subset size must be from 2 to 30"):
         scores.kid_subset_size(31, 50, 30)
     assert [scores.kid_subset_size(None, count, 5000) for count in (50, 1999, 2000, 9000)] == [25, 999, 1000, 1000]

@@ -22,7 +22,7 @@ from ganshift.data.images import to_picture
 from ganshift.inference.generator_scores import truncate_to_uint8
 from ganshift.inference.latents import draw_latents
 from ganshift.inference.translator_scores import _pixel_record
-from ganshift.metrics.extractors import EXTRACTORS
+from ganshift.metrics.extractors import RESIZE_RULES
 from ganshift.metrics.measuring import against
 from ganshift.metrics.score_record import load_record
 from ganshift.tools.evaluate import evaluate
@@ -98,7 +98,7 @@ def test_generator_cards(digits_run, tmp_path):
     assert (fid.num_generated, fid.num_reference, fid.reference_split) == (60, 1797, "train")
     assert (score.num_reference, score.reference_hash) == (0, None)
     assert fid.quantisation == "rounded to 256 levels"
-    assert fid.resize_rule == EXTRACTORS["cifar"].resize_rule
+    assert fid.resize_rule == RESIZE_RULES["cifar"]
     assert {"ganshift", "torch", "torch-fidelity", "torchmetrics"} <= set(fid.versions)
     assert found["KID[cifar]"].protocol.endswith("100 subsets of 30")
     again = by_name(evaluate(digits_run, "bundled:digits", num_images=60, batch=13))
@@ -136,7 +136,7 @@ def test_inception_equals_torch_fidelity(published_run, tmp_path):
     record = found["FID[inception]"]
     assert record.quantisation == "truncated to 256 levels"
     assert record.protocol.endswith("normalised by batches of 5")
-    assert record.resize_rule == EXTRACTORS["inception"].resize_rule
+    assert record.resize_rule == RESIZE_RULES["inception"]
 
 
 def test_truncation_of_the_published_codes():

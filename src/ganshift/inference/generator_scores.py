@@ -1,6 +1,6 @@
 """Scores of a generator: its images, streamed, among real ones. Training and `ganshift evaluate` both come here."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ..data.datasets import ImageSet
-from ..metrics.measuring import ROUNDED, TRUNCATED, EvaluationSettings, Extraction, Measured, measure
+from ..metrics.measuring import ROUNDED, TRUNCATED, Extraction, Measured, measure
 from ..tensors import Bytes, Images, Labels, Latents, to_uint8
 from .generator import ImageGenerator
 
@@ -29,9 +29,7 @@ def measure_generator(
     latents: Latents,
     reference: ImageSet | None,
     split: str,
-    metrics: Sequence[str],
     extraction: Extraction,
-    settings: EvaluationSettings,
     about: Mapping[str, Any],
     *,
     as_published: bool,
@@ -41,14 +39,13 @@ def measure_generator(
     Without classes, `num_classes` is 0. `about` says in the records which model it was. `as_published` truncates the
     images to 256 levels, and says that `draw` normalises by each batch.
     """
+    settings = extraction.settings
     published = f", normalised by batches of {settings.batch}" if as_published else ""
     return measure(
+        extraction,
         sample_stored(draw, num_classes, latents, settings.batch, as_published),
         len(latents),
         reference,
-        metrics,
-        extraction,
-        settings,
         verb="generate",
         split=split,
         about={"quantisation": TRUNCATED if as_published else ROUNDED, "seed": settings.seed, **about},

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..data.datasets import ImageSet
-from ..metrics.measuring import ROUNDED, EvaluationSettings, Extraction, Measured, against, measure
+from ..metrics.measuring import ROUNDED, Extraction, Measured, against, measure
 from ..metrics.score_record import ScoreRecord
 from ..tensors import Bytes, Images, from_uint8, to_uint8
 from ..training.distributed import gathered
@@ -41,9 +41,7 @@ def measure_ways(
     a: ImageSet,
     b: ImageSet,
     split: str,
-    metrics: Sequence[str],
     extraction: Extraction,
-    settings: EvaluationSettings,
     about: Mapping[str, Any],
     *,
     most: int | None = None,
@@ -54,7 +52,7 @@ def measure_ways(
     """
     partners = split == "val"
     return [
-        _of_way(there, back, way, start, target, split, metrics, extraction, settings, about, partners, most)
+        _of_way(there, back, way, start, target, split, extraction, about, partners, most)
         for there, back, way, start, target in ((to_b, to_a, "a-b", a, b), (to_a, to_b, "b-a", b, a))
     ]
 
@@ -73,9 +71,7 @@ def _of_way(
     start: ImageSet,
     target: ImageSet,
     split: str,
-    metrics: Sequence[str],
     extraction: Extraction,
-    settings: EvaluationSettings,
     about: Mapping[str, Any],
     paired: bool,
     most: int | None,
@@ -85,16 +81,15 @@ def _of_way(
     partners = _partners(start, target) if paired else {}
     numbers = spaced(len(start), most)
     origin = {"seed": None, **about}
+    batch = extraction.settings.batch
     measured = measure(
+        extraction,
         [
-            partial(_translate_part, there, back, start, target, numbers[first:][: settings.batch], partners, parts)
-            for first in range(0, len(numbers), settings.batch)
+            partial(_translate_part, there, back, start, target, numbers[first:][:batch], partners, parts)
+            for first in range(0, len(numbers), batch)
         ],
         len(numbers),
         target,
-        metrics,
-        extraction,
-        settings,
         verb=f"translate {way}",
         split=split,
         about={"quantisation": ROUNDED, **origin},

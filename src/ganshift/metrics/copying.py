@@ -29,30 +29,6 @@ VERDICT, PAIRS = "copying.json", "copying.png"
 """What the check leaves in the run folder."""
 
 
-@dataclass(frozen=True)
-class Copying:
-    """Distances of generated and held-out images to their nearest training images, and what they say."""
-
-    distances: Float[Tensor, " n"]
-    """Of each generated image."""
-    indices: Int64[Tensor, " n"]
-    """Its nearest training image."""
-    held_out_distances: Float[Tensor, " m"]
-    all_nearer: float
-    """Probability of ranks so low if generated images were as far away as held-out ones (Mann-Whitney)."""
-    nearest_generated: float
-    """Probability of so many generated images among the nearest of all (hypergeometric)."""
-
-    @property
-    def alarm(self) -> bool:
-        """Whether either probability is too small, with half the allowance each."""
-        return min(self.all_nearer, self.nearest_generated) < ALARM_PROBABILITY / 2
-
-    def most_suspicious(self, count: int) -> Int64[Tensor, " k"]:
-        """The numbers of the generated images nearest to training images, nearest first."""
-        return self.distances.argsort(stable=True)[:count]
-
-
 def nearest(
     features: Float[Tensor, "n d"], training: Float[Tensor, "m d"]
 ) -> tuple[Float[Tensor, " n"], Int64[Tensor, " n"]]:
@@ -65,28 +41,29 @@ def nearest(
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
-def copying(generated: Float[Tensor, "n d"], training: Float[Tensor, "t d"], held_out: Float[Tensor, "m d"]) -> Copying:
-    """Compare generated with held-out images, which must be of the same kind as the training images but not among them.
+def copying(generated: Float[Tensor, " n"], held_out: Float[Tensor, " m"]) -> tuple[float, float]:
+    """Compare distances of generated and of held-out images to their nearest training images.
 
-    Few held-out images leave copies unnoticed; they do not raise false alarms.
+    Were generated images as far away as held-out ones, the first number is the probability of ranks so low
+    (Mann-Whitney), the second that of so many generated images among the nearest of all (hypergeometric). Held-out
+    images must be of the same kind as the training images but not among them. Few of them leave copies unnoticed; they
+    do not raise false alarms.
     """
     from scipy.stats import hypergeom, mannwhitneyu
 
-    distances, indices = nearest(generated, training)
-    baseline, _ = nearest(held_out, training)
-    ours, theirs = distances.double().numpy(), baseline.double().numpy()
+    ours, theirs = generated.double().numpy(), held_out.double().numpy()
     total = len(ours) + len(theirs)
     few = min(total, max(NEAREST_FEWEST, round(NEAREST_SHARE * total)))
     # Held-out images first among equals: ties must not raise an alarm.
     order = np.lexsort((np.r_[np.ones(len(ours)), np.zeros(len(theirs))], np.r_[ours, theirs]))
     among = int((order[:few] < len(ours)).sum())
-    return Copying(
-        distances,
-        indices,
-        baseline,
-        all_nearer=float(mannwhitneyu(ours, theirs, alternative="less").pvalue),
-        nearest_generated=float(hypergeom.sf(among - 1, total, len(ours), few)),
-    )
+    all_nearer = float(mannwhitneyu(ours, theirs, alternative="less").pvalue)
+    return all_nearer, float(hypergeom.sf(among - 1, total, len(ours), few))
+
+
+def is_alarm(all_nearer: float, nearest_generated: float) -> bool:
+    """Whether either probability is too small, with half the allowance each."""
+    return min(all_nearer, nearest_generated) < ALARM_PROBABILITY / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +113,9 @@ def load_verdict(run: Path) -> Verdict | None:
     try:
         verdict = Verdict(**json.loads(read_text(path)))
         verdict.in_words()  # what is no number cannot be put into words
+        len(verdict.pairs)
         return verdict
     except FileNotFoundError:
         return None
-    except (RecursionError, OSError, ValueError, TypeError) as error:
+    except (RecursionError, OverflowError, OSError, ValueError, TypeError) as error:
         raise UserError(f"cannot read {path}: {first_line(error)}; evaluate {run} again, or delete the file") from error

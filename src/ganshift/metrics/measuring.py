@@ -1,17 +1,18 @@
-"""From a stream of generated or translated images, and real ones, to cards: settings, an open extractor, scores."""
+"""From batches of generated or translated images, and real ones, to score records."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from math import sqrt
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from jaxtyping import Float, UInt8
-from torch import Tensor
-from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
 
 from ..data.cifar import Split
 from ..data.datasets import ImageSet
@@ -19,16 +20,16 @@ from ..tensors import Bytes, from_uint8, to_colour, to_uint8
 from ..training import run_folder
 from ..training.config import require
 from ..training.device import choose_device
+from ..training.distributed import from_first, is_first, shared
 from ..training.log import ProgressLine, working
 from ..training.weights import hash_of_file
 from . import scores
-from .extractors import EXTRACTORS, open_extractor, weights_hash
+from .extractors import RESIZE_RULES, ExtractorName, open_extractor, weights_hash
+from .reference import Reference, cache, load_cached
 from .score_record import INCEPTION_SPLITS, ScoreRecord
 
 METRICS = ("is", "fid", "kid", "prc")
 """By the names that torch-fidelity gives them, but for the first."""
-ExtractorName = Literal["cifar", "inception"]
-
 GENERATED = 50_000
 """Images of the published protocols."""
 PREFER_KID = 5_000
@@ -36,14 +37,15 @@ PREFER_KID = 5_000
 BATCH = 64
 """Images generated, translated and extracted at once, as torch-fidelity does."""
 ROUNDED, TRUNCATED = "rounded to 256 levels", "truncated to 256 levels"
+Batch = Callable[[], Bytes]
+"""Makes or reads a batch of images when it is called, by the process that extracts their features."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
     """What to measure, and how."""
 
-    metrics: tuple[str, ...] | None = None
-    """All four for generators, fid and kid for translators, if left out."""
+    metrics: tuple[str, ...] = METRICS
     num_images: int = GENERATED
     """Images to generate; a translator translates all that the reference has."""
     extractor: ExtractorName = "cifar"
@@ -64,20 +66,25 @@ class EvaluationSettings:
         require(self.num_images >= 1, f"the number of images must be at least 1, got {self.num_images}")
         require(self.kid_subsets >= 1, f"the number of kid subsets must be at least 1, got {self.kid_subsets}")
         require(self.batch >= 1, f"batch must be at least 1, got {self.batch}")
-        for metric in self.metrics or ():
+        for metric in self.metrics:
             require(metric in METRICS, f"there is no metric {metric!r}; metrics are {', '.join(METRICS)}")
         require(self.metrics != (), f"give at least one metric of {', '.join(METRICS)}")
-        names = get_args(ExtractorName)
-        require(self.extractor in names, f"extractor must be one of {', '.join(names)}, got {self.extractor!r}")
+        names = ", ".join(RESIZE_RULES)
+        require(self.extractor in RESIZE_RULES, f"extractor must be one of {names}, got {self.extractor!r}")
+
+    def check_enough(self, num_generated: int, num_reference: int) -> None:
+        """Raise a `UserError`, before anything slow, where there are too few images for one of the scores."""
+        scores.check_enough(self.metrics, num_generated, num_reference, self.kid_subset_size)
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """An open extractor, and what cards say of it."""
+    """An open extractor, and the settings to measure by."""
 
-    network: FeatureExtractorBase
-    name: ExtractorName
+    network: nn.Module
     hash: str
+    """Of its weights."""
+    settings: EvaluationSettings
 
     @classmethod
     def open(cls, settings: EvaluationSettings) -> "Extraction":
@@ -85,132 +92,69 @@ class Extraction:
         with working("opening the extractor") if settings.progress else nullcontext():
             network = open_extractor(settings.extractor, settings.extractor_weights)
             weights = weights_hash(network)
-        return cls(network.to(choose_device(settings.device)), settings.extractor, weights)
+        return cls(network.to(choose_device(settings.device)), weights, settings)
 
-    def reference(self, images: ImageSet, settings: EvaluationSettings) -> scores.Reference:
-        """Features of a set, cached."""
-        layer = EXTRACTORS[self.name].features
-        key = f"{images.content_hash} {self.name} {layer} {self.hash}"
-        with counting("reference", len(images), settings.progress) as counted:
-            batches = counted(batches_of(images, settings.batch))
-            return scores.reference_features(self.network, layer, batches, len(images), key)
+    def extract(
+        self, batches: Sequence[Batch], num_images: int, verb: str, *, logits: bool = False
+    ) -> list[Float32[Tensor, "n _"]]:
+        """Features of all images, and after them logits if asked for; on the CPU, in memory that is claimed once.
 
-    def layers(
-        self, batches: Sequence[scores.Batch], num_images: int, verb: str, progress: bool
-    ) -> Iterator[dict[str, Tensor]]:
-        """Both layers of images, batch by batch; `verb` names the progress line."""
-        with counting(verb, num_images, progress) as counted:
-            yield from scores.extract(self.network, counted(batches))
-
-    def features(
-        self, batches: Sequence[scores.Batch], num_images: int, verb: str, progress: bool
-    ) -> Float[Tensor, "n d"]:
-        """The layer that distances are taken in, of all images; likewise."""
-        kept = scores.Kept(num_images)
-        for layers in self.layers(batches, num_images, verb, progress):
-            kept.update(layers[EXTRACTORS[self.name].features])
-        return kept.values
-
-    def on_card(self) -> dict[str, Any]:
-        """The fields of cards that it fills."""
-        return {
-            "extractor": self.name,
-            "extractor_hash": self.hash,
-            "resize_rule": EXTRACTORS[self.name].resize_rule,
-        }
-
-
-class Taken:
-    """Scores of one stream of generated or translated images against one reference."""
-
-    def __init__(
-        self,
-        extraction: Extraction,
-        metrics: Sequence[str],
-        num_images: int,
-        reference: scores.Reference | None,
-        settings: EvaluationSettings,
-    ):
-        layers = EXTRACTORS[extraction.name]
-        self._metrics, self._reference, self._settings = metrics, reference, settings
-        self._logits, self._features = layers.logits, layers.features
-        self._inception = scores.InceptionScore(num_images) if "is" in metrics else None
-        groups = min(scores.JACKKNIFE_GROUPS, num_images)
-        self._moments = scores.Moments(num_images, groups) if "fid" in metrics else None
-        self._kept = scores.Kept(num_images) if {"kid", "prc"} & set(metrics) else None
-
-    def update(self, stream: Iterable[Mapping[str, Tensor]]) -> None:
-        """Take the layers of images in, batch by batch."""
-        for layers in stream:
-            if self._inception:
-                self._inception.update(layers[self._logits])
-            if self._moments:
-                self._moments.update(layers[self._features])
-            if self._kept:
-                self._kept.update(layers[self._features])
-
-    def diversity(self) -> float | None:
-        """Root mean square distance of two generated images in features, over that of two real ones.
-
-        None where no metric keeps features or there is no reference.
+        Images are not kept. Processes that share a run share the batches, and each gets the features of all. `verb`
+        names the progress line.
         """
-        if self._reference is None or not (self._kept or self._moments):
-            return None
-        real = self._reference.statistics.covariance.trace().item()
-        if self._kept:
-            generated = self._kept.values.double().var(0).sum().item()
-        else:
-            assert self._moments is not None
-            generated = self._moments.statistics().covariance.trace().item()
-        return sqrt(generated / real) if real > 0 else None
+        device = next(chain(self.network.parameters(), self.network.buffers())).device
 
-    def found(self) -> Iterator[tuple[str, str, scores.Score]]:
-        """Name, protocol and score of each metric."""
-        if self._inception:
-            yield "IS", f"{INCEPTION_SPLITS} consecutive splits", self._inception.score()
-        if self._reference is None:
-            return
-        real = self._reference.features
-        if self._moments:
-            protocol = f"jackknife of {self._moments.num_groups} groups"
-            yield "FID", protocol, scores.fid(self._moments, self._reference.statistics)
-        if self._kept and "kid" in self._metrics:
-            subsets, wanted = self._settings.kid_subsets, self._settings.kid_subset_size
-            size = scores.kid_subset_size(wanted, len(self._kept.values), len(real))
-            protocol = f"unbiased, cubic kernel, {subsets} subsets of {size}"
-            yield "KID", protocol, scores.kid(self._kept.values, real, subsets, size)
-        if self._kept and "prc" in self._metrics:
-            protocol = f"{scores.NEIGHBOURS} nearest neighbours"
-            for name, score in zip(
-                ("precision", "recall"), scores.precision_recall(self._kept.values, real), strict=True
-            ):
-                yield name, protocol, score
+        @torch.no_grad()
+        def layers(batch: Batch) -> list[Tensor]:
+            images = batch()
+            if images.shape[1] != 3:  # gray three times, and what is transparent over white, as Inception takes them
+                images = to_uint8(to_colour(from_uint8(images)))
+            return [layer.cpu() for layer in self.network(images.to(device))[: 1 + logits]]
+
+        kept: list[Tensor] = []
+        seen = 0
+        with ProgressLine(verb, num_images) if self.settings.progress else nullcontext() as line:
+            for found in shared([partial(layers, batch) for batch in batches]):
+                kept = kept or [torch.empty(num_images, layer.shape[1]) for layer in found]
+                for whole, part in zip(kept, found, strict=True):
+                    whole[seen : seen + len(part)] = part
+                seen += len(found[0])
+                if line:
+                    line.update(seen)
+        assert seen == num_images, f"{seen} of {num_images} images"
+        return kept
+
+    def reference(self, images: ImageSet) -> Reference:
+        """Features of a set, cached; of several processes the first one's cache counts."""
+        key = f"{images.content_hash} {self.settings.extractor} {self.hash}"
+        found = from_first(partial(load_cached, key))
+        if found is None:
+            size = self.settings.batch
+            batches = [
+                partial(images.read, range(first, min(first + size, len(images))))
+                for first in range(0, len(images), size)
+            ]
+            (features,) = self.extract(batches, len(images), "reference")
+            found = Reference(features, scores.statistics(features))
+            if is_first():
+                cache(found, key)
+        return found
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found of one stream of images."""
+    """What was found of one set of images."""
 
     records: list[ScoreRecord]
     diversity: float | None
-    """See `Taken.diversity`."""
-
-
-def check_enough(metrics: Sequence[str], num_generated: int, num_reference: int, settings: EvaluationSettings) -> None:
-    """Raise a `UserError`, before anything slow, where there are too few images for one of the scores."""
-    for metric in metrics:
-        scores.check_enough(metric, num_generated, num_reference)
-    if "kid" in metrics:
-        scores.kid_subset_size(settings.kid_subset_size, num_generated, num_reference)
+    """Root mean square distance of two generated images in features, over that of two real ones; None without any."""
 
 
 def measure(
-    batches: Sequence[scores.Batch],
+    extraction: Extraction,
+    batches: Sequence[Batch],
     num_images: int,
     reference: ImageSet | None,
-    metrics: Sequence[str],
-    extraction: Extraction,
-    settings: EvaluationSettings,
     *,
     verb: str,
     split: str,
@@ -221,13 +165,13 @@ def measure(
     """The scores of `num_images` images among real ones; each batch is made once, by one process, and not kept.
 
     `verb` names the progress line. `reference` may be None if the only metric is "is". `about` has the other fields of
-    the cards; `name` and `protocol` say what becomes of those of each metric.
+    the records; `name` and `protocol` say what becomes of those of each metric.
     """
-    features = extraction.reference(reference, settings) if reference is not None else None
-    taken = Taken(extraction, metrics, num_images, features, settings)
-    taken.update(extraction.layers(batches, num_images, verb, settings.progress))
+    settings = extraction.settings
+    known = None if reference is None else extraction.reference(reference)
+    features, *logits = extraction.extract(batches, num_images, verb, logits="is" in settings.metrics)
     with working("computing scores") if settings.progress else nullcontext():
-        found = list(taken.found())
+        found = list(_scores(features, logits, known, settings))
     records = [
         ScoreRecord(
             metric=name.format(metric),
@@ -236,51 +180,48 @@ def measure(
             spread=score.spread,
             num_generated=num_images,
             **against(None if metric == "IS" else reference, split),
-            **extraction.on_card(),
+            extractor=settings.extractor,
+            extractor_hash=extraction.hash,
+            resize_rule=RESIZE_RULES[settings.extractor],
             **about,
         )
         for metric, how, score in found
     ]
-    return Measured(records, taken.diversity())
+    real = 0.0 if known is None else known.statistics.covariance.trace().item()
+    return Measured(records, sqrt(features.double().var(0).sum().item() / real) if real > 0 else None)
+
+
+def _scores(
+    features: Float32[Tensor, "n d"], logits: Sequence[Tensor], known: Reference | None, settings: EvaluationSettings
+) -> Iterator[tuple[str, str, scores.Score]]:
+    """Name, protocol and score of each metric; those that compare with real images need `known` ones."""
+    for each in logits:
+        yield "IS", f"{INCEPTION_SPLITS} consecutive splits", scores.inception_score(each)
+    if known is None:
+        return
+    real = known.features
+    if "fid" in settings.metrics:
+        groups = min(scores.JACKKNIFE_GROUPS, len(features))
+        yield "FID", f"jackknife of {groups} groups", scores.fid(features, known.statistics)
+    if "kid" in settings.metrics:
+        subsets = settings.kid_subsets
+        size = scores.kid_subset_size(settings.kid_subset_size, len(features), len(real))
+        protocol = f"unbiased, cubic kernel, {subsets} subsets of {size}"
+        yield "KID", protocol, scores.kid(features, real, subsets, size)
+    if "prc" in settings.metrics:
+        for name, score in zip(("precision", "recall"), scores.precision_recall(features, real), strict=True):
+            yield name, f"{scores.NEIGHBOURS} nearest neighbours", score
 
 
 def against(reference: ImageSet | None, split: str) -> dict[str, Any]:
-    """The fields of cards that say what was compared with."""
+    """The fields of records that say what was compared with."""
     if reference is None:
         return {"num_reference": 0, "reference_split": None, "reference_hash": None}
     return {"num_reference": len(reference), "reference_split": split, "reference_hash": reference.content_hash}
 
 
-def for_extractor(stored: Bytes) -> UInt8[Tensor, "n 3 h w"]:
-    """In three channels, as Inception takes them: gray three times, and what is transparent over white."""
-    return stored if stored.shape[1] == 3 else to_uint8(to_colour(from_uint8(stored)))
-
-
-def batches_of(images: ImageSet, batch: int = BATCH) -> list[scores.Batch]:
-    """A whole set in its order."""
-    return [
-        partial(images.read, range(first, min(first + batch, len(images)))) for first in range(0, len(images), batch)
-    ]
-
-
-@contextmanager
-def counting(
-    description: str, total: int, shown: bool = True
-) -> Iterator[Callable[[Sequence[scores.Batch]], list[scores.Batch]]]:
-    """Bring batches to the channels of extractors, and show how many have gone by, once there are any, if `shown`."""
-    with ProgressLine(description, total) if shown else nullcontext() as progress:
-
-        def make(batches: Sequence[scores.Batch], index: int) -> Bytes:
-            images = for_extractor(batches[index]())
-            if progress:
-                progress.update(total * (index + 1) // len(batches))
-            return images
-
-        yield lambda batches: [partial(make, batches, index) for index in range(len(batches))]
-
-
 def provenance(run: Path) -> dict[str, Any]:
-    """The fields of cards that say which model and which packages, of a model that was written."""
+    """The fields of records that say which model and which packages, of a model that was written."""
     return provenance_of(hash_of_file(run / run_folder.MODEL))
 
 

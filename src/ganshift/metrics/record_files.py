@@ -1,8 +1,7 @@
-"""Cards on disk: in the folder `cards` of a run, one file each; and what those of two runs differ by."""
+"""Score records on disk: in the folder `cards` of a run, one file each; and what those of two runs differ by."""
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,17 @@ from ..training import run_folder
 from .score_record import ScoreRecord, difference, load_record, unlike
 
 RECORDS = "cards"
-"""Folder of a run that has its cards."""
+"""Folder of a run that has its score records, which users know as cards."""
 
 
 def write_records(run: Path, records: Sequence[ScoreRecord]) -> list[Path]:
-    """Write each card as one file; a later one of the same settings, whatever the model then is, takes its place."""
+    """Write each record as one file; a later one of the same settings, whatever the model then is, takes its place."""
     folder, paths = run / RECORDS, []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for record in records:
-            settings = replace(record, value=0.0, spread=0.0, model_hash="", versions={})
             name = "-".join([record.metric.lower().replace(" ", "-"), *filter(None, [record.extractor])])
-            text = repr(settings).replace("ScoreRecord(", "Card(", 1)  # so that files keep the names of 0.1.0
+            text = repr(record.how).replace("ScoreRecord(", "Card(", 1)  # so that files keep the names of 0.1.0
             paths.append(folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json")
             run_folder.write_json(paths[-1], record.to_json())
     except OSError as error:
@@ -31,9 +29,9 @@ def write_records(run: Path, records: Sequence[ScoreRecord]) -> list[Path]:
 
 
 def compare(first: Path, second: Path) -> list[dict[str, Any]]:
-    """Rows of what two cards, or the cards of two runs, differ by; a `UserError` names what makes cards unlike.
+    """Rows of what two records, or those of two runs, differ by; a `UserError` names what makes them unlike.
 
-    Of runs, cards are compared that have one alike in the other run.
+    Of runs, records are compared that have one alike in the other run.
     """
     ours, theirs = records_of(first), records_of(second)
     alike = [(a, b) for a in ours for b in theirs if not unlike(a, b)]
@@ -50,7 +48,7 @@ def compare(first: Path, second: Path) -> list[dict[str, Any]]:
 
 
 def records_of(path: Path) -> list[ScoreRecord]:
-    """The cards of a run folder, in the usual order, or the one of a file."""
+    """The records of a run folder, in the usual order, or the one of a file."""
     if not path.is_dir():
         return [load_record(path)]
     found = [load_record(file) for file in sorted((path / RECORDS).glob("*.json"))]

@@ -1,8 +1,8 @@
-"""A card: one score with everything that another must share to be ranked against it."""
+"""A score record: one score with everything that another must share to be ranked against it; on disk, a card."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import hypot, isfinite, isnan, sqrt
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -28,9 +28,7 @@ INCEPTION_SPLITS = 10
 CLEAR = 2.0
 """A difference of fewer standard errors ranks nothing."""
 MEASURED = frozenset({"value", "spread", "model_hash"})
-"""What two cards may differ in: the models and their scores."""
-_NUMBERS = ("value", "spread")
-_NOT_FINITE = frozenset({"inf", "-inf", "nan"})
+"""What two records may differ in: the models and their scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +89,19 @@ class ScoreRecord:
         """The value with its spread, rounded to be read."""
         return f"{self.value:.4g} ± {self.spread:.2g}"
 
+    @property
+    def how(self) -> "ScoreRecord":
+        """The same without a model, its score and versions: what was measured, and how."""
+        return replace(self, value=0.0, spread=0.0, model_hash="", versions={})
+
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values; a value that is not finite, such as the PSNR of equal images, is its name."""
-        return asdict(self) | {name: _as_json(getattr(self, name)) for name in _NUMBERS}
+        """The fields as JSON values; a number that is not finite, such as the PSNR of equal images, is its name."""
+        numbers = {"value": self.value, "spread": self.spread}
+        return asdict(self) | {name: each if isfinite(each) else str(each) for name, each in numbers.items()}
 
 
 def load_record(path: Path) -> ScoreRecord:
-    """Read a card; a `UserError` if the file holds none."""
+    """Read the file of a record; a `UserError` if it holds none."""
     try:
         record = record_from(json.loads(read_text(path)))
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -110,24 +114,13 @@ def load_record(path: Path) -> ScoreRecord:
 
 
 def record_from(content: Any) -> ScoreRecord:
-    """The card that `ScoreRecord.to_json` made this of; a `ValueError`, `TypeError` or `KeyError` if it is none."""
-    record = ScoreRecord(**content | {name: _from_json(content[name]) for name in _NUMBERS})
+    """What `ScoreRecord.to_json` made this of; a `ValueError`, `TypeError` or `KeyError` if that is no record."""
+    for name in ("value", "spread"):
+        if content[name] in ("inf", "-inf", "nan"):
+            content = content | {name: float(content[name])}
+    record = ScoreRecord(**content)
     _check_types(record)
     return record
-
-
-def _as_json(number: float) -> float | str:
-    """JSON knows no infinity; `float` reads these names."""
-    return number if isfinite(number) else str(number)
-
-
-def _from_json(value: Any) -> Any:
-    """A number, or what `_as_json` wrote in its place."""
-    if isinstance(value, str) and value in _NOT_FINITE:
-        return float(value)
-    if isinstance(value, float) and not isfinite(value):
-        raise ValueError(f"{value} stands where a number should")
-    return value
 
 
 def _check_types(record: ScoreRecord) -> None:
@@ -144,7 +137,7 @@ def _check_types(record: ScoreRecord) -> None:
 
 
 def unlike(first: ScoreRecord, second: ScoreRecord) -> list[str]:
-    """What keeps two cards from being ranked, one entry a field; empty if nothing does."""
+    """What keeps two records from being ranked, one entry a field; empty if nothing does."""
     found = []
     for name in (field.name for field in fields(ScoreRecord) if field.name not in MEASURED):
         before, after = getattr(first, name), getattr(second, name)
@@ -162,16 +155,16 @@ def unlike(first: ScoreRecord, second: ScoreRecord) -> list[str]:
 
 @dataclass(frozen=True)
 class Difference:
-    """The second card's value minus the first's."""
+    """The second record's value minus the first's."""
 
     value: float
     standard_error: float
-    """Both cards' errors taken as independent."""
+    """The errors of both taken as independent."""
     verdict: str
 
 
 def difference(first: ScoreRecord, second: ScoreRecord) -> Difference:
-    """How two alike cards differ; a `UserError` that names what differs refuses others."""
+    """How two alike records differ; a `UserError` that names what differs refuses others."""
     if reasons := unlike(first, second):
         raise UserError(
             f"{first.name} and {second.name} are not comparable ({'; '.join(reasons)}): evaluate both the same way"
@@ -185,7 +178,7 @@ def difference(first: ScoreRecord, second: ScoreRecord) -> Difference:
 
 
 def record_rows(records: Sequence[ScoreRecord]) -> list[dict[str, Any]]:
-    """One row a card for a table on screen; the hashes are cut short, and the files have the rest."""
+    """One row a record for a table on screen; the hashes are cut short, and the files have the rest."""
     return [
         {
             "score": record.name,

@@ -1,41 +1,27 @@
-"""IS, FID, KID, precision and recall from features that arrive batch by batch; torch-fidelity does the mathematics.
-
-Images are never kept. FID needs sums alone, the Inception Score one split at a time; only KID and precision and recall
-keep features, 400 MB for 50 000 of Inception's.
+"""IS, FID, KID, precision and recall of features; torch-fidelity does the mathematics.
 
 Papers: Salimans et al. 2016 (IS), Heusel et al. 2017 (FID), Bińkowski et al. 2018 (KID), Kynkäänniemi et al. 2019
 (precision and recall).
 """
 
-import hashlib
-import logging
-import os
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import reduce
+from itertools import pairwise
 from math import sqrt
-from pathlib import Path
-from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from jaxtyping import Float32, Float64
 from torch import Tensor
-from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
 from ..errors import UserError
-from ..files import write_atomically
-from ..tensors import Bytes
-from ..training.distributed import from_first, is_first, shared
 from .score_record import INCEPTION_SPLITS
-
-logger = logging.getLogger("ganshift")
 
 JACKKNIFE_GROUPS = 10
 """FID is computed once more without each of so many groups of generated images."""
@@ -45,11 +31,13 @@ NEIGHBOURS = 3
 """Of precision and recall: torch-fidelity's, and the paper's."""
 PRC_ROWS = 1000
 """Rows of a distance matrix in memory at once: 200 MB for 50 000 columns."""
+SUMMED_ROWS = 64
+"""Rows of features that are summed at once; another number would change the last digits of FID."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """A value and its spread; what the spread is, `Card.spread` says."""
+    """A value and its spread; what the spread is, `ScoreRecord.spread` says."""
 
     value: float
     spread: float
@@ -63,74 +51,34 @@ class Statistics:
     covariance: Float64[Tensor, "d d"]
 
 
-Batch = Callable[[], Bytes]
-"""Makes or reads a batch of images when it is called, by the process that extracts their features."""
+def statistics(features: Float32[Tensor, "n d"]) -> Statistics:
+    """Mean and unbiased covariance of a set."""
+    return next(jackknife(features, 1))
 
 
-def extract(extractor: FeatureExtractorBase, batches: Sequence[Batch]) -> Iterator[dict[str, Tensor]]:
-    """The layers of every batch [n, d], on the CPU. Images have the channels that the extractor takes.
+def jackknife(features: Float32[Tensor, "n d"], num_groups: int) -> Iterator[Statistics]:
+    """Those of the whole set, and then those without each of its consecutive groups.
 
-    Processes that share a run share the batches, and each gets the layers of all.
+    Sums are taken in double precision around the mean of the first rows, since sums around 0 lose digits.
     """
-    return shared([partial(_layers, extractor, batch) for batch in batches])
+    count, dim = features.shape
+    bounds = _bounds(count, num_groups)
+    centre = features[:SUMMED_ROWS].double().mean(0)
+    totals, products = centre.new_zeros(num_groups, dim), centre.new_zeros(num_groups, dim, dim)
+    for start, stop in pairwise(sorted({*bounds, *range(0, count, SUMMED_ROWS)})):
+        rows = features[start:stop].double() - centre
+        group = bisect(bounds, start) - 1
+        totals[group] += rows.sum(0)
+        products[group].addmm_(rows.T, rows)
 
-
-@torch.no_grad()
-def _layers(extractor: FeatureExtractorBase, batch: Batch) -> dict[str, Tensor]:
-    # Inception has weights, and some test extractors have only buffers
-    tensors = [*extractor.parameters(), *extractor.buffers()]
-    layers = extractor.convert_features_tuple_to_dict(extractor(batch().to(tensors[0].device)))
-    return {name: values.cpu() for name, values in layers.items()}
-
-
-@final
-class Moments:
-    """Sums of features and of their products in double precision, by consecutive group.
-
-    They are taken around the mean of the first batch, since sums around 0 lose digits.
-    """
-
-    def __init__(self, num_images: int, num_groups: int = 1):
-        assert num_images >= num_groups >= 1, "no empty group"
-        self.num_images = num_images
-        self._bounds = [group * num_images // num_groups for group in range(num_groups + 1)]
-        self._seen = 0
-        self._centre: Tensor | None = None
-        self._sums: list[Tensor] = []
-        self._products: list[Tensor] = []
-
-    def update(self, features: Float[Tensor, "n d"]) -> None:
-        """Add the next images."""
-        values = features.double()
-        if self._centre is None:
-            dim = values.shape[1]
-            self._centre = values.mean(0)
-            self._sums = [values.new_zeros(dim) for _ in self._bounds[1:]]
-            self._products = [values.new_zeros(dim, dim) for _ in self._bounds[1:]]
-        values = values - self._centre
-        for group, part in _parts(values, self._bounds, self._seen):
-            self._sums[group] += part.sum(0)
-            self._products[group].addmm_(part.T, part)
-        self._seen += len(features)
-
-    def statistics(self, without: int | None = None) -> Statistics:
-        """Of all images, or of all without a group; the covariance is unbiased."""
-        assert self._seen == self.num_images, f"{self._seen} of {self.num_images} images"
-        assert self._centre is not None
-        count, total, products = self.num_images, sum(self._sums), sum(self._products)
-        if without is not None:
-            count -= self._bounds[without + 1] - self._bounds[without]
-            total, products = total - self._sums[without], products - self._products[without]
-        assert isinstance(total, Tensor)
-        assert isinstance(products, Tensor)
+    def from_sums(count: int, total: Tensor, product: Tensor) -> Statistics:
         mean = total / count
-        covariance = (products - count * torch.outer(mean, mean)) / (count - 1)
-        return Statistics(mean + self._centre, covariance)
+        return Statistics(mean + centre, (product - count * torch.outer(mean, mean)) / (count - 1))
 
-    @property
-    def num_groups(self) -> int:
-        """How many groups there are."""
-        return len(self._bounds) - 1
+    total, product = reduce(torch.add, totals), reduce(torch.add, products)
+    yield from_sums(count, total, product)
+    for group, (start, stop) in enumerate(pairwise(bounds)):
+        yield from_sums(count - (stop - start), total - totals[group], product - products[group])
 
 
 def frechet_distance(first: Statistics, second: Statistics) -> float:
@@ -139,62 +87,20 @@ def frechet_distance(first: Statistics, second: Statistics) -> float:
     return fid_statistics_to_metric(*pair, verbose=False)[KEY_METRIC_FID]
 
 
-def fid(generated: Moments, reference: Statistics) -> Score:
+def fid(generated: Float32[Tensor, "n d"], reference: Statistics) -> Score:
     """FID, and its standard error by the jackknife over groups of generated images; the reference counts as fixed."""
-    value = frechet_distance(generated.statistics(), reference)
-    groups = generated.num_groups
-    without = [frechet_distance(generated.statistics(group), reference) for group in range(groups)]
+    groups = min(JACKKNIFE_GROUPS, len(generated))
+    value, *without = [frechet_distance(found, reference) for found in jackknife(generated, groups)]
     return Score(value, sqrt(groups - 1) * float(np.std(without)))
 
 
-@final
-class InceptionScore:
-    """exp of the mean KL(p(y|x) ‖ p(y)) by consecutive split, from logits as they come."""
-
-    def __init__(self, num_images: int, num_splits: int = INCEPTION_SPLITS):
-        assert num_images >= num_splits >= 1, "no empty split"
-        self._bounds = [split * num_images // num_splits for split in range(num_splits + 1)]
-        self._seen = 0
-        self._waiting: list[Tensor] = []
-        self._scores: list[float] = []
-
-    def update(self, logits: Float[Tensor, "n classes"]) -> None:
-        """Add the next images; a split that is complete is scored and dropped."""
-        for split, part in _parts(logits, self._bounds, self._seen):
-            self._waiting.append(part.clone())
-            self._seen += len(part)
-            if self._seen == self._bounds[split + 1]:
-                whole = torch.cat(self._waiting)
-                self._scores.append(isc_features_to_metric(whole, splits=1, shuffle=False)[KEY_METRIC_ISC_MEAN])
-                self._waiting = []
-
-    def score(self) -> Score:
-        """Mean and standard deviation over splits, as published."""
-        assert len(self._scores) == len(self._bounds) - 1, "some splits are not complete"
-        return Score(float(np.mean(self._scores)), float(np.std(self._scores)))
-
-
-@final
-class Kept:
-    """Features of a known number of images, in memory that is claimed once."""
-
-    def __init__(self, num_images: int):
-        self._num_images = num_images
-        self._seen = 0
-        self._values = torch.empty(0, 0)
-
-    def update(self, features: Float32[Tensor, "n d"]) -> None:
-        """Add the next images."""
-        if self._seen == 0:
-            self._values = torch.empty(self._num_images, features.shape[1])
-        self._values[self._seen : self._seen + len(features)] = features
-        self._seen += len(features)
-
-    @property
-    def values(self) -> Float32[Tensor, "n d"]:
-        """All of them."""
-        assert self._seen == self._num_images, f"{self._seen} of {self._num_images} images"
-        return self._values
+def inception_score(logits: Float32[Tensor, "n classes"]) -> Score:
+    """exp of the mean KL(p(y|x) ‖ p(y)): mean and standard deviation over consecutive splits, as published."""
+    found = [
+        isc_features_to_metric(logits[start:stop], splits=1, shuffle=False)[KEY_METRIC_ISC_MEAN]
+        for start, stop in pairwise(_bounds(len(logits), INCEPTION_SPLITS))
+    ]
+    return Score(float(np.mean(found)), float(np.std(found)))
 
 
 def kid(generated: Float32[Tensor, "n d"], reference: Float32[Tensor, "m d"], subsets: int, subset_size: int) -> Score:
@@ -219,73 +125,23 @@ def precision_recall(generated: Float32[Tensor, "n d"], reference: Float32[Tenso
     return _share(precision, len(generated)), _share(recall, len(reference))
 
 
-@dataclass(frozen=True)
-class Reference:
-    """Features of a reference set, and their statistics."""
-
-    features: Float32[Tensor, "m d"]
-    statistics: Statistics
-
-
-def reference_features(
-    extractor: FeatureExtractorBase, layer: str, batches: Sequence[Batch], num_images: int, key: str
-) -> Reference:
-    """The features of a set, from the cache if there is an entry of this key, which says what set and what extractor.
-
-    `batches` is not touched then. An entry that cannot be read or written costs a warning and the time to extract. Of
-    several processes the first one's cache counts.
-    """
-    path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
-    found = from_first(lambda: _cached(path))
-    if found is not None:
-        return found
-    kept, moments = Kept(num_images), Moments(num_images)
-    for layers in extract(extractor, batches):
-        kept.update(layers[layer])
-        moments.update(layers[layer])
-    reference = Reference(kept.values, moments.statistics())
-    if is_first():
-        _keep(reference, path)
-    return reference
-
-
-def _cached(path: Path) -> Reference | None:
-    if not path.exists():
-        return None
-    try:
-        found = load_file(path)
-        return Reference(found["features"], Statistics(found["mean"], found["covariance"]))
-    except (OSError, SafetensorError, KeyError) as error:
-        logger.warning("%s cannot be read (%s): extracting again", path, error)
-        return None
-
-
-def _keep(reference: Reference, path: Path) -> None:
-    statistics = reference.statistics
-    content = {"features": reference.features, "mean": statistics.mean, "covariance": statistics.covariance}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda beside: save_file(content, beside))
-    except OSError as error:
-        logger.warning("features of the reference cannot be kept in %s (%s)", path.parent, error.strerror)
-
-
-def cache_folder() -> Path:
-    """Where features of references are kept: ganshift/features in XDG_CACHE_HOME, or else in ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ganshift" / "features"
-
-
-def check_enough(metric: str, num_generated: int, num_reference: int) -> None:
-    """Raise a `UserError` where a score cannot be computed from so few images."""
-    fewest, why = {
+def check_enough(
+    metrics: Collection[str], num_generated: int, num_reference: int, subset_size: int | None = None
+) -> None:
+    """Raise a `UserError` where one of the metrics cannot be computed from so few images."""
+    fewest = {
         "is": (INCEPTION_SPLITS, f"it has {INCEPTION_SPLITS} splits"),
         "fid": (3, "it is computed again without some"),
         "kid": (4, "its subsets are half of them"),
         "prc": (NEIGHBOURS + 1, f"it takes {NEIGHBOURS} neighbours"),
-    }[metric]
-    for what, count in (("generated", num_generated), ("reference", num_reference)):
-        if count < fewest and not (metric == "is" and what == "reference"):
-            raise UserError(f"{metric} needs at least {fewest} {what} images ({why}), got {count}: give more")
+    }
+    for metric in metrics:
+        least, why = fewest[metric]
+        for what, count in (("generated", num_generated), ("reference", num_reference)):
+            if count < least and not (metric == "is" and what == "reference"):
+                raise UserError(f"{metric} needs at least {least} {what} images ({why}), got {count}: give more")
+    if "kid" in metrics:
+        kid_subset_size(subset_size, num_generated, num_reference)
 
 
 def kid_subset_size(wanted: int | None, num_generated: int, num_reference: int) -> int:
@@ -304,14 +160,10 @@ def kid_subset_size(wanted: int | None, num_generated: int, num_reference: int) 
     return wanted
 
 
-def _parts(values: Tensor, bounds: list[int], start: int) -> Iterator[tuple[int, Tensor]]:
-    """Cut rows `start` and on where a group between bounds ends: its number and its rows."""
-    stop = start + len(values)
-    assert stop <= bounds[-1], "more images than announced"
-    for group in range(len(bounds) - 1):
-        low, high = max(bounds[group], start), min(bounds[group + 1], stop)
-        if low < high:
-            yield group, values[low - start : high - start]
+def _bounds(count: int, num_groups: int) -> list[int]:
+    """Where consecutive groups of about the same size begin and end."""
+    assert count >= num_groups >= 1, "no empty group"
+    return [group * count // num_groups for group in range(num_groups + 1)]
 
 
 def _share(share: float, count: int) -> Score:

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import sqrt
 
 from ..data.datasets import ImageSet
@@ -40,15 +39,14 @@ def as_evaluation(
     signs: Mapping[str, float] | None = None,
     findings: Sequence[Finding] = (),
 ) -> Evaluation:
-    """An evaluation whose score is the mean of the cards of that metric: one for a generator, two for a translator."""
+    """An evaluation whose score is the mean of the records of that metric: one of a generator, two of a translator."""
     counted = [record for record in records if record.kind.lower() == best_by]
     name = counted[0].name if len(counted) == 1 else f"mean {counted[0].name.split(' ')[0]} of both ways"
-    alike = [replace(record, value=0.0, spread=0.0, model_hash="", versions={}) for record in counted]
     return Evaluation(
         name=name,
         value=sum(record.value for record in counted) / len(counted),
         error=sqrt(sum(record.standard_error**2 for record in counted)) / len(counted),
-        protocol=hashlib.sha256(repr(alike).encode()).hexdigest(),
+        protocol=hashlib.sha256(repr([record.how for record in counted]).encode()).hexdigest(),
         records=[record.to_json() for record in records],
         diversity={name: value for name, value in diversity.items() if value is not None},
         signs=signs or {},

@@ -22,7 +22,7 @@ from ..inference.generator_scores import drawing, measure_generator
 from ..inference.latents import draw_latents
 from ..inference.names import bundled_models, find_model
 from ..methods.registry import method_in, method_of, open_model
-from ..metrics.measuring import EvaluationSettings, Extraction, check_enough, provenance
+from ..metrics.measuring import EvaluationSettings, Extraction, provenance
 from ..training import run_folder
 from ..training.config import RunConfig, require
 from ..training.log import opening_progress, quiet, say
@@ -63,7 +63,7 @@ class RankedSource:
 
     @property
     def density(self) -> float:
-        """Images a class it was trained on."""
+        """Images of each class it was trained on."""
         return self.num_trained / self.num_classes
 
     @property
@@ -116,21 +116,23 @@ def rank_sources(
     that the method's command could go on with them. With `trial_images` 0 there are none, and distance alone ranks.
     """
     require(trial_images >= 0, f"the images of a trial must be at least 0, got {trial_images}")
-    names = list(dict.fromkeys(sources or bundled_sources()))
+    bundled = [name for name, folder in bundled_models().items() if method_in(folder).takes_source]
+    names = list(dict.fromkeys(sources or bundled))
     if not names:
         raise UserError("no source ships with this package: name run folders of a method with --source")
     ranked: list[RankedSource] = []
     refused: list[RefusedSource] = []
-    folders: dict[str, Path] = {}
-    models: dict[str, ImageGenerator] = {}
+    opened: dict[str, tuple[Path, ImageGenerator]] = {}
     for name in names:
         try:
-            folders[name] = _source_folder(name)
-            models[name] = open_model(name, device, "generator")
+            folder = find_model(name)
+            method = method_in(folder)
+            require(method.takes_source, f"{folder} holds a {method.name} run, which no other run can start from")
+            opened[name] = folder, open_model(name, device, "generator")
         except UserError as error:
             refused.append(RefusedSource(source=name, reason=str(error)))
-    for name in models:
-        known = method_in(folders[name]).presets
+    for folder, _ in opened.values():
+        known = method_in(folder).presets
         require(preset in known, f"there is no preset {preset!r}; presets are {', '.join(known)}")
     settings = EvaluationSettings(num_images=num_images, seed=seed, metrics=("kid",), device=device)
     extraction = Extraction.open(settings)
@@ -142,16 +144,18 @@ def rank_sources(
             return open_named_images(Path(data), size, channels, MEMORY_BUDGET_BYTES, progress)
 
     natural = see(LOOKED_AT, None).channels  # what is wrong with the images themselves is said at once
-    for name in _in_gray_only(natural, models):
-        del models[name]
-        why = "it draws in gray, and KID among gray images cannot be laid beside that among these, which are in colour"
-        refused.append(RefusedSource(source=name, reason=why))
-    for name, model in models.items():
+    most = min(natural, max((model.channels for _, model in opened.values()), default=0))
+    for name, (folder, model) in opened.items():
         try:
+            require(
+                model.channels >= most,
+                "it draws in gray, and KID among gray images cannot be laid beside that among these, which are in "
+                "colour",
+            )
             images = see(model.size, None if model.channels == natural else model.channels)
-            measured = _measure(name, folders[name], model, images, extraction, settings)
+            measured = _measure(name, folder, model, images, extraction)
             if trial_images:
-                say(f"{name}: KID[{extraction.name}] {measured.kid:.3f} before training; a trial begins")
+                say(f"{name}: KID[{settings.extractor}] {measured.kid:.3f} before training; a trial begins")
                 config = trial_config(name, Path(data), trial_folder(out, name), trial_images, preset, settings)
                 measured = replace(measured, trial=_try(name, config))
         except UserError as error:
@@ -159,11 +163,6 @@ def rank_sources(
         else:
             ranked.append(measured)
     return sorted(ranked, key=lambda source: source.rank_by), refused
-
-
-def bundled_sources() -> list[str]:
-    """The sources that ship, by name."""
-    return [name for name, folder in bundled_models().items() if method_in(folder).takes_source]
 
 
 def trial_folder(out: Path, source: str) -> Path:
@@ -227,40 +226,17 @@ def reliability() -> Mapping[str, Any]:
     return found
 
 
-def _source_folder(name: str) -> Path:
-    """The folder of a source; a `UserError` if no run can start from what is called so."""
-    folder = find_model(name)
-    method = method_in(folder)
-    require(method.takes_source, f"{folder} holds a {method.name} run, which no other run can start from")
-    return folder
-
-
-def _in_gray_only(channels: int, models: Mapping[str, ImageGenerator]) -> list[str]:
-    """Sources that would make images of so many channels gray, where others would not; gray ones alone are ranked."""
-    most = min(channels, max((model.channels for model in models.values()), default=0))
-    return [name for name, model in models.items() if model.channels < most]
-
-
-def _measure(
-    name: str,
-    folder: Path,
-    model: ImageGenerator,
-    images: ImageSet,
-    extraction: Extraction,
-    settings: EvaluationSettings,
-) -> RankedSource:
+def _measure(name: str, folder: Path, model: ImageGenerator, images: ImageSet, extraction: Extraction) -> RankedSource:
     """What is known of a source before any training."""
-    check_enough(("kid",), settings.num_images, len(images), settings)
-    latents = draw_latents(settings.num_images, settings.seed, dim=model.latent_dim)
+    settings = extraction.settings
+    settings.check_enough(settings.num_images, len(images))
     found = measure_generator(
         drawing(model, as_published=False),
         len(model.classes),
-        latents,
+        draw_latents(settings.num_images, settings.seed, dim=model.latent_dim),
         images,
         "train",
-        ("kid",),
         extraction,
-        settings,
         provenance(folder),
         as_published=False,
     )
@@ -281,24 +257,19 @@ def _measure(
 
 
 def _try(source: str, config: RunConfig) -> tuple[tuple[int, float], ...]:
-    """Run the trial, or what is left of it, and return its points."""
+    """Run the trial, or what is left of it, and return its points, also if the run went on after them."""
     with quiet():
         outcome = method_of(config).train(config)
     if outcome.stopped_by:
         raise KeyboardInterrupt
-    points = trial_points(config.out)
-    if not points:
+    path = config.out / run_folder.EVALUATIONS
+    lines = run_folder.read_log(path)[:TRIAL_POINTS] if path.exists() else []
+    if not lines:
         raise UserError(f"the trial in {config.out} could not be measured: there are too few images")
+    points = tuple((line["images"], line["score"]["value"]) for line in lines)
     shown, value = points[-1]
     say(f"{source}: {value:.3f} after {shown:,} images")
     return points
-
-
-def trial_points(run: Path) -> tuple[tuple[int, float], ...]:
-    """Images shown and KID at the `TRIAL_POINTS` points of a trial, also if the run went on after it."""
-    path = run / run_folder.EVALUATIONS
-    lines = run_folder.read_log(path) if path.exists() else []
-    return tuple((line["images"], line["score"]["value"]) for line in lines[:TRIAL_POINTS])
 
 
 def _line(points: Sequence[tuple[int, float]]) -> tuple[float, float]:

@@ -2,21 +2,23 @@
 
 import numpy as np
 import pytest
-from pictures import encoded, scene
+from pictures import encoded, looked_at, scene
 from PIL import Image
 
 from ganshift.tools.doctor.alike import difference_hash, find_alike, near_pairs
-from ganshift.tools.doctor.scan import look
 
 
 def grouped(*files):
-    pictures = [look(data) for data in files]
-    return find_alike([picture.digest for picture in pictures], np.stack([picture.thumb for picture in pictures]))
+    """Numbers of exact copies, of pictures nearly alike, and of all that look alike."""
+    found = find_alike(looked_at(*files))
+    return [
+        [[int(picture.name) for picture in group] for group in kind] for kind in (found.exact, found.near, found.looks)
+    ]
 
 
 def test_exact_and_near():
     first, second, third = (scene(seed, (96, 80)) for seed in range(3))
-    found = grouped(
+    exact, near, looks = grouped(
         encoded(first),  # 0
         encoded(second),
         encoded(first),  # 2, the same bytes
@@ -25,9 +27,12 @@ def test_exact_and_near():
         encoded(third),
         encoded(third, compress_level=0),  # 6, other bytes of the same pixels
     )
-    assert found.exact == [[0, 2]]
-    assert found.near == [[0, 2, 3, 4], [5, 6]]
-    assert found.group[0] == found.group[4] != found.group[1]
+    assert exact == [[0, 2]]
+    assert near == looks == [[0, 2, 3, 4], [5, 6]]
+
+
+def test_exact_copies_alone_are_not_nearly_alike():
+    assert grouped(*[encoded(scene(0))] * 2) == [[[0, 1]], [], [[0, 1]]]
 
 
 @pytest.mark.parametrize(
@@ -40,19 +45,17 @@ def test_exact_and_near():
     ],
 )
 def test_what_is_not_near(change):
-    assert grouped(encoded(scene(0)), encoded(change(scene(0)))).near == []
+    assert grouped(encoded(scene(0)), encoded(change(scene(0)))) == [[], [], []]
 
 
 def test_pale_pictures_are_not_all_alike():
     """Flat grounds have empty hashes; only the levels tell them apart."""
-    found = grouped(*(encoded(Image.new("RGB", (40, 40), (level, level, level))) for level in (0, 1, 40, 80)))
-    assert found.near == [[0, 1]]
+    _, near, _ = grouped(*(encoded(Image.new("RGB", (40, 40), (level, level, level))) for level in (0, 1, 40, 80)))
+    assert near == [[0, 1]]
 
 
 def test_nothing_and_one():
-    nothing = find_alike([], np.empty((0, 16, 16, 3), np.uint8))
-    assert (nothing.exact, nothing.near, len(nothing.group)) == ([], [], 0)
-    assert grouped(encoded(scene(0))).near == []
+    assert grouped() == grouped(encoded(scene(0))) == [[], [], []]
 
 
 def test_pairs_among_many():

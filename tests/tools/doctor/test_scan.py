@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import encoded, scene, write
+from pictures import encoded, looked_at, scene, write
 from PIL import Image
 
 from ganshift.errors import UserError
 from ganshift.tools.doctor.parts import find_parts
-from ganshift.tools.doctor.scan import look, scan
+from ganshift.tools.doctor.scan import scan
 
 
 def facts_of(folder, part=0):
@@ -40,11 +40,11 @@ def test_aspects_in_small_numbers(tmp_path):
 def test_colour_and_texture_by_hand():
     columns = np.zeros((64, 64, 3), np.uint8)
     columns[:, ::2] = 255
-    stripes = look(encoded(Image.fromarray(columns)))
+    (stripes,) = looked_at(encoded(Image.fromarray(columns)))
     assert stripes.texture == pytest.approx(127.5, abs=0.01)
     assert stripes.colour == (127.5, 127.5, 127.5)
     assert stripes.chroma == 0
-    flat = look(encoded(Image.new("RGB", (64, 64), (200, 80, 50))))
+    (flat,) = looked_at(encoded(Image.new("RGB", (64, 64), (200, 80, 50))))
     assert (flat.texture, flat.colour, flat.chroma) == (pytest.approx(0, abs=1e-4), (200, 80, 50), 150)
 
 
@@ -75,7 +75,7 @@ def test_turned_by_the_camera(tmp_path):
     exif[0x0112] = 6
     data = io.BytesIO()
     scene(0, (60, 30)).save(data, "JPEG", exif=exif)
-    picture = look(data.getvalue())
+    (picture,) = looked_at(data.getvalue())
     assert (picture.width, picture.height) == (30, 60)
 
 
@@ -83,7 +83,7 @@ def test_a_photograph_with_a_preview_is_not_animated():
     data = io.BytesIO()
     scene(0).save(data, "MPO", save_all=True, append_images=[scene(1)])
     assert Image.open(data).n_frames == 2
-    assert not look(data.getvalue()).is_animated
+    assert not looked_at(data.getvalue())[0].is_animated
 
 
 def test_broken_files_and_others(tmp_path):
@@ -92,7 +92,7 @@ def test_broken_files_and_others(tmp_path):
     facts = facts_of(write(tmp_path / "d", files))
     assert [name for name, _ in facts.unreadable] == ["cut.png", "empty.jpg", "no.png"]
     assert dict(facts.unreadable)["empty.jpg"] == "empty file"
-    assert facts.names == ["a.png"]
+    assert [picture.name for picture in facts.pictures] == ["a.png"]
     assert facts.to_json()["passed_over"] == {".csv": 1}
     assert facts.to_json()["files"] == 4
 
@@ -105,7 +105,7 @@ def test_parts_of_one_set_and_classes(tmp_path):
         train, val = find_parts(place)
         assert (train.name, val.name) == ("train", "val")
         assert scan(train).classes == {"x": 3, "y": 1}
-        assert scan(val).names == ["x/9.png"]
+        assert [picture.name for picture in scan(val).pictures] == ["x/9.png"]
 
 
 def test_a_lone_folder_is_trained_on_whatever_its_name(tmp_path):

@@ -70,7 +70,7 @@ def test_every_picture_can_be_read_and_has_alt_text(page):
             assert (str(stored.width), str(stored.height)) == (picture["width"], picture["height"])
 
 
-def test_every_run_has_a_slider_with_all_its_sheets(page, runs):
+def test_every_run_has_a_slider_with_all_its_grids(page, runs):
     def files(run, name):
         return len(list((runs / run / "samples").glob(f"{name}-*.png")))
 
@@ -85,7 +85,7 @@ def test_every_run_has_a_slider_with_all_its_sheets(page, runs):
     assert frames[:7] == [0, 32, 64, 96, 0, 40, 80]
 
 
-def test_without_scripts_the_last_sheets_are_shown(page):
+def test_without_scripts_the_last_grids_are_shown(page):
     frames = page.all("div", "data-seen")
     starts = [int(frame["data-seen"]) == 0 for frame in frames]
     assert ["hidden" not in frame for frame in frames] == [*starts[1:], True]

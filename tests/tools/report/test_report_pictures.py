@@ -42,7 +42,7 @@ def test_large_pictures_are_compressed_and_then_smaller():
 
 
 @pytest.mark.parametrize("size", [(6, 17_000), (100, 17_000)])
-def test_sheets_longer_than_webp_can_be_are_shown(size):
+def test_grids_longer_than_webp_can_be_are_shown(size):
     """Six rows of pictures of 3 to 1, 1024 wide, are as long; the narrow one is short enough to be tried exactly."""
     buffer = io.BytesIO()
     Image.effect_noise(size, 100).save(buffer, "png")
@@ -56,7 +56,7 @@ def test_rungs_give_up_more_and_more():
 
 
 @pytest.mark.parametrize("count", [1, 2, 16, 17, 500])
-def test_long_runs_show_evenly_spaced_sheets_and_always_the_last(count):
+def test_long_runs_show_evenly_spaced_grids_and_always_the_last(count):
     for rung in RUNGS:
         found = Album(rung, 1).thin(list(range(count)))
         assert len(found) == min(count, rung.stops)
@@ -66,7 +66,7 @@ def test_long_runs_show_evenly_spaced_sheets_and_always_the_last(count):
 
 
 def test_a_run_of_many_large_samples_stays_within_the_budget(copy, tmp_path):
-    """Twenty sheets of noise, each of which takes a third of what the page may have."""
+    """Twenty grids of noise, each of which takes a third of what the page may have."""
     run = copy(log=[])
     for number in range(20):
         path = run / f"samples/samples-{1000 + number:012d}.png"
@@ -84,7 +84,7 @@ def test_a_run_of_many_large_samples_stays_within_the_budget(copy, tmp_path):
 
 
 def test_the_largest_page_there_can_be_fits(tmp_path, copy):
-    """Sixteen runs of both sheets, on the last rung."""
+    """Sixteen runs of both grids, on the last rung."""
     run = copy("dual", log=[])
     for name in ("a-b-a", "b-a-b"):
         for number in range(2):

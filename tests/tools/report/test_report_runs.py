@@ -20,7 +20,7 @@ SCORE = {"images": 5, "score": {"name": "KID", "value": 1e29, "error": 1e29}}
 
 @pytest.fixture
 def quiet_run(copy):
-    """A run without a log or sheets, whose page has few pictures."""
+    """A run without a log or grids, whose page has few pictures."""
     run = copy(log=[])
     shutil.rmtree(run / "samples")
     shutil.rmtree(run / "cards")
@@ -40,7 +40,7 @@ def test_a_model_without_a_run_says_what_is_missing(tmp_path):
     model = shutil.copytree(bundled_models()["digits32"], tmp_path / "digits32")
     text = said_of(model, tmp_path)
     assert "What is missing" in text
-    assert "There are no sample sheets (samples/samples-*.png)." in text
+    assert "There are no sample grids (samples/samples-*.png)." in text
     assert "There is nothing in log.jsonl" in text
 
 
@@ -99,7 +99,7 @@ def test_verdicts_of_any_value(quiet_run, runs, tmp_path):
     assert "What a check for copies found cannot be read" in said_of(quiet_run, tmp_path)
 
 
-def test_a_damaged_sheet_leaves_the_others(copy, tmp_path):
+def test_a_damaged_grid_leaves_the_others(copy, tmp_path):
     run = copy()
     first = run / "samples/samples-000000000000.png"
     first.write_bytes(first.read_bytes()[:200])
@@ -108,7 +108,7 @@ def test_a_damaged_sheet_leaves_the_others(copy, tmp_path):
     assert len(page.all("div", "data-seen")) == 3
 
 
-def test_sheets_are_in_order_and_those_of_other_names_apart(quiet_run):
+def test_grids_are_in_order_and_those_of_other_names_apart(quiet_run):
     (quiet_run / "samples").mkdir()
     for name in ("a-000000000010", "a-999999999999", "a-b-000000000002", "a-000000000009", "a-last", "b-000000000001"):
         (quiet_run / f"samples/{name}.png").write_bytes(b"")

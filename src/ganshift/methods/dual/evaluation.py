@@ -37,16 +37,14 @@ def new_evaluation(
         a, b, split = domains.val_a, domains.val_b, "val"
     if not enough(a, b):
         return None
-    settings = settings_of(config)
-    extraction = cache(partial(Extraction.open, settings))
+    extraction = cache(partial(Extraction.open, settings_of(config)))
     apart = cache(partial(unpaired_distance, a, b))
 
     def evaluate() -> Evaluation:
         networks = ema.average
         about = provenance_of(hash_of_weights(networks))
         to_b, to_a = (partial(_on, device, networks.get_submodule(name)) for name in ("gen_ab", "gen_ba"))
-        metrics, most = (config.best_by,), config.evaluate_images
-        ways = measure_ways(to_b, to_a, a, b, split, metrics, extraction(), settings, about, most=most)
+        ways = measure_ways(to_b, to_a, a, b, split, extraction(), about, most=config.evaluate_images)
         named = dict(zip(("a-b", "b-a"), ways, strict=True))
         signs = {f"trip/{name}": way.trip for name, way in named.items()}
         signs |= {f"change/{name}": way.change for name, way in named.items() if way.change is not None}

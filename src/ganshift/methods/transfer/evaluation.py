@@ -42,9 +42,7 @@ def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Call
             latents,
             reference,
             split,
-            (config.best_by,),
             extraction(),
-            settings,
             provenance_of(hash_of_weights(network, GENERATOR_PREFIX)),
             as_published=config.as_published,
         )

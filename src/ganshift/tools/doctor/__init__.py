@@ -1,32 +1,28 @@
 """`ganshift doctor`: what a data set is, what is wrong with it, and what to run on it; `docs/doctor.md` says more."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import count
 from math import inf
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ... import __version__
-from ...data.decoding import Progress
+from ...data.open import PREFIX
 from ...errors import UserError
 from ...methods.advice import Advice
-from ...methods.registry import throughput_of
+from ...methods.registry import methods, throughput_of
 from ...training.config import require
 from ...training.device import choose_device
-from ...training.log import ProgressLine, say
+from ...training.log import opening_progress, say
 from ...training.throughput import Throughput
-from .advice import advise
-from .alike import THUMB, Alike, find_alike
+from .alike import Alike, find_alike
 from .findings import DataFinding, find_problems
-from .parts import Part, find_parts
-from .scan import PartFacts, Picture, scan
+from .parts import find_parts
+from .scan import PartFacts, scan
 
 FORMAT = 1
 """Of the JSON; a larger number means that a key changed its meaning or is gone."""
-PROBLEM = 1
-"""Exit code where training would fail."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +33,9 @@ class Report:
     facts: list[PartFacts]
     alike: Alike
     findings: list[DataFinding]
-    advised: Sequence[Advice]
-    """Runs to start with; none where nothing can be trained."""
-    throughput: Throughput | None
+    advised: Sequence[Advice] = ()
+    """Runs to start with, the first of them ours; none where nothing can be trained."""
+    throughput: Throughput | None = None
     """Of the first of them; None where it was not taken."""
 
     @property
@@ -50,37 +46,37 @@ class Report:
     @property
     def exit_code(self) -> int:
         """1 where training would fail, else 0."""
-        return PROBLEM if any(finding.severity == "problem" for finding in self.findings) else 0
+        return int(any(finding.severity == "problem" for finding in self.findings))
 
     @property
-    def total_seconds(self) -> float | None:
-        """What the advised run takes at this throughput."""
+    def total_seconds(self) -> float:
+        """What the first of the advised runs takes at this throughput; 0 where it was not taken."""
         if self.throughput is None or self.advice is None:
-            return None
+            return 0.0
         return self.throughput.seconds_per_1000_images * self.advice.budget / 1000
 
     def to_json(self) -> dict[str, Any]:
         """All as JSON values."""
-        names = [f"{facts.part.name}: {name}" for facts in self.facts for name in facts.names]
+        advised, found = [each.to_json() for each in self.advised], self.throughput
         return {
             "format": FORMAT,
             "ganshift": __version__,
             "data": [str(path) for path in self.data],
             "exit_code": self.exit_code,
             "parts": [facts.to_json() for facts in self.facts],
-            "duplicates": [[names[index] for index in group] for group in self.alike.exact],
-            "near_duplicates": [[names[index] for index in group] for group in self.alike.near],
-            "findings": [finding.to_json() for finding in self.findings],
-            "advice": None if self.advice is None else self.advice.to_json(),
-            **({"other_advice": others} if (others := [each.to_json() for each in self.advised[1:]]) else {}),
+            "duplicates": [[each.full_name for each in group] for group in self.alike.exact],
+            "near_duplicates": [[each.full_name for each in group] for group in self.alike.near],
+            "findings": [asdict(finding) for finding in self.findings],
+            "advice": advised[0] if advised else None,
+            **({"other_advice": advised[1:]} if advised[1:] else {}),
             "pace": None
-            if self.throughput is None
+            if found is None
             else {
                 "device": str(choose_device()),
-                "images": self.throughput.images,
-                "seconds": round(self.throughput.seconds, 3),
-                "seconds_per_1000_images": round(self.throughput.seconds_per_1000_images, 3),
-                "total_seconds": round(self.total_seconds or 0.0, 1),
+                "images": found.images,
+                "seconds": round(found.seconds, 3),
+                "seconds_per_1000_images": round(found.seconds_per_1000_images, 3),
+                "total_seconds": round(self.total_seconds, 1),
             },
         }
 
@@ -100,16 +96,17 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
             raise
         what, _, do = str(error).partition("; ")
         problem = DataFinding("problem", "cannot_open", what, f"{do[:1].upper()}{do[1:]}." if do else "")
-        return Report(given, [], _alike([]), [problem], [], None)
-    facts = _scan_all(parts)
-    alike = _alike([picture for part in facts for picture in part.pictures])
+        return Report(given, [], find_alike([]), [problem])
+    with opening_progress() as progress:
+        facts = [scan(part, progress) for part in parts]
+    alike = find_alike([picture for part in facts for picture in part.pictures])
     train = [part for part in facts if part.part.split == "train"]
     can_train = all(part.pictures for part in train)
     advised = advise(train, data, data_b, choose_device().type != "cpu") if can_train else []
     findings = find_problems(facts, alike, advised[0].size if advised else None)
     found = None
     if advised and seconds > 0:
-        say(f"opening images as training does, and training for {seconds:g} s to see the pace")
+        say(f"opening images as training does, and training for {seconds:g} s to see how fast that goes")
         try:
             found = throughput_of(advised[0].config, seconds)
         except UserError as error:
@@ -117,29 +114,20 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
     return Report(given, facts, alike, findings, advised, found)
 
 
-def _alike(pictures: list[Picture]) -> Alike:
-    thumbs = np.empty((len(pictures), THUMB, THUMB, 3), np.uint8)
-    for index, picture in enumerate(pictures):
-        thumbs[index] = picture.thumb
-    return find_alike([picture.digest for picture in pictures], thumbs)
+def advise(train: Sequence[PartFacts], data: Path, data_b: Path | None, on_accelerator: bool) -> list[Advice]:
+    """What the methods advise that learn from so many sets of images, all of which have readable pictures."""
+    name = data.stem if data_b is None else f"{data.stem}-{data_b.stem}"
+    out = Path("runs") / (name.removeprefix(PREFIX) or "mine")
+    if out.exists():
+        out = next(path for number in count(2) if not (path := out.with_name(f"{out.name}-{number}")).exists())
+    where = {"data": data} if data_b is None else {"a": data, "b": data_b}
+    return [
+        method.advise(train, where, out, on_accelerator)
+        for method in methods().values()
+        if method.advise is not None and method.domains == len(train)
+    ]
 
 
 def _is_there(path: Path) -> bool:
     """Whether something lies at a path, be it inside a zip."""
     return path.exists() or any(parent.is_file() for parent in path.parents)
-
-
-def _scan_all(parts: list[Part]) -> list[PartFacts]:
-    """Scan the parts one after the other under one progress bar."""
-    facts: list[PartFacts] = []
-    with ProgressLine("looking at images", sum(len(part.names) for part in parts)) as line:
-        for part in parts:
-            facts.append(scan(part, _from(line, sum(len(done.part.names) for done in facts))))
-    return facts
-
-
-def _from(line: ProgressLine, before: int) -> Progress:
-    def update(done: int, total: int) -> None:
-        line.update(before + done)
-
-    return update

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Int, Int64, UInt8
 
-THUMB = 16
-"""Side of the squeezed pictures that are compared."""
+from .scan import THUMB, Picture
+
 _STEP = 2  # levels of 255; smaller differences are noise of compression
 _TURNS = 8
 _NEIGHBOURS = 8
@@ -26,31 +26,32 @@ _ROWS = 8192  # pairs compared at once
 
 @dataclass(frozen=True)
 class Alike:
-    """Pictures by number, in groups."""
+    """Pictures that are there more than once, in groups."""
 
-    exact: list[list[int]]
-    """Groups of the same bytes."""
-    near: list[list[int]]
-    """Groups that look the same and are not all of the same bytes; copies are in them too."""
-    group: Int64[np.ndarray, " n"]
-    """A number that pictures which are the same or look so share."""
+    exact: list[list[Picture]]
+    """Those of the same bytes."""
+    looks: list[list[Picture]]
+    """Those that look the same, exact copies too."""
+
+    @property
+    def near(self) -> list[list[Picture]]:
+        """Groups that look the same and are not all of the same bytes."""
+        return [group for group in self.looks if len({picture.digest for picture in group}) > 1]
 
 
-def find_alike(digests: Sequence[bytes], thumbs: UInt8[np.ndarray, "n t t 3"]) -> Alike:
+def find_alike(pictures: Sequence[Picture]) -> Alike:
     """Group pictures by their content and their look."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    if not digests:
-        return Alike([], [], np.empty(0, np.int64))
-    _, first, content = np.unique(np.array(digests, dtype="V32"), return_index=True, return_inverse=True)
-    left, right = near_pairs(thumbs[first])
+    if not pictures:
+        return Alike([], [])
+    digests = np.array([picture.digest for picture in pictures], dtype="V32")
+    _, first, content = np.unique(digests, return_index=True, return_inverse=True)
+    left, right = near_pairs(np.stack([pictures[number].thumb for number in first]))
     links = coo_array((np.ones(len(left), dtype=bool), (left, right)), shape=(len(first), len(first)))
     _, look = connected_components(links, directed=False)
-    group = look[content].astype(np.int64)
-    exact = _groups(content)
-    near = [members for members in _groups(group) if len(set(content[members].tolist())) > 1]
-    return Alike(exact, near, group)
+    return Alike(_groups(pictures, content), _groups(pictures, look[content]))
 
 
 def near_pairs(thumbs: UInt8[np.ndarray, "n t t 3"]) -> tuple[Int64[np.ndarray, " k"], Int64[np.ndarray, " k"]]:
@@ -81,16 +82,14 @@ def difference_hash(thumbs: UInt8[np.ndarray, "n t t 3"]) -> Bool[np.ndarray, "n
 
 def _look_alike(ones: UInt8[np.ndarray, "k t t 3"], others: UInt8[np.ndarray, "k t t 3"]) -> Bool[np.ndarray, " k"]:
     first, second = (pictures.reshape(-1, THUMB * THUMB * 3).astype(np.float32) for pictures in (ones, others))
-    return _rms(first - second) <= np.minimum(_ALIKE_MOST, 1 + _ALIKE_SHARE * first.std(axis=1))
+    apart = np.sqrt(np.square(first - second).mean(axis=1))
+    same: np.ndarray = apart <= np.minimum(_ALIKE_MOST, 1 + _ALIKE_SHARE * first.std(axis=1))
+    return same
 
 
-def _rms(values: Float[np.ndarray, "k v"]) -> Float[np.ndarray, " k"]:
-    root: np.ndarray = np.sqrt(np.square(values).mean(axis=1))
-    return root
-
-
-def _groups(numbers: Int64[np.ndarray, " n"]) -> list[list[int]]:
-    """The positions of each number that is there twice or more, in order of their first."""
-    order = np.argsort(numbers, kind="stable")
-    cuts = np.flatnonzero(np.diff(numbers[order])) + 1
-    return sorted(part.tolist() for part in np.split(order, cuts) if len(part) > 1)
+def _groups(pictures: Sequence[Picture], numbers: Int[np.ndarray, " n"]) -> list[list[Picture]]:
+    """The pictures of each number that is there twice or more, in order of their first."""
+    groups: dict[int, list[Picture]] = {}
+    for picture, number in zip(pictures, numbers.tolist(), strict=True):
+        groups.setdefault(number, []).append(picture)
+    return [group for group in groups.values() if len(group) > 1]

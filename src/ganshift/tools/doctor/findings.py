@@ -1,13 +1,13 @@
 """Judgement: what in the facts keeps training from working, harms it, or is good to know; each with what to do."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 from ...metrics.measuring import PREFER_KID
 from .alike import Alike
-from .scan import CHANNELS, PartFacts
+from .scan import CHANNELS, PartFacts, Picture
 
 Severity = Literal["problem", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note")
@@ -39,10 +39,6 @@ class DataFinding:
     """What to do about it; empty where there is nothing."""
     examples: list[str] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return asdict(self)
-
 
 def find_problems(facts: Sequence[PartFacts], alike: Alike, size: tuple[int, int] | None) -> list[DataFinding]:
     """All findings, the worst first; `size` is height and width of the training images, None if there are none."""
@@ -51,7 +47,7 @@ def find_problems(facts: Sequence[PartFacts], alike: Alike, size: tuple[int, int
         found += _files(part)
         if part.pictures:
             found += _modes(part)
-    found += _repeats(facts, alike)
+    found += _repeats(alike)
     train = [part for part in facts if part.part.split == "train"]
     if all(part.pictures for part in train):
         found += _amounts(train)
@@ -70,170 +66,98 @@ def _files(facts: PartFacts) -> Iterator[DataFinding]:
     examples = [f"{file}: {why}" for file, why in broken[:_EXAMPLES]]
     if not facts.pictures:
         severity: Severity = "problem" if facts.part.split == "train" else "warning"
-        yield DataFinding(
-            severity,
-            "nothing_readable",
-            f"{name}: none of {total:,} image files can be read",
-            "Replace them.",
-            examples,
-        )
+        what = f"{name}: none of {total:,} image files can be read"
+        yield DataFinding(severity, "nothing_readable", what, "Replace them.", examples)
     elif broken:
-        yield DataFinding(
-            "warning",
-            "unreadable",
-            f"{name}: {len(broken):,} of {total:,} image files cannot be read",
-            "Training leaves them out. Replace or delete them.",
-            examples,
-        )
+        what = f"{name}: {len(broken):,} of {total:,} image files cannot be read"
+        do = "Training leaves them out. Replace or delete them."
+        yield DataFinding("warning", "unreadable", what, do, examples)
     if passed_over := facts.part.passed_over:
         kinds = ", ".join(f"{count:,} {ending}" for ending, count in sorted(passed_over.items())[:6])
-        yield DataFinding(
-            "note",
-            "passed_over",
-            f"{name}: files that are not taken for images: {kinds}",
-            "If they are pictures, convert them to PNG or JPEG.",
-        )
+        what = f"{name}: files that are not taken for images: {kinds}"
+        yield DataFinding("note", "passed_over", what, "If they are pictures, convert them to PNG or JPEG.")
 
 
 def _modes(facts: PartFacts) -> Iterator[DataFinding]:
     name, pictures, usual = facts.part.name, facts.pictures, facts.usual_channels
+
+    def some(code: str, chosen: list[Picture], what: str, do: str) -> Iterator[DataFinding]:
+        if chosen:
+            found = f"{name}: {len(chosen):,} of {len(pictures):,} {what}"
+            yield DataFinding("note", code, found, do, _names(chosen))
+
     counts = Counter(picture.channels for picture in pictures)
-
-    def named(chosen: Sequence[bool]) -> list[str]:
-        return [file for file, is_one in zip(facts.names, chosen, strict=True) if is_one][:_EXAMPLES]
-
-    def tell(code: str, chosen: list[bool], what: str, do: str) -> Iterator[DataFinding]:
-        if count := sum(chosen):
-            yield DataFinding("note", code, f"{name}: {count:,} of {len(pictures):,} {what}", do, named(chosen))
-
     if len(counts) > 1:
         taken = {1: "gray", 3: "colour", 4: "colour with transparency"}[usual]
         mixed = ", ".join(f"{count:,} {CHANNELS[channels]}" for channels, count in counts.most_common())
-        yield DataFinding(
-            "note",
-            "mixed_modes",
-            f"{name}: {mixed}",
-            f"Training takes all of them as {taken}. Remove the others if they do not belong.",
-            named([picture.channels != usual for picture in pictures]),
-        )
-    gray = [picture.channels == 3 and picture.shows_gray for picture in pictures]
-    if usual == 3:
-        if all(gray):
-            yield DataFinding(
-                "note",
-                "gray_as_colour",
-                f"{name}: all pictures show gray but are stored in colour",
-                "One channel is enough and trains a little faster: convert the files to gray.",
-            )
-        else:
-            yield from tell("gray_as_colour", gray, "show gray among colour", "Remove them if they do not belong.")
-    yield from tell(
-        "sixteen_bit", [picture.is_deep for picture in pictures], "have 16 bits a value", "Training takes 8 of them."
-    )
-    yield from tell(
-        "animated",
-        [picture.is_animated for picture in pictures],
-        "have several frames or pages",
-        "Training takes the first. Write frames to files of their own to train on all.",
-    )
+        do = f"Training takes all of them as {taken}. Remove the others if they do not belong."
+        others = _names(picture for picture in pictures if picture.channels != usual)
+        yield DataFinding("note", "mixed_modes", f"{name}: {mixed}", do, others)
+    gray = [picture for picture in pictures if picture.channels == 3 and picture.shows_gray]
+    if usual == 3 and len(gray) == len(pictures):
+        do = "One channel is enough and trains a little faster: convert the files to gray."
+        yield DataFinding("note", "gray_as_colour", f"{name}: all pictures show gray but are stored in colour", do)
+    elif usual == 3:
+        yield from some("gray_as_colour", gray, "show gray among colour", "Remove them if they do not belong.")
+    deep = [picture for picture in pictures if picture.is_deep]
+    yield from some("sixteen_bit", deep, "have 16 bits a value", "Training takes 8 of them.")
+    animated = [picture for picture in pictures if picture.is_animated]
+    do = "Training takes the first. Write frames to files of their own to train on all."
+    yield from some("animated", animated, "have several frames or pages", do)
     if usual != 4:
-        yield from tell(
-            "transparent",
-            [picture.channels == 4 for picture in pictures],
-            "are transparent",
-            "Training puts them over white. To learn transparency, most pictures must have it.",
-        )
+        transparent = [picture for picture in pictures if picture.channels == 4]
+        do = "Training puts them over white. To learn transparency, most pictures must have it."
+        yield from some("transparent", transparent, "are transparent", do)
 
 
-def _repeats(facts: Sequence[PartFacts], alike: Alike) -> Iterator[DataFinding]:
-    owners = [(part, number) for part in facts for number in range(len(part.pictures))]
+def _repeats(alike: Alike) -> Iterator[DataFinding]:
+    def repeated(code: str, groups: Sequence[Sequence[Picture]], what: str, do: str) -> Iterator[DataFinding]:
+        if groups:
+            yield DataFinding("warning", code, what, do, [shown(group) for group in groups[:_EXAMPLES]])
 
-    def shown(groups: Sequence[Sequence[int]]) -> list[str]:
-        names = [[_full_name(*owners[index]) for index in group] for group in groups[:_EXAMPLES]]
-        return [" = ".join(group[:3]) + (f" and {len(group) - 3:,} more" if len(group) > 3 else "") for group in names]
+    def shown(group: Sequence[Picture]) -> str:
+        more = f" and {len(group) - 3:,} more" if len(group) > 3 else ""
+        return " = ".join(picture.full_name for picture in group[:3]) + more
 
-    if alike.exact:
-        extra = sum(len(group) - 1 for group in alike.exact)
-        yield DataFinding(
-            "warning",
-            "duplicates",
-            f"{_count(extra, 'exact copy', 'exact copies')} of other files, in {_count(len(alike.exact), 'group')}",
-            "Copies are learned more often than the rest. Keep one of each.",
-            shown(alike.exact),
-        )
-    if alike.near:
-        yield DataFinding(
-            "warning",
-            "near_duplicates",
-            f"{sum(map(len, alike.near)):,} pictures look nearly like others, in {_count(len(alike.near), 'group')}",
-            "Look at some. Keep one of each if they are the same picture in other sizes or formats.",
-            shown(alike.near),
-        )
-    together: dict[int, list[int]] = {}
-    for members in (*alike.exact, *alike.near):
-        together.setdefault(int(alike.group[members[0]]), []).extend(members)
-    groups = [sorted(set(members)) for members in together.values()]
-    leaks, domains, classes = [], [], []
-    num_leaked = 0
-    for group in groups:
-        roles = [(owners[index][0].part.split, owners[index][0].part.domain) for index in group]
-        leaked = [
-            index
-            for index, (split, domain) in zip(group, roles, strict=True)
-            if split == "val" and ("train", domain) in roles
-        ]
-        num_leaked += len(leaked)
-        if leaked:
-            leaks.append(group)
-        if len({domain for _, domain in roles}) > 1:
-            domains.append(group)
-        if len({part.labels[number] for part, number in map(owners.__getitem__, group) if part.labels}) > 1:
-            classes.append(group)
-    if leaks:
-        yield DataFinding(
-            "warning",
-            "leak",
-            f"{_count(num_leaked, 'picture')} of val also in train, exactly or nearly",
-            "Remove them from one of the two: else scores flatter, and copying goes unnoticed.",
-            shown(leaks),
-        )
-    if domains:
-        yield DataFinding(
-            "warning",
-            "both_domains",
-            f"{_count(len(domains), 'picture')} in both domains, exactly or nearly",
-            "Remove each from the domain that it does not belong to.",
-            shown(domains),
-        )
-    if classes:
-        yield DataFinding(
-            "warning",
-            "two_classes",
-            f"{_count(len(classes), 'picture')} in more than one class, exactly or nearly",
-            "Keep each in the class that it belongs to.",
-            shown(classes),
-        )
+    exact, near = alike.exact, alike.near
+    copies = _count(sum(map(len, exact)) - len(exact), "exact copy", "exact copies")
+    what = f"{copies} of other files, in {_count(len(exact), 'group')}"
+    yield from repeated("duplicates", exact, what, "Copies are learned more often than the rest. Keep one of each.")
+    what = f"{sum(map(len, near)):,} pictures look nearly like others, in {_count(len(near), 'group')}"
+    do = "Look at some. Keep one of each if they are the same picture in other sizes or formats."
+    yield from repeated("near_duplicates", near, what, do)
+    leaks = [group for group in alike.looks if _leaked(group)]
+    what = f"{_count(sum(map(_leaked, leaks)), 'picture')} of val also in train, exactly or nearly"
+    do = "Remove them from one of the two: else scores flatter, and copying goes unnoticed."
+    yield from repeated("leak", leaks, what, do)
+    domains = [group for group in alike.looks if len({picture.part.domain for picture in group}) > 1]
+    what = f"{_count(len(domains), 'picture')} in both domains, exactly or nearly"
+    yield from repeated("both_domains", domains, what, "Remove each from the domain that it does not belong to.")
+    classes = [group for group in alike.looks if len({picture.class_name for picture in group} - {None}) > 1]
+    what = f"{_count(len(classes), 'picture')} in more than one class, exactly or nearly"
+    yield from repeated("two_classes", classes, what, "Keep each in the class that it belongs to.")
+
+
+def _leaked(group: Sequence[Picture]) -> int:
+    """How many pictures of val are in train, too, of the same domain."""
+    trained = {picture.part.domain for picture in group if picture.part.split == "train"}
+    return sum(picture.part.split == "val" and picture.part.domain in trained for picture in group)
 
 
 def _count(number: int, noun: str, nouns: str = "") -> str:
     return f"1 {noun}" if number == 1 else f"{number:,} {nouns or noun + 's'}"
 
 
-def _full_name(facts: PartFacts, number: int) -> str:
-    return f"{facts.part.name}: {facts.names[number]}"
+def _names(pictures: Iterable[Picture]) -> list[str]:
+    return [picture.name for picture in pictures][:_EXAMPLES]
 
 
 def _amounts(train: Sequence[PartFacts]) -> Iterator[DataFinding]:
     for facts in train:
         if (count := len(facts.pictures)) < FEW:
-            yield DataFinding(
-                "warning",
-                "few",
-                f"{facts.part.name}: only {_count(count, 'training image')}",
-                "Add pictures of the same kind."
-                if facts.part.domain
-                else "Add more, or start from a source (--source).",
-            )
+            kin, source = "Add pictures of the same kind.", "Add more, or start from a source (--source)."
+            what = f"{facts.part.name}: only {_count(count, 'training image')}"
+            yield DataFinding("warning", "few", what, kin if facts.part.domain else source)
 
 
 def _scores(facts: Sequence[PartFacts]) -> Iterator[DataFinding]:
@@ -241,27 +165,19 @@ def _scores(facts: Sequence[PartFacts]) -> Iterator[DataFinding]:
     train, val = ([part for part in facts if part.part.split == split] for split in ("train", "val"))
     reference = val if len(train) == len(val) == 2 else train
     if (count := min(len(part.pictures) for part in reference)) < PREFER_KID:
-        yield DataFinding(
-            "note",
-            "prefer_kid",
-            f"{_count(count, 'image')} to compare with: FID is biased below {PREFER_KID:,}",
-            "Compare runs by KID: ganshift evaluate ... --metrics kid",
-        )
+        what = f"{_count(count, 'image')} to compare with: FID is biased below {PREFER_KID:,}"
+        yield DataFinding("note", "prefer_kid", what, "Compare runs by KID: ganshift evaluate ... --metrics kid")
 
 
 def _classes(train: Sequence[PartFacts]) -> Iterator[DataFinding]:
     for facts in train:
-        counts = {name: count for name, count in facts.classes.items() if count}
-        if len(counts) < 2:
+        if not (counts := facts.classes):
             continue
         least, most = min(counts, key=lambda name: counts[name]), max(counts, key=lambda name: counts[name])
         if counts[most] > UNEVEN * counts[least]:
-            yield DataFinding(
-                "warning",
-                "class_imbalance",
-                f"{facts.part.name}: class {most} has {counts[most]:,} images, {least} has {counts[least]:,}",
-                "The rare class is seen less often and drawn worse. Add to it, or thin the others.",
-            )
+            what = f"{facts.part.name}: class {most} has {counts[most]:,} images, {least} has {counts[least]:,}"
+            do = "The rare class is seen less often and drawn worse. Add to it, or thin the others."
+            yield DataFinding("warning", "class_imbalance", what, do)
 
 
 def _held_out(facts: Sequence[PartFacts]) -> Iterator[DataFinding]:
@@ -277,65 +193,48 @@ def _held_out(facts: Sequence[PartFacts]) -> Iterator[DataFinding]:
         folders, unknown = "train/A, train/B, val/A and val/B", "how a model does on new pictures"
     else:
         folders, unknown = "train and val", "whether a model copies"
-    yield DataFinding(
-        "note",
-        "few_held_out",
-        f"held-out images: {have}; too few to tell {unknown}",
-        f"Move some (at least {FEW_HELD_OUT}, where there are enough) from training to val: folders {folders}.",
-    )
+    what = f"held-out images: {have}; too few to tell {unknown}"
+    move = f"Move some (at least {FEW_HELD_OUT}, where there are enough) from training to val"
+    yield DataFinding("note", "few_held_out", what, f"{move}: folders {folders}.")
 
 
 def _two_domains(a: PartFacts, b: PartFacts) -> Iterator[DataFinding]:
     more, less = (a, b) if len(a.pictures) >= len(b.pictures) else (b, a)
     if len(more.pictures) > UNEVEN * len(less.pictures):
-        yield DataFinding(
-            "warning",
-            "domain_imbalance",
-            f"{more.part.name} has {len(more.pictures):,} images, {less.part.name} has {len(less.pictures):,}",
-            f"An epoch is as long as the smaller domain, which is learned by heart first. Add to {less.part.name}.",
-        )
+        what = f"{more.part.name} has {len(more.pictures):,} images, {less.part.name} has {len(less.pictures):,}"
+        why = "An epoch is as long as the smaller domain, which is learned by heart first."
+        yield DataFinding("warning", "domain_imbalance", what, f"{why} Add to {less.part.name}.")
     shows = [
         "gray" if all(picture.shows_gray for picture in domain.pictures) else CHANNELS[domain.usual_channels]
         for domain in (a, b)
     ]
     if shows[0] != shows[1]:
-        yield DataFinding(
-            "note",
-            "domain_modes",
-            f"{a.part.name} is {shows[0]}, {b.part.name} is {shows[1]}",
-            "That works: each domain has its own channels. What one lacks is invented on the way to the other.",
-        )
-    for code, name, what in (
+        what = f"{a.part.name} is {shows[0]}, {b.part.name} is {shows[1]}"
+        do = "That works: each domain has its own channels. What one lacks is invented on the way to the other."
+        yield DataFinding("note", "domain_modes", what, do)
+    for code, name, meaning in (
         ("domain_texture", "texture", "fine detail"),
         ("domain_chroma", "chroma", "colourfulness"),
     ):
-        high, low = max(a.mean(name), b.mean(name)), min(a.mean(name), b.mean(name))
+        poor, rich = sorted((a, b), key=lambda domain: domain.mean(name))
+        low, high = poor.mean(name), rich.mean(name)
         if high > APART * max(low, 1.0) and not (name == "chroma" and "gray" in shows):
-            rich = a if a.mean(name) == high else b
-            yield DataFinding(
-                "note",
-                code,
-                f"{rich.part.name} has {high / max(low, 1.0):.1f} times the {what} of the other: {high:.1f}, {low:.1f}",
-                "Expect it to be lost one way and invented the other way.",
-            )
+            times = f"{high / max(low, 1.0):.1f} times"
+            what = f"{rich.part.name} has {times} the {meaning} of the other: {high:.1f}, {low:.1f}"
+            do = "Expect it to be lost one way and invented the other way."
+            yield DataFinding("note", code, what, do)
 
 
 def _sizes(train: Sequence[PartFacts], height: int, width: int) -> Iterator[DataFinding]:
     for facts in train:
         lost = facts.cropped(width / height)
         if lost > SOME_CROPPED:
-            yield DataFinding(
-                "warning" if lost > MUCH_CROPPED else "note",
-                "cropped",
-                f"{facts.part.name}: the centre of {width} x {height} leaves out {lost:.0%} of all pixels",
-                "Crop the pictures yourself if what matters is not in the middle.",
-            )
-        small = [picture.is_smaller(height, width) for picture in facts.pictures]
-        if any(small):
-            yield DataFinding(
-                "warning" if sum(small) > MUCH_ENLARGED * len(small) else "note",
-                "enlarged",
-                f"{facts.part.name}: {sum(small):,} of {len(small):,} images are smaller than {width} x {height}",
-                "They are enlarged, hence blurred, and so is what is learned. Replace them, or train smaller.",
-                [name for name, is_small in zip(facts.names, small, strict=True) if is_small][:_EXAMPLES],
-            )
+            what = f"{facts.part.name}: the centre of {width} x {height} leaves out {lost:.0%} of all pixels"
+            do = "Crop the pictures yourself if what matters is not in the middle."
+            yield DataFinding("warning" if lost > MUCH_CROPPED else "note", "cropped", what, do)
+        small, total = [each for each in facts.pictures if each.is_smaller(height, width)], len(facts.pictures)
+        if small:
+            what = f"{facts.part.name}: {len(small):,} of {total:,} images are smaller than {width} x {height}"
+            do = "They are enlarged, hence blurred, and so is what is learned. Replace them, or train smaller."
+            severity: Severity = "warning" if len(small) > MUCH_ENLARGED * total else "note"
+            yield DataFinding(severity, "enlarged", what, do, _names(small))

@@ -1,33 +1,40 @@
 """What the doctor looks at: the parts that training would make of DATA, each a list of pictures to read one by one."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from PIL import Image
 
-from ...data.cifar import Split, is_cifar, read_cifar
+from ...data.cifar import is_cifar
 from ...data.datasets import ImageSet
-from ...data.folders import enter_split, find_domains, has_domains, is_image, nothing_found
+from ...data.folders import enter_split, find_domains, has_domains, has_held_out, is_image, nothing_found
 from ...data.images import to_picture
-from ...data.open import DOMAINS, IMAGES, bundled_name, find_published, open_named_domains, open_named_images
+from ...data.open import (
+    DOMAINS,
+    IMAGES,
+    bundled_name,
+    find_published,
+    open_held_out,
+    open_named_domains,
+    open_named_images,
+)
 from ...data.storage import Storage, open_storage
 from ...errors import UserError
 
-BUNDLED_SIZES = {"images": 32, "domains": 64}
-"""Sides at which bundled sets are made, since they have none of their own."""
-
-
+SIZE = 32
+"""Side of the pictures of CIFAR; bundled sets of images, which have none of their own, are made at it."""
+DOMAIN_SIZE = 64
+"""Side at which bundled domains are made."""
 Role = Literal["train", "val"]
 Domain = Literal["", "a", "b"]
-_FOUR: tuple[tuple[Role, Domain], ...] = (("train", "a"), ("train", "b"), ("val", "a"), ("val", "b"))
+_ROLES: tuple[tuple[Role, Domain], ...] = (("train", "a"), ("train", "b"), ("val", "a"), ("val", "b"))
 
 
 @dataclass(frozen=True)
-class Part:
+class DataPart:
     """Pictures with one role in training."""
 
     split: Role
@@ -38,12 +45,8 @@ class Part:
     """The file, or the picture where there is no file, of a number."""
     passed_over: Mapping[str, int] = field(default_factory=dict)
     """Other files, counted by ending."""
-    labels: Sequence[int] | None = None
-    """Class numbers, where they are known without names."""
-    classes: tuple[str, ...] = ()
-    """Names of these classes."""
-    classes_from_folders: bool = False
-    """Whether names of folders are classes instead."""
+    classes: list[str] | None = None
+    """The class of each picture, where it is known without folders."""
 
     @property
     def name(self) -> str:
@@ -51,76 +54,48 @@ class Part:
         return f"{self.split} {self.domain.upper()}".strip()
 
 
-def find_parts(data: Path, data_b: Path | None = None) -> list[Part]:
+def find_parts(data: Path, data_b: Path | None = None) -> list[DataPart]:
     """The parts of one set, or of two domains in one place or two; a `UserError` says why training finds none."""
     if data_b is not None:
-        return [
-            _part(enter_split(open_storage(path), "train"), *role)
-            for path, role in zip((data, data_b), _FOUR, strict=False)
-        ]
+        places = [enter_split(open_storage(path), "train") for path in (data, data_b)]
+        return [_of_files(place, *role) for place, role in zip(places, _ROLES, strict=False)]
     if name := bundled_name(data):
-        return _bundled(data, name)
-    place = open_storage(find_published(data))
+        return _of_images(data) if name in IMAGES and name not in DOMAINS else _of_domains(data)
+    data = find_published(data)
+    place = open_storage(data)
     if has_domains(place):
-        return [
-            _part(found, *role) for found, role in zip(find_domains(place), _FOUR, strict=True) if found is not None
-        ]
+        found = zip(find_domains(place), _ROLES, strict=True)
+        return [_of_files(folder, *role) for folder, role in found if folder is not None]
     train = enter_split(place, "train")
-    parts = [_one_set(train, "train")]
-    with suppress(UserError):  # nothing is held out
-        held_out = enter_split(place, "test")
-        # Batches of CIFAR hold both; a lone folder is trained on, whatever its name.
-        if held_out.where != train.where or is_cifar(held_out):
-            parts.append(_one_set(held_out, "test"))
+    if is_cifar(train):
+        return _of_images(data)
+    parts = [_of_files(train, "train", "")]
+    if has_held_out(place):
+        parts.append(_of_files(enter_split(place, "test"), "val", ""))
     return parts
 
 
-def _one_set(place: Storage, split: Split) -> Part:
-    role = _role(split)
-    if not is_cifar(place):
-        return _part(place, role, "", classes_from_folders=True)
-    found = read_cifar(place, split)
-    return Part(
-        role, "", found.names, lambda index: to_picture(found.images[index]), {}, found.labels.tolist(), found.classes
-    )
-
-
-def _role(split: Split) -> Role:
-    return "train" if split == "train" else "val"
-
-
-def _part(place: Storage, split: Role, domain: Domain, classes_from_folders: bool = False) -> Part:
+def _of_files(place: Storage, split: Role, domain: Domain) -> DataPart:
     files = tuple(name for name in place.names if is_image(name))
     if not files:
         raise UserError(nothing_found(place))
-    return Part(
-        split,
-        domain,
-        files,
-        lambda index: place.read(files[index]),
-        Counter(PurePosixPath(name).suffix.lower() or "no ending" for name in place.names if not is_image(name)),
-        classes_from_folders=classes_from_folders,
-    )
+    others = (PurePosixPath(name).suffix.lower() or "no ending" for name in place.names if not is_image(name))
+    return DataPart(split, domain, files, lambda index: place.read(files[index]), Counter(others))
 
 
-def _bundled(data: Path, name: str) -> list[Part]:
-    if name in DOMAINS or name not in IMAGES:
-        size = BUNDLED_SIZES["domains"]
-        domains = open_named_domains(data, None, None, size, channels_a=None, channels_b=None, memory_budget_bytes=0.0)
-        sets = (domains.train_a, domains.train_b, domains.val_a, domains.val_b)
-        return [_of_set(images, *role) for images, role in zip(sets, _FOUR, strict=True) if images is not None]
-    size = BUNDLED_SIZES["images"]
-    return [_of_set(open_named_images(data, size, None, 0.0, split=split), _role(split), "") for split in IMAGES[name]]
+def _of_images(data: Path) -> list[DataPart]:
+    """Pictures that are no files: of a bundled set, or of CIFAR batches."""
+    train, val = open_named_images(data, SIZE, None, 0.0), open_held_out(data, SIZE, None, 0.0)
+    return [_of_set(train, "train", ""), *([_of_set(val, "val", "")] if val else [])]
 
 
-def _of_set(images: ImageSet, split: Role, domain: Domain) -> Part:
-    labels = None if images.labels is None else images.labels.tolist()
-    return Part(
-        split,
-        domain,
-        images.names,
-        lambda index: to_picture(images.read([index])[0].numpy()),
-        {},
-        labels,
-        images.classes,
-    )
+def _of_domains(data: Path) -> list[DataPart]:
+    """The same of a bundled pair of domains."""
+    found = open_named_domains(data, None, None, DOMAIN_SIZE, channels_a=None, channels_b=None, memory_budget_bytes=0.0)
+    sets = (found.train_a, found.train_b, found.val_a, found.val_b)
+    return [_of_set(images, *role) for images, role in zip(sets, _ROLES, strict=True) if images is not None]
+
+
+def _of_set(images: ImageSet, split: Role, domain: Domain) -> DataPart:
+    classes = None if images.labels is None else [images.classes[label] for label in images.labels]
+    return DataPart(split, domain, images.names, lambda index: to_picture(images.read([index])[0].numpy()), {}, classes)

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import prod
 from statistics import median
 from typing import Any
 
@@ -24,9 +25,10 @@ from ...data.images import (
     with_channels,
 )
 from ...data.pixel_formats import has_deep_file
-from .alike import THUMB
-from .parts import Part
+from .parts import DataPart
 
+THUMB = 16
+"""Side of the squeezed pictures by which repeats are found."""
 VIEW = 64
 """Side of the centred square, in pixels, on which colour and texture are measured."""
 GRAY_CHROMA = 2.0
@@ -36,10 +38,13 @@ CHANNELS = {1: "gray", 3: "colour", 4: "transparent"}
 _LARGEST_TERM = 9  # of an aspect: 1.499 is 3:2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Picture:
     """What one file is."""
 
+    part: DataPart
+    name: str
+    class_name: str | None = None
     width: int
     height: int
     channels: int
@@ -62,6 +67,11 @@ class Picture:
     """RMS of what a 2 x 2 mean takes from the luma, from 0 (smooth) to 127.5."""
 
     @property
+    def full_name(self) -> str:
+        """The name with that of its part."""
+        return f"{self.part.name}: {self.name}"
+
+    @property
     def shows_gray(self) -> bool:
         """Whether it is gray, or is stored in colour and shows gray."""
         return self.channels == 1 or (self.channels == 3 and self.chroma < GRAY_CHROMA)
@@ -75,28 +85,17 @@ class Picture:
 class PartFacts:
     """What the pictures of a part are."""
 
-    part: Part
-    reasons: list[str | None]
-    """Why each file cannot be read, or None."""
+    part: DataPart
     pictures: list[Picture]
-    """Those that can."""
-    names: list[str]
-    """Of these."""
-    labels: list[int] | None
-    """Their class numbers."""
-    class_names: tuple[str, ...]
-    """Of these numbers."""
-
-    @property
-    def unreadable(self) -> list[tuple[str, str]]:
-        """Files that cannot be read, with the reason."""
-        return [(name, why) for name, why in zip(self.part.names, self.reasons, strict=True) if why is not None]
+    """Those that can be read."""
+    unreadable: list[tuple[str, str]]
+    """Names of the other files, with the reason."""
 
     @property
     def classes(self) -> dict[str, int]:
         """Readable images of each class."""
-        counts = Counter(self.labels or ())
-        return {name: counts[number] for number, name in enumerate(self.class_names)}
+        counts = Counter(picture.class_name for picture in self.pictures if picture.class_name is not None)
+        return dict(sorted(counts.items()))
 
     @property
     def aspects(self) -> dict[str, int]:
@@ -127,7 +126,7 @@ class PartFacts:
     def to_json(self) -> dict[str, Any]:
         """The facts as JSON values; what a part without a readable picture lacks is null."""
         pictures = self.pictures
-        by_area = sorted((picture.width * picture.height, picture.width, picture.height) for picture in pictures)
+        sizes = sorted(([picture.width, picture.height] for picture in pictures), key=lambda size: (prod(size), size))
         return {
             "name": self.part.name,
             "split": self.part.split,
@@ -137,39 +136,38 @@ class PartFacts:
             "unreadable": [{"name": name, "reason": reason} for name, reason in self.unreadable],
             "passed_over": dict(sorted(self.part.passed_over.items())),
             "classes": self.classes,
-            "smallest": list(by_area[0][1:]) if pictures else None,
-            "median": list(by_area[len(by_area) // 2][1:]) if pictures else None,
-            "largest": list(by_area[-1][1:]) if pictures else None,
+            "smallest": sizes[0] if sizes else None,
+            "median": sizes[len(sizes) // 2] if sizes else None,
+            "largest": sizes[-1] if sizes else None,
             "aspects": self.aspects,
             "channels": dict(Counter(CHANNELS[picture.channels] for picture in pictures)),
             "modes": dict(Counter(picture.mode for picture in pictures)),
             "gray_as_colour": sum(picture.channels == 3 and picture.shows_gray for picture in pictures),
             "sixteen_bit": sum(picture.is_deep for picture in pictures),
             "animated": sum(picture.is_animated for picture in pictures),
-            "mean_colour": np.mean([picture.colour for picture in pictures], axis=0).round(2).tolist()
-            if pictures
-            else None,
+            "mean_colour": np.mean([each.colour for each in pictures], axis=0).round(2).tolist() if pictures else None,
             "chroma": round(self.mean("chroma"), 2) if pictures else None,
             "texture": round(self.mean("texture"), 2) if pictures else None,
             "cropped_to_square": round(self.cropped(), 4) if pictures else None,
         }
 
 
-def scan(part: Part, progress: Progress | None = None) -> PartFacts:
+def scan(part: DataPart, progress: Progress | None = None) -> PartFacts:
     """Look at every picture of a part; a broken one becomes a reason."""
     with bombs_are_errors():
-        reasons, found = go_through(lambda index: look(part.read(index)), len(part.names), progress)
-    good = [index for index, picture in enumerate(found) if picture is not None]
-    names, class_names = [part.names[index] for index in good], part.classes
-    labels = None if part.labels is None else [part.labels[index] for index in good]
-    if part.classes_from_folders:  # as training does: a folder without a readable picture is no class
-        numbers, class_names = label_by_folder(names)
-        labels = None if numbers is None else numbers.tolist()
-    return PartFacts(part, reasons, [picture for picture in found if picture is not None], names, labels, class_names)
+        reasons, found = go_through(lambda index: look(part, index), len(part.names), progress)
+    pictures = [picture for picture in found if picture is not None]
+    if part.classes is None and not part.domain:  # as training does: a folder without a readable picture is no class
+        labels, names = label_by_folder([picture.name for picture in pictures])
+        if labels is not None:
+            pictures = [replace(each, class_name=names[label]) for each, label in zip(pictures, labels, strict=True)]
+    unreadable = [(name, why) for name, why in zip(part.names, reasons, strict=True) if why is not None]
+    return PartFacts(part, pictures, unreadable)
 
 
-def look(source: bytes | Image.Image) -> Picture:
-    """The facts of a file's bytes, or of a picture; raises `UnreadableImage` as training would."""
+def look(part: DataPart, index: int) -> Picture:
+    """The facts of one picture of a part; raises `UnreadableImage` as training would."""
+    source = part.read(index)
     if isinstance(source, Image.Image):
         head, picture, content = source, source, source.tobytes()
     else:
@@ -181,6 +179,9 @@ def look(source: bytes | Image.Image) -> Picture:
     blocks = luma.reshape(VIEW // 2, 2, VIEW // 2, 2)
     red, green, blue = seen.mean(axis=(1, 2)).tolist()
     return Picture(
+        part=part,
+        name=part.names[index],
+        class_name=None if part.classes is None else part.classes[index],
         width=width,
         height=height,
         channels=natural_channels(picture),
@@ -206,9 +207,7 @@ def _is_animated(head: Image.Image) -> bool:
 
 def _aspect(picture: Picture) -> str:
     """Width to height in small numbers."""
-    ratio = Fraction(picture.width, picture.height)
-    if ratio < 1:
-        inverse = (1 / ratio).limit_denominator(_LARGEST_TERM)
-        return f"{inverse.denominator}:{inverse.numerator}"
-    ratio = ratio.limit_denominator(_LARGEST_TERM)
-    return f"{ratio.numerator}:{ratio.denominator}"
+    shorter, longer = sorted((picture.width, picture.height))
+    ratio = Fraction(longer, shorter).limit_denominator(_LARGEST_TERM)
+    small, large = ratio.denominator, ratio.numerator
+    return f"{large}:{small}" if picture.width >= picture.height else f"{small}:{large}"

@@ -1,8 +1,8 @@
 """The report on a terminal of 80 columns or more: what is there, what is wrong, what to run, what to expect."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -26,30 +26,27 @@ def show(report: Report, console: Console) -> None:
     if report.advice is None:
         console.print("\n[bold]No command[/]: training would fail. Put right what the problems say, and ask again.")
         return
-    advice = report.advice
-    console.print("\n[bold]What to run[/]\n")
-    console.print(f"  {escape(advice.command)}\n", soft_wrap=True)
-    for sentence in advice.why:
-        _write(console, sentence)
-    epochs = advice.budget / advice.num_images
-    shown = (
-        f"It shows {advice.budget:,} images of {advice.size[1]} x {advice.size[0]} pixels, each {epochs:,.1f} times."
-    )
-    _write(console, shown)
+    advice, found = report.advice, report.throughput
+    epochs, (height, width) = advice.budget / advice.num_images, advice.size
+    shown = f"It shows {advice.budget:,} images of {width} x {height} pixels, each {epochs:,.1f} times."
+    _show_section(console, "What to run", [*advice.why, shown], command=advice.command)
     for other in report.advised[1:]:
-        console.print("\n[bold]What else fits[/]\n")
-        console.print(f"  {escape(other.command)}\n", soft_wrap=True)
-        for sentence in other.why:
-            _write(console, sentence)
-    if report.throughput is not None and report.total_seconds is not None:
-        console.print("\n[bold]How long[/] (measured here, with this command)\n")
-        speed = f"{report.throughput.seconds_per_1000_images:,.1f} s for 1,000 images"
-        measured = f"{report.throughput.images:,} in {report.throughput.seconds:.1f} s"
-        total = duration(report.total_seconds)
-        _write(console, f"{speed} ({measured}): {total} in all. Sample sheets and checkpoints come on top.")
-    console.print("\n[bold]What to expect[/] (published, not measured here)\n")
-    for sentence in advice.published:
-        _write(console, sentence)
+        _show_section(console, "What else fits", other.why, command=other.command)
+    if found is not None:
+        speed = f"{found.seconds_per_1000_images:,.1f} s for 1,000 images ({found.images:,} in {found.seconds:.1f} s)"
+        long = f"{speed}: {duration(report.total_seconds)} in all. Sample grids and checkpoints come on top."
+        _show_section(console, "How long", [long], "(measured here, with this command)")
+    _show_section(console, "What to expect", advice.published, "(published, not measured here)")
+
+
+def _show_section(
+    console: Console, title: str, paragraphs: Sequence[str], aside: str = "", command: str | None = None
+) -> None:
+    console.print(f"\n[bold]{title}[/] {aside}".rstrip() + "\n")
+    if command is not None:
+        console.print(f"  {escape(command)}\n", soft_wrap=True)
+    for paragraph in paragraphs:
+        _write(console, paragraph)
 
 
 def _show_findings(console: Console, findings: Sequence[DataFinding]) -> None:
@@ -96,36 +93,27 @@ def _column(facts: PartFacts) -> dict[str, str]:
     column = {"image files": f"{found['files']:,}", "unreadable": f"{len(found['unreadable']):,}"}
     if not facts.pictures:
         return column
-    column |= {name: _size(found[name]) for name in ("smallest", "median", "largest")}
+    column |= {name: "{} x {}".format(*found[name]) for name in ("smallest", "median", "largest")}
     column["width to height"] = _shares(found["aspects"], found["images"])
     column["cut off by squares"] = f"{found['cropped_to_square']:.0%}"
     column["channels"] = _shares(found["channels"], found["images"], most=3)
-    for name, key in (
-        ("gray in colour files", "gray_as_colour"),
-        ("of 16 bits", "sixteen_bit"),
-        ("animated", "animated"),
-    ):
-        if found[key]:
-            column[name] = f"{found[key]:,}"
+    some = {"gray in colour files": "gray_as_colour", "of 16 bits": "sixteen_bit", "animated": "animated"}
+    column |= {name: f"{found[key]:,}" for name, key in some.items() if found[key]}
     column["mean colour"] = " ".join(f"{value:.0f}" for value in found["mean_colour"])
     column["colourfulness"] = f"{found['chroma']:.1f}"
     column["fine detail"] = f"{found['texture']:.1f}"
     classes = found["classes"]
-    if classes and len(classes) <= _SHOWN_CLASSES:
+    if len(classes) <= _SHOWN_CLASSES:
         column |= {f"class {name}": f"{count:,}" for name, count in classes.items()}
-    elif classes:
+    else:
         column[f"{len(classes)} classes"] = f"{min(classes.values()):,} to {max(classes.values()):,}"
     return column
 
 
-def _size(size: Sequence[int]) -> str:
-    return f"{size[0]} x {size[1]}"
-
-
-def _shares(counts: dict[str, Any], total: int, most: int = 2) -> str:
+def _shares(counts: dict[str, int], total: int, most: int = 2) -> str:
     """The most frequent, with their share unless it is all."""
     if len(counts) == 1:
         return next(iter(counts))
-    ranked = sorted(counts, key=lambda name: -counts[name])
-    shown = ", ".join(f"{name} {counts[name] / total:.0%}" for name in ranked[:most])
+    ranked = Counter(counts).most_common()
+    shown = ", ".join(f"{name} {count / total:.0%}" for name, count in ranked[:most])
     return shown + (" ..." if len(ranked) > most else "")

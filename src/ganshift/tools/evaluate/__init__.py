@@ -1,21 +1,30 @@
-"""Evaluate runs: a run folder and a reference to cards, for generators and for both ways of a translator."""
+"""Evaluate runs: a run folder and a reference to score records, for generators and for both ways of a translator."""
 
 import logging
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...data.datasets import MEMORY_BUDGET_BYTES
+from ...data.open import open_named_domains, open_named_images
 from ...errors import UserError
 from ...inference.generator import ImageGenerator
+from ...inference.generator_scores import drawing, measure_generator
+from ...inference.latents import draw_latents
 from ...inference.names import find_model, results_place
+from ...inference.translator import ImageTranslator
+from ...inference.translator_scores import measure_ways
 from ...methods.registry import open_model
-from ...metrics.measuring import PREFER_KID, EvaluationSettings
+from ...metrics.measuring import METRICS, PREFER_KID, EvaluationSettings, Extraction, provenance
 from ...metrics.record_files import write_records
 from ...metrics.score_record import ScoreRecord
-from .generators import records_of_generator
+from ...training.log import opening_progress, say
 from .nearest import check_copying
-from .translators import records_of_translator
 
 __all__ = ["check_copying", "evaluate"]
+FAR_MORE = 20
+"""Times as many generated images as real ones, from which on it is said that fewer would do."""
 logger = logging.getLogger("ganshift")
 
 
@@ -26,34 +35,87 @@ def evaluate(
     a: str | Path | None = None,
     b: str | Path | None = None,
     out: str | Path | None = None,
+    metrics: tuple[str, ...] | None = None,
     **settings: Any,
 ) -> list[ScoreRecord]:
-    """Measure a run against a reference and write the cards into its folder `cards`, or into that of `out`.
+    """Measure a run against a reference and write the score records into its folder `cards`, or into that of `out`.
 
-    `run` is whatever `find_model` finds; a model that is bundled or the hub's needs `out`. `settings` are the fields of
-    `Settings`. For a generator, `reference` is what --data can be, brought to the size and channels of the generator;
-    only "is" alone needs none. For a translator it has two domains, of which val is taken, or train where there is no
-    val; or `a` and `b` have one each. A run trained `as_published` is measured as published: normalised by each batch,
-    and truncated.
+    `run` is whatever `find_model` finds; a model that is bundled or the hub's needs `out`. `metrics` are all four for
+    generators and fid and kid for translators, if left out; `settings` are the other fields of `EvaluationSettings`.
+    For a generator, `reference` is what --data can be, brought to the size and channels of the generator; only "is"
+    alone needs none. For a translator it has two domains, of which val is taken, or train where there is no val; or `a`
+    and `b` have one each. A run trained `as_published` is measured as published: normalised by each batch, and
+    truncated.
     """
-    chosen = EvaluationSettings(**settings)
+    chosen = EvaluationSettings(**settings, metrics=METRICS if metrics is None else metrics)
     place, folder, model = results_place(run, out), find_model(run), open_model(run, chosen.device)
     data, domain_a, domain_b = (None if path is None else Path(path) for path in (reference, a, b))
     if isinstance(model, ImageGenerator):
         if a or b:
             raise UserError("--a and --b are for translators: a generator is compared with --reference")
-        records = records_of_generator(model, folder, data, chosen)
+        records = _of_generator(model, folder, data, chosen)
     else:
         if "num_images" in settings:
             raise UserError("num_images (-n) is for generators: a translator translates all images of the reference")
-        records = records_of_translator(model, folder, data, domain_a, domain_b, chosen)
+        chosen = replace(chosen, metrics=metrics or ("fid", "kid"))
+        records = _of_translator(model, folder, data, domain_a, domain_b, chosen)
     write_records(place, records)
-    small = [
-        record
-        for record in records
-        if record.kind == "FID" and min(record.num_generated, record.num_reference) < PREFER_KID
-    ]
-    if small:
-        count = min(min(record.num_generated, record.num_reference) for record in small)
-        logger.warning("FID of %d images is biased: under %d images prefer KID", count, PREFER_KID)
+    compared = [min(record.num_generated, record.num_reference) for record in records if record.kind == "FID"]
+    if compared and min(compared) < PREFER_KID:
+        logger.warning("FID of %d images is biased: under %d images prefer KID", min(compared), PREFER_KID)
     return records
+
+
+def _of_generator(
+    model: ImageGenerator, run: Path, data: Path | None, settings: EvaluationSettings
+) -> list[ScoreRecord]:
+    """Records of a generator; `data` is what --data can be, or None if no metric compares with it."""
+    compares = set(settings.metrics) != {"is"}
+    if data is None and compares:
+        raise UserError(f"{', '.join(settings.metrics)} compare with real images: give --reference, or --metrics is")
+    images = None
+    if data is not None and compares:
+        with opening_progress() as progress:
+            images = open_named_images(data, model.size, model.channels, MEMORY_BUDGET_BYTES, progress, settings.split)
+    settings.check_enough(settings.num_images, 0 if images is None else len(images))
+    if images is not None and settings.num_images > FAR_MORE * len(images):
+        say(
+            f"drawing {settings.num_images:,} images to compare with {len(images):,}: -n {FAR_MORE * len(images)} is "
+            "quicker, but scores compare only with others of as many"
+        )
+    return measure_generator(
+        drawing(model, model.as_published),
+        len(model.classes),
+        draw_latents(settings.num_images, settings.seed, dim=model.latent_dim),
+        images,
+        settings.split,
+        Extraction.open(settings),
+        provenance(run),
+        as_published=model.as_published,
+    ).records
+
+
+def _of_translator(
+    model: ImageTranslator, run: Path, data: Path | None, a: Path | None, b: Path | None, settings: EvaluationSettings
+) -> list[ScoreRecord]:
+    """Records of both ways of a translator on all images of two domains, which lie in `data`, or in `a` and `b`."""
+    if (a is None) != (b is None) or (data is None) == (a is None):
+        raise UserError("a translator is measured on two domains of real images: give --reference, or both --a and --b")
+    with opening_progress() as progress:
+        domains = open_named_domains(
+            data,
+            a,
+            b,
+            model.size,
+            channels_a=model.channels["a"],
+            channels_b=model.channels["b"],
+            memory_budget_bytes=MEMORY_BUDGET_BYTES,
+            progress=progress,
+        )
+    real_a, real_b, split = domains.train_a, domains.train_b, "train"
+    if domains.val_a and domains.val_b:
+        real_a, real_b, split = domains.val_a, domains.val_b, "val"
+    settings.check_enough(min(len(real_a), len(real_b)), min(len(real_a), len(real_b)))
+    to_b, to_a = partial(model.translate, to="b"), partial(model.translate, to="a")
+    ways = measure_ways(to_b, to_a, real_a, real_b, split, Extraction.open(settings), provenance(run))
+    return [record for way in ways for record in way.records]

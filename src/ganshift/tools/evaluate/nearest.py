@@ -19,7 +19,7 @@ from ...inference.generator_scores import drawing, sample_stored
 from ...inference.latents import draw_latents
 from ...inference.names import find_model, results_place
 from ...methods.registry import method_in, open_model
-from ...metrics.copying import PAIRS, VERDICT, Verdict, copying, nearest
+from ...metrics.copying import PAIRS, VERDICT, Verdict, copying, is_alarm, nearest
 from ...metrics.measuring import EvaluationSettings, Extraction, provenance
 from ...tensors import Bytes, from_uint8, image_grid
 from ...training import run_folder
@@ -44,8 +44,8 @@ def check_copying(
     `run` is whatever `find_model` finds. The training images are read from where the run read them, or else from
     `reference`; they are recognised by their content. Held-out images, without which there is no verdict, are those of
     `held_out`, or else the test split that lies beside the training images, or else what the run's `subset` left out.
-    `settings` are fields of `Settings`; `num_images` is 2000 unless given. Raises a `UserError` if the training images
-    are not found.
+    `settings` are fields of `EvaluationSettings`; `num_images` is 2000 unless given. Raises a `UserError` if the
+    training images are not found.
     """
     chosen = EvaluationSettings(**{"num_images": CHECKED} | settings)
     results, folder = results_place(run, out), find_model(run)
@@ -56,22 +56,23 @@ def check_copying(
     place, training, left_out = _training_images(folder, model, None if reference is None else Path(reference))
     others = _held_out(place, training, model, None if held_out is None else Path(held_out)) or left_out
     extraction = Extraction.open(chosen)
-    theirs = extraction.reference(training, chosen).features
     latents = draw_latents(chosen.num_images, chosen.seed, dim=model.latent_dim)
     draw = drawing(model, model.as_published)
     batches = sample_stored(draw, len(model.classes), latents, chosen.batch, model.as_published)
-    ours = extraction.features(batches, chosen.num_images, "generate", chosen.progress)
-    unseen = None if others is None else extraction.reference(others, chosen).features
+    (ours,) = extraction.extract(batches, chosen.num_images, "generate")
+    theirs = extraction.reference(training).features
+    unseen = None if others is None else extraction.reference(others).features
     with working("comparing generated with training images"):
-        found = None if unseen is None else copying(ours, theirs, unseen)
-        distances, indices = (found.distances, found.indices) if found else nearest(ours, theirs)
+        distances, indices = nearest(ours, theirs)
+        baseline = None if unseen is None else nearest(unseen, theirs)[0]
+        found = None if baseline is None else copying(distances, baseline)
     first = distances.argsort(stable=True)[:SHOWN].tolist()
     verdict = Verdict(
-        alarm=found.alarm if found else None,
-        all_nearer=found.all_nearer if found else None,
-        nearest_generated=found.nearest_generated if found else None,
+        alarm=None if found is None else is_alarm(*found),
+        all_nearer=None if found is None else found[0],
+        nearest_generated=None if found is None else found[1],
         median_distance=distances.median().item(),
-        median_held_out_distance=found.held_out_distances.median().item() if found else None,
+        median_held_out_distance=None if baseline is None else baseline.median().item(),
         num_generated=chosen.num_images,
         num_training=len(training),
         num_held_out=0 if others is None else len(others),
@@ -83,7 +84,7 @@ def check_copying(
             }
             for number in first
         ],
-        extractor=extraction.name,
+        extractor=chosen.extractor,
         extractor_hash=extraction.hash,
         seed=chosen.seed,
         **provenance(folder),
@@ -102,17 +103,15 @@ def _training_images(
     if subset is not None and not all(type(number) is int and number >= 0 for number in (subset, subset_seed)):
         raise UserError(f"{run / run_folder.CONFIG} does not say which images were trained on: give another run")
     tried = []
-    for place in (named if isinstance(named, str) else None, reference):
-        if place is None:
-            continue
+    for place in [Path(place) for place in (named, reference) if isinstance(place, str | Path)]:
         try:
-            images = _open(Path(place), model)
+            images = _open(place, model)
             drawn = images if subset is None else draw_subset(images, subset, subset_seed)
         except UserError as error:
             tried.append(str(error))
             continue
         if drawn.content_hash == run_folder.section(model.config, "data").get("content"):
-            return Path(place), drawn, _left_out(images, drawn)
+            return place, drawn, _left_out(images, drawn)
         tried.append(f"{place} holds other images than {run} was trained on")
     raise UserError(f"copying cannot be checked without the training images: {'; '.join(tried) or 'none are named'}")
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any, final
 
-from jinja2 import Template
 from markupsafe import Markup
 
 from ...errors import UserError, printable
@@ -16,20 +14,29 @@ from ...training.log import duration
 from .pictures import MOST_BYTES, RUNGS, Album, PageTooLarge
 from .plots import Look
 
-TEMPLATE = "report.html.j2"
 Picture = bytes | str | Path
 """Bytes of a PNG, text of an SVG, or a file, which may turn out to be damaged."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What a chapter shows under a title; `caption` says what to look for. The template knows each kind by its name."""
+
+    title: str
+    caption: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Such as figure or table."""
+        return type(self).__name__.lower()
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One picture. `alt` says in words what it shows, `caption` what to look for."""
+class Figure(Part):
+    """One picture. `alt` says in words what it shows."""
 
-    kind: ClassVar[str] = "figure"
-    title: str
-    image: Picture = field(repr=False)
-    caption: str
+    image: Picture
     alt: str
     columns: Sequence[str] = ()
     """Headings above the columns of the picture, which are equally wide."""
@@ -37,99 +44,74 @@ class Figure:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Panels:
+class Panels(Part):
     """Small figures side by side, under one title, legend and caption."""
 
-    kind: ClassVar[str] = "panels"
-    title: str
     panels: Sequence[Figure]
-    caption: str
     legend: Sequence[Look] = ()
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Slider:
-    """Sheets over time: a slider for each track, which move together unless the reader parts them."""
+class Slider(Part):
+    """Sample grids over time: a slider for each track, which move together unless the reader parts them."""
 
-    kind: ClassVar[str] = "slider"
-    title: str
-    tracks: Mapping[str, Sequence[tuple[int, Picture]]] = field(repr=False)
-    """By label, the images seen and the picture of each sheet, as `Run.sheets` returns them."""
-    caption: str
+    tracks: Mapping[str, Sequence[tuple[int, Picture]]]
+    """By label, the images seen and the picture of each grid, as `Run.grid_files` returns them."""
     alt: str
-    """What a sheet shows; the label of its track and the images seen are added."""
+    """What a grid shows; the label of its track and the images seen are added."""
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """By label, headings above the columns of the sheets."""
+    """By label, headings above the columns of the grids."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class Table(Part):
     """Rows of texts under headings; `numbers` and `unbroken` name columns of numbers, and of texts on one line."""
 
-    kind: ClassVar[str] = "table"
-    title: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
-    caption: str
     numbers: Sequence[str] = ()
     unbroken: Sequence[str] = ()
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class Facts(Part):
     """Names and what goes with each; folded ones are opened by the reader."""
 
-    kind: ClassVar[str] = "facts"
-    title: str
     facts: Sequence[tuple[str, str]]
-    caption: str = ""
     folded: bool = False
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class Listing(Part):
     """A text file as it is."""
 
-    kind: ClassVar[str] = "listing"
-    title: str
     text: str
-    caption: str
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Commands:
+class Commands(Part):
     """Lines for a shell."""
 
-    kind: ClassVar[str] = "commands"
-    title: str
     lines: Sequence[str]
-    caption: str = ""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Notices:
+class Notices(Part):
     """Things said, one after the other."""
 
-    kind: ClassVar[str] = "notices"
-    title: str
     items: Sequence[str]
-    caption: str = ""
-
-
-Part = Figure | Panels | Slider | Table | Facts | Listing | Commands | Notices
-"""What a chapter shows."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Chapter:
-    """One part of the page. Blank lines part the paragraphs of the introduction."""
+    """A section of the page. Blank lines part the paragraphs of the introduction."""
 
     title: str
     introduction: str
@@ -151,11 +133,18 @@ def render(
 
     `commands` are those that made it, in `seconds` of training altogether.
     """
-    content = {"title": title, "introduction": introduction, "chapters": chapters, "environment": environment}
+    template = templates(html=True, finalize=_visible).get_template("report.html.j2")
     for rung in RUNGS:
-        album = Album(rung, most_bytes)
         try:
-            page = _template().render(**content, seconds=seconds, commands=commands, album=album).encode()
+            page = template.render(
+                title=title,
+                introduction=introduction,
+                chapters=chapters,
+                environment=environment,
+                training_time=duration(seconds),
+                commands=commands,
+                album=Album(rung, most_bytes),
+            ).encode()
         except PageTooLarge:
             continue
         if len(page) < most_bytes:
@@ -164,13 +153,6 @@ def render(
     raise UserError(
         f"the page would be larger than {most_bytes:,} bytes even with the smallest pictures: name fewer runs"
     )
-
-
-@cache
-def _template() -> Template:
-    pages = templates(html=True, finalize=_visible)
-    pages.filters["duration"] = duration
-    return pages.get_template(TEMPLATE)
 
 
 def _visible(value: Any) -> Any:

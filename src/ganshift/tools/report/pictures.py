@@ -16,7 +16,9 @@ from ...data.images import UnreadableImage, load_picture, with_channels
 MOST_BYTES = 10_000_000
 """A page is smaller than this."""
 LARGEST_EXACT = 200_000
-"""Pictures that take more bytes without loss are stored as WebP with loss."""
+"""Pictures that take more bytes without loss are stored with loss."""
+TRIED_EXACTLY = 4 * LARGEST_EXACT
+"""Pictures of more pixels would take long to store without loss, and then be too large."""
 UPSCALED = 900
 """Pictures of so many pixels in width, or fewer, are shown with their pixels as squares."""
 LONGEST = 16_383
@@ -36,7 +38,7 @@ RUNGS = (
     *(Rung(16, LONGEST, 90), Rung(12, 1600, 85), Rung(10, 1200, 80), Rung(8, 900, 75), Rung(6, 640, 70)),
     *(Rung(4, 480, 60), Rung(2, 320, 50), Rung(1, 160, 40)),
 )
-"""The first on which a page fits is taken. 16 runs of 2 sheets and more fit on the last."""
+"""The first on which a page fits is taken. 16 runs of 2 grids and more fit on the last."""
 
 
 class PageTooLarge(Exception):  # noqa: N818 - it says what happened, and never leaves this package
@@ -72,8 +74,11 @@ class Album:
         picture = picture if picture.mode != "RGBA" else with_channels(picture, 3)
         picture.thumbnail((self._rung.longest, self._rung.longest), Image.Resampling.LANCZOS)
         kind = "pixels" if picture.width <= UPSCALED else "photo"
-        uri = self._address(*_smallest(picture, self._rung.quality, exactly=self._rung is RUNGS[0]))
-        return Stored(uri=uri, kind=kind, width=picture.width, height=picture.height)
+        exactly = self._rung is RUNGS[0] and picture.width * picture.height < TRIED_EXACTLY
+        content = _encode(picture, "webp", lossless=True) if exactly else b""
+        if not exactly or len(content) > LARGEST_EXACT:
+            content = _encode(picture, "webp", quality=self._rung.quality)
+        return Stored(uri=self._address("webp", content), kind=kind, width=picture.width, height=picture.height)
 
     def thin(self, items: Sequence[Item]) -> Sequence[Item]:
         """The first, the last, and evenly spaced ones between, if there are too many; of one, the last."""
@@ -95,26 +100,7 @@ def to_png(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
     return _encode(Image.fromarray(pixels), "png")
 
 
-def _smallest(picture: Image.Image, quality: int, exactly: bool) -> tuple[str, bytes]:
-    """The shortest encoding, and one without loss if it is asked for and not long; equal channels become one."""
-    if picture.mode == "RGB" and _is_gray(np.asarray(picture)):
-        picture = picture.convert("L")
-    found: list[tuple[str, bytes]] = []
-    if picture.width * picture.height < 4 * LARGEST_EXACT:  # larger ones would take long, and then be too large
-        found.append(("png", _encode(picture, "png", optimize=True)))
-    if found and exactly:
-        found.append(("webp", _encode(picture, "webp", lossless=True)))
-    shortest = min((len(content) for _, content in found), default=LARGEST_EXACT + 1)
-    if not exactly or shortest > LARGEST_EXACT:
-        found.append(("webp", _encode(picture, "webp", quality=quality)))
-    return min(found, key=lambda item: len(item[1]))
-
-
 def _encode(picture: Image.Image, form: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, form, **options)
     return buffer.getvalue()
-
-
-def _is_gray(pixels: UInt8[np.ndarray, "h w 3"]) -> bool:
-    return bool((pixels == pixels[..., :1]).all())

@@ -1,15 +1,15 @@
-"""What a run folder tells: what it is, what was logged, its sheets over time. Damage is noted and passed over."""
+"""What a run folder tells: what it is, what was logged, its grids over time. Damage is noted and passed over."""
 
 import json
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 from safetensors import SafetensorError, safe_open
 
@@ -24,6 +24,7 @@ from ...metrics.score_record import ScoreRecord, load_record
 from ...training import run_folder
 from ...training.config import RunConfig, settings_from
 
+Read = TypeVar("Read")
 GRID_FILE = re.compile(r"(.+)-(\d{1,18})\.png")
 """A sample grid: its name, and the images seen."""
 HUGE = 1e30
@@ -85,6 +86,17 @@ class Run:
             return None
         return sum(map(prod, shapes))
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """What it was made with, by package; what is no text is left out."""
+        versions = run_folder.section(self.config, "versions")
+        return {shown(name): shown(version) for name, version in versions.items() if isinstance(version, str)}
+
+    @property
+    def made_with(self) -> str:
+        """The same in a line."""
+        return ", ".join(f"{name} {version}" for name, version in self.versions.items())
+
     @cached_property
     def words(self) -> ReportWords:
         """What its method says of such runs."""
@@ -112,7 +124,7 @@ class Run:
         return value
 
     def grid_files(self, name: str) -> list[tuple[int, Path]]:
-        """Images seen and the file of the sample sheets called `name`, from first to last."""
+        """Images seen and the file of the sample grids called `name`, from first to last."""
         folder = self.path / run_folder.SAMPLES
         matches = (GRID_FILE.fullmatch(path.name) for path in folder.glob("*.png"))
         found = sorted((int(match[2]), match[0]) for match in matches if match and match[1] == name)
@@ -132,7 +144,14 @@ def open_run(path: Path) -> Run:
         problems.append(f"{run_folder.CONFIG} has no settings of a training run: the model was not trained here.")
         settings = {}
     resolved = _resolve(method.config, settings, problems) if settings else None
-    log = _lines(path, run_folder.LOG, problems, "nothing was logged yet, or the folder is not of a training run")
+    log = _lines(path, run_folder.LOG, problems)
+    if not log:
+        why = "nothing was logged yet, or the folder is not of a training run"
+        problems.append(f"There is nothing in {run_folder.LOG}: {why}.")
+    records = [
+        _undamaged(file.name, partial(load_record, file), None, problems)
+        for file in sorted((path / RECORDS).glob("*.json"))
+    ]
     return Run(
         path=path,
         method=method,
@@ -141,9 +160,9 @@ def open_run(path: Path) -> Run:
         resolved=resolved,
         log=log,
         evaluations=[line for line in _lines(path, run_folder.EVALUATIONS, problems) if _has_score(line)],
-        messages=_messages(path, problems),
-        records=_cards(path, problems),
-        verdict=_verdict(path, problems),
+        messages=_undamaged(run_folder.HEALTH, partial(_messages, path / run_folder.HEALTH), [], problems),
+        records=[record for record in records if record is not None],
+        verdict=_undamaged("What a check for copies found", partial(load_verdict, path), None, problems),
         problems=problems,
     )
 
@@ -166,18 +185,11 @@ def environment(runs: Sequence[Run]) -> dict[str, str]:
     """Versions that the runs were made with, and the machine this is called on."""
     found: dict[str, str] = {}
     for run in runs:
-        for name, version in versions_of(run).items():
+        for name, version in run.versions.items():
             known = found.setdefault(name, version)
             if version not in known.split(", "):
                 found[name] = f"{known}, {version}"
     return found | {"this page written on": f"{platform.platform(terse=True)}, {os.cpu_count()} processor cores"}
-
-
-def versions_of(run: Run) -> dict[str, str]:
-    """What a run was made with, by package; what is no text is left out."""
-    versions = run.config.get("versions")
-    known = versions.items() if isinstance(versions, dict) else ()
-    return {shown(name): shown(version) for name, version in known if isinstance(version, str)}
 
 
 def capitalised(name: str) -> str:
@@ -201,16 +213,19 @@ def _resolve(config_class: type[RunConfig], settings: Mapping[str, Any], problem
         return None
 
 
-def _lines(path: Path, name: str, problems: list[str], needed: str = "") -> list[dict[str, Any]]:
+def _undamaged(name: str, read: Callable[[], Read], otherwise: Read, problems: list[str]) -> Read:
+    """What is read, or something else where there is nothing, or something damaged, which is a problem."""
     try:
-        lines = run_folder.read_log(path / name)
+        return read()
     except FileNotFoundError:
-        lines = []
-    except OSError as error:
-        problems.append(f"{name} cannot be read: {error.strerror}.")
-        return []
-    if needed and not lines:
-        problems.append(f"There is nothing in {name}: {needed}.")
+        return otherwise
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        problems.append(f"{name} cannot be read: {getattr(error, 'strerror', None) or first_line(error)}.")
+        return otherwise
+
+
+def _lines(path: Path, name: str, problems: list[str]) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = _undamaged(name, partial(run_folder.read_log, path / name), [], problems)
     return sorted(lines, key=lambda line: line["images"])
 
 
@@ -222,33 +237,5 @@ def _has_score(line: Mapping[str, Any]) -> bool:
     return value is not None and error is not None and error >= 0
 
 
-def _messages(path: Path, problems: list[str]) -> list[tuple[int, str]]:
-    try:
-        said = json.loads(read_text(path / run_folder.HEALTH))["messages"]
-        return [(int(each["images"]), str(each["message"])) for each in said]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        problems.append(f"{run_folder.HEALTH} cannot be read: {first_line(error)}.")
-        return []
-
-
-def _cards(path: Path, problems: list[str]) -> list[ScoreRecord]:
-    records = []
-    for file in sorted((path / RECORDS).glob("*.json")):
-        try:
-            records.append(load_record(file))
-        except UserError as error:
-            problems.append(f"{error}.")
-    return records
-
-
-def _verdict(path: Path, problems: list[str]) -> Verdict | None:
-    try:
-        verdict = load_verdict(path)
-        if verdict is not None:
-            len(verdict.pairs)  # fails where a damaged file has something else in their place
-        return verdict
-    except (UserError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        problems.append(f"What a check for copies found cannot be read: {first_line(error)}.")
-        return None
+def _messages(path: Path) -> list[tuple[int, str]]:
+    return [(int(each["images"]), str(each["message"])) for each in json.loads(read_text(path))["messages"]]

@@ -6,17 +6,11 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from ...methods.words import shown
-from ...training.config import BUDGET_FIELDS
-from .runs import Run, versions_of
+from ...training.config import BUDGET_FIELDS, MACHINE, WATCHING
+from .runs import Run
 
-NOT_LEARNED = frozenset(
-    {
-        *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "workers", "tracker"),
-        *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse"),
-        *("device", "memory_budget"),
-    }
-)
-"""Settings that say nothing about what a run learns; where runs differ, they come last, and `out` not at all."""
+NOT_LEARNED = frozenset((*WATCHING, *MACHINE))
+"""Settings that say how a run is watched and computed: where runs differ, they come last."""
 MOST_UNKNOWN = 20
 """Settings that this version does not know are told up to this number."""
 
@@ -38,21 +32,15 @@ def unknown_settings(run: Run) -> list[str]:
 
 def differences(runs: Mapping[str, Run]) -> list[list[str]]:
     """Rows of a setting and its value in each run, of what differs only; settings that change what is learned first."""
-    found: list[list[str]] = []
     ours = fields(next(iter(runs.values())).method.config)
     defaults = {field.name: field.default for field in ours if field.default is not MISSING}
-    values = {label: defaults | dict(run.settings) for label, run in runs.items()}
-    known = sorted((field.name for field in ours), key=lambda name: name in NOT_LEARNED)
+    values = [defaults | dict(run.settings) for run in runs.values()]
+    known = sorted((field.name for field in ours if field.name != "out"), key=lambda name: name in NOT_LEARNED)
     unknown = sorted({shown(name) for run in runs.values() for name in unknown_settings(run)})
-    for name in [*known, *unknown]:
-        row = [shown(each.get(name)) for each in values.values()]
-        if name != "out" and len(set(row)) > 1:
-            found.append([name.replace("_", " "), *row])
-    for name, of in (("training images", _content), ("networks", _networks), ("versions", _versions)):
-        row = [of(run) for run in runs.values()]
-        if len(set(row)) > 1:
-            found.append([name, *row])
-    return found
+    rows = [[name.replace("_", " "), *(shown(each.get(name)) for each in values)] for name in [*known, *unknown]]
+    for name, of in (("training images", _content), ("networks", _networks), ("versions", lambda run: run.made_with)):
+        rows.append([name, *map(of, runs.values())])
+    return [row for row in rows if len(set(row[1:])) > 1]
 
 
 def all_settings(run: Run) -> list[tuple[str, str]]:
@@ -88,7 +76,3 @@ def _content(run: Run) -> str:
 
 def _networks(run: Run) -> str:
     return "; ".join(f"{name} {shown(run.get(name))}" for name in run.method.networks)
-
-
-def _versions(run: Run) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions_of(run).items())

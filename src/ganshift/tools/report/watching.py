@@ -1,16 +1,15 @@
-"""What runs were found to be: scores while training, cards, the best model, messages on health, copies."""
+"""What runs were found to be: scores while training and after it, the best model, messages on health, copies."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...errors import UserError
 from ...methods.words import shown
 from ...metrics.copying import PAIRS
 from ...metrics.score_record import ScoreRecord, difference, unlike
 from ...training.run_folder import BEST
 from .page import Figure, Notices, Panels, Part, Table
 from .plots import Curve, looks, plot_curves
-from .runs import Run
+from .runs import Run, capitalised
 
 LOG_SCALE = 8.0
 """Scores of which the largest is so many times the smallest are drawn on a logarithmic scale."""
@@ -19,7 +18,7 @@ MOST_SCORES = 8
 
 
 def watched(runs: Mapping[str, Run]) -> list[Part]:
-    """A plot per score with a curve per run; cards side by side; what was said; the nearest pairs. What there is."""
+    """A plot for each score, score records side by side, what was said, the nearest pairs: what there is of these."""
     parts: list[Part] = []
     names = dict.fromkeys(line["score"]["name"] for run in runs.values() for line in run.evaluations)
     panels = [_score(name, runs) for name in list(names)[:MOST_SCORES]]
@@ -30,7 +29,7 @@ def watched(runs: Mapping[str, Run]) -> list[Part]:
         )
         legend = looks(list(runs)) if len(runs) > 1 else ()
         parts.append(Panels(title="Scores while training", panels=panels, caption=caption, legend=legend))
-    parts += _cards(runs)
+    parts += _records(runs)
     said = [
         f"{f'{label}, at' if len(runs) > 1 else 'At'} {images:,} images: {message}"
         for label, run in runs.items()
@@ -41,14 +40,13 @@ def watched(runs: Mapping[str, Run]) -> list[Part]:
     return parts + _nearest(runs)
 
 
-def best_of(run: Run) -> str | None:
-    """The lowest score of the run and where it was; None if it was not evaluated on the way."""
+def best_of(run: Run) -> str:
+    """The lowest score of the run and where it was; empty if it was not evaluated on the way."""
     if not run.evaluations:
-        return None
+        return ""
     name = run.evaluations[-1]["score"]["name"]
-    best = min(_lines(run, name), key=lambda line: line["score"]["value"])
     kept = f", kept in {run.path.name}/{BEST}" if (run.path / BEST).is_dir() else ""
-    return f"{shown(name)} {_in_words(best)}{kept}"
+    return f"{shown(name)} {_best(_lines(run, name))}{kept}"
 
 
 def _score(name: str, runs: Mapping[str, Run]) -> Figure:
@@ -57,21 +55,17 @@ def _score(name: str, runs: Mapping[str, Run]) -> Figure:
         label: [(line["images"], float(line["score"]["value"])) for line in found] for label, found in lines.items()
     }
     errors = {label: [float(line["score"]["error"]) for line in found] for label, found in lines.items()}
-    lowest = min(
-        value - error for label in curves for (_, value), error in zip(curves[label], errors[label], strict=True)
-    )
-    highest = max(value for curve in curves.values() for _, value in curve)
-    best = [
-        f"{f'{label}: ' if len(runs) > 1 else ''}{_in_words(min(found, key=lambda line: line['score']['value']))}"
-        for label, found in lines.items()
-    ]
-    logarithmic = lowest > 0 and highest > LOG_SCALE * lowest
+    values = [value for curve in curves.values() for _, value in curve]
+    spreads = [error for found in errors.values() for error in found]
+    lowest = min(value - error for value, error in zip(values, spreads, strict=True))
+    logarithmic = lowest > 0 and max(values) > LOG_SCALE * lowest
     last = max(curve[-1][0] for curve in curves.values())
+    best = "; ".join(f"{label}: " * (len(runs) > 1) + _best(found) for label, found in lines.items())
     return Figure(
         title=shown(name),
         image=plot_curves(curves, list(runs), last, errors=errors, logarithmic=logarithmic),
-        caption=f"Best: {'; '.join(best)}.{' The scale is logarithmic.' if logarithmic else ''}",
-        alt=f"Curves of {shown(name)}. Best: {'; '.join(best)}.",
+        caption=f"Best: {best}.{' The scale is logarithmic.' if logarithmic else ''}",
+        alt=f"Curves of {shown(name)}. Best: {best}.",
     )
 
 
@@ -79,75 +73,65 @@ def _lines(run: Run, name: str) -> list[Mapping[str, Any]]:
     return [line for line in run.evaluations if line["score"]["name"] == name]
 
 
-def _in_words(line: Mapping[str, Any]) -> str:
+def _best(lines: Sequence[Mapping[str, Any]]) -> str:
+    line = min(lines, key=lambda line: line["score"]["value"])
     return f"{line['score']['value']:.3g} ± {line['score']['error']:.1g} at {line['images']:,} images"
 
 
-def _cards(runs: Mapping[str, Run]) -> list[Part]:
-    """A table with a row for cards that are alike, and what keeps others of the same score apart."""
-    groups: list[dict[str, ScoreRecord]] = []
+def _records(runs: Mapping[str, Run]) -> list[Part]:
+    """A table with a row for records that are alike, and what keeps others of the same score apart."""
+    alike: dict[str, dict[str, ScoreRecord]] = {}
     every = [(label, record) for label, run in runs.items() for record in run.records]
     for label, record in sorted(every, key=lambda pair: pair[1].rank):
-        alike = (group for group in groups if label not in group and not unlike(next(iter(group.values())), record))
-        group = next(alike, None)
-        if group is None:
-            group = {}
-            groups.append(group)
-        group[label] = record
-    if not groups:
+        alike.setdefault(repr((record.how, record.versions)), {})[label] = record
+    if not alike:
         return []
     several = len(runs) > 1
+    columns = list(runs) if several else ["value"]
     rows: list[list[str]] = []
     apart: dict[str, list[str]] = {}
-    for index, group in enumerate(groups):
-        first = next(iter(group.values()))
-        values = [group[label].text if label in group else "" for label in runs]
+    firsts: dict[str, ScoreRecord] = {}
+    for row in alike.values():
+        first = next(iter(row.values()))
+        values = [row[label].text if label in row else "" for label in runs]
         measured = f"{first.num_generated:,} images, of {first.num_reference:,} {first.reference_split or ''}".strip()
-        rows.append([first.name, *values, *([_verdict(group)] if several else []), measured])
-        before = next((each for each in groups[:index] if next(iter(each.values())).name == first.name), None)
-        if before is not None:
-            apart.setdefault("; ".join(unlike(next(iter(before.values())), first)), []).append(first.name)
+        rows.append([first.name, *values, *([_clearly_better(row)] if several else []), measured])
+        before = firsts.setdefault(first.name, first)
+        if before is not first:
+            apart.setdefault("; ".join(unlike(before, first)), []).append(first.name)
     caption = "By ganshift evaluate, with the spread that docs/metrics.md explains."
     if several:
         caption += " One row is what was measured in one way, so that its scores may be compared."
     if several and apart:
         reasons = " ".join(f"{', '.join(names)}: {why}." for why, names in apart.items())
         caption += f" Scores in more than one row were measured differently. {reasons}"
-    headings = ["score", *(list(runs) if several else ["value"]), *(["clearly better"] if several else []), "measured"]
-    numbers = list(runs) if several else ["value"]
-    table = Table(title="Scores", headings=headings, rows=rows, caption=caption, numbers=numbers, unbroken=["measured"])
-    return [table]
+    headings = ["score", *columns, *(["clearly better"] if several else []), "measured"]
+    return [
+        Table(title="Scores", headings=headings, rows=rows, caption=caption, numbers=columns, unbroken=["measured"])
+    ]
 
 
-def _verdict(group: Mapping[str, ScoreRecord]) -> str:
+def _clearly_better(row: Mapping[str, ScoreRecord]) -> str:
     """The run that is clearly better than every other; "none" if no one is, and nothing if there is no other."""
-    if len(group) < 2:
+    if len(row) < 2:
         return ""
-    for label, record in group.items():
-        others = [other for name, other in group.items() if name != label]
-        try:
-            if all(difference(other, record).verdict == "B is better" for other in others):
-                return label
-        except UserError:  # alike to the first of the group, but not to each other
-            return ""
+    for label, record in row.items():
+        others = [other for name, other in row.items() if name != label]
+        if all(difference(other, record).verdict == "B is better" for other in others):
+            return label
     return "none"
 
 
 def _nearest(runs: Mapping[str, Run]) -> list[Part]:
-    panels = []
-    for label, run in runs.items():
-        if run.verdict is None:
-            continue
-        said, count = run.verdict.in_words(), len(run.verdict.pairs)
-        panels.append(
-            Figure(
-                title=label,
-                image=run.path / PAIRS,
-                caption=f"{said[0].upper()}{said[1:]}.",
-                alt=f"{count} generated images above their nearest training images.",
-            )
+    panels = [
+        Figure(
+            title=label,
+            image=run.path / PAIRS,
+            caption=f"{capitalised(run.verdict.in_words())}.",
+            alt=f"{len(run.verdict.pairs)} generated images above their nearest training images.",
         )
-    if not panels:
-        return []
+        for label, run in runs.items()
+        if run.verdict is not None
+    ]
     caption = "Above, the generated images that lie nearest to a training image; below, those training images."
-    return [Panels(title="Is it copying?", panels=panels, caption=caption)]
+    return [Panels(title="Is it copying?", panels=panels, caption=caption)] if panels else []

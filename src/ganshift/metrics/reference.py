@@ -1,0 +1,59 @@
+"""Features of reference sets, kept in a folder between commands: extracting them again takes longest."""
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxtyping import Float32
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..files import write_atomically
+from .scores import Statistics
+
+logger = logging.getLogger("ganshift")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Features of a reference set, and their statistics."""
+
+    features: Float32[Tensor, "m d"]
+    statistics: Statistics
+
+
+def cache_folder() -> Path:
+    """Where features are kept: ganshift/features in XDG_CACHE_HOME, or else in ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ganshift" / "features"
+
+
+def load_cached(key: str) -> Reference | None:
+    """The entry of a key; None where there is none, or it cannot be read, which costs a warning."""
+    path = _path(key)
+    if not path.exists():
+        return None
+    try:
+        found = load_file(path)
+        return Reference(found["features"], Statistics(found["mean"], found["covariance"]))
+    except (OSError, SafetensorError, KeyError) as error:
+        logger.warning("%s cannot be read (%s): extracting again", path, error)
+        return None
+
+
+def cache(reference: Reference, key: str) -> None:
+    """Keep an entry; where that cannot be, a warning says so."""
+    statistics = reference.statistics
+    content = {"features": reference.features, "mean": statistics.mean, "covariance": statistics.covariance}
+    path = _path(key)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda beside: save_file(content, beside))
+    except OSError as error:
+        logger.warning("features of the reference cannot be kept in %s (%s)", path.parent, error.strerror)
+
+
+def _path(key: str) -> Path:
+    return cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"

@@ -37,11 +37,11 @@ def huge_png(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
-@pytest.mark.parametrize("as_stream", [False, True])
-def test_every_format_opens(kind, as_stream, tmp_path):
+@pytest.mark.parametrize("as_file", [False, True])
+def test_every_format_opens(kind, as_file, tmp_path):
     data = encoded(Image.new("RGB", (8, 6), (200, 100, 50)), kind)
     (tmp_path / "picture").write_bytes(data)
-    picture = load_picture(io.BytesIO(data) if as_stream else tmp_path / "picture")
+    picture = load_picture(tmp_path / "picture" if as_file else data)
     assert (picture.mode, picture.size) == ("RGB", (8, 6))
     np.testing.assert_allclose(np.asarray(picture)[3, 4], (200, 100, 50), atol=6)
 

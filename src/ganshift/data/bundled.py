@@ -7,8 +7,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageFilter, ImageOps
 
 from ..tensors import Side
-from .datasets import ImageSet, open_array
-from .domains import Domains
+from .datasets import Domains, ImageSet, open_array
 from .images import fit_picture
 
 _NUM_FACES = 100  # of the 200 pictures in scikit-image's LFW subset, the first half are faces
@@ -18,7 +17,7 @@ Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels."""
 
 
-def digits(size: int = 32, *, classes: Sequence[int] | None = None, part: slice = slice(None)) -> ImageSet:
+def digits(size: Side = 32, *, classes: Sequence[int] | None = None, part: slice = slice(None)) -> ImageSet:
     """Handwritten digits (scikit-learn, from the UCI repository): up to 1797 gray images of 8 x 8, scaled up.
 
     Classes are "0" to "9", or those asked for, in that order; `part` takes some of what they have.
@@ -34,7 +33,7 @@ def digits(size: int = 32, *, classes: Sequence[int] | None = None, part: slice 
     return open_array(images[:, None], labels, tuple(map(str, kinds)), names, size)
 
 
-def faces(size: int = 32) -> ImageSet:
+def faces(size: Side = 32) -> ImageSet:
     """A hundred gray faces of 25 x 25 (scikit-image, from Labeled Faces in the Wild), scaled to `size`."""
     from skimage.data import lfw_subset
 

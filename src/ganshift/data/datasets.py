@@ -1,9 +1,9 @@
-"""Image sets: a folder, class folders, a zip or CIFAR batches as one indexable set of uint8 images of one size."""
+"""Image sets: an array, or the files of a folder or zip, as one indexable set of uint8 images of one size."""
 
 import hashlib
 import logging
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -12,11 +12,10 @@ from jaxtyping import Int, Int64, UInt8
 
 from ..errors import UserError
 from ..tensors import Bytes, Side, height_and_width
-from .cifar import Split, is_cifar, read_cifar
-from .decoding import Progress, decode_all, probe_all, sample_channels
-from .folders import enter_split, is_image, label_by_folder, nothing_found
+from .decoding import Looked, Progress, decode_all, look_at_heads, sample_channels, usual_channels
+from .folders import is_image, label_by_folder, nothing_found
 from .images import UnreadableImage, bombs_are_errors, fit_picture, load_picture, to_picture
-from .storage import Storage, open_storage
+from .storage import Storage
 
 logger = logging.getLogger("ganshift")
 
@@ -120,27 +119,18 @@ class ImageSet:
         )
 
 
-def open_images(
-    path: Path,
-    size: Side,
-    *,
-    channels: int | None = None,
-    memory_budget_bytes: int | float = MEMORY_BUDGET_BYTES,
-    split: Split = "train",
-    progress: Progress | None = None,
-) -> ImageSet:
-    """Open a folder, a zip, a folder inside a zip, or CIFAR batches.
+@final
+@dataclass(frozen=True)
+class Domains:
+    """The image sets of two unpaired domains, A and B, which may differ in length and channels.
 
-    Where train and test (or val) folders lie side by side, `split` chooses. Class folders give labels: at least two,
-    with every readable image below one of them. Unreadable files are set aside with one warning. `channels` is the
-    most frequent natural channel count unless given. `progress` is called with (images done, images in all).
+    Images of the same name in `val_a` and `val_b` are true pairs.
     """
-    place = enter_split(open_storage(path), split)
-    if is_cifar(place):
-        found = read_cifar(place, split)
-        place.close()
-        return open_array(found.images, found.labels, found.classes, found.names, size, channels)
-    return open_place(place, size, channels, memory_budget_bytes, progress, classes_from_folders=True)
+
+    train_a: ImageSet
+    train_b: ImageSet
+    val_a: ImageSet | None = None
+    val_b: ImageSet | None = None
 
 
 def open_array(
@@ -181,32 +171,38 @@ def open_place(
     *,
     classes_from_folders: bool,
 ) -> ImageSet:
-    """An image set of all image files of a place."""
+    """An image set of all image files of a place; those that cannot be read are set aside with one warning.
+
+    `channels` is the most frequent natural channel count unless given.
+    """
     height, width = height_and_width(size)
     size = _as_side(height, width)
     files = [name for name in place.names if is_image(name)]
     if not files:
         raise UserError(nothing_found(place))
+
+    def look(channels: int) -> tuple[list[Looked | str], Bytes | None]:
+        if len(files) * channels * height * width > memory_budget_bytes:
+            return look_at_heads(place, files, progress), None
+        return decode_all(place, files, size, channels, progress)
+
     with bombs_are_errors():
         wanted = sample_channels(place, files) if channels is None else channels
-        in_memory = len(files) * wanted * height * width <= memory_budget_bytes
-        read = decode_all if in_memory else probe_all
-        found = read(place, files, size, wanted, progress)
-        if channels is None and (usual := found.usual_channels) not in (None, wanted):
+        found, pixels = look(wanted)
+        usual = usual_channels(found)
+        if channels is None and usual not in (None, wanted):
             wanted = usual
-            found = read(place, files, size, wanted, progress)
-    place.close()
-    quarantined = [(name, reason) for name, reason in zip(files, found.reasons, strict=True) if reason is not None]
-    good = [index for index, reason in enumerate(found.reasons) if reason is None]
-    if not good:
+            found, pixels = look(wanted)
+    quarantined = [(name, looked) for name, looked in zip(files, found, strict=True) if isinstance(looked, str)]
+    names = tuple(name for name, looked in zip(files, found, strict=True) if isinstance(looked, Looked))
+    if not names:
         (name, reason) = quarantined[0]
         raise UserError(
             f"{place.where}: none of {len(files)} image files can be read (the first: {name}, {reason}); replace them"
         )
     _warn_of_quarantine(place.where, quarantined, len(files))
-    names = tuple(files[index] for index in good)
     labels, classes = label_by_folder(names) if classes_from_folders else (None, ())
-    digests = [found.digests[index] for index in good]
+    digests = [looked.digest for looked in found if isinstance(looked, Looked)]
     return ImageSet(
         names=names,
         labels=labels,
@@ -215,8 +211,8 @@ def open_place(
         size=size,
         content_hash=_content_hash(names, labels, classes, digests, size, wanted),
         quarantined=quarantined,
-        pixels=found.pixels,
-        place=None if in_memory else place,
+        pixels=pixels,
+        place=place if pixels is None else None,
     )
 
 

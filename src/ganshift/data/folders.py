@@ -1,15 +1,18 @@
 """What the names of folders mean: splits, classes and two domains; knows names only, never what is in a file."""
 
+import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int64
 
 from ..errors import UserError
-from .cifar import Split, is_cifar
 from .images import SUFFIXES
 from .storage import Storage
+
+Split = Literal["train", "test"]
 
 _SPLITS: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 _SPLIT_WORDS = frozenset(word for words in _SPLITS.values() for word in words)
@@ -21,6 +24,14 @@ _VAL_DOMAINS = ("val/{}", "valid/{}", "validation/{}", "test/{}", "val{}", "test
 def is_image(name: str) -> bool:
     """Whether the ending of the name is that of an image."""
     return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def is_cifar(place: Storage) -> bool:
+    """Whether the place holds CIFAR batches: data_batch_1 and so on, or train or test beside meta."""
+    tops = {name for name in place.names if "/" not in name}
+    return any(re.fullmatch(r"data_batch_\d+|test_batch", name) for name in tops) or (
+        "meta" in tops and bool(tops & {"train", "test"})
+    )
 
 
 def enter_split(place: Storage, split: Split) -> Storage:

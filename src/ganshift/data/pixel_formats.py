@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from .images import (
+    GRAY_MODES,
     check_pixels,
     decoding,
     deep_levels,
@@ -26,6 +27,7 @@ from .images import (
     read_bytes,
     to_picture,
     to_pixels,
+    to_rgba,
     upright,
 )
 
@@ -83,8 +85,6 @@ class FormattedPicture:
         values = self.channels()
         if values.dtype == np.uint16:
             values = (values / 257).round().astype(np.uint8)
-        if len(values) == 2:
-            return Image.merge("LA", [Image.fromarray(value) for value in values])
         return to_picture(values)
 
     def to_png(self) -> bytes:
@@ -105,10 +105,11 @@ class FormattedPicture:
 
 def load_formatted(source: Path | bytes) -> FormattedPicture:
     """Decode the first frame, upright; raises `images.UnreadableImage`."""
-    picture = open_picture(source)
+    data = read_bytes(source)
+    picture = open_picture(data)
     with decoding(picture):
         if has_deep_file(picture):
-            return _load_deep(picture, read_bytes(source))
+            return _load_deep(picture, data)
         picture.load()
         return from_pillow(upright(picture))
 
@@ -122,12 +123,10 @@ def from_pillow(picture: Image.Image) -> FormattedPicture:
     """The values of a picture of any of Pillow's modes."""
     if is_deep(picture):
         return FormattedPicture(deep_levels(picture).round().astype(np.uint16)[None])
-    is_gray = picture.mode in ("1", "L", "LA", "La")
+    is_gray = picture.mode in GRAY_MODES
     if not may_be_transparent(picture):
         return FormattedPicture(to_pixels(picture.convert("L" if is_gray else "RGB")))
-    if picture.mode == "La":  # premultiplied gray converts to nothing but LA
-        picture = picture.convert("LA")
-    values = to_pixels(picture.convert("RGBA"))
+    values = to_pixels(to_rgba(picture))
     return FormattedPicture(values[:1] if is_gray else values[:3], values[3])
 
 
@@ -151,8 +150,7 @@ def from_array(array: np.ndarray) -> FormattedPicture:
         values = (values.astype(np.float64) * 65535).round().astype(np.uint16)
     if values.dtype not in (np.uint8, np.uint16):
         raise UserError(f"an array must be of uint8, uint16 or floats in [0, 1], got {array.dtype}: convert it")
-    values = np.ascontiguousarray(values.transpose(2, 0, 1))
-    return FormattedPicture(values, None) if len(values) in (1, 3) else FormattedPicture(values[:-1], values[-1])
+    return _from_channels(values)
 
 
 def to_array(original: FormattedPicture, like: np.ndarray) -> np.ndarray:
@@ -183,9 +181,13 @@ def _load_deep(picture: Image.Image, data: bytes) -> FormattedPicture:
     if values.shape[2] > 4:
         raise ValueError(f"{values.shape[2]} channels")
     mirrored, turns = _TURNS.get(picture.getexif().get(_ORIENTATION, 1), (False, 0))
-    values = np.rot90(values[:, ::-1] if mirrored else values, turns).transpose(2, 0, 1)
-    values = np.ascontiguousarray(values, dtype=np.uint16)
-    return FormattedPicture(values, None) if len(values) in (1, 3) else FormattedPicture(values[:-1], values[-1])
+    return _from_channels(np.rot90(values[:, ::-1] if mirrored else values, turns).astype(np.uint16, copy=False))
+
+
+def _from_channels(values: UInt[np.ndarray, "h w d"]) -> FormattedPicture:
+    """1 channel is gray, 2 are gray and opacity, 3 colour, 4 colour and opacity."""
+    values = np.ascontiguousarray(values.transpose(2, 0, 1))
+    return FormattedPicture(values) if len(values) in (1, 3) else FormattedPicture(values[:-1], values[-1])
 
 
 def _top(values: UInt[np.ndarray, "..."]) -> int:

@@ -13,8 +13,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
-from ..data.cifar import Split
 from ..data.datasets import ImageSet
+from ..data.folders import Split
 from ..tensors import Bytes, from_uint8, to_colour, to_uint8
 from ..training import run_folder
 from ..training.config import require

@@ -15,7 +15,7 @@ import torch
 
 from ..data.bundled import photo_sketch
 from ..data.images import to_picture, to_pixels, with_channels
-from ..data.open import open_named_images
+from ..data.open import open_images
 from ..inference.translator import ImageTranslator
 from ..methods.registry import method_named
 from ..tensors import from_uint8, image_grid
@@ -90,7 +90,7 @@ def _runs(recipe: Mapping[str, Any]) -> Sequence[DemoRun]:
 
 
 def _about_digits(run: DemoRun, folder: Path) -> ChapterNotes:
-    real = open_named_images(Path(run.settings["data"]), size=32, channels=None, memory_budget_bytes=1e9)
+    real = open_images(Path(run.settings["data"]), size=32)
     indices = torch.linspace(0, len(real) - 1, GRID_COLUMNS**2).round().int().tolist()
     shown = Figure(
         title="What they were shown",

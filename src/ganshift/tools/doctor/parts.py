@@ -9,11 +9,11 @@ from typing import Literal
 
 from PIL import Image
 
-from ...data.cifar import Split, is_cifar, read_cifar
+from ...data.cifar import read_cifar
 from ...data.datasets import ImageSet
-from ...data.folders import enter_split, find_domains, has_domains, is_image, nothing_found
+from ...data.folders import Split, enter_split, find_domains, has_domains, is_cifar, is_image, nothing_found
 from ...data.images import to_picture
-from ...data.open import DOMAINS, IMAGES, bundled_name, find_published, open_named_domains, open_named_images
+from ...data.open import DOMAINS, IMAGES, bundled_name, find_published, open_domains, open_images
 from ...data.storage import Storage, open_storage
 from ...errors import UserError
 
@@ -76,13 +76,9 @@ def find_parts(data: Path, data_b: Path | None = None) -> list[Part]:
 
 
 def _one_set(place: Storage, split: Split) -> Part:
-    role = _role(split)
-    if not is_cifar(place):
-        return _part(place, role, "", classes_from_folders=True)
-    found = read_cifar(place, split)
-    return Part(
-        role, "", found.names, lambda index: to_picture(found.images[index]), {}, found.labels.tolist(), found.classes
-    )
+    if is_cifar(place):
+        return _of_set(read_cifar(place, split), _role(split), "")
+    return _part(place, _role(split), "", classes_from_folders=True)
 
 
 def _role(split: Split) -> Role:
@@ -106,11 +102,11 @@ def _part(place: Storage, split: Role, domain: Domain, classes_from_folders: boo
 def _bundled(data: Path, name: str) -> list[Part]:
     if name in DOMAINS or name not in IMAGES:
         size = BUNDLED_SIZES["domains"]
-        domains = open_named_domains(data, None, None, size, channels_a=None, channels_b=None, memory_budget_bytes=0.0)
+        domains = open_domains(data, None, None, size)
         sets = (domains.train_a, domains.train_b, domains.val_a, domains.val_b)
         return [_of_set(images, *role) for images, role in zip(sets, _FOUR, strict=True) if images is not None]
     size = BUNDLED_SIZES["images"]
-    return [_of_set(open_named_images(data, size, None, 0.0, split=split), _role(split), "") for split in IMAGES[name]]
+    return [_of_set(open_images(data, size, split=split), _role(split), "") for split in IMAGES[name]]
 
 
 def _of_set(images: ImageSet, split: Role, domain: Domain) -> Part:

@@ -76,8 +76,8 @@ class PartFacts:
     """What the pictures of a part are."""
 
     part: Part
-    reasons: list[str | None]
-    """Why each file cannot be read, or None."""
+    unreadable: list[tuple[str, str]]
+    """Files that cannot be read, with the reason."""
     pictures: list[Picture]
     """Those that can."""
     names: list[str]
@@ -86,11 +86,6 @@ class PartFacts:
     """Their class numbers."""
     class_names: tuple[str, ...]
     """Of these numbers."""
-
-    @property
-    def unreadable(self) -> list[tuple[str, str]]:
-        """Files that cannot be read, with the reason."""
-        return [(name, why) for name, why in zip(self.part.names, self.reasons, strict=True) if why is not None]
 
     @property
     def classes(self) -> dict[str, int]:
@@ -158,14 +153,16 @@ class PartFacts:
 def scan(part: Part, progress: Progress | None = None) -> PartFacts:
     """Look at every picture of a part; a broken one becomes a reason."""
     with bombs_are_errors():
-        reasons, found = go_through(lambda index: look(part.read(index)), len(part.names), progress)
-    good = [index for index, picture in enumerate(found) if picture is not None]
+        found = go_through(lambda index: look(part.read(index)), len(part.names), progress)
+    good = [index for index, picture in enumerate(found) if isinstance(picture, Picture)]
     names, class_names = [part.names[index] for index in good], part.classes
     labels = None if part.labels is None else [part.labels[index] for index in good]
     if part.classes_from_folders:  # as training does: a folder without a readable picture is no class
         numbers, class_names = label_by_folder(names)
         labels = None if numbers is None else numbers.tolist()
-    return PartFacts(part, reasons, [picture for picture in found if picture is not None], names, labels, class_names)
+    pictures = [picture for picture in found if isinstance(picture, Picture)]
+    unreadable = [(name, why) for name, why in zip(part.names, found, strict=True) if isinstance(why, str)]
+    return PartFacts(part, unreadable, pictures, names, labels, class_names)
 
 
 def look(source: bytes | Image.Image) -> Picture:

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from ...data.datasets import MEMORY_BUDGET_BYTES
-from ...data.open import open_named_images
+from ...data.open import open_images
 from ...errors import UserError
 from ...inference.generator import ImageGenerator
 from ...inference.generator_scores import drawing, measure_generator
@@ -26,7 +25,7 @@ def records_of_generator(
     images = None
     if data is not None and set(metrics) != {"is"}:
         with opening_progress() as progress:
-            images = open_named_images(data, model.size, model.channels, MEMORY_BUDGET_BYTES, progress, settings.split)
+            images = open_images(data, model.size, model.channels, progress=progress, split=settings.split)
     check_enough(metrics, settings.num_images, 0 if images is None else len(images), settings)
     if images is not None and settings.num_images > FAR_MORE * len(images):
         say(

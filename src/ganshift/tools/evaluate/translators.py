@@ -3,8 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from ...data.datasets import MEMORY_BUDGET_BYTES
-from ...data.open import open_named_domains
+from ...data.open import open_domains
 from ...errors import UserError
 from ...inference.translator import ImageTranslator
 from ...inference.translator_scores import measure_ways
@@ -20,14 +19,13 @@ def records_of_translator(
     if (a is None) != (b is None) or (data is None) == (a is None):
         raise UserError("a translator is measured on two domains of real images: give --reference, or both --a and --b")
     with opening_progress() as progress:
-        domains = open_named_domains(
+        domains = open_domains(
             data,
             a,
             b,
             model.size,
             channels_a=model.channels["a"],
             channels_b=model.channels["b"],
-            memory_budget_bytes=MEMORY_BUDGET_BYTES,
             progress=progress,
         )
     split = "val" if domains.val_a and domains.val_b else "train"

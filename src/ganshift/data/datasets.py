@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
@@ -24,6 +24,7 @@ MEMORY_BUDGET_BYTES = 2e9
 
 
 @final
+@dataclass(eq=False, kw_only=True)
 class ImageSet:
     """Images of one size and channel count, in a fixed order, with or without classes.
 
@@ -31,33 +32,23 @@ class ImageSet:
     worker processes can read.
     """
 
-    def __init__(
-        self,
-        names: tuple[str, ...],
-        labels: Int64[np.ndarray, " n"] | None,
-        classes: tuple[str, ...],
-        channels: int,
-        size: Side,
-        content_hash: str,
-        quarantined: Sequence[tuple[str, str]] = (),
-        pixels: Bytes | None = None,
-        place: Storage | None = None,
-    ):
-        assert (pixels is None) != (place is None), "pixels or a place"
-        assert labels is None or len(labels) == len(names), "one label per image"
-        self.names = names
-        self.labels = labels
-        self.classes = classes
-        self.channels = channels
-        self.size = size
-        """The side of square images, or height and width."""
-        self.content_hash = content_hash
-        """Changes with names, classes, contents, size or channels; the same on every machine."""
-        self.quarantined = list(quarantined)
-        """Files set aside, as (name, reason)."""
-        self._pixels = pixels
-        self._place = place
-        self._broken: set[str] = set()
+    names: tuple[str, ...]
+    labels: Int64[np.ndarray, " n"] | None
+    classes: tuple[str, ...]
+    channels: int
+    size: Side
+    """The side of square images, or height and width."""
+    content_hash: str
+    """Changes with names, classes, contents, size or channels; the same on every machine."""
+    quarantined: list[tuple[str, str]] = field(default_factory=list)
+    """Files set aside, as (name, reason)."""
+    pixels: Bytes | None = field(default=None, repr=False)
+    place: Storage | None = field(default=None, repr=False)
+    _broken: set[str] = field(default_factory=set, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        assert (self.pixels is None) != (self.place is None), "pixels or a place"
+        assert self.labels is None or len(self.labels) == len(self.names), "one label per image"
 
     def __len__(self) -> int:
         return len(self.names)
@@ -65,13 +56,13 @@ class ImageSet:
     @property
     def streams(self) -> bool:
         """Whether images are decoded when they are read."""
-        return self._place is not None
+        return self.place is not None
 
     def read(self, indices: Sequence[int] | Int[np.ndarray, " k"]) -> Bytes:
         """The images of these numbers, as a tensor of its own."""
-        if self._pixels is not None:
+        if self.pixels is not None:
             # NumPy copies in this thread; torch would wake its thread pool, which costs milliseconds on a busy machine.
-            return torch.from_numpy(self._pixels.numpy()[np.asarray(indices, dtype=np.int64)])
+            return torch.from_numpy(self.pixels.numpy()[np.asarray(indices, dtype=np.int64)])
         images = np.empty((len(indices), self.channels, *height_and_width(self.size)), dtype=np.uint8)
         with bombs_are_errors():
             for row, index in enumerate(indices):
@@ -81,16 +72,13 @@ class ImageSet:
     def select(self, indices: Int[np.ndarray, " k"]) -> "ImageSet":
         """A set of these images alone, with all the classes; its quarantine is that of the whole."""
         names = tuple(self.names[index] for index in indices)
-        return ImageSet(
+        return replace(
+            self,
             names=names,
             labels=None if self.labels is None else self.labels[indices],
-            classes=self.classes,
-            channels=self.channels,
-            size=self.size,
             content_hash=hashlib.sha256(repr((self.content_hash, names)).encode()).hexdigest(),
-            quarantined=self.quarantined,
-            pixels=None if self._pixels is None else self._pixels[torch.from_numpy(indices)],
-            place=self._place,
+            quarantined=list(self.quarantined),
+            pixels=None if self.pixels is None else self.pixels[torch.from_numpy(indices)],
         )
 
     def set_aside(self, name: str, reason: str) -> None:
@@ -102,7 +90,7 @@ class ImageSet:
 
     def _decode(self, index: int) -> UInt8[np.ndarray, "c h w"]:
         """The image, or the next readable one of its class, so that order and labels do not depend on the past."""
-        assert self._place is not None
+        assert self.place is not None
         for offset in range(len(self)):
             other = (index + offset) % len(self)
             if self.labels is not None and self.labels[other] != self.labels[index]:
@@ -111,11 +99,11 @@ class ImageSet:
             if name in self._broken:
                 continue
             try:
-                return fit_picture(load_picture(self._place.read(name), for_size=self.size), self.size, self.channels)
+                return fit_picture(load_picture(self.place.read(name), for_size=self.size), self.size, self.channels)
             except UnreadableImage as error:
                 self.set_aside(name, str(error))
         raise UserError(
-            f"{self._place.where}: no readable image is left to stand in for {self.names[index]}; restore it"
+            f"{self.place.where}: no readable image is left to stand in for {self.names[index]}; restore it"
         )
 
 

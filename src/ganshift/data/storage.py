@@ -55,10 +55,6 @@ class Storage(ABC):
     def read_bytes(self, name: str, limit: int) -> bytes:
         """The first `limit` bytes."""
 
-    def on_disk(self, name: str) -> Path:
-        """The file that is opened to read it: of a zip, the zip itself."""
-        return self.path
-
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
         """The file, or its first `limit` bytes; `UnreadableImage` if it is too long or cannot be read at all."""
         try:
@@ -125,7 +121,7 @@ class Folder(Storage):
             return file.read(min(limit, os.fstat(file.fileno()).st_size))
 
     def on_disk(self, name: str) -> Path:
-        """See `Storage`."""
+        """The file of this name."""
         return self.path / self.prefix / name
 
 

@@ -6,12 +6,13 @@ hands on can be either.
 
 import errno
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .errors import UserError, nearest, printable
 
@@ -54,6 +55,11 @@ def read_file(path: Path, most: int) -> bytes:
 def read_text(path: Path) -> str:
     """A text of at most `MAX_TEXT_BYTES` in UTF-8; bytes that are none become replacement characters."""
     return read_file(path, MAX_TEXT_BYTES).decode("utf-8", "replace")
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON for people and programs. What of a file's name is no text becomes \\udc80 and the like, which JSON takes."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:

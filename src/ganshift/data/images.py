@@ -137,6 +137,13 @@ def to_picture(pixels: UInt8[np.ndarray, "c h w"]) -> Image.Image:
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
+def png_of(picture: Image.Image) -> bytes:
+    """The file of a picture of any mode that PNG has, without loss."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def open_picture(source: Path | bytes) -> Image.Image:
     """Look at the head of the file; pixels are decoded later."""
     data = read_bytes(source)

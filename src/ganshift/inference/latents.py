@@ -36,6 +36,7 @@ def truncate(latents: Latents, threshold: float, seed: int) -> Latents:
     What a redrawn number becomes depends on the seed and its place only. Redrawing is done at once, by the inverse of
     the truncated distribution function, so that a tiny threshold takes no longer.
     """
+    check_seed(seed)
     if not threshold > 0:  # so written, nan fails too
         raise UserError(f"truncation must be more than 0 standard deviations, got {threshold}")
     generator = torch.Generator().manual_seed(seed ^ OTHER_STREAM)

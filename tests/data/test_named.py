@@ -7,8 +7,7 @@ import pytest
 from builders import many, png, write
 from PIL import Image
 
-from ganshift.data.open import DOMAINS, PREFIX, open_domains, open_held_out, open_images
-from ganshift.data.published import HOST, PLACES, PUBLISHED
+from ganshift.data.open import DOMAINS, PLACES, PREFIX, PUBLISHED, open_domains, open_held_out, open_images
 from ganshift.errors import UserError
 
 
@@ -107,9 +106,10 @@ def test_what_is_said_of_a_published_set_that_is_not_here(name, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as error:
         open_both(Path(name))
-    message = str(error.value)
-    for part in (PUBLISHED[name], f"datasets/{name}.zip", HOST, f"--data path/to/{name}"):
+    message, document = str(error.value), "docs/from-published-code.md"
+    for part in (f"datasets/{name}.zip", document, f"--data path/to/{name}"):
         assert part in message
+    assert f"| `{name}` |" in (Path(__file__).parents[2] / document).read_text()
     assert f"{name}/{{train,val}}/{{A,B}}/*" in message
     assert "\n" not in message
 

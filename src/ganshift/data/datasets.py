@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -131,23 +131,15 @@ def open_array(
 ) -> ImageSet:
     """An image set from memory, resized to `size` unless that is left out; `channels` converts, as for files."""
     assert len(images) > 0, "at least one image"
-    height, width = images.shape[2:] if size is None else height_and_width(size)
-    size = _as_side(height, width)
+    size = images.shape[2:] if size is None else height_and_width(size)
     channels = images.shape[1] if channels is None else channels
-    if images.shape[1:] != (channels, height, width):
+    if images.shape[1:] != (channels, *size):
         images = np.stack([fit_picture(to_picture(image), size, channels) for image in images])
     names = [f"{index:05d}" for index in range(len(images))] if names is None else names
     labels = None if labels is None else labels.astype(np.int64)
     digest = hashlib.sha256(images.tobytes()).hexdigest()
-    return ImageSet(
-        names=tuple(names),
-        labels=labels,
-        classes=classes,
-        channels=channels,
-        size=size,
-        content_hash=_content_hash(names, labels, classes, [digest], size, channels),
-        pixels=torch.from_numpy(np.ascontiguousarray(images)),
-    )
+    pixels = torch.from_numpy(np.ascontiguousarray(images))
+    return _image_set(tuple(names), labels, classes, [digest], size, channels, pixels=pixels)
 
 
 def open_place(
@@ -164,7 +156,6 @@ def open_place(
     `channels` is the most frequent natural channel count unless given.
     """
     height, width = height_and_width(size)
-    size = _as_side(height, width)
     files = [name for name in place.names if is_image(name)]
     if not files:
         raise UserError(nothing_found(place))
@@ -188,41 +179,30 @@ def open_place(
         raise UserError(
             f"{place.where}: none of {len(files)} image files can be read (the first: {name}, {reason}); replace them"
         )
-    _warn_of_quarantine(place.where, quarantined, len(files))
-    labels, classes = label_by_folder(names) if classes_from_folders else (None, ())
-    digests = [looked.digest for looked in found if isinstance(looked, Looked)]
-    return ImageSet(
-        names=names,
-        labels=labels,
-        classes=classes,
-        channels=wanted,
-        size=size,
-        content_hash=_content_hash(names, labels, classes, digests, size, wanted),
-        quarantined=quarantined,
-        pixels=pixels,
-        place=place if pixels is None else None,
-    )
-
-
-def _as_side(height: int, width: int) -> Side:
-    """One number for squares: their sets have the same content hash however the size was given."""
-    return height if height == width else (height, width)
-
-
-def _warn_of_quarantine(where: str, quarantined: Sequence[tuple[str, str]], num_files: int) -> None:
     if quarantined:
         first = "; ".join(f"{name}: {reason}" for name, reason in quarantined[:3])
         more = "; ..." if len(quarantined) > 3 else ""
-        logger.warning("%s: left out %d of %d files (%s%s)", where, len(quarantined), num_files, first, more)
+        logger.warning("%s: left out %d of %d files (%s%s)", place.where, len(quarantined), len(files), first, more)
+    labels, classes = label_by_folder(names) if classes_from_folders else (None, ())
+    digests = [looked.digest for looked in found if isinstance(looked, Looked)]
+    source = {"place": place} if pixels is None else {"pixels": pixels}
+    return _image_set(names, labels, classes, digests, size, wanted, quarantined=quarantined, **source)
 
 
-def _content_hash(
-    names: Sequence[str],
+def _image_set(
+    names: tuple[str, ...],
     labels: Int64[np.ndarray, " n"] | None,
     classes: tuple[str, ...],
     digests: Sequence[str],
     size: Side,
     channels: int,
-) -> str:
-    content = (size, channels, tuple(classes), tuple(names), None if labels is None else labels.tolist(), list(digests))
-    return hashlib.sha256(repr(content).encode()).hexdigest()
+    **more: Any,
+) -> ImageSet:
+    """An image set with the hash of these contents, which is the same for squares however the size was given."""
+    height, width = height_and_width(size)
+    size = height if height == width else (height, width)
+    content = (size, channels, classes, names, None if labels is None else labels.tolist(), list(digests))
+    content_hash = hashlib.sha256(repr(content).encode()).hexdigest()
+    return ImageSet(
+        names=names, labels=labels, classes=classes, channels=channels, size=size, content_hash=content_hash, **more
+    )

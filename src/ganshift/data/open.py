@@ -14,7 +14,6 @@ from .cifar import read_cifar
 from .datasets import MEMORY_BUDGET_BYTES, Domains, ImageSet, open_place
 from .decoding import Progress
 from .folders import Split, enter_split, find_domains, has_held_out, is_cifar
-from .published import HOST, PLACES, PUBLISHED
 from .storage import Storage, open_storage
 
 Made = TypeVar("Made")
@@ -30,6 +29,13 @@ IMAGES: Mapping[str, Mapping[Split, Callable[[Side], ImageSet]]] = {
     "faces": {"train": bundled.faces},
 }
 """The splits of bundled image sets by name, each made from the size of its images."""
+PUBLISHED = (
+    *("sketch-photo", "facades", "day-night", "oil-chinese"),
+    *("plastic-metal", "metal-stone", "leather-fabric", "plastic-wood"),
+)
+"""The data sets that the published DualGAN code knows by name."""
+PLACES = ("datasets/{}", "datasets/{}.zip", "{}.zip")
+"""Where a set of a name may lie, seen from the current folder; the published code reads the first."""
 DOMAINS: Mapping[str, Callable[[Side], Domains]] = {"photo-sketch": bundled.photo_sketch}
 """Bundled pairs of domains, each made from the size of its images."""
 
@@ -143,8 +149,8 @@ def find_published(data: Path) -> Path:
         if place.exists():
             return place
     raise UserError(
-        f"{name} is a published data set: {PUBLISHED[name]}. None of {', '.join(places)} is here, and the "
-        f"published download from {HOST} is gone. "
+        f"{name} is a data set of the published code. None of {', '.join(places)} is here, and its download is gone "
+        f"(docs/from-published-code.md says where the images came from). "
         f"Lay a copy out as {name}/{{train,val}}/{{A,B}}/* and give it as --data path/to/{name}"
     )
 

@@ -17,13 +17,10 @@ from ..data.folders import find_domains
 from ..data.images import (
     UnreadableImage,
     bombs_are_errors,
-    fit_picture,
-    load_picture,
     open_picture,
     read_bytes,
-    to_picture,
 )
-from ..data.pixel_formats import FormattedPicture, from_pillow, load_formatted
+from ..data.pixel_formats import FormattedPicture, load_formatted
 from ..data.storage import open_storage
 from ..errors import UserError, first_line
 from ..files import write_output
@@ -168,7 +165,7 @@ class _Translation:
     def _load(self, source: InputFile) -> Content:
         """What a source holds; of animations and videos the first frame where settings ask for pictures."""
         if self.settings.training_size:
-            return as_trained(self.model, self.to, source.content())
+            return self.model.as_trained(source.content(), self.to)
         if self.settings.roundtrip:
             return load_formatted(source.content())
         if is_video(source.name):
@@ -190,12 +187,12 @@ class _Translation:
             ending = self.outputs.picture_ending()
             paths = [self.outputs.path(number, ending, kind) for kind in kinds]
             if self.settings.roundtrip:
-                results, distance = round_trip(self.model, content, self.to)
+                made, distance = self.model.round_trip(content, self.to)
                 self.distances.append(distance)
             else:
-                results = {kinds[0]: change(content)}
-            for kind, path in zip(kinds, paths, strict=True):
-                self.writing.append((number, threads.submit(_write, results[kind], path)))
+                made = [change(content)]
+            for picture, path in zip(made, paths, strict=True):
+                self.writing.append((number, threads.submit(_write, picture, path)))
         elif isinstance(content, Image.Image):
             path = self.outputs.path(number, ANIMATED_FORMATS[str(content.format)], kinds[0])
             self.done.written.append(write_output(path, translate_animation(content, change)))
@@ -227,27 +224,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnreadableImage | UserError):
         return str(error)
     return f"{type(error).__name__} ({first_line(error)})"
-
-
-def as_trained(model: ImageTranslator, to: Domain, data: bytes | Path) -> FormattedPicture:
-    """The picture cropped and scaled to the size of training, in the channels of its domain."""
-    channels = model.channels[other_domain(to)]
-    return from_pillow(to_picture(fit_picture(load_picture(data, for_size=model.size), model.size, channels)))
-
-
-def round_trip(
-    model: ImageTranslator, original: FormattedPicture, to: Domain
-) -> tuple[dict[str, FormattedPicture], float]:
-    """The picture, its translation and the way back, by their names in `KINDS`; and the mean distance of both ends.
-
-    The distance is of values in [-1, 1], before what came back is rounded to the picture's bits.
-    """
-    start = other_domain(to)
-    images = original.for_network(model.channels[start])
-    there = model.translate(images, to)
-    back = model.translate(there, start)  # not rounded in between
-    results = (original, original.given_back(there, model.keeps_mode), original.given_back(back, keep_mode=True))
-    return dict(zip(KINDS[start], results, strict=True)), (back - images).abs().mean().item()
 
 
 def _write(picture: FormattedPicture, path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import base64
 import gzip
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ...errors import UserError, printable
 from ...inference.generator import ImageGenerator
@@ -23,21 +23,21 @@ def page_of(
     name: str,
     model: ImageGenerator | ImageTranslator,
     graphs: Sequence[Graph],
-    files: Sequence[bytes],
-    parities: Sequence[Parity],
+    files: Mapping[str, bytes],
+    parities: Mapping[str, Parity],
     runtime: WebRuntime,
 ) -> bytes:
-    """The page of a model of this name: ONNX files that take and give uint8, each of the graph at its place."""
-    size = sum(map(len, files))
+    """The page of a model of this name: the ONNX files of its graphs, which take and give uint8."""
+    size = sum(map(len, files.values()))
     if size > MOST_BYTES:
         raise UserError(
             f"models of {size // 2**20} MiB do not fit into a page, which holds {MOST_BYTES // 2**20}: "
             "use --format onnx"
         )
     contents = {"script": runtime.script, "binary": runtime.binary}
-    contents |= {f"model-{graph.name}": file for graph, file in zip(graphs, files, strict=True)}
+    contents |= {f"model-{graph.name}": files[f"{graph.name}.onnx"] for graph in graphs}
     facts = graphs[0].facts
-    worst = max(parity.max_abs_error for parity in parities)
+    worst = max(parity.max_abs_error for parity in parities.values())
     page = (
         templates(html=True)
         .get_template(TEMPLATE)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..tensors import Bytes, Side, height_and_width
-from .images import UnreadableImage, fit_picture, load_picture, natural_channels, probe_channels
+from .images import UnreadableImage, fit_picture, load_picture, probe_channels
 from .storage import Storage
 
 Result = TypeVar("Result")
@@ -28,7 +28,7 @@ class Looked(NamedTuple):
     """What was found of a file that can be used."""
 
     channels: int
-    """Its natural channel count."""
+    """Its natural count: 1 for gray, 3 for colour, 4 for colour with transparency."""
     digest: str
     """A fingerprint of its contents."""
 
@@ -55,7 +55,7 @@ def decode_all(
         data = place.read(files[index])
         picture = load_picture(data, for_size=size)
         images[index] = fit_picture(picture, size, channels)
-        return Looked(natural_channels(picture), fingerprint(len(data), data))
+        return Looked(len(picture.getbands()), fingerprint(len(data), data))
 
     found = go_through(decode, len(files), progress)
     good = [index for index, looked in enumerate(found) if isinstance(looked, Looked)]

@@ -33,8 +33,6 @@ _DEEP = ("I", "F")  # how the names of modes with more than 8 bits begin: I, I;1
 _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 GRAY_MODES = ("1", "L", "LA", "La")
 """Modes of gray with up to 8 bits."""
-_LYING = range(5, 9)  # the camera's notes of a picture whose stored width is its height
-
 
 _large = threading.Lock()
 
@@ -82,18 +80,13 @@ def decoding(picture: Image.Image) -> Iterator[None]:
             raise refusal(error) from error
 
 
-def natural_channels(picture: Image.Image) -> int:
-    """How many channels a loaded picture has: 1 for gray, 3 for colour, 4 for colour with transparency."""
-    return len(picture.getbands())
-
-
 def probe_channels(source: Path | bytes) -> int:
-    """The same number from the head of a file alone; only a picture that may be transparent is decoded in full."""
+    """How many bands `load_picture` gives, from the head alone; what may be transparent is decoded in full."""
     picture = open_picture(source)
     if may_be_transparent(picture):
         with decoding(picture):
             picture.load()
-            return natural_channels(_plain(picture))
+            return len(_plain(picture).getbands())
     return 1 if picture.mode in GRAY_MODES or is_deep(picture) else 3
 
 
@@ -209,23 +202,28 @@ def _draft(picture: Image.Image, size: Side) -> None:
     if not isinstance(picture, JpegImageFile):
         return
     height, width = height_and_width(size)
-    if _is_lying(picture):
+    if _is_turned(picture):
         height, width = width, height
     picture.draft(None, (2 * width, 2 * height))  # None keeps the mode
 
 
-def _is_lying(picture: Image.Image) -> bool:
-    """Whether `upright` will turn the picture by a quarter."""
+def orientation(picture: Image.Image) -> int:
+    """How the camera was held, from 1 (upright) to 8; broken notes say nothing."""
     try:
-        return picture.getexif().get(ExifTags.Base.Orientation) in _LYING
-    except Exception:  # broken notes: `upright` ignores them too
-        return False
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return 1
+
+
+def _is_turned(picture: Image.Image) -> bool:
+    """Whether `upright` will turn the picture by a quarter, so that its stored width is its height."""
+    return orientation(picture) in range(5, 9)
 
 
 def upright_size(picture: Image.Image) -> tuple[int, int]:
     """Width and height that the picture will have once upright, from its head alone."""
     width, height = picture.size
-    return (height, width) if _is_lying(picture) else (width, height)
+    return (height, width) if _is_turned(picture) else (width, height)
 
 
 def upright(picture: Image.Image) -> Image.Image:

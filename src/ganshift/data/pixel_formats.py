@@ -24,6 +24,7 @@ from .images import (
     is_deep,
     may_be_transparent,
     open_picture,
+    orientation,
     read_bytes,
     to_picture,
     to_pixels,
@@ -32,9 +33,8 @@ from .images import (
 )
 
 _MIN_IS_BLACK, _RGB = 1, 2  # how a TIFF says what its values mean
-_ORIENTATION = 0x0112
 _TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
-"""The camera's note, to whether to mirror left to right and how many quarter turns to make then, against the clock."""
+"""`orientation`, to whether to mirror left to right and how many quarter turns to make then, against the clock."""
 
 
 @final
@@ -180,7 +180,7 @@ def _load_deep(picture: Image.Image, data: bytes) -> FormattedPicture:
     check_pixels(*values.shape[:2])
     if values.shape[2] > 4:
         raise ValueError(f"{values.shape[2]} channels")
-    mirrored, turns = _TURNS.get(picture.getexif().get(_ORIENTATION, 1), (False, 0))
+    mirrored, turns = _TURNS.get(orientation(picture), (False, 0))
     return _from_channels(np.rot90(values[:, ::-1] if mirrored else values, turns).astype(np.uint16, copy=False))
 
 

@@ -67,10 +67,6 @@ class Storage(ABC):
             reason = getattr(error, "strerror", None) or first_line(error)
             raise UnreadableImage(f"cannot be read ({' '.join(reason.split())[:80]})") from error
 
-    def folders(self) -> list[str]:
-        """Names of the folders directly in this place that hold files at any depth."""
-        return sorted({name.split("/", 1)[0] for name in self.names if "/" in name})
-
 
 class Folder(Storage):
     """Files of a folder and of all folders below it but runs, following links but never in circles."""
@@ -196,13 +192,18 @@ def _locate(path: Path) -> Storage:
 
 def _inside(archive: Archive, inner: str) -> Storage:
     """The folder of an archive, also when the whole archive lies below one top folder."""
-    tops = archive.folders()
+    tops = _folders(archive)
     root = archive.below(f"{tops[0]}/") if len(tops) == 1 else archive
     for place in (archive, root):
         if (found := place.below(f"{inner}/")).names:
             return found
-    there = ", ".join(root.folders()[:8]) or "no folders"
+    there = ", ".join(_folders(root)[:8]) or "no folders"
     raise UserError(f"{archive.path} has no folder {inner}; it holds {there}")
+
+
+def _folders(place: Storage) -> list[str]:
+    """Names of the folders directly in a place."""
+    return sorted({name.split("/", 1)[0] for name in place.names if "/" in name})
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

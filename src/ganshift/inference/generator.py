@@ -23,8 +23,6 @@ Rows = list[list[Image.Image]]
 SAMPLING_BATCH = 64
 """Images generated at once. Without batch statistics it changes speed and memory only; with them it says whose
 statistics are used: those of images 0 to 63, then of 64 to 127, and of what is left in the end."""
-PUBLISHED_SHEET = (10, 10)
-"""Rows and columns of the fixed sheet that both published codes draw, from one batch."""
 CARD_COLUMNS = 8
 """Pictures in a row of the model card, and rows."""
 
@@ -140,9 +138,8 @@ class ImageGenerator(Pretrained):
         Picture i is of class i modulo the number of classes, so with ten classes each has a column. The latents are
         those of `sample(100, seed=seed)`.
         """
-        rows, columns = PUBLISHED_SHEET
-        latents, labels = self._draw(rows * columns, seed), self._labels(rows * columns, None)
-        return _in_rows(self._pictures(latents, labels, batch_statistics=True, at_once=rows * columns), columns)
+        latents, labels = self._draw(100, seed), self._labels(100, None)
+        return _in_rows(self._pictures(latents, labels, batch_statistics=True, at_once=100), columns=10)
 
     def in_words(self) -> str:
         """What the model card says of it."""

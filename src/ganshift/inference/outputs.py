@@ -13,8 +13,6 @@ from .video import ANIMATED_FORMATS, VIDEO_SUFFIXES, is_video
 
 VIDEO_ENDING, PICTURE_ENDING = ".mp4", ".png"
 ANIMATED_ENDINGS = frozenset(ANIMATED_FORMATS.values())
-NAMES_A_FILE = frozenset(STILL_FORMATS) | ANIMATED_ENDINGS | VIDEO_SUFFIXES
-"""Endings by which --out is one file and no folder."""
 Identity = tuple[int, int]
 """What two names of one file have in common, through links of both kinds: a device and a number on it."""
 
@@ -38,7 +36,8 @@ class Outputs:
     ):
         self.sources, self.kinds = sources, tuple(kinds)
         self._out, self._overwrite = out, overwrite
-        self.is_file = out.suffix.lower() in NAMES_A_FILE and not out.is_dir()
+        names_a_file = out.suffix.lower() in {*STILL_FORMATS, *ANIMATED_ENDINGS, *VIDEO_SUFFIXES}
+        self.is_file = names_a_file and not out.is_dir()
         self._names = _names(sources)
         self._read = {found: source for source in (*others, *sources) if (found := _identity(source.path))}
         if self.is_file:

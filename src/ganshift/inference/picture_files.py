@@ -25,8 +25,6 @@ STILL_FORMATS = {
     ".tiff": "TIFF",
 }
 """Formats that a picture can be asked for in, by the ending of its name. Only PNG holds all that a picture can be."""
-OPAQUE_FORMATS = ("JPEG", "BMP")
-"""They hold no opacity, or are not read back with it."""
 
 
 def encode_picture(picture: FormattedPicture, ending: str) -> bytes:
@@ -37,8 +35,9 @@ def encode_picture(picture: FormattedPicture, ending: str) -> bytes:
     kind = STILL_FORMATS[ending]
     if kind == "PNG":
         return picture.to_png()
-    if picture.colours.dtype == np.uint16 or (picture.alpha is not None and kind in OPAQUE_FORMATS):
-        what = "16 bits a value" if picture.colours.dtype == np.uint16 else "opacity"
+    is_deep = picture.colours.dtype == np.uint16
+    if is_deep or (picture.alpha is not None and kind in ("JPEG", "BMP")):  # a BMP's is not read back
+        what = "16 bits a value" if is_deep else "opacity"
         raise UnreadableImage(f"{kind} would lose its {what}: name a file that ends in .png")
     buffer = io.BytesIO()
     picture.to_pillow().save(buffer, kind, **({"quality": 95} if kind == "JPEG" else {"lossless": True}))

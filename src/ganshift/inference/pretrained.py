@@ -34,8 +34,6 @@ CardGrids = Mapping[str, UInt8[np.ndarray, "h w 3"]]
 """Pictures of the model card by the names of their files."""
 COLOURS = {1: "gray", 3: "colour", 4: "colour with opacity"}
 """What channels are."""
-PAGE_WIDTH = 600
-"""Pixels that a page has room for."""
 GRIDS = ("samples.png", "samples-a.png", "samples-b.png")
 """Names that pictures of model cards may have."""
 PLACES = ("data", "a", "b", "out")
@@ -222,8 +220,8 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
 
 
 def enlarged(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """A sheet as many times as large as fits on a page, so that small pictures can be looked at."""
-    times = max(1, PAGE_WIDTH // pixels.shape[1])
+    """A sheet as many times as large as fits on a page of 600 pixels, so that small pictures can be looked at."""
+    times = max(1, 600 // pixels.shape[1])
     return pixels.repeat(times, axis=0).repeat(times, axis=1)
 
 

@@ -25,10 +25,6 @@ MAX_SIDE = 8192
 """Side, in pixels, that models may say they were trained at, and largest one that exported models take."""
 AT_ONCE_PIXELS = 2**20
 """Larger images may be translated in parts, and a browser's memory holds no larger ones."""
-ROUNDING = 1e-3
-"""Tensors may leave [-1, 1] by so much: what made them may have rounded."""
-CARD_ROWS = 4
-"""Pictures of each domain on the model card."""
 
 
 class ImageTranslator(Pretrained):
@@ -130,7 +126,7 @@ class ImageTranslator(Pretrained):
             f"a tensor must be [c, h, w] or [n, c, h, w] of floats in [-1, 1], got {images.dtype} {shape}; "
             "tensors.from_uint8 makes them out of bytes",
         )
-        if not (images.abs() <= 1 + ROUNDING).all():  # so written, nan fails too
+        if not (images.abs() <= 1.001).all():  # so written, nan fails too; what made them may have rounded
             raise UserError(f"a tensor must lie in [-1, 1], got {images.min():.3g} to {images.max():.3g}: scale it")
         batch = images if len(shape) == 4 else images[None]
         translated = self.translate(batch.float(), to).to(images.dtype)
@@ -182,8 +178,8 @@ def _original(picture: str | Path | Image.Image | np.ndarray) -> FormattedPictur
 
 
 def _bundled_pictures(size: Side) -> dict[str, list[Image.Image]]:
-    """Photographs, and sketches of them, of this size."""
-    photos = [to_picture(fit_picture(photo, size, 3)) for photo in list(photographs().values())[:CARD_ROWS]]
+    """Four photographs, and sketches of them, of this size."""
+    photos = [to_picture(fit_picture(photo, size, 3)) for photo in list(photographs().values())[:4]]
     return {"a": photos, "b": [sketch(photo) for photo in photos]}
 
 

@@ -17,7 +17,6 @@ from ...data.images import (
     bombs_are_errors,
     fit_picture,
     load_picture,
-    natural_channels,
     open_picture,
     to_pixels,
     upright_size,
@@ -180,7 +179,7 @@ def look(source: bytes | Image.Image) -> Picture:
     return Picture(
         width=width,
         height=height,
-        channels=natural_channels(picture),
+        channels=len(picture.getbands()),
         mode=head.mode,
         is_deep=has_deep_file(head) or head.mode.startswith(("I", "F")),
         is_animated=_is_animated(head),

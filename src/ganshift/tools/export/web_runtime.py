@@ -28,7 +28,6 @@ SCRIPT = "package/dist/ort.wasm.bundle.min.mjs"
 BINARY = "package/dist/ort-wasm-simd-threaded.wasm"
 MOST_BYTES = 64 * 2**20
 """Larger files are no such tarball."""
-PATIENCE_SECONDS = 300
 
 
 @final
@@ -88,9 +87,7 @@ def _fetch(kept: Path) -> WebRuntime:
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", PACKAGE, "--silent", "--fetch-retries=1"]
         try:
-            subprocess.run(
-                command, cwd=folder, capture_output=True, check=True, timeout=PATIENCE_SECONDS, stdin=subprocess.DEVNULL
-            )
+            subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=300, stdin=subprocess.DEVNULL)
         except subprocess.SubprocessError as error:
             raise UserError(f"npm could not fetch {PACKAGE} ({error}): {way_out}") from None
         runtime = _unpack(Path(folder) / TARBALL)

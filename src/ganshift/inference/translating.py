@@ -14,12 +14,7 @@ import torch
 from PIL import Image
 
 from ..data.folders import find_domains
-from ..data.images import (
-    UnreadableImage,
-    bombs_are_errors,
-    open_picture,
-    read_bytes,
-)
+from ..data.images import UnreadableImage, bombs_are_errors, open_picture, read_bytes
 from ..data.pixel_formats import FormattedPicture, load_formatted
 from ..data.storage import open_storage
 from ..errors import UserError, first_line
@@ -175,11 +170,7 @@ class _Translation:
         return picture if is_animation(picture) else load_formatted(data)
 
     def _translate(
-        self,
-        number: int,
-        content: Content,
-        threads: ThreadPoolExecutor,
-        note: Callable[[str], None],
+        self, number: int, content: Content, threads: ThreadPoolExecutor, note: Callable[[str], None]
     ) -> None:
         kinds, source = self.outputs.kinds, self.outputs.sources[number]
         change = partial(self.model.translate_formatted, to=self.to)

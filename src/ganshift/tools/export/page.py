@@ -14,7 +14,6 @@ from .graphs import Graph
 from .parity import Parity
 from .web_runtime import PACKAGE, WebRuntime
 
-TEMPLATE = "export.html.j2"
 MOST_BYTES = 256 * 2**20
 """Models of more bytes, all together, get no page: in base64 they come near the longest text that browsers hold."""
 
@@ -37,31 +36,25 @@ def page_of(
     contents = {"script": runtime.script, "binary": runtime.binary}
     contents |= {f"model-{graph.name}": files[f"{graph.name}.onnx"] for graph in graphs}
     facts = graphs[0].facts
+    description = {
+        "method": facts["method"],
+        "kind": model.noun,
+        **({"latentDim": model.latent_dim} if isinstance(model, ImageGenerator) else {}),
+        "models": [{"name": graph.name, "output": graph.output, **graph.facts} for graph in graphs],
+        "otherStream": OTHER_STREAM,
+        "mostPixels": AT_ONCE_PIXELS,
+    }
     worst = max(parity.max_abs_error for parity in parities.values())
-    page = (
-        templates(html=True)
-        .get_template(TEMPLATE)
-        .render(
-            name=printable(name),
-            description={
-                "method": facts["method"],
-                "kind": model.noun,
-                **({"latentDim": model.latent_dim} if isinstance(model, ImageGenerator) else {}),
-                "models": [{"name": graph.name, "output": graph.output, **graph.facts} for graph in graphs],
-                "otherStream": OTHER_STREAM,
-                "mostPixels": AT_ONCE_PIXELS,
-            },
-            contents={name: _packed(content) for name, content in contents.items()},
-            facts={
-                "Trained at": "{} x {} pixels".format(*reversed(height_and_width(facts["size"]))),
-                **({"Sides": f"multiples of {facts['step']} pixels"} if "step" in facts else {}),
-                "Made by": f"ganshift {facts['ganshift']}",
-                "Difference from PyTorch": f"at most {worst:g} of 255, when it was exported",
-                "Runs by": f"{PACKAGE}, Copyright (c) Microsoft Corporation, MIT License",
-            },
-        )
-    )
-    return page.encode()
+    shown = {
+        "Trained at": "{} x {} pixels".format(*reversed(height_and_width(facts["size"]))),
+        **({"Sides": f"multiples of {facts['step']} pixels"} if "step" in facts else {}),
+        "Made by": f"ganshift {facts['ganshift']}",
+        "Difference from PyTorch": f"at most {worst:g} of 255, when it was exported",
+        "Runs by": f"{PACKAGE}, Copyright (c) Microsoft Corporation, MIT License",
+    }
+    packed = {name: _packed(content) for name, content in contents.items()}
+    template = templates(html=True).get_template("export.html.j2")
+    return template.render(name=printable(name), description=description, contents=packed, facts=shown).encode()
 
 
 def _packed(content: bytes) -> str:

@@ -13,8 +13,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from ganshift.data.datasets import open_images
 from ganshift.data.images import to_picture
+from ganshift.data.open import open_images
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
 from ganshift.methods.transfer.trainer import train
 from ganshift.metrics.cifar_network import CLASSES, SIDE

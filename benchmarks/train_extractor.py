@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ganshift.data.datasets import open_images
+from ganshift.data.open import open_images
 from ganshift.metrics.cifar_network import CLASSES, SIDE, CifarNetwork
 from ganshift.metrics.extractors import SHIPPED_WEIGHTS, open_extractor, weights_hash
 from ganshift.tensors import from_uint8

@@ -6,19 +6,18 @@ hands on can be either.
 
 import errno
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .errors import UserError, nearest, printable
 
 MAX_TEXT_BYTES = 64 * 1024 * 1024
 """Longer descriptions, logs and cards are refused."""
-MAX_NAME_BYTES = 255
-"""Of a file's name, on nearly all file systems."""
 NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF})
 """What file systems answer that cannot write a folder down at once: they have their own way, or none."""
 
@@ -56,6 +55,11 @@ def read_text(path: Path) -> str:
     return read_file(path, MAX_TEXT_BYTES).decode("utf-8", "replace")
 
 
+def json_bytes(value: Any) -> bytes:
+    """JSON for people and programs. What of a file's name is no text becomes \\udc80 and the like, which JSON takes."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
 def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
     """Let `write` make the file beside its place, then move it there once it is safely on disk.
 
@@ -63,7 +67,7 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bo
     can be made again.
     """
     beside = path.with_name(f".{path.name}.part")
-    if len(os.fsencode(beside.name)) > MAX_NAME_BYTES:
+    if len(os.fsencode(beside.name)) > 255:  # bytes, which is what nearly all file systems take
         beside = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.part")
     try:
         write(beside)
@@ -75,7 +79,11 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bo
             beside.unlink(missing_ok=True)
         raise
     if durable:
-        _sync_folder(path.parent)
+        try:
+            _sync(path.parent)
+        except OSError as error:
+            if error.errno not in NO_FOLDER_SYNC:
+                raise
 
 
 def write_output(path: Path, content: bytes) -> Path:
@@ -94,11 +102,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sync_folder(path: Path) -> None:
-    try:
-        _sync(path)
-    except OSError as error:
-        if error.errno not in NO_FOLDER_SYNC:
-            raise

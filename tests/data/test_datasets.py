@@ -12,7 +12,8 @@ from builders import levels, many, png, write
 from PIL import Image
 
 from ganshift.data import storage as places
-from ganshift.data.datasets import open_array, open_images
+from ganshift.data.datasets import open_array
+from ganshift.data.open import open_images
 from ganshift.errors import UserError
 
 

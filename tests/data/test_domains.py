@@ -3,7 +3,7 @@
 import pytest
 from builders import levels, many, png, write
 
-from ganshift.data.domains import open_domains
+from ganshift.data.open import open_domains
 from ganshift.errors import UserError
 
 

@@ -11,7 +11,8 @@ from builders import levels, many, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganshift.data.datasets import open_array, open_images
+from ganshift.data.datasets import open_array
+from ganshift.data.open import open_images
 from ganshift.data.sampling import batches, flips, order
 from ganshift.errors import UserError
 

@@ -20,8 +20,8 @@ else:
     watched = nullcontext()
 
 with watched:  # the fuzzer looks for inputs that reach new lines of these
-    from ganshift.data.datasets import open_images
     from ganshift.data.images import UnreadableImage, bombs_are_errors, load_picture, open_picture
+    from ganshift.data.open import open_images
     from ganshift.data.pixel_formats import load_formatted
     from ganshift.errors import UserError
     from ganshift.inference.video import is_animation, translate_animation

@@ -17,8 +17,8 @@ from PIL import Image
 
 from ganshift import Translator, UserError
 from ganshift.cli import main
-from ganshift.data.datasets import open_images
 from ganshift.data.images import MAX_PIXELS, UnreadableImage, bombs_are_errors, load_picture, open_picture
+from ganshift.data.open import open_images
 from ganshift.data.pixel_formats import load_formatted
 from ganshift.inference.translating import translate_files
 from ganshift.inference.translator import other_domain
@@ -155,7 +155,7 @@ def test_permissions(tmp_path):
     code = """
 import os, sys
 from pathlib import Path
-from ganshift.data.datasets import open_images
+from ganshift.data.open import open_images
 from ganshift.errors import UserError
 folder = Path(sys.argv[1])
 for path in (folder, folder / "open"):
@@ -203,7 +203,7 @@ def test_memory_of_the_largest_pictures(tmp_path):
     code = """
 import resource, sys
 from pathlib import Path
-from ganshift.data.datasets import open_images
+from ganshift.data.open import open_images
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 images = open_images(Path(sys.argv[1]), 8)
 assert len(images) == 4 and len(images.quarantined) == 1, images.quarantined

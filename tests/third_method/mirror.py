@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ganshift.data.open import open_named_images
+from ganshift.data.open import open_images
 from ganshift.data.sampling import batches
 from ganshift.inference.translator import ImageTranslator, round_trip_grid
 from ganshift.methods.method import Help, Method
@@ -89,7 +89,7 @@ class MirrorTrainer(Trainer):
     evaluates = True
 
     def __init__(self, config: MirrorConfig) -> None:
-        self.data = open_named_images(config.data, 32, None, config.memory_budget * 1e9)
+        self.data = open_images(config.data, 32, None, config.memory_budget * 1e9)
         super().__init__(config, torch.device("cpu"), len(self.data))
         torch.manual_seed(config.seed)
         self.model = MirrorModel(self.data.channels)

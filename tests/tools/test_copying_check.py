@@ -11,7 +11,7 @@ from PIL import Image
 import ganshift
 from ganshift import Generator, UserError
 from ganshift.cli import main
-from ganshift.data.open import open_named_images
+from ganshift.data.open import open_images
 from ganshift.data.subsets import draw_subset
 from ganshift.metrics.copying import PAIRS, VERDICT, load_verdict
 from ganshift.tools.evaluate import check_copying
@@ -40,7 +40,7 @@ def run(tmp_path):
     write_samples(model, tmp_path / "data" / "train", seed=1)
     write_samples(model, tmp_path / "data" / "test", seed=2)
     config = json.loads((run / "config.json").read_text())
-    images = open_named_images(tmp_path / "data", 32, 1, 1e9)
+    images = open_images(tmp_path / "data", 32, 1, 1e9)
     config["data"] = {"images": len(images), "content": images.content_hash}
     config["training"]["data"] = str(tmp_path / "data")
     (run / "config.json").write_text(json.dumps(config))
@@ -82,7 +82,7 @@ def test_without_held_out_images_there_is_no_verdict_but_a_picture(run, tmp_path
 def test_what_a_subset_left_out_is_held_out(run, tmp_path):
     shutil.rmtree(tmp_path / "data" / "test")
     config = json.loads((run / "config.json").read_text())
-    drawn = draw_subset(open_named_images(tmp_path / "data", 32, 1, 1e9), 80, 5)
+    drawn = draw_subset(open_images(tmp_path / "data", 32, 1, 1e9), 80, 5)
     config["data"] = {"images": 80, "content": drawn.content_hash}
     config["training"] |= {"subset": 80, "subset_seed": 5}
     (run / "config.json").write_text(json.dumps(config))

@@ -208,7 +208,8 @@ def test_the_number_of_translations_cannot_be_chosen(dual_run, tmp_path, capsys)
 
 
 def test_the_card_of_equal_images():
-    record = _pixel_record("PSNR a-b", "true pairs", [inf, inf], "none", against(None, "val"), ABOUT)
+    about = {"quantisation": "none", **against(None, "val"), **ABOUT}
+    record = _pixel_record("PSNR a-b", "true pairs", [inf, inf], **about)
     assert (record.value, isnan(record.spread)) == (inf, True)
 
 

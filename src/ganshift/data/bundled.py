@@ -7,9 +7,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageFilter, ImageOps
 
 from ..tensors import Side
-from .datasets import ImageSet, open_array
-from .domains import Domains
-from .images import fit_picture
+from .datasets import Domains, ImageSet, open_array
+from .images import fit_picture, to_picture, to_pixels
 
 _NUM_FACES = 100  # of the 200 pictures in scikit-image's LFW subset, the first half are faces
 _SMALLEST_CROP = 0.5  # of the side of the largest square: still shows what the picture is of
@@ -18,7 +17,7 @@ Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels."""
 
 
-def digits(size: int = 32, *, classes: Sequence[int] | None = None, part: slice = slice(None)) -> ImageSet:
+def digits(size: Side = 32, *, classes: Sequence[int] | None = None, part: slice = slice(None)) -> ImageSet:
     """Handwritten digits (scikit-learn, from the UCI repository): up to 1797 gray images of 8 x 8, scaled up.
 
     Classes are "0" to "9", or those asked for, in that order; `part` takes some of what they have.
@@ -34,7 +33,7 @@ def digits(size: int = 32, *, classes: Sequence[int] | None = None, part: slice 
     return open_array(images[:, None], labels, tuple(map(str, kinds)), names, size)
 
 
-def faces(size: int = 32) -> ImageSet:
+def faces(size: Side = 32) -> ImageSet:
     """A hundred gray faces of 25 x 25 (scikit-image, from Labeled Faces in the Wild), scaled to `size`."""
     from skimage.data import lfw_subset
 
@@ -74,35 +73,30 @@ def photo_sketch(size: Side = 64, num_per_domain: int = 210, seed: int = 0, num_
     """
     random = np.random.default_rng(seed)
     pictures = photographs()
-    places: dict[str, list[tuple[str, Box]]] = {"a": [], "b": [], "val": []}
-    for domain, wanted in (("a", num_per_domain), ("b", num_per_domain), ("val", num_val)):
+
+    def crops(part: int, wanted: int) -> dict[str, Image.Image]:
+        """So many crops, by name, of one half of each photograph (0 or 1), or of what lies across the cut (2)."""
+        taken: set[tuple[str, Box]] = set()
+        found = {}
         for index in range(wanted):
-            number, name = index % len(pictures), list(pictures)[index % len(pictures)]
-            first, second, middle = _regions(pictures[name].size)
-            if number % 2:  # neither domain has all the skies, or all the left sides
-                first, second = second, first
-            region = {"a": first, "b": second, "val": middle}[domain]
+            name = list(pictures)[index % len(pictures)]
+            swap = index % len(pictures) % 2 and part < 2  # neither domain has all the skies, or all the left sides
+            region = _regions(pictures[name].size)[1 - part if swap else part]
             box = _random_crop(region, random)
-            while (name, box) in places[domain]:
+            while (name, box) in taken:
                 box = _random_crop(region, random)
-            places[domain].append((name, box))
+            taken.add((name, box))
+            found[f"{name}-{index:03d}"] = to_picture(fit_picture(pictures[name].crop(box), size, 3))
+        return found
 
-    def crops(domain: str) -> list[Image.Image]:
-        cut = [pictures[name].crop(box) for name, box in places[domain]]
-        return [Image.fromarray(fit_picture(crop, size, 3).transpose(1, 2, 0)) for crop in cut]
+    def gather(images: dict[str, Image.Image]) -> ImageSet:
+        return open_array(np.stack([to_pixels(image) for image in images.values()]), names=list(images))
 
-    def gather(domain: str, images: list[Image.Image]) -> ImageSet:
-        channels = len(images[0].getbands())
-        names = [f"{name}-{index:03d}" for index, (name, _) in enumerate(places[domain])]
-        return open_array(np.stack([fit_picture(image, size, channels) for image in images]), names=names)
+    def sketches(images: dict[str, Image.Image]) -> dict[str, Image.Image]:
+        return {name: sketch(image) for name, image in images.items()}
 
-    pairs = crops("val")
-    return Domains(
-        train_a=gather("a", crops("a")),
-        train_b=gather("b", [sketch(crop) for crop in crops("b")]),
-        val_a=gather("val", pairs),
-        val_b=gather("val", [sketch(crop) for crop in pairs]),
-    )
+    a, b, val = crops(0, num_per_domain), crops(1, num_per_domain), crops(2, num_val)
+    return Domains(gather(a), gather(sketches(b)), gather(val), gather(sketches(val)))
 
 
 def _regions(picture_size: tuple[int, int]) -> tuple[Box, Box, Box]:

@@ -9,16 +9,15 @@ bytes ask for, which is all memory there is.
 import io
 import pickle
 import re
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int64, UInt8
 
 from ..errors import UserError, first_line
+from ..tensors import Side
+from .datasets import ImageSet, open_array
+from .folders import Split
 from .storage import Storage
-
-Split = Literal["train", "test"]
 
 _FILES = {"train": re.compile(r"data_batch_\d+|train"), "test": re.compile(r"test_batch|test")}
 _NAMES = ("batches.meta", "meta")
@@ -26,32 +25,13 @@ MAX_CLASSES = 1000
 """Labels beyond are damage: CIFAR-100 has 100 classes."""
 
 
-@dataclass(frozen=True)
-class CifarImages:
-    """One split, in the order of the files."""
-
-    images: UInt8[np.ndarray, "n 3 32 32"]
-    labels: Int64[np.ndarray, " n"]
-    classes: tuple[str, ...]
-    names: tuple[str, ...]
-
-
-def is_cifar(place: Storage) -> bool:
-    """Whether the place holds CIFAR batches: data_batch_1 and so on, or train or test beside meta."""
-    tops = {name for name in place.names if "/" not in name}
-    return any(re.fullmatch(r"data_batch_\d+|test_batch", name) for name in tops) or (
-        "meta" in tops and bool(tops & {"train", "test"})
-    )
-
-
-def read_cifar(place: Storage, split: Split) -> CifarImages:
-    """All images of a split; fine labels for CIFAR-100."""
+def read_cifar(place: Storage, split: Split, size: Side | None = None, channels: int | None = None) -> ImageSet:
+    """All images of a split in the order of the files, as `open_array` makes them; fine labels for CIFAR-100."""
     files = [name for name in place.names if _FILES[split].fullmatch(name)]
     if not files:
         raise UserError(f"{place.where} has no CIFAR batch of the {split} split; put its files there or give the other")
     images: list[np.ndarray] = []
     labels: list[np.ndarray] = []
-    names: list[str] = []
     for file in files:
         batch = _unpickle(place, file)
         try:
@@ -68,10 +48,12 @@ def read_cifar(place: Storage, split: Split) -> CifarImages:
                 f"{place.where}/{file} is no CIFAR batch ({first_line(error)[:80]}); download it again"
             ) from error
         labels.append(numbers)
-        names.extend(f"{file}/{index:05d}" for index in range(len(numbers)))
+    names = [
+        f"{file}/{index:05d}" for file, numbers in zip(files, labels, strict=True) for index in range(len(numbers))
+    ]
     all_labels = np.concatenate(labels)
-    num_classes = int(all_labels.max(initial=0)) + 1
-    return CifarImages(np.concatenate(images), all_labels, _class_names(place, num_classes), tuple(names))
+    classes = _class_names(place, int(all_labels.max(initial=0)) + 1)
+    return open_array(np.concatenate(images), all_labels, classes, names, size, channels)
 
 
 def _class_names(place: Storage, num_classes: int) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
-"""Image sets: a folder, class folders, a zip or CIFAR batches as one indexable set of uint8 images of one size."""
+"""Image sets: an array, or the files of a folder or zip, as one indexable set of uint8 images of one size."""
 
 import hashlib
 import logging
 from collections.abc import Sequence
-from pathlib import Path
-from typing import final
+from dataclasses import dataclass, field, replace
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -12,11 +12,10 @@ from jaxtyping import Int, Int64, UInt8
 
 from ..errors import UserError
 from ..tensors import Bytes, Side, height_and_width
-from .cifar import Split, is_cifar, read_cifar
-from .decoding import Progress, decode_all, probe_all, sample_channels
-from .folders import enter_split, is_image, label_by_folder, nothing_found
+from .decoding import Looked, Progress, decode_all, look_at_heads, sample_channels, usual_channels
+from .folders import is_image, label_by_folder, nothing_found
 from .images import UnreadableImage, bombs_are_errors, fit_picture, load_picture, to_picture
-from .storage import Storage, open_storage
+from .storage import Storage
 
 logger = logging.getLogger("ganshift")
 
@@ -25,6 +24,7 @@ MEMORY_BUDGET_BYTES = 2e9
 
 
 @final
+@dataclass(eq=False, kw_only=True)
 class ImageSet:
     """Images of one size and channel count, in a fixed order, with or without classes.
 
@@ -32,33 +32,23 @@ class ImageSet:
     worker processes can read.
     """
 
-    def __init__(
-        self,
-        names: tuple[str, ...],
-        labels: Int64[np.ndarray, " n"] | None,
-        classes: tuple[str, ...],
-        channels: int,
-        size: Side,
-        content_hash: str,
-        quarantined: Sequence[tuple[str, str]] = (),
-        pixels: Bytes | None = None,
-        place: Storage | None = None,
-    ):
-        assert (pixels is None) != (place is None), "pixels or a place"
-        assert labels is None or len(labels) == len(names), "one label per image"
-        self.names = names
-        self.labels = labels
-        self.classes = classes
-        self.channels = channels
-        self.size = size
-        """The side of square images, or height and width."""
-        self.content_hash = content_hash
-        """Changes with names, classes, contents, size or channels; the same on every machine."""
-        self.quarantined = list(quarantined)
-        """Files set aside, as (name, reason)."""
-        self._pixels = pixels
-        self._place = place
-        self._broken: set[str] = set()
+    names: tuple[str, ...]
+    labels: Int64[np.ndarray, " n"] | None
+    classes: tuple[str, ...]
+    channels: int
+    size: Side
+    """The side of square images, or height and width."""
+    content_hash: str
+    """Changes with names, classes, contents, size or channels; the same on every machine."""
+    quarantined: list[tuple[str, str]] = field(default_factory=list)
+    """Files set aside, as (name, reason)."""
+    pixels: Bytes | None = field(default=None, repr=False)
+    place: Storage | None = field(default=None, repr=False)
+    _broken: set[str] = field(default_factory=set, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        assert (self.pixels is None) != (self.place is None), "pixels or a place"
+        assert self.labels is None or len(self.labels) == len(self.names), "one label per image"
 
     def __len__(self) -> int:
         return len(self.names)
@@ -66,13 +56,13 @@ class ImageSet:
     @property
     def streams(self) -> bool:
         """Whether images are decoded when they are read."""
-        return self._place is not None
+        return self.place is not None
 
     def read(self, indices: Sequence[int] | Int[np.ndarray, " k"]) -> Bytes:
         """The images of these numbers, as a tensor of its own."""
-        if self._pixels is not None:
+        if self.pixels is not None:
             # NumPy copies in this thread; torch would wake its thread pool, which costs milliseconds on a busy machine.
-            return torch.from_numpy(self._pixels.numpy()[np.asarray(indices, dtype=np.int64)])
+            return torch.from_numpy(self.pixels.numpy()[np.asarray(indices, dtype=np.int64)])
         images = np.empty((len(indices), self.channels, *height_and_width(self.size)), dtype=np.uint8)
         with bombs_are_errors():
             for row, index in enumerate(indices):
@@ -82,16 +72,13 @@ class ImageSet:
     def select(self, indices: Int[np.ndarray, " k"]) -> "ImageSet":
         """A set of these images alone, with all the classes; its quarantine is that of the whole."""
         names = tuple(self.names[index] for index in indices)
-        return ImageSet(
+        return replace(
+            self,
             names=names,
             labels=None if self.labels is None else self.labels[indices],
-            classes=self.classes,
-            channels=self.channels,
-            size=self.size,
             content_hash=hashlib.sha256(repr((self.content_hash, names)).encode()).hexdigest(),
-            quarantined=self.quarantined,
-            pixels=None if self._pixels is None else self._pixels[torch.from_numpy(indices)],
-            place=self._place,
+            quarantined=list(self.quarantined),
+            pixels=None if self.pixels is None else self.pixels[torch.from_numpy(indices)],
         )
 
     def set_aside(self, name: str, reason: str) -> None:
@@ -103,7 +90,7 @@ class ImageSet:
 
     def _decode(self, index: int) -> UInt8[np.ndarray, "c h w"]:
         """The image, or the next readable one of its class, so that order and labels do not depend on the past."""
-        assert self._place is not None
+        assert self.place is not None
         for offset in range(len(self)):
             other = (index + offset) % len(self)
             if self.labels is not None and self.labels[other] != self.labels[index]:
@@ -112,35 +99,26 @@ class ImageSet:
             if name in self._broken:
                 continue
             try:
-                return fit_picture(load_picture(self._place.read(name), for_size=self.size), self.size, self.channels)
+                return fit_picture(load_picture(self.place.read(name), for_size=self.size), self.size, self.channels)
             except UnreadableImage as error:
                 self.set_aside(name, str(error))
         raise UserError(
-            f"{self._place.where}: no readable image is left to stand in for {self.names[index]}; restore it"
+            f"{self.place.where}: no readable image is left to stand in for {self.names[index]}; restore it"
         )
 
 
-def open_images(
-    path: Path,
-    size: Side,
-    *,
-    channels: int | None = None,
-    memory_budget_bytes: int | float = MEMORY_BUDGET_BYTES,
-    split: Split = "train",
-    progress: Progress | None = None,
-) -> ImageSet:
-    """Open a folder, a zip, a folder inside a zip, or CIFAR batches.
+@final
+@dataclass(frozen=True)
+class Domains:
+    """The image sets of two unpaired domains, A and B, which may differ in length and channels.
 
-    Where train and test (or val) folders lie side by side, `split` chooses. Class folders give labels: at least two,
-    with every readable image below one of them. Unreadable files are set aside with one warning. `channels` is the
-    most frequent natural channel count unless given. `progress` is called with (images done, images in all).
+    Images of the same name in `val_a` and `val_b` are true pairs.
     """
-    place = enter_split(open_storage(path), split)
-    if is_cifar(place):
-        found = read_cifar(place, split)
-        place.close()
-        return open_array(found.images, found.labels, found.classes, found.names, size, channels)
-    return open_place(place, size, channels, memory_budget_bytes, progress, classes_from_folders=True)
+
+    train_a: ImageSet
+    train_b: ImageSet
+    val_a: ImageSet | None = None
+    val_b: ImageSet | None = None
 
 
 def open_array(
@@ -153,23 +131,15 @@ def open_array(
 ) -> ImageSet:
     """An image set from memory, resized to `size` unless that is left out; `channels` converts, as for files."""
     assert len(images) > 0, "at least one image"
-    height, width = images.shape[2:] if size is None else height_and_width(size)
-    size = _as_side(height, width)
+    size = images.shape[2:] if size is None else height_and_width(size)
     channels = images.shape[1] if channels is None else channels
-    if images.shape[1:] != (channels, height, width):
+    if images.shape[1:] != (channels, *size):
         images = np.stack([fit_picture(to_picture(image), size, channels) for image in images])
     names = [f"{index:05d}" for index in range(len(images))] if names is None else names
     labels = None if labels is None else labels.astype(np.int64)
     digest = hashlib.sha256(images.tobytes()).hexdigest()
-    return ImageSet(
-        names=tuple(names),
-        labels=labels,
-        classes=classes,
-        channels=channels,
-        size=size,
-        content_hash=_content_hash(names, labels, classes, [digest], size, channels),
-        pixels=torch.from_numpy(np.ascontiguousarray(images)),
-    )
+    pixels = torch.from_numpy(np.ascontiguousarray(images))
+    return _image_set(tuple(names), labels, classes, [digest], size, channels, pixels=pixels)
 
 
 def open_place(
@@ -181,64 +151,58 @@ def open_place(
     *,
     classes_from_folders: bool,
 ) -> ImageSet:
-    """An image set of all image files of a place."""
+    """An image set of all image files of a place; those that cannot be read are set aside with one warning.
+
+    `channels` is the most frequent natural channel count unless given.
+    """
     height, width = height_and_width(size)
-    size = _as_side(height, width)
     files = [name for name in place.names if is_image(name)]
     if not files:
         raise UserError(nothing_found(place))
+
+    def look(channels: int) -> tuple[list[Looked | str], Bytes | None]:
+        if len(files) * channels * height * width > memory_budget_bytes:
+            return look_at_heads(place, files, progress), None
+        return decode_all(place, files, size, channels, progress)
+
     with bombs_are_errors():
         wanted = sample_channels(place, files) if channels is None else channels
-        in_memory = len(files) * wanted * height * width <= memory_budget_bytes
-        read = decode_all if in_memory else probe_all
-        found = read(place, files, size, wanted, progress)
-        if channels is None and (usual := found.usual_channels) not in (None, wanted):
+        found, pixels = look(wanted)
+        usual = usual_channels(found)
+        if channels is None and usual not in (None, wanted):
             wanted = usual
-            found = read(place, files, size, wanted, progress)
-    place.close()
-    quarantined = [(name, reason) for name, reason in zip(files, found.reasons, strict=True) if reason is not None]
-    good = [index for index, reason in enumerate(found.reasons) if reason is None]
-    if not good:
+            found, pixels = look(wanted)
+    quarantined = [(name, looked) for name, looked in zip(files, found, strict=True) if isinstance(looked, str)]
+    names = tuple(name for name, looked in zip(files, found, strict=True) if isinstance(looked, Looked))
+    if not names:
         (name, reason) = quarantined[0]
         raise UserError(
             f"{place.where}: none of {len(files)} image files can be read (the first: {name}, {reason}); replace them"
         )
-    _warn_of_quarantine(place.where, quarantined, len(files))
-    names = tuple(files[index] for index in good)
-    labels, classes = label_by_folder(names) if classes_from_folders else (None, ())
-    digests = [found.digests[index] for index in good]
-    return ImageSet(
-        names=names,
-        labels=labels,
-        classes=classes,
-        channels=wanted,
-        size=size,
-        content_hash=_content_hash(names, labels, classes, digests, size, wanted),
-        quarantined=quarantined,
-        pixels=found.pixels,
-        place=None if in_memory else place,
-    )
-
-
-def _as_side(height: int, width: int) -> Side:
-    """One number for squares: their sets have the same content hash however the size was given."""
-    return height if height == width else (height, width)
-
-
-def _warn_of_quarantine(where: str, quarantined: Sequence[tuple[str, str]], num_files: int) -> None:
     if quarantined:
         first = "; ".join(f"{name}: {reason}" for name, reason in quarantined[:3])
         more = "; ..." if len(quarantined) > 3 else ""
-        logger.warning("%s: left out %d of %d files (%s%s)", where, len(quarantined), num_files, first, more)
+        logger.warning("%s: left out %d of %d files (%s%s)", place.where, len(quarantined), len(files), first, more)
+    labels, classes = label_by_folder(names) if classes_from_folders else (None, ())
+    digests = [looked.digest for looked in found if isinstance(looked, Looked)]
+    source = {"place": place} if pixels is None else {"pixels": pixels}
+    return _image_set(names, labels, classes, digests, size, wanted, quarantined=quarantined, **source)
 
 
-def _content_hash(
-    names: Sequence[str],
+def _image_set(
+    names: tuple[str, ...],
     labels: Int64[np.ndarray, " n"] | None,
     classes: tuple[str, ...],
     digests: Sequence[str],
     size: Side,
     channels: int,
-) -> str:
-    content = (size, channels, tuple(classes), tuple(names), None if labels is None else labels.tolist(), list(digests))
-    return hashlib.sha256(repr(content).encode()).hexdigest()
+    **more: Any,
+) -> ImageSet:
+    """An image set with the hash of these contents, which is the same for squares however the size was given."""
+    height, width = height_and_width(size)
+    size = height if height == width else (height, width)
+    content = (size, channels, classes, names, None if labels is None else labels.tolist(), list(digests))
+    content_hash = hashlib.sha256(repr(content).encode()).hexdigest()
+    return ImageSet(
+        names=names, labels=labels, classes=classes, channels=channels, size=size, content_hash=content_hash, **more
+    )

@@ -3,16 +3,15 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from ..tensors import Bytes, Side, height_and_width
-from .images import UnreadableImage, fit_picture, load_picture, natural_channels, probe_channels
+from .images import UnreadableImage, fit_picture, load_picture, probe_channels
 from .storage import Storage
 
 Result = TypeVar("Result")
@@ -25,69 +24,60 @@ _SAMPLE = 32  # files looked at to guess the channel count before going through 
 _CHUNK = 64  # files per task of the thread pool
 
 
-@dataclass(frozen=True)
-class Found:
-    """What was found, one entry per file in each list."""
+class Looked(NamedTuple):
+    """What was found of a file that can be used."""
 
-    reasons: list[str | None]
-    """Why the file cannot be used, or None."""
-    natural: list[int]
-    """Its natural channel count, 0 if it cannot be used."""
-    digests: list[str]
+    channels: int
+    """Its natural count: 1 for gray, 3 for colour, 4 for colour with transparency."""
+    digest: str
     """A fingerprint of its contents."""
-    pixels: Bytes | None
-    """The images of the usable files alone, if they were decoded."""
-
-    @property
-    def usual_channels(self) -> int | None:
-        """The most frequent natural channel count; of two as frequent, the larger, which loses nothing."""
-        counts = Counter(count for count in self.natural if count)
-        return max(counts, key=lambda count: (counts[count], count)) if counts else None
 
 
 def sample_channels(place: Storage, files: Sequence[str]) -> int:
     """A guess at the usual channel count from a few files spread over the set; 3 if none of them can be read."""
     spread = np.linspace(0, len(files) - 1, min(len(files), _SAMPLE)).astype(int)
-    found = probe_all(place, [files[index] for index in spread], size=1, channels=0, progress=None)
-    return found.usual_channels or 3
+    return usual_channels(look_at_heads(place, [files[index] for index in spread], progress=None)) or 3
 
 
-def decode_all(place: Storage, files: Sequence[str], size: Side, channels: int, progress: Progress | None) -> Found:
-    """Decode every file to `channels` channels."""
+def usual_channels(found: Iterable[Looked | str]) -> int | None:
+    """The most frequent natural channel count; of two as frequent, the larger, which loses nothing."""
+    counts = Counter(looked.channels for looked in found if isinstance(looked, Looked))
+    return max(counts, key=lambda count: (counts[count], count), default=None)
+
+
+def decode_all(
+    place: Storage, files: Sequence[str], size: Side, channels: int, progress: Progress | None
+) -> tuple[list[Looked | str], Bytes]:
+    """Decode every file: what is found of each, or why it cannot be used, and the images of the usable ones."""
     images = np.empty((len(files), channels, *height_and_width(size)), dtype=np.uint8)
 
-    def decode(index: int) -> tuple[int, str]:
+    def decode(index: int) -> Looked:
         data = place.read(files[index])
         picture = load_picture(data, for_size=size)
         images[index] = fit_picture(picture, size, channels)
-        return natural_channels(picture), fingerprint(len(data), data)
+        return Looked(len(picture.getbands()), fingerprint(len(data), data))
 
-    reasons, looks = go_through(decode, len(files), progress)
-    good = [index for index, reason in enumerate(reasons) if reason is None]
+    found = go_through(decode, len(files), progress)
+    good = [index for index, looked in enumerate(found) if isinstance(looked, Looked)]
     for row, index in enumerate(good):
         if row != index:  # close the gaps in place: a copy would need the memory twice
             images[row] = images[index]
-    return _found(reasons, looks, torch.from_numpy(images[: len(good)]))
+    return found, torch.from_numpy(images[: len(good)])
 
 
-def probe_all(place: Storage, files: Sequence[str], size: Side, channels: int, progress: Progress | None) -> Found:
-    """Check the head of every file. Size and channels change nothing; they are there to match `decode_all`."""
+def look_at_heads(place: Storage, files: Sequence[str], progress: Progress | None) -> list[Looked | str]:
+    """Check the head of every file: what is found of each, or why it cannot be used."""
 
-    def probe(index: int) -> tuple[int, str]:
+    def look(index: int) -> Looked:
         name = files[index]
         head = place.read(name, HEAD_BYTES)
         try:
-            natural = probe_channels(head)
+            channels = probe_channels(head)
         except UnreadableImage:  # the head may be longer than usual, or the file may need all of its bytes
-            natural = probe_channels(place.read(name))
-        return natural, fingerprint(place.num_bytes(name), head)
+            channels = probe_channels(place.read(name))
+        return Looked(channels, fingerprint(place.num_bytes(name), head))
 
-    return _found(*go_through(probe, len(files), progress), pixels=None)
-
-
-def _found(reasons: list[str | None], looks: list[tuple[int, str] | None], pixels: Bytes | None) -> Found:
-    known = [(0, "") if look is None else look for look in looks]
-    return Found(reasons, [natural for natural, _ in known], [digest for _, digest in known], pixels)
+    return go_through(look, len(files), progress)
 
 
 def fingerprint(num_bytes: int, head: bytes) -> str:
@@ -95,30 +85,25 @@ def fingerprint(num_bytes: int, head: bytes) -> str:
     return f"{num_bytes} {hashlib.sha256(head[:HEAD_BYTES]).hexdigest()}"
 
 
-def go_through(
-    look: Callable[[int], Result], total: int, progress: Progress | None
-) -> tuple[list[str | None], list[Result | None]]:
-    """Call `look` for each number in a thread pool; in order, why each was refused, if it was, and what was found."""
-    reasons: list[str | None] = []
-    found: list[Result | None] = []
+def go_through(look: Callable[[int], Result], total: int, progress: Progress | None) -> list[Result | str]:
+    """What `look` returns for each number, or the reason of its `UnreadableImage`; in a thread pool."""
+    found: list[Result | str] = []
 
-    def look_at(start: int) -> list[tuple[str | None, Result | None]]:
-        results: list[tuple[str | None, Result | None]] = []
+    def look_at(start: int) -> list[Result | str]:
+        results: list[Result | str] = []
         for index in range(start, min(start + _CHUNK, total)):
             try:
-                results.append((None, look(index)))
+                results.append(look(index))
             except UnreadableImage as error:
-                results.append((str(error), None))
+                results.append(str(error))  # not the error, which holds on to what it was decoding
         return results
 
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
         for results in pool.map(look_at, range(0, total, _CHUNK)):
-            for reason, result in results:
-                reasons.append(reason)
-                found.append(result)
+            found += results
             if progress is not None:
-                progress(len(reasons), total)
+                progress(len(found), total)
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt must not wait for the files still queued
-    return reasons, found
+    return found

@@ -1,15 +1,18 @@
 """What the names of folders mean: splits, classes and two domains; knows names only, never what is in a file."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int64
 
 from ..errors import UserError
-from .cifar import Split, is_cifar
 from .images import SUFFIXES
 from .storage import Storage
+
+Split = Literal["train", "test"]
 
 _SPLITS: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 _SPLIT_WORDS = frozenset(word for words in _SPLITS.values() for word in words)
@@ -23,30 +26,35 @@ def is_image(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
+def is_cifar(place: Storage) -> bool:
+    """Whether the place holds CIFAR batches: data_batch_1 and so on, or train or test beside meta."""
+    tops = {name for name in place.names if "/" not in name}
+    return any(re.fullmatch(r"data_batch_\d+|test_batch", name) for name in tops) or (
+        "meta" in tops and bool(tops & {"train", "test"})
+    )
+
+
 def enter_split(place: Storage, split: Split) -> Storage:
     """The part of a place that holds the images, or the CIFAR batches, of one split.
 
     Goes down through folders that are alone at their level. Without folders for splits, everything is train.
     """
-    while not is_cifar(place):
-        tops = _tops(place)
+    for level in _downwards(place):
+        if is_cifar(level):
+            return level
+        tops, words = _tops(level), _SPLITS[split]
         if tops and all(top.lower() in _SPLIT_WORDS for top in tops):
-            words = _SPLITS[split]
             chosen = sorted((top for top in tops if top.lower() in words), key=lambda top: words.index(top.lower()))
             if chosen:
-                return place.below(f"{chosen[0]}/")
+                return level.below(f"{chosen[0]}/")
             if len(tops) > 1 or split == "test":
                 raise UserError(
-                    f"{place.where} holds {', '.join(tops)} but no images of the {split} split; "
+                    f"{level.where} holds {', '.join(tops)} but no images of the {split} split; "
                     f"add a folder named {words[0]}, or give one of these folders itself"
                 )
-        only = _only_folder(place)
-        if only is None:
-            break
-        place = place.below(only)
-    if split == "test" and not is_cifar(place):
-        raise UserError(f"{place.where} has no test split; add a folder named test or val beside one named train")
-    return place
+    if split == "test":
+        raise UserError(f"{level.where} has no test split; add a folder named test or val beside one named train")
+    return level
 
 
 def has_held_out(place: Storage) -> bool:
@@ -74,24 +82,18 @@ def find_domains(place: Storage) -> tuple[Storage, Storage, Storage | None, Stor
 
     Known layouts, in any case: {train,val}/{A,B}, A and B alone, {train,test}{A,B}; also below single top folders.
     """
-    while True:
-        train = _pair(place, _TRAIN_DOMAINS)
-        if train[0] is not None and train[1] is not None:
-            return (train[0], train[1], *_pair(place, _VAL_DOMAINS))
-        if train[0] is not None or train[1] is not None:
-            there = train[0] or train[1]
-            missing = "B" if train[1] is None else "A"
-            assert there is not None
+    for level in _downwards(place):
+        a, b = _pair(level, _TRAIN_DOMAINS)
+        if a is not None and b is not None:
+            return (a, b, *_pair(level, _VAL_DOMAINS))
+        if there := a or b:
+            missing = "B" if b is None else "A"
             raise UserError(f"{there.where} holds images but its counterpart {missing} has none; put images there too")
-        only = _only_folder(place)
-        if only is None:
-            break
-        place = place.below(only)
-    if not any(map(is_image, place.names)):
-        raise UserError(nothing_found(place))
-    there_are = ", ".join(_tops(place)[:8]) or "images without folders"
+    if not any(map(is_image, level.names)):
+        raise UserError(nothing_found(level))
+    there_are = ", ".join(_tops(level)[:8]) or "images without folders"
     raise UserError(
-        f"{place.where} has no two domains, it holds {there_are}; "
+        f"{level.where} has no two domains, it holds {there_are}; "
         "make folders train/A and train/B (or A and B) in it, or give two folders with --a and --b"
     )
 
@@ -99,14 +101,11 @@ def find_domains(place: Storage) -> tuple[Storage, Storage, Storage | None, Stor
 def has_domains(place: Storage) -> bool:
     """Whether folders are named as those of two domains, and no others hold images; one of them may be missing."""
     known = {pattern.format(domain) for pattern in (*_TRAIN_DOMAINS, *_VAL_DOMAINS) for domain in "ab"}
-    while True:
-        folders = {name.lower().rpartition("/")[0] for name in place.names if "/" in name and is_image(name)}
+    for level in _downwards(place):
+        folders = {name.lower().rpartition("/")[0] for name in level.names if "/" in name and is_image(name)}
         if folders and all(any(f"{folder}/".startswith(f"{prefix}/") for prefix in known) for folder in folders):
-            return any(found is not None for found in _pair(place, _TRAIN_DOMAINS))
-        only = _only_folder(place)
-        if only is None:
-            return False
-        place = place.below(only)
+            return any(found is not None for found in _pair(level, _TRAIN_DOMAINS))
+    return False
 
 
 def nothing_found(place: Storage) -> str:
@@ -122,11 +121,15 @@ def _tops(place: Storage) -> list[str]:
     return sorted({name.split("/", 1)[0] for name in place.names if "/" in name and is_image(name)})
 
 
-def _only_folder(place: Storage) -> str | None:
-    """The one folder, with its slash, below which everything of interest lies."""
-    interesting = [name for name in place.names if is_image(name)] or place.names
-    tops = {name.split("/", 1)[0] if "/" in name else "" for name in interesting}
-    return f"{tops.pop()}/" if len(tops) == 1 and "" not in tops else None
+def _downwards(place: Storage) -> Iterator[Storage]:
+    """The place, and from it downwards each folder below which alone everything of interest lies."""
+    while True:
+        yield place
+        interesting = [name for name in place.names if is_image(name)] or place.names
+        tops = {name.split("/", 1)[0] if "/" in name else "" for name in interesting}
+        if len(tops) != 1 or "" in tops:
+            return
+        place = place.below(f"{tops.pop()}/")
 
 
 def _pair(place: Storage, patterns: tuple[str, ...]) -> tuple[Storage | None, Storage | None]:

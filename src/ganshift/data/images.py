@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -32,8 +31,8 @@ LARGE_PIXELS = 8_000_000
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _DEEP = ("I", "F")  # how the names of modes with more than 8 bits begin: I, I;16, I;16B, F
 _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
-_LYING = range(5, 9)  # the camera's notes of a picture whose stored width is its height
-
+GRAY_MODES = ("1", "L", "LA", "La")
+"""Modes of gray with up to 8 bits."""
 
 _large = threading.Lock()
 
@@ -55,7 +54,7 @@ def bombs_are_errors() -> Iterator[None]:
         yield
 
 
-def load_picture(source: Path | bytes | io.IOBase, for_size: Side | None = None) -> Image.Image:
+def load_picture(source: Path | bytes, for_size: Side | None = None) -> Image.Image:
     """Decode the first frame, turn it upright and give it in mode L, RGB or RGBA.
 
     RGBA comes back only when some pixel is really transparent. 16-bit values are scaled from 0..65535 to 0..255, and
@@ -81,19 +80,14 @@ def decoding(picture: Image.Image) -> Iterator[None]:
             raise refusal(error) from error
 
 
-def natural_channels(picture: Image.Image) -> int:
-    """How many channels a loaded picture has: 1 for gray, 3 for colour, 4 for colour with transparency."""
-    return len(picture.getbands())
-
-
-def probe_channels(source: Path | bytes | io.IOBase) -> int:
-    """The same number from the head of a file alone; only a picture that may be transparent is decoded in full."""
+def probe_channels(source: Path | bytes) -> int:
+    """How many bands `load_picture` gives, from the head alone; what may be transparent is decoded in full."""
     picture = open_picture(source)
     if may_be_transparent(picture):
         with decoding(picture):
             picture.load()
-            return natural_channels(_plain(picture))
-    return 1 if picture.mode in ("1", "L") or is_deep(picture) else 3
+            return len(_plain(picture).getbands())
+    return 1 if picture.mode in GRAY_MODES or is_deep(picture) else 3
 
 
 def with_channels(picture: Image.Image, channels: int) -> Image.Image:
@@ -136,14 +130,16 @@ def to_picture(pixels: UInt8[np.ndarray, "c h w"]) -> Image.Image:
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
-def open_picture(source: Path | bytes | io.IOBase) -> Image.Image:
+def png_of(picture: Image.Image) -> bytes:
+    """The file of a picture of any mode that PNG has, without loss."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def open_picture(source: Path | bytes) -> Image.Image:
     """Look at the head of the file; pixels are decoded later."""
-    try:
-        data: Any = source.read() if isinstance(source, io.IOBase) else read_bytes(source)
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise UnreadableImage(f"cannot be read ({getattr(error, 'strerror', error)})") from error
-    if not data:
-        raise UnreadableImage("empty file")
+    data = read_bytes(source)
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
         check_pixels(*picture.size)  # in here, because some decoders find out only now that they know none
@@ -153,8 +149,14 @@ def open_picture(source: Path | bytes | io.IOBase) -> Image.Image:
 
 
 def read_bytes(source: Path | bytes) -> bytes:
-    """The content of a file of the user's, or the bytes themselves; `OSError` if it is no regular file or too long."""
-    return source if isinstance(source, bytes) else read_file(source, MAX_FILE_BYTES)
+    """The content of a file of the user's, or the bytes themselves; `UnreadableImage` if there are none."""
+    try:
+        data = source if isinstance(source, bytes) else read_file(source, MAX_FILE_BYTES)
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise UnreadableImage(f"cannot be read ({getattr(error, 'strerror', error)})") from error
+    if not data:
+        raise UnreadableImage("empty file")
+    return data
 
 
 def check_pixels(width: int, height: int) -> None:
@@ -200,23 +202,28 @@ def _draft(picture: Image.Image, size: Side) -> None:
     if not isinstance(picture, JpegImageFile):
         return
     height, width = height_and_width(size)
-    if _is_lying(picture):
+    if _is_turned(picture):
         height, width = width, height
     picture.draft(None, (2 * width, 2 * height))  # None keeps the mode
 
 
-def _is_lying(picture: Image.Image) -> bool:
-    """Whether `upright` will turn the picture by a quarter."""
+def orientation(picture: Image.Image) -> int:
+    """How the camera was held, from 1 (upright) to 8; broken notes say nothing."""
     try:
-        return picture.getexif().get(ExifTags.Base.Orientation) in _LYING
-    except Exception:  # broken notes: `upright` ignores them too
-        return False
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return 1
+
+
+def _is_turned(picture: Image.Image) -> bool:
+    """Whether `upright` will turn the picture by a quarter, so that its stored width is its height."""
+    return orientation(picture) in range(5, 9)
 
 
 def upright_size(picture: Image.Image) -> tuple[int, int]:
     """Width and height that the picture will have once upright, from its head alone."""
     width, height = picture.size
-    return (height, width) if _is_lying(picture) else (width, height)
+    return (height, width) if _is_turned(picture) else (width, height)
 
 
 def upright(picture: Image.Image) -> Image.Image:
@@ -232,6 +239,11 @@ def may_be_transparent(picture: Image.Image) -> bool:
     return picture.mode in _ALPHA or "transparency" in picture.info
 
 
+def to_rgba(picture: Image.Image) -> Image.Image:
+    """The picture in colour with transparency; premultiplied gray converts to nothing but LA."""
+    return (picture.convert("LA") if picture.mode == "La" else picture).convert("RGBA")
+
+
 def _plain(picture: Image.Image) -> Image.Image:
     """Bring any of Pillow's modes to L, RGB or RGBA."""
     if is_deep(picture):
@@ -240,10 +252,8 @@ def _plain(picture: Image.Image) -> Image.Image:
         if picture.mode in ("L", "RGB"):
             return picture
         return picture.convert("L" if picture.mode == "1" else "RGB")
-    is_gray = picture.mode in ("1", "L", "LA", "La")
-    if picture.mode == "La":  # premultiplied gray converts to nothing but LA
-        picture = picture.convert("LA")
-    picture = picture.convert("RGBA")
+    is_gray = picture.mode in GRAY_MODES
+    picture = to_rgba(picture)
     if picture.getchannel("A").getextrema() == (255, 255):  # an alpha channel that hides nothing
         return picture.convert("L" if is_gray else "RGB")
     return picture

@@ -2,25 +2,24 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TypeVar
 
 from ..errors import UserError, nearest
 from ..files import nearest_path
-from ..tensors import Side
+from ..tensors import Side, height_and_width
 from . import bundled
-from .cifar import Split
-from .datasets import ImageSet, open_images
+from .cifar import read_cifar
+from .datasets import MEMORY_BUDGET_BYTES, Domains, ImageSet, open_place
 from .decoding import Progress
-from .domains import Domains, open_domains
-from .folders import has_held_out
-from .published import HOST, PLACES, PUBLISHED
-from .storage import open_storage
+from .folders import Split, enter_split, find_domains, has_held_out, is_cifar
+from .storage import Storage, open_storage
 
 Made = TypeVar("Made")
 
 PREFIX = "bundled:"
-IMAGES: Mapping[str, Mapping[Split, Callable[[int], ImageSet]]] = {
+IMAGES: Mapping[str, Mapping[Split, Callable[[Side], ImageSet]]] = {
     "digits": {"train": bundled.digits},
     "digits-0-4": {"train": partial(bundled.digits, classes=range(5))},
     "digits-5-9": {
@@ -29,20 +28,32 @@ IMAGES: Mapping[str, Mapping[Split, Callable[[int], ImageSet]]] = {
     },
     "faces": {"train": bundled.faces},
 }
-"""The splits of bundled image sets by name, each made from the side of its square images."""
+"""The splits of bundled image sets by name, each made from the size of its images."""
+PUBLISHED = (
+    *("sketch-photo", "facades", "day-night", "oil-chinese"),
+    *("plastic-metal", "metal-stone", "leather-fabric", "plastic-wood"),
+)
+"""The data sets that the published DualGAN code knows by name."""
+PLACES = ("datasets/{}", "datasets/{}.zip", "{}.zip")
+"""Where a set of a name may lie, seen from the current folder; the published code reads the first."""
 DOMAINS: Mapping[str, Callable[[Side], Domains]] = {"photo-sketch": bundled.photo_sketch}
 """Bundled pairs of domains, each made from the size of its images."""
 
 
-def open_named_images(
+def open_images(
     data: Path,
-    size: int,
-    channels: int | None,
-    memory_budget_bytes: float,
+    size: Side,
+    channels: int | None = None,
+    memory_budget_bytes: int | float = MEMORY_BUDGET_BYTES,
     progress: Progress | None = None,
     split: Split = "train",
 ) -> ImageSet:
-    """Open a split of a bundled set, or of a folder, zip or CIFAR batches."""
+    """Open a bundled set, a folder, a zip, a folder inside a zip, or CIFAR batches.
+
+    Where train and test (or val) folders lie side by side, `split` chooses. Class folders give labels: at least two,
+    with every readable image below one of them. Unreadable files are set aside with one warning. `channels` is the
+    most frequent natural channel count unless given. `progress` is called with (images done, images in all).
+    """
     if name := bundled_name(data):
         splits = _choose(IMAGES, name)
         if split not in splits:
@@ -50,16 +61,17 @@ def open_named_images(
         images = splits[split](size)
         _check_channels(data, images, channels)
         return images
-    return open_images(
-        data, size, channels=channels, memory_budget_bytes=memory_budget_bytes, split=split, progress=progress
-    )
+    place = enter_split(open_storage(data), split)
+    if is_cifar(place):
+        return read_cifar(place, split, size, channels)
+    return open_place(place, size, channels, memory_budget_bytes, progress, classes_from_folders=True)
 
 
 def open_held_out(
     data: Path,
-    size: int,
-    channels: int | None,
-    memory_budget_bytes: float,
+    size: Side,
+    channels: int | None = None,
+    memory_budget_bytes: int | float = MEMORY_BUDGET_BYTES,
     progress: Progress | None = None,
     fewest: int = 1,
 ) -> ImageSet | None:
@@ -67,39 +79,55 @@ def open_held_out(
     try:
         if not bundled_name(data) and not has_held_out(open_storage(data)):
             return None
-        images = open_named_images(data, size, channels, memory_budget_bytes, progress, split="test")
+        images = open_images(data, size, channels, memory_budget_bytes, progress, split="test")
     except UserError:
         return None
     return images if len(images) >= fewest else None
 
 
-def open_named_domains(
+def open_domains(
     data: Path | None,
     a: Path | None,
     b: Path | None,
     size: Side,
     *,
-    channels_a: int | None,
-    channels_b: int | None,
-    memory_budget_bytes: float,
+    channels_a: int | None = None,
+    channels_b: int | None = None,
+    memory_budget_bytes: int | float = MEMORY_BUDGET_BYTES,
     progress: Progress | None = None,
 ) -> Domains:
-    """Open a bundled pair of domains, a copy of a published one, one folder or zip with both, or two folders."""
-    if data and (name := bundled_name(data)):
-        domains = _choose(DOMAINS, name)(size)
-        _check_channels(data, domains.train_a, channels_a)
-        _check_channels(data, domains.train_b, channels_b)
-        return domains
-    return open_domains(
-        find_published(data) if data else None,
-        a,
-        b,
-        size,
-        channels_a=channels_a,
-        channels_b=channels_b,
-        memory_budget_bytes=memory_budget_bytes,
-        progress=progress,
-    )
+    """Open one place with both domains, or two folders or zips with one each.
+
+    `data` is a bundled pair, the name of a published one that lies here, or a folder or zip with {train,val}/{A,B}, A
+    and B, or CycleGAN's trainA, trainB, testA and testB. Channels are found out per domain unless given, and hold for
+    its train and val. All sets together stay within the memory budget.
+    """
+    places: tuple[Storage, Storage, Storage | None, Storage | None]
+    if data is not None and a is None and b is None:
+        if name := bundled_name(data):
+            domains = _choose(DOMAINS, name)(size)
+            _check_channels(data, domains.train_a, channels_a)
+            _check_channels(data, domains.train_b, channels_b)
+            return domains
+        places = find_domains(open_storage(find_published(data)))
+    elif data is None and a is not None and b is not None:
+        places = (enter_split(open_storage(a), "train"), enter_split(open_storage(b), "train"), None, None)
+    else:
+        given = [name for name, path in (("--data", data), ("--a", a), ("--b", b)) if path is not None]
+        raise UserError(f"give either --data, or both --a and --b; got {' and '.join(given) or 'none of them'}")
+    left = memory_budget_bytes
+
+    def open_one(place: Storage, channels: int | None) -> ImageSet:
+        nonlocal left
+        images = open_place(place, size, channels, left, progress, classes_from_folders=False)
+        if not images.streams:
+            left -= len(images) * images.channels * prod(height_and_width(size))
+        return images
+
+    train_a, train_b = open_one(places[0], channels_a), open_one(places[1], channels_b)
+    val_a = open_one(places[2], train_a.channels) if places[2] else None
+    val_b = open_one(places[3], train_b.channels) if places[3] else None
+    return Domains(train_a, train_b, val_a, val_b)
 
 
 def _check_channels(data: Path, images: ImageSet, channels: int | None) -> None:
@@ -120,10 +148,9 @@ def find_published(data: Path) -> Path:
     for place in map(Path, places):
         if place.exists():
             return place
-    known = PUBLISHED[name]
     raise UserError(
-        f"{name} is a published data set: {known.what}. {known.origin}. None of {', '.join(places)} is here, and the "
-        f"published download from {HOST} is gone. "
+        f"{name} is a data set of the published code. None of {', '.join(places)} is here, and its download is gone "
+        f"(docs/from-published-code.md says where the images came from). "
         f"Lay a copy out as {name}/{{train,val}}/{{A,B}}/* and give it as --data path/to/{name}"
     )
 

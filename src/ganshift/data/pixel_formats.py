@@ -17,22 +17,24 @@ from torch import Tensor
 
 from ..errors import UserError
 from .images import (
+    GRAY_MODES,
     check_pixels,
     decoding,
     deep_levels,
     is_deep,
     may_be_transparent,
     open_picture,
+    orientation,
     read_bytes,
     to_picture,
     to_pixels,
+    to_rgba,
     upright,
 )
 
 _MIN_IS_BLACK, _RGB = 1, 2  # how a TIFF says what its values mean
-_ORIENTATION = 0x0112
 _TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
-"""The camera's note, to whether to mirror left to right and how many quarter turns to make then, against the clock."""
+"""`orientation`, to whether to mirror left to right and how many quarter turns to make then, against the clock."""
 
 
 @final
@@ -83,8 +85,6 @@ class FormattedPicture:
         values = self.channels()
         if values.dtype == np.uint16:
             values = (values / 257).round().astype(np.uint8)
-        if len(values) == 2:
-            return Image.merge("LA", [Image.fromarray(value) for value in values])
         return to_picture(values)
 
     def to_png(self) -> bytes:
@@ -105,10 +105,11 @@ class FormattedPicture:
 
 def load_formatted(source: Path | bytes) -> FormattedPicture:
     """Decode the first frame, upright; raises `images.UnreadableImage`."""
-    picture = open_picture(source)
+    data = read_bytes(source)
+    picture = open_picture(data)
     with decoding(picture):
         if has_deep_file(picture):
-            return _load_deep(picture, read_bytes(source))
+            return _load_deep(picture, data)
         picture.load()
         return from_pillow(upright(picture))
 
@@ -122,12 +123,10 @@ def from_pillow(picture: Image.Image) -> FormattedPicture:
     """The values of a picture of any of Pillow's modes."""
     if is_deep(picture):
         return FormattedPicture(deep_levels(picture).round().astype(np.uint16)[None])
-    is_gray = picture.mode in ("1", "L", "LA", "La")
+    is_gray = picture.mode in GRAY_MODES
     if not may_be_transparent(picture):
         return FormattedPicture(to_pixels(picture.convert("L" if is_gray else "RGB")))
-    if picture.mode == "La":  # premultiplied gray converts to nothing but LA
-        picture = picture.convert("LA")
-    values = to_pixels(picture.convert("RGBA"))
+    values = to_pixels(to_rgba(picture))
     return FormattedPicture(values[:1] if is_gray else values[:3], values[3])
 
 
@@ -151,8 +150,7 @@ def from_array(array: np.ndarray) -> FormattedPicture:
         values = (values.astype(np.float64) * 65535).round().astype(np.uint16)
     if values.dtype not in (np.uint8, np.uint16):
         raise UserError(f"an array must be of uint8, uint16 or floats in [0, 1], got {array.dtype}: convert it")
-    values = np.ascontiguousarray(values.transpose(2, 0, 1))
-    return FormattedPicture(values, None) if len(values) in (1, 3) else FormattedPicture(values[:-1], values[-1])
+    return _from_channels(values)
 
 
 def to_array(original: FormattedPicture, like: np.ndarray) -> np.ndarray:
@@ -182,10 +180,14 @@ def _load_deep(picture: Image.Image, data: bytes) -> FormattedPicture:
     check_pixels(*values.shape[:2])
     if values.shape[2] > 4:
         raise ValueError(f"{values.shape[2]} channels")
-    mirrored, turns = _TURNS.get(picture.getexif().get(_ORIENTATION, 1), (False, 0))
-    values = np.rot90(values[:, ::-1] if mirrored else values, turns).transpose(2, 0, 1)
-    values = np.ascontiguousarray(values, dtype=np.uint16)
-    return FormattedPicture(values, None) if len(values) in (1, 3) else FormattedPicture(values[:-1], values[-1])
+    mirrored, turns = _TURNS.get(orientation(picture), (False, 0))
+    return _from_channels(np.rot90(values[:, ::-1] if mirrored else values, turns).astype(np.uint16, copy=False))
+
+
+def _from_channels(values: UInt[np.ndarray, "h w d"]) -> FormattedPicture:
+    """1 channel is gray, 2 are gray and opacity, 3 colour, 4 colour and opacity."""
+    values = np.ascontiguousarray(values.transpose(2, 0, 1))
+    return FormattedPicture(values) if len(values) in (1, 3) else FormattedPicture(values[:-1], values[-1])
 
 
 def _top(values: UInt[np.ndarray, "..."]) -> int:

@@ -4,6 +4,7 @@ Everything random here comes from one integer hash (splitmix64, Steele et al. 20
 generator of NumPy's: their streams may change between versions, and then a resumed run would see other images.
 """
 
+import itertools
 import logging
 import signal
 import zlib
@@ -72,11 +73,11 @@ def batches(
     """
     reader = _Reader(dict(sets), seed, flip)
     if not any(images.streams for images in sets.values()):
-        for positions in _Positions(batch, steps, part, start):
+        for positions in _positions(batch, steps, part, start):
             yield reader.read(positions)
     loader: DataLoader[Any] = DataLoader(
         reader,
-        batch_sampler=_Positions(batch, steps, part, start),  # type: ignore[arg-type]
+        batch_sampler=_positions(batch, steps, part, start),  # type: ignore[arg-type]
         num_workers=workers,
         collate_fn=_as_it_is,
         worker_init_fn=_leave_to_parent,
@@ -126,18 +127,11 @@ class _Reader(Dataset[Any]):
         return Batch(pixels, None if images.labels is None else torch.from_numpy(images.labels[indices]))
 
 
-class _Positions:
+def _positions(batch: int, steps: int, part: slice, start: int) -> Iterator[Int64[np.ndarray, " n"]]:
     """Endless lists of positions: a part of each of some batches, which follow one another."""
-
-    def __init__(self, batch: int, steps: int, part: slice, start: int):
-        self.start, self.stride = start, batch * steps
-        self.wanted = np.arange(self.stride, dtype=np.int64).reshape(steps, batch)[:, part].ravel()
-
-    def __iter__(self) -> Iterator[Int64[np.ndarray, " n"]]:
-        start = self.start
-        while True:
-            yield start + self.wanted
-            start += self.stride
+    wanted = np.arange(batch * steps, dtype=np.int64).reshape(steps, batch)[:, part].ravel()
+    for first in itertools.count(start, batch * steps):
+        yield first + wanted
 
 
 def _as_it_is(found: Any) -> Any:

@@ -4,6 +4,7 @@ import os
 import stat
 import zipfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,27 @@ RUN_FILES = frozenset({"config.json", ".lock"})
 class Storage(ABC):
     """Files below one place, under sorted relative names with forward slashes; it can be pickled."""
 
-    where: str
-    """The place as the user would write it, for messages."""
-    path: Path
-    """The folder, or the zip."""
-    names: tuple[str, ...]
-    """All files below, except hidden ones."""
+    def __init__(self, path: Path):
+        self.path = path
+        """The folder, or the zip."""
+        self.prefix = ""
+        """What `below` has cut off the names."""
+        self.where = str(path)
+        """The place as the user would write it, for messages."""
+        self.names = tuple(sorted(self._list()))
+        """All files below, except hidden ones."""
 
     @abstractmethod
+    def _list(self) -> Iterable[str]:
+        """Names of all files."""
+
     def below(self, prefix: str) -> "Storage":
         """The part whose names begin with the prefix, which ends in a slash and is cut off them."""
+        part = type(self).__new__(type(self))
+        part.__dict__.update(self.__dict__)  # what is open is shared
+        part.where, part.prefix = f"{self.where}/{prefix}".rstrip("/"), self.prefix + prefix
+        part.names = tuple(name.removeprefix(prefix) for name in self.names if name.startswith(prefix))
+        return part
 
     @abstractmethod
     def num_bytes(self, name: str) -> int:
@@ -42,14 +54,6 @@ class Storage(ABC):
     @abstractmethod
     def read_bytes(self, name: str, limit: int) -> bytes:
         """The first `limit` bytes."""
-
-    @abstractmethod
-    def on_disk(self, name: str) -> Path:
-        """The file that is opened to read it: of a zip, the zip itself."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of open files; reading opens them again."""
 
     def read(self, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
         """The file, or its first `limit` bytes; `UnreadableImage` if it is too long or cannot be read at all."""
@@ -63,59 +67,76 @@ class Storage(ABC):
             reason = getattr(error, "strerror", None) or first_line(error)
             raise UnreadableImage(f"cannot be read ({' '.join(reason.split())[:80]})") from error
 
-    def folders(self) -> list[str]:
-        """Names of the folders directly in this place that hold files at any depth."""
-        return sorted({name.split("/", 1)[0] for name in self.names if "/" in name})
-
 
 class Folder(Storage):
     """Files of a folder and of all folders below it but runs, following links but never in circles."""
 
-    def __init__(self, path: Path, names: tuple[str, ...] | None = None):
-        self.path = path
-        self.where = str(path)
-        self.names = _walk(path) if names is None else names
-
-    def below(self, prefix: str) -> "Folder":
-        """See `Storage`."""
-        return Folder(self.path / prefix, _cut(self.names, prefix))
+    def _list(self) -> list[str]:
+        """What cannot be looked into stays in the list, for whoever reads it to be told why."""
+        names: list[str] = []
+        linked = 0
+        left: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+        while left:  # no recursion: folders can be nested deeper than Python can call
+            prefix, above = left.pop()
+            folder = self.path / prefix
+            try:
+                status = folder.stat()
+                entries = list(os.scandir(folder))
+            except OSError as error:
+                raise UserError(f"{folder} cannot be listed ({error.strerror}); change its permissions") from error
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:  # a link back to a folder we are in
+                continue
+            if prefix and {entry.name for entry in entries} >= RUN_FILES:  # its sample grids are pictures, too
+                continue
+            for entry in entries:
+                if _is_hidden(entry.name):
+                    continue
+                if not _is_folder(entry):
+                    names.append(prefix + entry.name)
+                    continue
+                linked += entry.is_symlink()
+                if linked > MAX_LINKED_FOLDERS:
+                    raise UserError(
+                        f"links below {self.path} lead to more than {MAX_LINKED_FOLDERS:,} folders; take some away"
+                    )
+                left.append((f"{prefix}{entry.name}/", above | {identity}))
+        return names
 
     def num_bytes(self, name: str) -> int:
         """See `Storage`; what is no regular file is refused, since opening a pipe or a device may wait for ever."""
-        found = (self.path / name).stat()
+        found = self.on_disk(name).stat()
         if not stat.S_ISREG(found.st_mode):
             raise UnreadableImage("not a regular file")
         return found.st_size
 
     def read_bytes(self, name: str, limit: int) -> bytes:
         """See `Storage`."""
-        with open_regular(self.path / name) as file:
+        with open_regular(self.on_disk(name)) as file:
             # No more than the length: files that the kernel makes up have none, and reading some of them waits.
             return file.read(min(limit, os.fstat(file.fileno()).st_size))
 
     def on_disk(self, name: str) -> Path:
-        """See `Storage`."""
-        return self.path / name
-
-    def close(self) -> None:
-        """Nothing stays open."""
+        """The file of this name."""
+        return self.path / self.prefix / name
 
 
 class Archive(Storage):
-    """Members of a zip below a prefix. Nothing is ever extracted to disk."""
+    """Members of a zip. Nothing is ever extracted to disk."""
 
-    def __init__(self, path: Path, prefix: str = "", names: tuple[str, ...] | None = None):
-        self.path = path
-        self.prefix = prefix
-        self.where = f"{path}/{prefix}".rstrip("/")
-        self._opened: tuple[int, zipfile.ZipFile] | None = None
-        self.names = self._members() if names is None else names
+    _opened: tuple[int, zipfile.ZipFile] | None = None
+    """The process that opened the zip, and the open zip."""
 
-    def below(self, prefix: str) -> "Archive":
-        """See `Storage`. The open zip is shared."""
-        part = Archive(self.path, self.prefix + prefix, _cut(self.names, prefix))
-        part._opened = self._opened
-        return part
+    def _list(self) -> list[str]:
+        try:
+            listed = self._zip().infolist()
+            packed = sum(member.compress_size for member in listed)
+            if packed > self.path.stat().st_size:  # members that share their bytes, to unpack to any size in all
+                raise zipfile.BadZipFile("its members overlap")
+        except Exception as error:  # a damaged directory makes zipfile raise anything
+            raise UserError(f"{self.path} is a damaged zip ({first_line(error)}); download or pack it again") from error
+        names = {member.filename for member in listed if not member.is_dir()}
+        return [name for name in names if not any(map(_is_hidden, name.split("/")))]
 
     def num_bytes(self, name: str) -> int:
         """What the zip claims; no more than this is ever unpacked."""
@@ -133,35 +154,14 @@ class Archive(Storage):
         with self._zip().open(self.prefix + name) as member:
             return member.read(limit)
 
-    def on_disk(self, name: str) -> Path:
-        """See `Storage`."""
-        return self.path
-
-    def close(self) -> None:
-        """See `Storage`."""
-        if self._opened is not None:
-            self._opened[1].close()
-            self._opened = None
-
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None}
 
     def _zip(self) -> zipfile.ZipFile:
         # A forked worker inherits the file position of its parent's handle, so each process opens its own.
-        if self._opened is None or self._opened[0] != os.getpid() or self._opened[1].fp is None:
+        if self._opened is None or self._opened[0] != os.getpid():
             self._opened = (os.getpid(), zipfile.ZipFile(self.path))
         return self._opened[1]
-
-    def _members(self) -> tuple[str, ...]:
-        try:
-            listed = self._zip().infolist()
-            names = {member.filename for member in listed if not member.is_dir()}
-            packed = sum(member.compress_size for member in listed)
-            if packed > self.path.stat().st_size:  # members that share their bytes, to unpack to any size in all
-                raise zipfile.BadZipFile("its members overlap")
-        except Exception as error:  # a damaged directory makes zipfile raise anything
-            raise UserError(f"{self.path} is a damaged zip ({first_line(error)}); download or pack it again") from error
-        return tuple(sorted(name for name in names if not any(map(_is_hidden, name.split("/")))))
 
 
 def open_storage(path: Path) -> Storage:
@@ -192,44 +192,18 @@ def _locate(path: Path) -> Storage:
 
 def _inside(archive: Archive, inner: str) -> Storage:
     """The folder of an archive, also when the whole archive lies below one top folder."""
-    tops = archive.folders()
-    for prefix in (f"{inner}/", *(f"{top}/{inner}/" for top in tops[:1] if len(tops) == 1)):
-        if any(name.startswith(prefix) for name in archive.names):
-            return archive.below(prefix)
+    tops = _folders(archive)
     root = archive.below(f"{tops[0]}/") if len(tops) == 1 else archive
-    there = ", ".join(root.folders()[:8]) or "no folders"
+    for place in (archive, root):
+        if (found := place.below(f"{inner}/")).names:
+            return found
+    there = ", ".join(_folders(root)[:8]) or "no folders"
     raise UserError(f"{archive.path} has no folder {inner}; it holds {there}")
 
 
-def _walk(path: Path) -> tuple[str, ...]:
-    """Names of all files below. What cannot be looked into stays in the list, for whoever reads it to be told why."""
-    names: list[str] = []
-    linked = 0
-    left: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
-    while left:  # no recursion: folders can be nested deeper than Python can call
-        prefix, above = left.pop()
-        folder = path / prefix
-        try:
-            status = folder.stat()
-            entries = list(os.scandir(folder))
-        except OSError as error:
-            raise UserError(f"{folder} cannot be listed ({error.strerror}); change its permissions") from error
-        identity = (status.st_dev, status.st_ino)
-        if identity in above:  # a link back to a folder we are in
-            continue
-        if prefix and {entry.name for entry in entries} >= RUN_FILES:  # its sample grids are pictures, too
-            continue
-        for entry in entries:
-            if _is_hidden(entry.name):
-                continue
-            if not _is_folder(entry):
-                names.append(prefix + entry.name)
-                continue
-            linked += entry.is_symlink()
-            if linked > MAX_LINKED_FOLDERS:
-                raise UserError(f"links below {path} lead to more than {MAX_LINKED_FOLDERS:,} folders; take some away")
-            left.append((f"{prefix}{entry.name}/", above | {identity}))
-    return tuple(sorted(names))
+def _folders(place: Storage) -> list[str]:
+    """Names of the folders directly in a place."""
+    return sorted({name.split("/", 1)[0] for name in place.names if "/" in name})
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -241,7 +215,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _is_hidden(name: str) -> bool:
     return (name.startswith(".") and name != "..") or name == "__MACOSX"
-
-
-def _cut(names: tuple[str, ...], prefix: str) -> tuple[str, ...]:
-    return tuple(name.removeprefix(prefix) for name in names if name.startswith(prefix))

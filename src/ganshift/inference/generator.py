@@ -1,7 +1,7 @@
 """What every generator can do, whichever method trained it: pictures from latents, in numbers, strips and grids."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..data.images import to_picture
 from ..errors import UserError
 from ..tensors import Images, Labels, Latents, image_grid, to_uint8
 from ..training import run_folder
-from ..training.config import check_seed, require
+from ..training.config import require
 from .latents import draw_latents, slerp, truncate
 from .pretrained import COLOURS, CardGrids, Pretrained, enlarged
 
@@ -23,8 +23,6 @@ Rows = list[list[Image.Image]]
 SAMPLING_BATCH = 64
 """Images generated at once. Without batch statistics it changes speed and memory only; with them it says whose
 statistics are used: those of images 0 to 63, then of 64 to 127, and of what is left in the end."""
-PUBLISHED_SHEET = (10, 10)
-"""Rows and columns of the fixed sheet that both published codes draw, from one batch."""
 CARD_COLUMNS = 8
 """Pictures in a row of the model card, and rows."""
 
@@ -89,7 +87,7 @@ class ImageGenerator(Pretrained):
         if isinstance(what, np.ndarray):
             what = torch.from_numpy(np.array(what, np.float32, order="C"))  # torch takes no reversed or read-only ones
         if isinstance(what, Tensor):
-            latents = _within(what.float(), truncation, seed)
+            latents = what.float() if truncation is None else truncate(what.float(), truncation, seed)
         else:
             latents = self._draw(what, seed, truncation)
         return self._pictures(latents, self._labels(len(latents), label), batch_statistics)
@@ -140,9 +138,8 @@ class ImageGenerator(Pretrained):
         Picture i is of class i modulo the number of classes, so with ten classes each has a column. The latents are
         those of `sample(100, seed=seed)`.
         """
-        rows, columns = PUBLISHED_SHEET
-        latents, labels = self._draw(rows * columns, seed), self._labels(rows * columns, None)
-        return _in_rows(self._pictures(latents, labels, batch_statistics=True, at_once=rows * columns), columns)
+        latents, labels = self._draw(100, seed), self._labels(100, None)
+        return _in_rows(self._pictures(latents, labels, batch_statistics=True, at_once=100), columns=10)
 
     def in_words(self) -> str:
         """What the model card says of it."""
@@ -158,7 +155,7 @@ class ImageGenerator(Pretrained):
         require(not pictures, "a generator is shown by what it draws: give a model card no pictures")
         latents = self._draw(CARD_COLUMNS**2, seed=0)
         labels = torch.arange(CARD_COLUMNS**2) % CARD_COLUMNS % len(self.classes) if self.classes else None
-        (images,) = self._images(latents, labels, self.as_published, at_once=len(latents))
+        images = self.generate(latents, labels, self.as_published)
         return {"samples.png": enlarged(image_grid(images, CARD_COLUMNS))}
 
     def _draw(self, count: int, seed: int, truncation: float | None = None) -> Latents:
@@ -167,18 +164,14 @@ class ImageGenerator(Pretrained):
     def _pictures(
         self, latents: Latents, labels: Labels | None, batch_statistics: bool, at_once: int = SAMPLING_BATCH
     ) -> list[Image.Image]:
-        batches = self._images(latents, labels, batch_statistics, at_once)
-        return [to_picture(pixels.numpy()) for images in batches for pixels in to_uint8(images)]
-
-    def _images(
-        self, latents: Latents, labels: Labels | None, batch_statistics: bool, at_once: int
-    ) -> Iterator[Float[Tensor, "_ c h w"]]:
-        """So many images at once, on the processor."""
+        """`at_once` images are generated at a time."""
+        pictures: list[Image.Image] = []
         for start in range(0, len(latents), at_once):
             part = slice(start, start + at_once)
             images = self.generate(latents[part].cpu(), labels[part] if labels is not None else None, batch_statistics)
             self.on_images(len(images))
-            yield images
+            pictures += map(to_picture, to_uint8(images).numpy())
+        return pictures
 
     def _labels(self, count: int, label: str | int | None) -> Labels | None:
         if not self.classes:
@@ -193,13 +186,6 @@ class ImageGenerator(Pretrained):
             known = f"{', '.join(self.classes)}, or their numbers from 0 to {len(self.classes) - 1}"
             raise UserError(f"there is no class {label!r}; this generator has {known}")
         return torch.full((count,), names.index(str(label)) % len(self.classes))
-
-
-def _within(latents: Latents, truncation: float | None, seed: int) -> Latents:
-    if truncation is None:
-        return latents
-    check_seed(seed)
-    return truncate(latents, truncation, seed)
 
 
 def _in_rows(pictures: list[Image.Image], columns: int) -> Rows:

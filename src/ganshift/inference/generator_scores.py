@@ -5,8 +5,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import UInt8
-from torch import Tensor
 
 from ..data.datasets import ImageSet
 from ..metrics.measuring import ROUNDED, TRUNCATED, Extraction, Measured, measure
@@ -57,19 +55,14 @@ def sample_stored(
     draw: Draw, num_classes: int, latents: Latents, batch: int, as_published: bool
 ) -> list[Callable[[], Bytes]]:
     """Batches of generated images, stored, each made when it is called; with classes in turn."""
-    return [
-        partial(_sample_part, draw, num_classes, latents, slice(first, first + batch), as_published)
-        for first in range(0, len(latents), batch)
-    ]
+    labels = torch.arange(len(latents)) % num_classes if num_classes else None
+    store = truncate_to_uint8 if as_published else to_uint8
 
+    @torch.no_grad()
+    def sample(part: slice) -> Bytes:
+        return store(draw(latents[part], None if labels is None else labels[part]))
 
-@torch.no_grad()
-def _sample_part(
-    draw: Draw, num_classes: int, latents: Latents, part: slice, as_published: bool
-) -> UInt8[Tensor, "m c h w"]:
-    labels = torch.arange(len(latents))[part] % num_classes if num_classes else None
-    images = draw(latents[part], labels)
-    return truncate_to_uint8(images) if as_published else to_uint8(images)
+    return [partial(sample, slice(first, first + batch)) for first in range(0, len(latents), batch)]
 
 
 def truncate_to_uint8(images: Images) -> Bytes:

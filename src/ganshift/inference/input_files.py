@@ -28,9 +28,14 @@ class InputFile:
     """Its relative name, with forward slashes."""
     path: Path
     """The file that is opened for it: of a zip, the zip itself."""
-    read: Callable[[], bytes | Path]
     root: Path | None = None
     """The folder that was given and it was found in, if one was."""
+    read: Callable[[], bytes] | None = None
+    """How to read what is no file of its own."""
+
+    def content(self) -> Path | bytes:
+        """Its file, or what it holds where it has none."""
+        return self.path if self.read is None else self.read()
 
 
 def find_input_files(images: Sequence[Path], out: Path) -> list[InputFile]:
@@ -59,16 +64,16 @@ def files_of(place: Storage, out: Path) -> list[InputFile]:
         )
     if not names:
         raise UserError(f"there are no images in {place.where}")
-    root = place.path if isinstance(place, Folder) else None
-    found = [
-        InputFile(f"{place.where}/{name}", name, place.on_disk(name), partial(place.read, name), root) for name in names
-    ]
-    return found if root is None else _without_results(found, root, out)
+    if not isinstance(place, Folder):
+        return [InputFile(f"{place.where}/{name}", name, place.path, read=partial(place.read, name)) for name in names]
+    root = place.on_disk("")
+    found = [InputFile(f"{place.where}/{name}", name, place.on_disk(name), root) for name in names]
+    return _without_results(found, root, out)
 
 
 def _find(path: Path, out: Path) -> Iterable[InputFile]:
     if path.is_file() and path.suffix.lower() != ".zip":
-        return [_one(path, path.name)]
+        return [InputFile(str(path), path.name, path)]
     if not path.exists() and _has_wildcard(str(path)):
         return _matching(path, out)
     return files_of(open_storage(path), out)
@@ -84,11 +89,8 @@ def _matching(pattern: Path, out: Path) -> list[InputFile]:
     found = [path for path in matching if path.is_file() and _is_translatable(path.name)]
     if not found:
         raise UserError(f"no image matches {pattern}")
-    return _without_results([_one(path, path.relative_to(fixed).as_posix()) for path in found], fixed, out)
-
-
-def _one(path: Path, name: str) -> InputFile:
-    return InputFile(str(path), name, path, partial(Path, path))
+    files = [InputFile(str(path), path.relative_to(fixed).as_posix(), path) for path in found]
+    return _without_results(files, fixed, out)
 
 
 def _without_results(found: list[InputFile], root: Path, out: Path) -> list[InputFile]:

@@ -13,8 +13,6 @@ from ..training.config import check_seed, require
 
 OTHER_STREAM = 0x7A6D_4C1B
 """Sets the seed of redrawn values apart from that of the latents, so that the two are independent."""
-NO_ARC = 1e-6
-"""Sine of the angle below which two directions count as equal or opposite: one great circle no longer joins them."""
 
 
 def draw_latents(count: int, seed: int, truncation: float | None = None, dim: int = 128) -> Latents:
@@ -36,6 +34,7 @@ def truncate(latents: Latents, threshold: float, seed: int) -> Latents:
     What a redrawn number becomes depends on the seed and its place only. Redrawing is done at once, by the inverse of
     the truncated distribution function, so that a tiny threshold takes no longer.
     """
+    check_seed(seed)
     if not threshold > 0:  # so written, nan fails too
         raise UserError(f"truncation must be more than 0 standard deviations, got {threshold}")
     generator = torch.Generator().manual_seed(seed ^ OTHER_STREAM)
@@ -61,7 +60,7 @@ def slerp(start: Latents, end: Latents, steps: int) -> Float[Tensor, "n {steps} 
     apart, along = (towards_a - towards_b).norm(dim=2, keepdim=True), (towards_a + towards_b).norm(dim=2, keepdim=True)
     angle = 2 * torch.atan2(apart, along)
     share = torch.linspace(0, 1, steps, dtype=torch.float64, device=start.device)[:, None]  # steps 1
-    straight = angle.sin() < NO_ARC
+    straight = angle.sin() < 1e-6  # equal or opposite, so that no single great circle joins them
     sine = angle.sin().where(~straight, 1.0)
     weight_a = torch.where(straight, 1 - share, ((1 - share) * angle).sin() / sine)
     weight_b = torch.where(straight, share, (share * angle).sin() / sine)

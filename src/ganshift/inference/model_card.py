@@ -79,7 +79,11 @@ def model_card(model: "Pretrained", config: Mapping[str, Any], folder: Path | No
         classes=config.get("classes") or [],
         num_weights=sum(weights.numel() for weights in model.parameters()),
         data=_data(config, training, model.noun),
-        settings={name: value for name, value in training.items() if name not in FREE_TO_CHANGE and _is_set(value)},
+        settings={
+            name: value
+            for name, value in training.items()
+            if name not in FREE_TO_CHANGE and value is not None and value is not False
+        },
         shown=_shown(config, training),
         run=_run(config, training),
         source=training.get("source"),
@@ -150,21 +154,13 @@ def _scores(folder: Path) -> list[dict[str, Any]]:
 def _shown(config: Mapping[str, Any], training: Mapping[str, Any]) -> str | None:
     """How long it trained, as far as that is known."""
     shown = run_folder.section(config, "saved").get("images_shown")
-    if _is_number(shown):
+    if type(shown) is int:
         return f"{shown:,} images shown, repeats counted"
-    budgets = [f"a budget of {training[name]:,} {name}" for name in BUDGET_FIELDS if _is_number(training.get(name))]
-    return budgets[0] if budgets else None
+    budgets = (f"a budget of {training[name]:,} {name}" for name in BUDGET_FIELDS if type(training.get(name)) is int)
+    return next(budgets, None)
 
 
 def _run(config: Mapping[str, Any], training: Mapping[str, Any]) -> str | None:
     """The name of the run that it is from."""
     run = run_folder.section(config, "saved").get("run") or training.get("out")
     return Path(run).name if isinstance(run, str) else None
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is int
-
-
-def _is_set(value: Any) -> bool:
-    return value is not None and value is not False

@@ -50,7 +50,15 @@ def find_model(name: str | Path, **hub: Any) -> Path:
             return path.parent
         raise UserError(f"{text} is no model: give a run folder, or the {run_folder.MODEL} in one")
     if HUB_NAME.fullmatch(text) and not PLACES.match(text) and not beside:
-        return _download(text, hub)
+        from huggingface_hub import snapshot_download
+
+        try:
+            return Path(snapshot_download(text, allow_patterns=HUB_FILES, **hub))
+        except Exception as error:  # of the hub, of the network, or of a name that the hub takes for none
+            raise UserError(
+                f"there is no run folder {text!r}, and the Hugging Face hub did not give a model of that name "
+                f"({first_line(error)}): check the name and the network"
+            ) from None
     if hint := nearest_path(path) or nearest(text, bundled, cutoff=0.75):
         raise UserError(f"there is no run folder {text!r}: {hint}")
     raise UserError(
@@ -81,16 +89,3 @@ def results_place(name: str | Path, out: str | Path | None) -> Path:
     if not lies_here(name):
         raise UserError(f"{name} is no folder of yours to write results into: say with --out where they go")
     return folder
-
-
-def _download(name: str, hub: dict[str, Any]) -> Path:
-    """The files of a hub model, from the hub or from its cache on this machine."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES, **hub))
-    except Exception as error:  # of the hub, of the network, or of a name that the hub takes for none
-        raise UserError(
-            f"there is no run folder {name!r}, and the Hugging Face hub did not give a model of that name "
-            f"({first_line(error)}): check the name and the network"
-        ) from None

@@ -13,8 +13,6 @@ from .video import ANIMATED_FORMATS, VIDEO_SUFFIXES, is_video
 
 VIDEO_ENDING, PICTURE_ENDING = ".mp4", ".png"
 ANIMATED_ENDINGS = frozenset(ANIMATED_FORMATS.values())
-NAMES_A_FILE = frozenset(STILL_FORMATS) | ANIMATED_ENDINGS | VIDEO_SUFFIXES
-"""Endings by which --out is one file and no folder."""
 Identity = tuple[int, int]
 """What two names of one file have in common, through links of both kinds: a device and a number on it."""
 
@@ -36,9 +34,10 @@ class Outputs:
         overwrite: bool = False,
         others: Sequence[InputFile] = (),
     ):
-        self.kinds = tuple(kinds)
-        self._sources, self._out, self._overwrite = sources, out, overwrite
-        self.is_file = out.suffix.lower() in NAMES_A_FILE and not out.is_dir()
+        self.sources, self.kinds = sources, tuple(kinds)
+        self._out, self._overwrite = out, overwrite
+        names_a_file = out.suffix.lower() in {*STILL_FORMATS, *ANIMATED_ENDINGS, *VIDEO_SUFFIXES}
+        self.is_file = names_a_file and not out.is_dir()
         self._names = _names(sources)
         self._read = {found: source for source in (*others, *sources) if (found := _identity(source.path))}
         if self.is_file:
@@ -58,7 +57,7 @@ class Outputs:
 
     def path(self, number: int, ending: str, kind: str = "") -> Path:
         """Where this result is written; `UnreadableImage` says why it is not."""
-        source = self._sources[number]
+        source = self.sources[number]
         if PurePosixPath(source.name).is_absolute() or ".." in PurePosixPath(source.name).parts:  # of a zip
             raise UnreadableImage("its name leads out of the folder to write to")
         path = self._place(number, ending, kind)
@@ -72,7 +71,7 @@ class Outputs:
 
     def exist(self, number: int) -> bool:
         """Whether all results of a source are there; each was written whole or not at all."""
-        source = self._sources[number]
+        source = self.sources[number]
         own = PurePosixPath(source.name).suffix.lower()
         endings = {_ending(source), own} if own in ANIMATED_ENDINGS else {_ending(source)}  # which, the file knows
         return all(
@@ -89,18 +88,18 @@ class Outputs:
         if self.is_file:
             return self._out
         name = self._names[number]
-        has_ending = name == self._sources[number].name and name.endswith(ending)
+        has_ending = name == self.sources[number].name and name.endswith(ending)
         return self._out / kind / (name if has_ending else name + ending)
 
     def _refuse_unfit_file(self) -> None:
-        count, out = len(self._sources), self._out
+        count, out = len(self.sources), self._out
         if count != 1 or self.kinds != ("",):
             raise UserError(f"--out {out} names one file, but more are to be written: name a folder")
-        if is_video(self._sources[0].name) != (out.suffix.lower() in VIDEO_SUFFIXES) or (
+        if is_video(self.sources[0].name) != (out.suffix.lower() in VIDEO_SUFFIXES) or (
             is_video(out.name) and out.suffix.lower() != VIDEO_ENDING
         ):
-            ending = _ending(self._sources[0])
-            raise UserError(f"--out {out} does not fit {self._sources[0].where}: name it {out.with_suffix(ending)}")
+            ending = _ending(self.sources[0])
+            raise UserError(f"--out {out} does not fit {self.sources[0].where}: name it {out.with_suffix(ending)}")
 
     def _refuse_folders_that_are_read(self, read: Sequence[InputFile]) -> None:
         for root in {source.root for source in read if source.root is not None}:
@@ -113,9 +112,9 @@ class Outputs:
     def _refuse_replacing(self, number: int, path: Path) -> None:
         found = _identity(path)
         other = None if found is None else self._read.get(found)
-        if other is None or (self._overwrite and other is self._sources[number]):
+        if other is None or (self._overwrite and other is self.sources[number]):
             return
-        own = "; --overwrite replaces it by its translation" if other is self._sources[number] else ""
+        own = "; --overwrite replaces it by its translation" if other is self.sources[number] else ""
         raise UserError(f"--out {self._out} would replace {other.where}, which is read: name another{own}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..data.images import UnreadableImage, with_channels
+from ..data.images import UnreadableImage, png_of, with_channels
 from ..data.pixel_formats import FormattedPicture
 from ..errors import UserError
 from ..files import write_output
@@ -25,8 +25,6 @@ STILL_FORMATS = {
     ".tiff": "TIFF",
 }
 """Formats that a picture can be asked for in, by the ending of its name. Only PNG holds all that a picture can be."""
-OPAQUE_FORMATS = ("JPEG", "BMP")
-"""They hold no opacity, or are not read back with it."""
 
 
 def encode_picture(picture: FormattedPicture, ending: str) -> bytes:
@@ -37,8 +35,9 @@ def encode_picture(picture: FormattedPicture, ending: str) -> bytes:
     kind = STILL_FORMATS[ending]
     if kind == "PNG":
         return picture.to_png()
-    if picture.colours.dtype == np.uint16 or (picture.alpha is not None and kind in OPAQUE_FORMATS):
-        what = "16 bits a value" if picture.colours.dtype == np.uint16 else "opacity"
+    is_deep = picture.colours.dtype == np.uint16
+    if is_deep or (picture.alpha is not None and kind in ("JPEG", "BMP")):  # a BMP's is not read back
+        what = "16 bits a value" if is_deep else "opacity"
         raise UnreadableImage(f"{kind} would lose its {what}: name a file that ends in .png")
     buffer = io.BytesIO()
     picture.to_pillow().save(buffer, kind, **({"quality": 95} if kind == "JPEG" else {"lossless": True}))
@@ -48,7 +47,7 @@ def encode_picture(picture: FormattedPicture, ending: str) -> bytes:
 def write_pictures(pictures: Sequence[Image.Image], out: Path, columns: int | None = None) -> list[Path]:
     """Write one sheet if `out` ends in .png, else one numbered file a picture into the folder `out`."""
     if _is_one_picture(out):
-        _write(picture_grid(pictures, columns), out)
+        write_output(out, png_of(picture_grid(pictures, columns)))
         return [out]
     if out.is_file():
         raise UserError(f"--out {out} is a file: name a folder, or a name that ends in .png")
@@ -57,7 +56,7 @@ def write_pictures(pictures: Sequence[Image.Image], out: Path, columns: int | No
     paths = [out / f"{index:05d}.png" for index in range(len(pictures))]
     with ProgressLine("write", len(paths)) as progress:
         for done, (picture, path) in enumerate(zip(pictures, paths, strict=True), start=1):
-            _write(picture, path)
+            write_output(path, png_of(picture))
             progress.update(done)
     return paths
 
@@ -89,9 +88,3 @@ def picture_grid(pictures: Sequence[Image.Image], columns: int | None = None, ma
 
 def _is_one_picture(out: Path) -> bool:
     return out.suffix.lower() == ".png"
-
-
-def _write(picture: Image.Image, path: Path) -> None:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    write_output(path, buffer.getvalue())

@@ -1,8 +1,9 @@
 """What all models share: opening one by its name, saving it as a folder that can be handed on, and the hub."""
 
-import shutil
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -15,15 +16,16 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import nn
 
+from ..data.images import png_of
 from ..errors import UserError, first_line
-from ..files import write_atomically
+from ..files import json_bytes, write_atomically
 from ..metrics.copying import VERDICT, load_verdict
 from ..metrics.record_files import RECORDS
 from ..metrics.score_record import load_record
 from ..training import run_folder
 from ..training.config import require
 from ..training.device import choose_device
-from ..training.weights import build_on_paper, copy_weights, hash_of_file, load_weights, save_weights
+from ..training.weights import build_on_paper, copy_weights, load_weights, serialised
 from . import model_card as card
 from .names import find_model, lies_here
 
@@ -32,8 +34,6 @@ CardGrids = Mapping[str, UInt8[np.ndarray, "h w 3"]]
 """Pictures of the model card by the names of their files."""
 COLOURS = {1: "gray", 3: "colour", 4: "colour with opacity"}
 """What channels are."""
-PAGE_WIDTH = 600
-"""Pixels that a page has room for."""
 GRIDS = ("samples.png", "samples-a.png", "samples-b.png")
 """Names that pictures of model cards may have."""
 PLACES = ("data", "a", "b", "out")
@@ -144,15 +144,19 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
         require(config in (None, self.config), "a model is saved with its own config: leave config out")
         if any((folder / name).exists() for name in (run_folder.LOG, run_folder.CHECKPOINTS)):
             raise UserError(f"{folder} is the folder of a training run, which saving would spoil: name another")
-        grids = self.grids(notes.pictures)  # before anything is written, since pictures may be wrong
+        pictures = self.grids(notes.pictures)  # before anything is written, since pictures may be wrong
+        files = self._files() | {name: png_of(Image.fromarray(pixels)) for name, pixels in pictures.items()}
+        old = [folder / name for name in (*GRIDS, run_folder.CRITIC, VERDICT)] + [*(folder / RECORDS).glob("*.json")]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._save_pretrained(folder)
-            for name in set(GRIDS) - set(grids):
-                (folder / name).unlink(missing_ok=True)
-            for name, pixels in grids.items():
-                save = partial(Image.fromarray(pixels).save, format="png")
-                write_atomically(folder / name, save, durable=False)
+            for name, content in files.items():
+                (folder / name).parent.mkdir(exist_ok=True)
+                write_atomically(folder / name, partial(Path.write_bytes, data=content))
+            for path in old:
+                if path.relative_to(folder).as_posix() not in files:
+                    path.unlink(missing_ok=True)
+            with suppress(OSError):  # there are records
+                (folder / RECORDS).rmdir()
             card.write(folder, self.generate_model_card(folder=folder, **(model_card_kwargs or {})))
         except OSError as error:
             raise UserError(f"cannot write to {folder}: {error.strerror or error}") from error
@@ -186,21 +190,24 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
         config = run_folder.read_config(folder) if folder else _without_folders(self.config)
         return card.model_card(self, config, folder, _notes(notes))
 
-    def _save_pretrained(self, save_directory: Path) -> None:
-        """Write everything but the card and its pictures, and take away what an earlier model left in the folder."""
+    def _files(self) -> dict[str, bytes]:
+        """What is handed on beside the model card, by name: of its origin, all that is of these very weights."""
         origin = self._origin if self._origin and self._is_in(self._origin) else None
-        if origin:
-            _copy(origin / run_folder.MODEL, save_directory)
-        else:
-            save_weights(save_directory / run_folder.MODEL, self)
-        critic = save_directory / run_folder.CRITIC
-        if origin and (origin / run_folder.CRITIC).is_file():
-            _copy(origin / run_folder.CRITIC, save_directory)
-        elif critic.exists():
-            critic.unlink()
-        _save_scores(origin, save_directory, hash_of_file(save_directory / run_folder.MODEL))
-        shown = {} if origin is None else card.history(origin)
-        run_folder.write_json(save_directory / run_folder.CONFIG, _without_folders(self.config) | shown)
+        if origin is None:
+            return {run_folder.MODEL: serialised(self), run_folder.CONFIG: json_bytes(_without_folders(self.config))}
+        described = _without_folders(self.config) | card.history(origin)
+        files = {run_folder.CONFIG: json_bytes(described)}
+        for name in (run_folder.MODEL, run_folder.CRITIC):
+            if (origin / name).is_file():
+                files[name] = (origin / name).read_bytes()
+        model_hash = hashlib.sha256(files[run_folder.MODEL]).hexdigest()
+        for path in sorted((origin / RECORDS).glob("*.json")):
+            if load_record(path).model_hash == model_hash:
+                files[f"{RECORDS}/{path.name}"] = path.read_bytes()
+        verdict = load_verdict(origin)
+        if verdict and verdict.model_hash == model_hash:
+            files[VERDICT] = json_bytes({**vars(verdict), "pairs": []})
+        return files
 
     def _is_in(self, folder: Path) -> bool:
         """Whether a folder still holds these very weights: a run may have gone on, or the weights been changed."""
@@ -213,8 +220,8 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
 
 
 def enlarged(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """A sheet as many times as large as fits on a page, so that small pictures can be looked at."""
-    times = max(1, PAGE_WIDTH // pixels.shape[1])
+    """A sheet as many times as large as fits on a page of 600 pixels, so that small pictures can be looked at."""
+    times = max(1, 600 // pixels.shape[1])
     return pixels.repeat(times, axis=0).repeat(times, axis=1)
 
 
@@ -223,29 +230,6 @@ def _notes(given: Mapping[str, Any] | None) -> card.Notes:
     if unknown := set(given or {}) - set(known):
         raise UserError(f"a model card knows no {', '.join(sorted(unknown))}: it takes {', '.join(known)}")
     return card.Notes(**(given or {}))
-
-
-def _copy(file: Path, folder: Path) -> None:
-    """Bytes as they are, so that the hash on cards stays that of the model."""
-    write_atomically(folder / file.name, lambda beside: shutil.copyfile(file, beside))
-
-
-def _save_scores(origin: Path | None, folder: Path, model_hash: str) -> None:
-    """Copy what is known of these weights; what is known of others does not stay beside them."""
-    (folder / RECORDS).mkdir(exist_ok=True)
-    for path in sorted((origin / RECORDS).glob("*.json")) if origin else []:
-        if load_record(path).model_hash == model_hash:
-            _copy(path, folder / RECORDS)
-    for path in list((folder / RECORDS).glob("*.json")):
-        if load_record(path).model_hash != model_hash:
-            path.unlink()
-    if not any((folder / RECORDS).iterdir()):
-        (folder / RECORDS).rmdir()
-    verdict = load_verdict(origin) if origin else None
-    if verdict and verdict.model_hash == model_hash:
-        run_folder.write_json(folder / VERDICT, {**vars(verdict), "pairs": []})
-    else:
-        (folder / VERDICT).unlink(missing_ok=True)
 
 
 def _without_folders(config: Any, key: str = "") -> Any:

@@ -16,7 +16,7 @@ from ..data.bundled import photographs, sketch
 from ..data.images import UnreadableImage, fit_picture, load_picture, to_picture
 from ..data.pixel_formats import FormattedPicture, from_array, from_pillow, load_formatted, to_array
 from ..errors import UserError
-from ..tensors import Images, Side, from_uint8, height_and_width, image_grid, to_colour
+from ..tensors import Images, Side, height_and_width, image_grid, to_colour
 from ..training.config import require
 from .pretrained import COLOURS, CardGrids, Pretrained, enlarged
 
@@ -25,10 +25,6 @@ MAX_SIDE = 8192
 """Side, in pixels, that models may say they were trained at, and largest one that exported models take."""
 AT_ONCE_PIXELS = 2**20
 """Larger images may be translated in parts, and a browser's memory holds no larger ones."""
-ROUNDING = 1e-3
-"""Tensors may leave [-1, 1] by so much: what made them may have rounded."""
-CARD_ROWS = 4
-"""Pictures of each domain on the model card."""
 
 
 class ImageTranslator(Pretrained):
@@ -65,6 +61,22 @@ class ImageTranslator(Pretrained):
         """
         translated = self.translate(original.for_network(self.channels[other_domain(to)]), to)
         return original.given_back(translated, keep_mode=self.keeps_mode)
+
+    def round_trip(self, original: FormattedPicture, to: Domain = "b") -> tuple[list[FormattedPicture], float]:
+        """The picture, its translation and the way back; and the mean distance of both ends.
+
+        The distance is of values in [-1, 1], before what came back is rounded to the picture's bits.
+        """
+        images = original.for_network(self.channels[other_domain(to)])
+        there = self.translate(images, to)
+        back = self.translate(there, other_domain(to))  # not rounded in between
+        made = [original, original.given_back(there, self.keeps_mode), original.given_back(back, keep_mode=True)]
+        return made, (back - images).abs().mean().item()
+
+    def as_trained(self, source: Path | bytes, to: Domain = "b") -> FormattedPicture:
+        """The picture of a file, cropped and scaled to the size of training, in the channels of its domain."""
+        channels = self.channels[other_domain(to)]
+        return from_pillow(to_picture(fit_picture(load_picture(source, for_size=self.size), self.size, channels)))
 
     @property
     def keeps_mode(self) -> bool:
@@ -114,7 +126,7 @@ class ImageTranslator(Pretrained):
             f"a tensor must be [c, h, w] or [n, c, h, w] of floats in [-1, 1], got {images.dtype} {shape}; "
             "tensors.from_uint8 makes them out of bytes",
         )
-        if not (images.abs() <= 1 + ROUNDING).all():  # so written, nan fails too
+        if not (images.abs() <= 1.001).all():  # so written, nan fails too; what made them may have rounded
             raise UserError(f"a tensor must lie in [-1, 1], got {images.min():.3g} to {images.max():.3g}: scale it")
         batch = images if len(shape) == 4 else images[None]
         translated = self.translate(batch.float(), to).to(images.dtype)
@@ -131,19 +143,17 @@ class ImageTranslator(Pretrained):
 
     def grids(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> CardGrids:
         """Round trips of pictures of each domain: those given, as `__call__` takes them, or else bundled ones."""
-        height, width = height_and_width(self.size)
         found = {}
-        given: Mapping[Any, Sequence[Any]] = pictures or _bundled_pictures((height, width))
+        given: Mapping[Any, Sequence[Any]] = pictures or _bundled_pictures(self.size)
         require(set(given) <= {"a", "b"}, f"pictures are of the domains a and b, got {', '.join(map(str, given))}")
         for domain, shown in given.items():
             to, back = other_domain(domain), other_domain(other_domain(domain))
             require(
                 len(shown) > 0, f"name at least one picture of {domain} to show the model on, or leave {domain} out"
             )
-            fitted = [_fitted(picture, (height, width), self.channels[back]) for picture in shown]
-            trips = round_trip_grid(
-                torch.stack(fitted), partial(self.translate, to=to), partial(self.translate, to=back)
-            )
+            fitted = [self.as_trained(_original(picture).to_png(), to) for picture in shown]
+            start = torch.cat([picture.for_network(self.channels[back]) for picture in fitted])
+            trips = round_trip_grid(start, partial(self.translate, to=to), partial(self.translate, to=back))
             found[f"samples-{domain}.png"] = enlarged(trips)
         return found
 
@@ -167,17 +177,9 @@ def _original(picture: str | Path | Image.Image | np.ndarray) -> FormattedPictur
         raise UserError(f"{picture}: {error}") from None
 
 
-def _fitted(
-    picture: str | Path | Image.Image | np.ndarray, size: tuple[int, int], channels: int
-) -> Float[Tensor, "channels h w"]:
-    """A picture cropped and scaled as in training."""
-    pixels = fit_picture(load_picture(_original(picture).to_png()), size, channels)
-    return from_uint8(torch.from_numpy(pixels)[None])[0]
-
-
-def _bundled_pictures(size: tuple[int, int]) -> dict[str, list[Image.Image]]:
-    """Photographs, and sketches of them, at this height and width."""
-    photos = [to_picture(fit_picture(photo, size, 3)) for photo in list(photographs().values())[:CARD_ROWS]]
+def _bundled_pictures(size: Side) -> dict[str, list[Image.Image]]:
+    """Four photographs, and sketches of them, of this size."""
+    photos = [to_picture(fit_picture(photo, size, 3)) for photo in list(photographs().values())[:4]]
     return {"a": photos, "b": [sketch(photo) for photo in photos]}
 
 

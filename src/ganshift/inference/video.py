@@ -5,16 +5,15 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from ..data.images import UnreadableImage, check_pixels, decoding
 from ..data.pixel_formats import FormattedPicture, from_pillow
 from ..errors import UserError, first_line
-from ..files import open_regular
+from ..files import open_regular, write_atomically
 
 Change = Callable[[FormattedPicture], FormattedPicture]
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm"})
@@ -73,20 +72,17 @@ def translate_animation(picture: Image.Image, change: Change) -> bytes:
 
 def _frames(picture: Image.Image) -> Iterator[tuple[FormattedPicture, float]]:
     """Each frame and how long it is shown, in milliseconds."""
-    size = picture.size
-    for number in itertools.count():
+    size, frames = picture.size, ImageSequence.Iterator(picture)
+    for number in itertools.count(1):
         try:
             with decoding(picture):
-                try:
-                    picture.seek(number)
-                except EOFError:
+                if next(frames, None) is None:
                     return
                 if picture.size != size:
                     raise UnreadableImage("of another size than those before")
-                picture.load()
-                original = from_pillow(picture.copy())
+                original = from_pillow(picture.copy())  # a copy is decoded
         except UnreadableImage as error:
-            raise UnreadableImage(f"frame {number + 1}: {error}") from error
+            raise UnreadableImage(f"frame {number}: {error}") from error
         shown = picture.info.get("duration", USUAL_DURATION)
         yield original, min(shown, MAX_DURATION) if isinstance(shown, int | float) and shown >= 0 else USUAL_DURATION
 
@@ -120,19 +116,20 @@ def translate_video(source: Path | bytes, path: Path, change: Change, progress: 
     def changed(pixels: np.ndarray) -> np.ndarray:
         return np.asarray(change(from_pillow(Image.fromarray(pixels))).to_pillow().convert("RGB"))
 
-    height, width = first.shape[:2]
-    halves_colour = height % 2 == width % 2 == 0  # what all players can show, but for even sizes only
+    def write(beside: Path) -> None:
+        height, width = first.shape[:2]
+        halves_colour = height % 2 == width % 2 == 0  # what all players can show, but for even sizes only
+        kind: dict[str, Any] = {"extension": ".mp4", "container": "mp4"}  # which the name beside its place hides
+        with video, iio.imopen(beside, "w", plugin="pyav", **kind) as written:
+            written.init_video_stream("libx264", fps=rate, pixel_format="yuv420p" if halves_colour else "yuv444p")
+            written.write_frame(changed(first))
+            for index, frame in enumerate(frames, start=2):
+                written.write_frame(changed(frame))
+                progress(index)
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with video, TemporaryDirectory(prefix=".", dir=path.parent) as folder:  # an interrupt leaves no half of a video
-            part = Path(folder) / path.name
-            with iio.imopen(part, "w", plugin="pyav") as written:
-                written.init_video_stream("libx264", fps=rate, pixel_format="yuv420p" if halves_colour else "yuv444p")
-                written.write_frame(changed(first))
-                for index, frame in enumerate(frames, start=2):
-                    written.write_frame(changed(frame))
-                    progress(index)
-            part.replace(path)
+        write_atomically(path, write, durable=False)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 

@@ -10,7 +10,7 @@ from ..training.config import RunConfig, overlaid, settings_from
 from .words import ReportWords
 
 if TYPE_CHECKING:
-    from ..data.cifar import Split
+    from ..data.folders import Split
     from ..inference.generator import ImageGenerator
     from ..inference.translator import ImageTranslator
     from ..training.trainer import Outcome, Trainer

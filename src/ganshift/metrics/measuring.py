@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
-from ..data.cifar import Split
 from ..data.datasets import ImageSet
+from ..data.folders import Split
 from ..tensors import Bytes, from_uint8, to_colour, to_uint8
 from ..training import run_folder
 from ..training.config import require

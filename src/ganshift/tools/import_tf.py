@@ -24,8 +24,6 @@ OPTIMIZER_STATE = re.compile(r"/(Adam|RMSProp)(_\d+)?$|(^|/)(beta[12]_power|glob
 """Variables that only the training of the published code needs."""
 PART_OF_CHECKPOINT = re.compile(r"(?<=.)\.(index|meta|data-\d{5}-of-\d{5})$")
 """What TensorFlow adds to a checkpoint's name for each of its files."""
-HASH_BYTES = 2**20
-"""Of a checkpoint, hashed at once."""
 NAMES_SHOWN = 10
 """Names in an error about a checkpoint that is of no method."""
 
@@ -64,8 +62,9 @@ def find_checkpoint(checkpoint: Path) -> Path:
         prefix = _only_checkpoint(checkpoint)
     else:
         prefix = checkpoint.with_name(PART_OF_CHECKPOINT.sub("", checkpoint.name))
-    if not _index(prefix).is_file():
-        raise UserError(f"there is no TensorFlow checkpoint {checkpoint}: {_index(prefix)} is missing")
+    index = prefix.with_name(f"{prefix.name}.index")
+    if not index.is_file():
+        raise UserError(f"there is no TensorFlow checkpoint {checkpoint}: {index} is missing")
     parts = _data_files(prefix)
     if not parts or not all(part.is_file() for part in parts) or len(parts) != int(parts[0].name[-5:]):
         raise UserError(f"checkpoint {prefix} is not whole: of its .data files {len(parts)} are there")
@@ -109,22 +108,15 @@ def import_tf(
 
 def _only_checkpoint(folder: Path) -> Path:
     """The checkpoint that the folder's state file names, else the only one in it."""
-    there = sorted(path.with_suffix("") for path in folder.glob("*.index"))
     state = folder / "checkpoint"
-    named = None
-    if state.is_file():
-        named = re.match(r'model_checkpoint_path: "(.+)"', read_text(state))
-    if named:
+    if state.is_file() and (named := re.match(r'model_checkpoint_path: "(.+)"', read_text(state))):
         # By its last part, because the state file may name a folder of the machine that it was trained on.
         return folder / Path(named[1]).name
+    there = sorted(path.with_suffix("") for path in folder.glob("*.index"))
     if len(there) != 1:
         listed = f": name one of {', '.join(str(path) for path in there)}" if there else ""
         raise UserError(f"there are {len(there)} TensorFlow checkpoints in {folder}{listed}")
     return there[0]
-
-
-def _index(prefix: Path) -> Path:
-    return prefix.with_name(f"{prefix.name}.index")
 
 
 def _data_files(prefix: Path) -> list[Path]:
@@ -137,6 +129,5 @@ def _hash(prefix: Path) -> str:
     digest = hashlib.sha256()
     for path in _data_files(prefix):
         with path.open("rb") as file:
-            while block := file.read(HASH_BYTES):
-                digest.update(block)
+            hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()

@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import linear_regression
 from typing import Any
 
-from ..data.datasets import MEMORY_BUDGET_BYTES, ImageSet
-from ..data.open import open_named_images
+from ..data.datasets import ImageSet
+from ..data.open import open_images
 from ..errors import UserError
 from ..inference.generator import ImageGenerator
 from ..inference.generator_scores import drawing, measure_generator
@@ -141,7 +141,7 @@ def rank_sources(
     def see(size: int, channels: int | None) -> ImageSet:
         """The images as a run would see them; of each kind they are read once."""
         with opening_progress() as progress:
-            return open_named_images(Path(data), size, channels, MEMORY_BUDGET_BYTES, progress)
+            return open_images(Path(data), size, channels, progress=progress)
 
     natural = see(LOOKED_AT, None).channels  # what is wrong with the images themselves is said at once
     most = min(natural, max((model.channels for _, model in opened.values()), default=0))

@@ -36,13 +36,13 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 def save_weights(path: Path, network: nn.Module, prefix: str = "") -> None:
     """Write a network's weights, each name behind the prefix, whole or not at all."""
-    content = _serialised(network, prefix)
+    content = serialised(network, prefix)
     write_atomically(path, lambda beside: beside.write_bytes(content))
 
 
 def hash_of_weights(network: nn.Module, prefix: str = "") -> str:
     """SHA-256 of the file that `save_weights` would write."""
-    return hashlib.sha256(_serialised(network, prefix)).hexdigest()
+    return hashlib.sha256(serialised(network, prefix)).hexdigest()
 
 
 def hash_of_file(path: Path) -> str:
@@ -51,7 +51,8 @@ def hash_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _serialised(network: nn.Module, prefix: str) -> bytes:
+def serialised(network: nn.Module, prefix: str = "") -> bytes:
+    """The file that `save_weights` writes."""
     return save({prefix + name: value.cpu().contiguous() for name, value in network.state_dict().items()})
 
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganshift.data.datasets import open_array
-from ganshift.data.domains import Domains
+from ganshift.data.datasets import Domains, open_array
 from ganshift.methods.dual.config import PRESETS, DualConfig
 from ganshift.methods.dual.evaluation import new_evaluation, unpaired_distance
 from ganshift.training.ema import Ema

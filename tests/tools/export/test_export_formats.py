@@ -84,7 +84,7 @@ def test_a_damaged_model_fails(onnx_translator, translator):
     model = onnx.load(onnx_translator / "a2b.onnx")
     (weight,) = (tensor for tensor in model.graph.initializer if tensor.name.endswith("up.2.conv.bias"))
     weight.raw_data = (np.frombuffer(weight.raw_data, np.float32) + np.float32(0.01)).tobytes()
-    graph = graph_of_translator(translator.model, {"method": "dual"}, uint8=False, to="b")
+    graph = graph_of_translator(translator.model, uint8=False, to="b")
     whole = (onnx_translator / "a2b.onnx").read_bytes()
     assert check_parity("a2b.onnx", run_onnx(whole), graph.reference, graph.cases).max_abs_error < 1e-5
     with pytest.raises(UserError, match=r"a2b.onnx is not written: its values differ by 0\.0"):

@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...data.datasets import ImageSet
-from ...data.domains import Domains
+from ...data.datasets import Domains, ImageSet
 from ...inference.translator_scores import MeasuredWay, measure_ways
 from ...metrics.measuring import Extraction, provenance_of
 from ...metrics.while_training import FEWEST_HELD_OUT, as_evaluation, enough, settings_of

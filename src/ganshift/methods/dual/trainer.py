@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...data.datasets import ImageSet
-from ...data.domains import Domains
-from ...data.open import open_named_domains
+from ...data.datasets import Domains, ImageSet
+from ...data.open import open_domains
 from ...data.sampling import Batch, batches
 from ...inference.translator import round_trip_grid
 from ...tensors import Terms, from_uint8
@@ -100,7 +99,7 @@ class DualTrainer(Trainer):
     def from_config(cls, config: DualConfig) -> "DualTrainer":
         """Open both domains and build the networks; writes nothing."""
         with opening_progress() as progress:
-            domains = open_named_domains(
+            domains = open_domains(
                 config.data,
                 config.a,
                 config.b,

@@ -6,8 +6,8 @@ from functools import cache, partial
 
 import torch
 
-from ...data.cifar import Split
 from ...data.datasets import ImageSet
+from ...data.folders import Split
 from ...data.open import open_held_out
 from ...inference.generator_scores import measure_generator
 from ...inference.latents import draw_latents

@@ -9,7 +9,7 @@ from ..method import Help, Method
 from .config import PRESETS, TransferConfig
 
 if TYPE_CHECKING:
-    from ...data.cifar import Split
+    from ...data.folders import Split
     from ..advice import Advice, PictureFacts
     from ..importing import TensorFlowImport
     from ..words import ReportWords

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.datasets import ImageSet
-from ...data.open import open_named_images
+from ...data.open import open_images
 from ...data.sampling import Batch, batches
 from ...data.subsets import draw_subset
 from ...errors import UserError
@@ -102,7 +102,7 @@ class TransferTrainer(Trainer):
         source = source_of_run(config.out, config.source) if config.source else None
         size, channels = _image_shape(config, source)
         with opening_progress() as progress:
-            data = open_named_images(config.data, size, channels, config.memory_budget * 1e9, progress)
+            data = open_images(config.data, size, channels, config.memory_budget * 1e9, progress)
         if config.subset is not None:
             data = draw_subset(data, config.subset, config.subset_seed)
         architecture, generator_arguments, critic_arguments = _architecture(config, source, data)

@@ -8,18 +8,17 @@ from typing import Literal
 
 from PIL import Image
 
-from ...data.cifar import is_cifar
 from ...data.datasets import ImageSet
-from ...data.folders import enter_split, find_domains, has_domains, has_held_out, is_image, nothing_found
+from ...data.folders import enter_split, find_domains, has_domains, has_held_out, is_cifar, is_image, nothing_found
 from ...data.images import to_picture
 from ...data.open import (
     DOMAINS,
     IMAGES,
     bundled_name,
     find_published,
+    open_domains,
     open_held_out,
-    open_named_domains,
-    open_named_images,
+    open_images,
 )
 from ...data.storage import Storage, open_storage
 from ...errors import UserError
@@ -85,13 +84,13 @@ def _of_files(place: Storage, split: Role, domain: Domain) -> DataPart:
 
 def _of_images(data: Path) -> list[DataPart]:
     """Pictures that are no files: of a bundled set, or of CIFAR batches."""
-    train, val = open_named_images(data, SIZE, None, 0.0), open_held_out(data, SIZE, None, 0.0)
+    train, val = open_images(data, SIZE, None, 0.0), open_held_out(data, SIZE, None, 0.0)
     return [_of_set(train, "train", ""), *([_of_set(val, "val", "")] if val else [])]
 
 
 def _of_domains(data: Path) -> list[DataPart]:
     """The same of a bundled pair of domains."""
-    found = open_named_domains(data, None, None, DOMAIN_SIZE, channels_a=None, channels_b=None, memory_budget_bytes=0.0)
+    found = open_domains(data, None, None, DOMAIN_SIZE, channels_a=None, channels_b=None, memory_budget_bytes=0.0)
     sets = (found.train_a, found.train_b, found.val_a, found.val_b)
     return [_of_set(images, *role) for images, role in zip(sets, _ROLES, strict=True) if images is not None]
 

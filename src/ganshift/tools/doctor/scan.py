@@ -18,7 +18,6 @@ from ...data.images import (
     bombs_are_errors,
     fit_picture,
     load_picture,
-    natural_channels,
     open_picture,
     to_pixels,
     upright_size,
@@ -155,13 +154,13 @@ class PartFacts:
 def scan(part: DataPart, progress: Progress | None = None) -> PartFacts:
     """Look at every picture of a part; a broken one becomes a reason."""
     with bombs_are_errors():
-        reasons, found = go_through(lambda index: look(part, index), len(part.names), progress)
-    pictures = [picture for picture in found if picture is not None]
+        found = go_through(lambda index: look(part, index), len(part.names), progress)
+    pictures = [picture for picture in found if isinstance(picture, Picture)]
     if part.classes is None and not part.domain:  # as training does: a folder without a readable picture is no class
         labels, names = label_by_folder([picture.name for picture in pictures])
         if labels is not None:
             pictures = [replace(each, class_name=names[label]) for each, label in zip(pictures, labels, strict=True)]
-    unreadable = [(name, why) for name, why in zip(part.names, reasons, strict=True) if why is not None]
+    unreadable = [(name, why) for name, why in zip(part.names, found, strict=True) if isinstance(why, str)]
     return PartFacts(part, pictures, unreadable)
 
 
@@ -184,7 +183,7 @@ def look(part: DataPart, index: int) -> Picture:
         class_name=None if part.classes is None else part.classes[index],
         width=width,
         height=height,
-        channels=natural_channels(picture),
+        channels=len(picture.getbands()),
         mode=head.mode,
         is_deep=has_deep_file(head) or head.mode.startswith(("I", "F")),
         is_animated=_is_animated(head),

@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...data.datasets import MEMORY_BUDGET_BYTES
-from ...data.open import open_named_domains, open_named_images
+from ...data.open import open_domains, open_images
 from ...errors import UserError
 from ...inference.generator import ImageGenerator
 from ...inference.generator_scores import drawing, measure_generator
@@ -76,7 +75,7 @@ def _of_generator(
     images = None
     if data is not None and compares:
         with opening_progress() as progress:
-            images = open_named_images(data, model.size, model.channels, MEMORY_BUDGET_BYTES, progress, settings.split)
+            images = open_images(data, model.size, model.channels, progress=progress, split=settings.split)
     settings.check_enough(settings.num_images, 0 if images is None else len(images))
     if images is not None and settings.num_images > FAR_MORE * len(images):
         say(
@@ -102,14 +101,13 @@ def _of_translator(
     if (a is None) != (b is None) or (data is None) == (a is None):
         raise UserError("a translator is measured on two domains of real images: give --reference, or both --a and --b")
     with opening_progress() as progress:
-        domains = open_named_domains(
+        domains = open_domains(
             data,
             a,
             b,
             model.size,
             channels_a=model.channels["a"],
             channels_b=model.channels["b"],
-            memory_budget_bytes=MEMORY_BUDGET_BYTES,
             progress=progress,
         )
     real_a, real_b, split = domains.train_a, domains.train_b, "train"

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...data.datasets import MEMORY_BUDGET_BYTES, ImageSet
-from ...data.open import open_held_out, open_named_images
+from ...data.datasets import ImageSet
+from ...data.open import open_held_out, open_images
 from ...data.subsets import draw_subset
 from ...errors import UserError
 from ...files import write_atomically
@@ -126,7 +126,7 @@ def _held_out(place: Path, training: ImageSet, model: ImageGenerator, named: Pat
     """Images of the same kind that were not trained on, at the same size, where there are any."""
     if named is None:
         with opening_progress() as progress:
-            return open_held_out(place, model.size, model.channels, MEMORY_BUDGET_BYTES, progress)
+            return open_held_out(place, model.size, model.channels, progress=progress)
     images = _open(named, model)
     if images.content_hash == training.content_hash:
         raise UserError(f"--held-out {named} holds the training images: name others of the same kind")
@@ -135,7 +135,7 @@ def _held_out(place: Path, training: ImageSet, model: ImageGenerator, named: Pat
 
 def _open(place: Path, model: ImageGenerator) -> ImageSet:
     with opening_progress() as progress:
-        return open_named_images(place, model.size, model.channels, MEMORY_BUDGET_BYTES, progress)
+        return open_images(place, model.size, model.channels, progress=progress)
 
 
 def _write(place: Path, verdict: Verdict, generated: Bytes, training: Bytes) -> None:

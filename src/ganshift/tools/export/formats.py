@@ -1,10 +1,10 @@
-"""Graphs to the bytes of files, and such bytes back to what can be run."""
+"""Models as the bytes of files, each loaded again as another program would, and compared with the model."""
 
 import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,26 +12,24 @@ from typing import Any
 import jaxtyping
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from ... import __version__
 from ...errors import UserError
+from ...files import json_bytes
 from ...inference.generator import ImageGenerator
 from ...inference.translator import MAX_SIDE, ImageTranslator
 from ...training import run_folder
-from .graphs import Axes, Graph
-from .parity import Run
+from ...training.weights import load_weights
+from .graphs import Axes, Graph, graphs_of
+from .parity import TOLERANCE, TOLERANCE_HALF, Parity, Run, check_parity
 
+Files = dict[str, bytes]
+"""By name."""
 OPSETS = range(18, 24)
 """Versions of the ONNX operators that can be asked for: those that both the exporter and the runtime know."""
 DEFAULT_OPSET = 18
 """The lowest, which the most runtimes read; a newer one changes nothing in these graphs."""
-
-
-def check_opset(opset: int) -> None:
-    """Raise unless it can be asked for."""
-    if opset not in OPSETS:
-        raise UserError(f"--opset must be from {OPSETS[0]} to {OPSETS[-1]}, got {opset}")
 
 
 def need_onnx() -> None:
@@ -44,13 +42,47 @@ def need_onnx() -> None:
         raise UserError(f"ONNX needs more packages: pip install 'ganshift[export]' ({error})") from error
 
 
+def to_onnx(graphs: Sequence[Graph], opset: int) -> tuple[Files, dict[str, Parity]]:
+    """Every graph as a file, run by onnxruntime and compared with the model."""
+    files, parities = {}, {}
+    for graph in graphs:
+        name = f"{graph.name}.onnx"
+        files[name] = onnx_file(graph, opset)
+        parities[graph.name] = check_parity(name, run_onnx(files[name]), graph.reference, graph.cases)
+    return files, parities
+
+
+def to_safetensors(
+    model: ImageGenerator | ImageTranslator, folder: Path, half: bool
+) -> tuple[Files, dict[str, Parity]]:
+    """What `from_pretrained` and, with the critic of the model's folder, `--source` load: weights and the description.
+
+    They are loaded again and compared with the model.
+    """
+    weights = {run_folder.MODEL: model.state_dict()}
+    if (folder / run_folder.CRITIC).exists():
+        weights[run_folder.CRITIC] = load_weights(folder / run_folder.CRITIC)
+    files = {run_folder.CONFIG: json_bytes(model.config)}
+    for name, tensors in weights.items():
+        stored = {key: (value.half() if half else value).cpu().contiguous() for key, value in tensors.items()}
+        files[name] = save(stored, {"format": "pt", "method": model.method})
+    with tempfile.TemporaryDirectory() as again:
+        for name, content in files.items():
+            (Path(again) / name).write_bytes(content)
+        loaded = graphs_of(type(model).from_folder(Path(again), device="cpu"), uint8=False)
+    tolerance = TOLERANCE_HALF if half else TOLERANCE
+    return files, {
+        graph.name: check_parity(run_folder.MODEL, other.reference, graph.reference, graph.cases, tolerance)
+        for graph, other in zip(graphs_of(model, uint8=False), loaded, strict=True)
+    }
+
+
 @torch.no_grad()
-def to_onnx(graph: Graph, opset: int) -> bytes:
+def onnx_file(graph: Graph, opset: int) -> bytes:
     """An ONNX file, with the facts as its metadata."""
     import onnx
 
     batch = torch.export.Dim("n")
-    axes = tuple(_dimensions(varying, batch) for varying in graph.inputs.values())
     with _tracing():
         program = torch.onnx.export(
             graph.module,
@@ -58,7 +90,7 @@ def to_onnx(graph: Graph, opset: int) -> bytes:
             dynamo=True,
             input_names=list(graph.inputs),
             output_names=[graph.output],
-            dynamic_shapes=axes,
+            dynamic_shapes=tuple(_dimensions(varying, batch) for varying in graph.inputs.values()),
             opset_version=opset,
             verbose=False,
         )
@@ -88,30 +120,6 @@ def run_onnx(content: bytes) -> Run:
     return run
 
 
-def to_safetensors(
-    model: nn.Module, critic: Mapping[str, Tensor] | None, config: Mapping[str, Any], half: bool
-) -> dict[str, bytes]:
-    """The files that `from_pretrained` and, with a critic, `--source` load: weights, and the run's description."""
-    facts = {"format": "pt", "method": str(config["method"])}
-
-    def file_of(weights: Mapping[str, Tensor]) -> bytes:
-        return save({name: (each.half() if half else each).cpu().contiguous() for name, each in weights.items()}, facts)
-
-    description = json.dumps(dict(config), indent=2, ensure_ascii=False) + "\n"
-    files = {run_folder.MODEL: file_of(model.state_dict()), run_folder.CONFIG: description.encode()}
-    return files if critic is None else files | {run_folder.CRITIC: file_of(critic)}
-
-
-def load_safetensors(
-    kind: type[ImageGenerator] | type[ImageTranslator], files: Mapping[str, bytes]
-) -> ImageGenerator | ImageTranslator:
-    """The model that `from_pretrained` makes of these files."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            (Path(folder) / name).write_bytes(content)
-        return kind.from_folder(Path(folder), device="cpu")
-
-
 def _example(graph: Graph) -> tuple[Tensor, ...]:
     """Inputs of which no axis that may vary is a single step: on the way it would be 1, which is taken as constant."""
     example = []
@@ -125,11 +133,12 @@ def _example(graph: Graph) -> tuple[Tensor, ...]:
 
 def _dimensions(axes: Axes, batch: Any) -> dict[int, Any]:
     """The varying axes of an input as torch.export names them."""
-    dimensions = {}
-    for number, (axis, step) in enumerate(axes.items()):
-        side = torch.export.Dim(f"steps_{number}", min=1, max=MAX_SIDE // step) if axis else None
-        dimensions[axis] = batch if side is None else step * side
-    return dimensions
+    sides = {
+        axis: step * torch.export.Dim(f"steps_{axis}", min=1, max=MAX_SIDE // step)
+        for axis, step in axes.items()
+        if axis != 0
+    }
+    return {0: batch, **sides}
 
 
 @contextmanager

@@ -51,14 +51,14 @@ class Graph:
     """What a user of the file has to know."""
 
 
-def graphs_of(model: ImageGenerator | ImageTranslator, config: Mapping[str, Any], uint8: bool) -> list[Graph]:
+def graphs_of(model: ImageGenerator | ImageTranslator, uint8: bool) -> list[Graph]:
     """All networks of a model: one of a generator, of a translator one for each way."""
     if isinstance(model, ImageGenerator):
-        return [graph_of_generator(model, config, uint8)]
-    return [graph_of_translator(model, config, uint8, to) for to in ("b", "a")]
+        return [graph_of_generator(model, uint8)]
+    return [graph_of_translator(model, uint8, to) for to in ("b", "a")]
 
 
-def graph_of_generator(model: ImageGenerator, config: Mapping[str, Any], uint8: bool) -> Graph:
+def graph_of_generator(model: ImageGenerator, uint8: bool) -> Graph:
     """A generator: latents [n, z], and labels [n] if it has classes, to images; normalised by running statistics."""
     convert = to_stored if uint8 else nn.Identity()
     cases = []
@@ -72,15 +72,16 @@ def graph_of_generator(model: ImageGenerator, config: Mapping[str, Any], uint8: 
         output="images",
         reference=lambda *inputs: convert(model.generate(*inputs)),
         cases=cases,
-        facts=_facts(config, uint8, size=model.size, channels=model.channels, classes=list(model.classes)),
+        facts=_facts(model, uint8, channels=model.channels, classes=list(model.classes)),
     )
 
 
-def graph_of_translator(model: ImageTranslator, config: Mapping[str, Any], uint8: bool, to: Domain) -> Graph:
+def graph_of_translator(model: ImageTranslator, uint8: bool, to: Domain) -> Graph:
     """One way of a translator: images whose sides are multiples of its step, to images of the same sides."""
     source, step = other_domain(to), model.step
     require(2 * step <= MAX_SIDE, f"images would have to be multiples of {step} pixels: this network is too deep")
     before, after = (from_stored, to_stored) if uint8 else (nn.Identity(), nn.Identity())
+    channels = {"channels_in": model.channels[source], "channels_out": model.channels[to]}
     pictures = _pictures(model, source, step)
     return Graph(
         name=f"{source}2{to}",
@@ -89,15 +90,7 @@ def graph_of_translator(model: ImageTranslator, config: Mapping[str, Any], uint8
         output="translated",
         reference=lambda images: after(model.translate(before(images), to)),
         cases=[(images if uint8 else from_stored(images),) for images in pictures],
-        facts=_facts(
-            config,
-            uint8,
-            direction=f"{source} to {to}",
-            size=model.size,
-            step=step,
-            channels_in=model.channels[source],
-            channels_out=model.channels[to],
-        ),
+        facts=_facts(model, uint8, direction=f"{source} to {to}", step=step, **channels),
     )
 
 
@@ -111,9 +104,10 @@ def from_stored(pictures: Pictures) -> Images:
     return from_uint8(pictures.permute(0, 3, 1, 2))
 
 
-def _facts(config: Mapping[str, Any], uint8: bool, **facts: Any) -> dict[str, Any]:
+def _facts(model: ImageGenerator | ImageTranslator, uint8: bool, **facts: Any) -> dict[str, Any]:
     layout = "uint8, n h w c, from 0 to 255" if uint8 else "float32, n c h w, from -1 to 1"
-    return {"method": config["method"], "images": layout, **facts, "data": config.get("data"), "ganshift": __version__}
+    facts = {"method": model.method, "images": layout, "size": model.size, **facts}
+    return {**facts, "data": model.config.get("data"), "ganshift": __version__}
 
 
 def _pictures(model: ImageTranslator, source: Domain, step: int) -> list[Pictures]:

@@ -2,7 +2,7 @@
 
 import base64
 import gzip
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ...errors import UserError, printable
 from ...inference.generator import ImageGenerator
@@ -14,7 +14,6 @@ from .graphs import Graph
 from .parity import Parity
 from .web_runtime import PACKAGE, WebRuntime
 
-TEMPLATE = "export.html.j2"
 MOST_BYTES = 256 * 2**20
 """Models of more bytes, all together, get no page: in base64 they come near the longest text that browsers hold."""
 
@@ -23,45 +22,39 @@ def page_of(
     name: str,
     model: ImageGenerator | ImageTranslator,
     graphs: Sequence[Graph],
-    files: Sequence[bytes],
-    parities: Sequence[Parity],
+    files: Mapping[str, bytes],
+    parities: Mapping[str, Parity],
     runtime: WebRuntime,
 ) -> bytes:
-    """The page of a model of this name: ONNX files that take and give uint8, each of the graph at its place."""
-    size = sum(map(len, files))
+    """The page of a model of this name: the ONNX files of its graphs, which take and give uint8."""
+    size = sum(map(len, files.values()))
     if size > MOST_BYTES:
         raise UserError(
             f"models of {size // 2**20} MiB do not fit into a page, which holds {MOST_BYTES // 2**20}: "
             "use --format onnx"
         )
     contents = {"script": runtime.script, "binary": runtime.binary}
-    contents |= {f"model-{graph.name}": file for graph, file in zip(graphs, files, strict=True)}
+    contents |= {f"model-{graph.name}": files[f"{graph.name}.onnx"] for graph in graphs}
     facts = graphs[0].facts
-    worst = max(parity.max_abs_error for parity in parities)
-    page = (
-        templates(html=True)
-        .get_template(TEMPLATE)
-        .render(
-            name=printable(name),
-            description={
-                "method": facts["method"],
-                "kind": model.noun,
-                **({"latentDim": model.latent_dim} if isinstance(model, ImageGenerator) else {}),
-                "models": [{"name": graph.name, "output": graph.output, **graph.facts} for graph in graphs],
-                "otherStream": OTHER_STREAM,
-                "mostPixels": AT_ONCE_PIXELS,
-            },
-            contents={name: _packed(content) for name, content in contents.items()},
-            facts={
-                "Trained at": "{} x {} pixels".format(*reversed(height_and_width(facts["size"]))),
-                **({"Sides": f"multiples of {facts['step']} pixels"} if "step" in facts else {}),
-                "Made by": f"ganshift {facts['ganshift']}",
-                "Difference from PyTorch": f"at most {worst:g} of 255, when it was exported",
-                "Runs by": f"{PACKAGE}, Copyright (c) Microsoft Corporation, MIT License",
-            },
-        )
-    )
-    return page.encode()
+    description = {
+        "method": facts["method"],
+        "kind": model.noun,
+        **({"latentDim": model.latent_dim} if isinstance(model, ImageGenerator) else {}),
+        "models": [{"name": graph.name, "output": graph.output, **graph.facts} for graph in graphs],
+        "otherStream": OTHER_STREAM,
+        "mostPixels": AT_ONCE_PIXELS,
+    }
+    worst = max(parity.max_abs_error for parity in parities.values())
+    shown = {
+        "Trained at": "{} x {} pixels".format(*reversed(height_and_width(facts["size"]))),
+        **({"Sides": f"multiples of {facts['step']} pixels"} if "step" in facts else {}),
+        "Made by": f"ganshift {facts['ganshift']}",
+        "Difference from PyTorch": f"at most {worst:g} of 255, when it was exported",
+        "Runs by": f"{PACKAGE}, Copyright (c) Microsoft Corporation, MIT License",
+    }
+    packed = {name: _packed(content) for name, content in contents.items()}
+    template = templates(html=True).get_template("export.html.j2")
+    return template.render(name=printable(name), description=description, contents=packed, facts=shown).encode()
 
 
 def _packed(content: bytes) -> str:

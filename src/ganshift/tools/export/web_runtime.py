@@ -28,7 +28,6 @@ SCRIPT = "package/dist/ort.wasm.bundle.min.mjs"
 BINARY = "package/dist/ort-wasm-simd-threaded.wasm"
 MOST_BYTES = 64 * 2**20
 """Larger files are no such tarball."""
-PATIENCE_SECONDS = 300
 
 
 @final
@@ -45,28 +44,23 @@ class WebRuntime:
 def web_runtime(tarball: Path | None) -> WebRuntime:
     """The runtime out of its npm tarball: the one given, the one kept from before, or one fetched with npm and kept."""
     if tarball is not None:
-        return _unpack(_read(tarball), str(tarball))
-    kept = _cache() / TARBALL
+        return _unpack(tarball)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    kept = cache / "ganshift" / TARBALL
     try:
-        return _unpack(_read(kept), str(kept))
+        return _unpack(kept)
     except UserError:  # not there, or damaged
-        content = _fetch()
-    runtime = _unpack(content, PACKAGE)
-    write_output(kept, content)
-    return runtime
+        return _fetch(kept)
 
 
-def _read(tarball: Path) -> bytes:
+def _unpack(tarball: Path) -> WebRuntime:
     try:
-        return read_file(tarball, MOST_BYTES)
+        content = read_file(tarball, MOST_BYTES)
     except OSError as error:
         raise UserError(f"cannot read {tarball}: {error.strerror or error}") from error
-
-
-def _unpack(content: bytes, where: str) -> WebRuntime:
     if base64.b64encode(hashlib.sha512(content).digest()).decode() != INTEGRITY:
         raise UserError(
-            f"{where} is not the tarball of {PACKAGE}: its SHA-512 is another; fetch it by npm pack {PACKAGE}"
+            f"{tarball} is not the tarball of {PACKAGE}: its SHA-512 is another; fetch it by npm pack {PACKAGE}"
         )
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         script, binary = (archive.extractfile(name) for name in (SCRIPT, BINARY))
@@ -83,8 +77,8 @@ def _classic(module: str) -> str:
     return module[:start].replace("import.meta.url", "self.location.href") + f"const ort={{{exported}}};\n"
 
 
-def _fetch() -> bytes:
-    """Let npm pack it: npm knows the user's registry, proxy and certificates."""
+def _fetch(kept: Path) -> WebRuntime:
+    """Let npm pack it, and keep it: npm knows the user's registry, proxy and certificates."""
     way_out = f"run npm pack {PACKAGE} where npm can, and give the file as --onnxruntime-web"
     npm = shutil.which("npm")
     if npm is None:
@@ -93,15 +87,9 @@ def _fetch() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", PACKAGE, "--silent", "--fetch-retries=1"]
         try:
-            result = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_SECONDS, stdin=subprocess.DEVNULL
-            )
-        except subprocess.TimeoutExpired:
-            raise UserError(f"npm did not fetch {PACKAGE} within {PATIENCE_SECONDS} s: {way_out}") from None
-        if result.returncode:
-            raise UserError(f"npm could not fetch {PACKAGE} (exit code {result.returncode}): {way_out}")
-        return _read(Path(folder) / TARBALL)
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ganshift"
+            subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=300, stdin=subprocess.DEVNULL)
+        except subprocess.SubprocessError as error:
+            raise UserError(f"npm could not fetch {PACKAGE} ({error}): {way_out}") from None
+        runtime = _unpack(Path(folder) / TARBALL)
+        write_output(kept, (Path(folder) / TARBALL).read_bytes())
+        return runtime

@@ -16,7 +16,7 @@ from ...data.pixel_formats import load_formatted
 from ...errors import UserError
 from ...inference.generator import ImageGenerator, Rows
 from ...inference.picture_files import picture_grid
-from ...inference.translating import KINDS, as_trained, round_trip
+from ...inference.translating import KINDS
 from ...inference.translator import ImageTranslator, other_domain
 from ...tensors import height_and_width
 from .limits import Limits
@@ -77,10 +77,12 @@ def translate(model: ImageTranslator, data: bytes, how: Translation, limits: Lim
         if how.training_size:
             height, width = height_and_width(model.size)
             _check_size("the size of training", width, height, limits, "translate the picture at its own size")
-        original = as_trained(model, how.to, data) if how.training_size else load_formatted(data)
-    start, there, _ = KINDS[other_domain(how.to)]
+        original = model.as_trained(data, how.to) if how.training_size else load_formatted(data)
+    start, there, _ = names = KINDS[other_domain(how.to)]
+    distance: float | None
     if how.roundtrip:
-        results, distance = round_trip(model, original, how.to)
+        made, distance = model.round_trip(original, how.to)
+        results = dict(zip(names, made, strict=True))
     else:
         results, distance = {start: original, there: model.translate_formatted(original, how.to)}, None
     if how.result == "png":

@@ -490,7 +490,7 @@ def test_every_setting_is_explained(config):
 @pytest.mark.parametrize(
     ("given", "set_to"),
     [
-        ({}, "10000"),
+        ({}, "100000"),
         ({"GOMP_SPINCOUNT": "7"}, "7"),
         ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"),
     ],

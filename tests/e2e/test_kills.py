@@ -12,7 +12,7 @@ from PIL import Image
 
 from ganshift.cli import main
 
-KILLS = 20
+KILLS = (4, pytest.param(20, marks=pytest.mark.ring_two))
 """Of each method; every other one strikes while a checkpoint is being written."""
 STREAMED = ["--workers", "2", "--memory-budget", "1e-9"]
 COMMANDS = {
@@ -62,8 +62,9 @@ def kill(command: list[str], out: Path, while_writing: bool, chance: random.Rand
     return process.returncode == -9
 
 
+@pytest.mark.parametrize("kills", KILLS)
 @pytest.mark.parametrize("method", sorted(COMMANDS))
-def test_a_run_killed_again_and_again_equals_a_straight_one(method, tmp_path):
+def test_a_run_killed_again_and_again_equals_a_straight_one(method, kills, tmp_path):
     chance = random.Random(method)
     data = (
         ["--data", str(write_pictures(tmp_path / "data", 40, 0))]
@@ -71,7 +72,7 @@ def test_a_run_killed_again_and_again_equals_a_straight_one(method, tmp_path):
         else [f"--{name}={write_pictures(tmp_path / name, 12, seed)}" for seed, name in enumerate("ab")]
     )
     command = [*COMMANDS[method], *data, *STREAMED]
-    killed = [kill(command, tmp_path / "killed", bool(number % 2), chance) for number in range(KILLS)]
+    killed = [kill(command, tmp_path / "killed", bool(number % 2), chance) for number in range(kills)]
     assert all(killed), "the run ended before it had been killed as often as it should be"
     assert main([*command, "--out", str(tmp_path / "killed")]) == 0
     assert main([*command, "--out", str(tmp_path / "straight")]) == 0

@@ -62,6 +62,7 @@ def exact():
     return trained_by_seed("fp32")
 
 
+@pytest.mark.ring_two
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_lower_precision_follows_float32(exact, precision):
     """Means over seeds: rounding alone leads a run elsewhere, to other sharpness by up to a fifth either way."""

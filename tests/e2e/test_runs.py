@@ -99,9 +99,9 @@ def test_output_tree(straight):
     ("stop", "code"),
     [
         (signal.SIGINT, 130),
-        (signal.SIGTERM, 143),
-        (signal.SIGHUP, 129),
-        (signal.SIGUSR1, 138),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.ring_two),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.ring_two),
+        pytest.param(signal.SIGUSR1, 138, marks=pytest.mark.ring_two),
         (signal.SIGKILL, -9),
     ],
 )
@@ -147,6 +147,7 @@ def terminal_gone(command):
     return process.wait(120)
 
 
+@pytest.mark.ring_two
 @pytest.mark.parametrize("run", [closed_before, reader_gone, terminal_gone], ids=lambda run: run.__name__)
 def test_training_needs_nobody_to_listen(tmp_path, run):
     command = [sys.executable, "-m", "ganshift", *COMMANDS["transfer"], "--out", str(tmp_path / "run")]
@@ -193,6 +194,7 @@ OTHER_SETTINGS = {
 }
 
 
+@pytest.mark.ring_two
 @pytest.mark.parametrize("name", OTHER_SETTINGS)
 def test_other_settings_resume_exactly_too(name, tmp_path):
     """Stopped by SIGTERM to the whole group of processes, as a service manager or a job queue does it."""

@@ -45,7 +45,12 @@ def assert_equal_watched_runs(out, expected):
 
 
 @pytest.mark.parametrize(
-    ("name", "stop"), [("transfer", signal.SIGKILL), ("dual", signal.SIGINT), ("rollback", signal.SIGKILL)]
+    ("name", "stop"),
+    [
+        ("transfer", signal.SIGKILL),
+        pytest.param("dual", signal.SIGINT, marks=pytest.mark.ring_two),
+        pytest.param("rollback", signal.SIGKILL, marks=pytest.mark.ring_two),
+    ],
 )
 def test_interrupted_run_equals_straight_run(name, stop, tmp_path):
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"

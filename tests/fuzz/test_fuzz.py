@@ -30,6 +30,7 @@ def test_any_bytes(reader, content):
     read_anything(bytes([reader]) + content)
 
 
+@pytest.mark.ring_two
 @pytest.mark.skipif(sys.platform != "linux", reason="atheris is made for Linux")
 def test_a_short_run_of_atheris(tmp_path):
     """It ends with 0: libFuzzer ends with 77 at the first exception that is not for users, and at a wait of 20 s."""

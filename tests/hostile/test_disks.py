@@ -52,6 +52,7 @@ def assert_stopped(code, said):
     assert "Traceback" not in said
 
 
+@pytest.mark.ring_two
 def test_files_that_cannot_grow(tmp_path):
     """A limit on the size of files stops a run as a full disk does, everywhere: the last checkpoint stays as it was."""
     out = tmp_path / "run"

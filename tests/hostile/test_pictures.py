@@ -191,6 +191,7 @@ for name in ("folders", "folders/closed", "folders/closed/below"):
         (tmp_path / "folders" / "closed").chmod(0o755)
 
 
+@pytest.mark.ring_two
 def test_memory_of_the_largest_pictures(tmp_path):
     """Pictures as large as may be, each a small file: the budget holds, whatever the threads."""
     side = int(MAX_PIXELS**0.5)
@@ -214,6 +215,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
     assert taken < BUDGET_BYTES
 
 
+@pytest.mark.ring_two
 def test_animations_as_long_as_they_like():
     side = 2000
     frames = [Image.new("P", (side, side), number % 2) for number in range(MAX_ANIMATION_PIXELS // side**2 + 2)]
@@ -222,6 +224,7 @@ def test_animations_as_long_as_they_like():
         translate_animation(open_picture(data), lambda original: original)
 
 
+@pytest.mark.ring_two
 def test_videos_cut_short_and_lists_of_others(tmp_path, caplog):
     frames = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
     whole = tmp_path / "whole.mkv"

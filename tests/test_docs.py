@@ -71,8 +71,9 @@ NOT_OURS = {
     ),
     *("--logdir", "--no-samples-shuffle", "--feature-extractor", "--epochs", "--samples", "--rounds", "--cases"),
     *("--list", "--version", *HELP, QUIET),
+    *("--against", "--memory-limit"),
 }
-"""Options in running text that no command of ours has: those of launchers, TensorBoard, torch-fidelity, benchmarks."""
+"""Options in running text that no command of ours has: of launchers, TensorBoard, torch-fidelity, benchmarks, or gone."""
 
 
 def blocks(text, languages=("", "bash", "sh")):

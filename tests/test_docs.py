@@ -73,7 +73,7 @@ NOT_OURS = {
     *("--list", "--version", *HELP, QUIET),
     *("--against", "--memory-limit"),
 }
-"""Options in running text that no command of ours has: those of launchers, TensorBoard, benchmarks, and what is gone."""
+"""Options in running text that no command of ours has: of launchers, TensorBoard, benchmarks, and what is gone."""
 
 
 def blocks(text, languages=("", "bash", "sh")):

@@ -1,9 +1,10 @@
 """The settings every training run has, whatever its method."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -119,7 +120,9 @@ def _converted(kind: Any, value: Any) -> Any:
         return Path(value)
     if isinstance(value, list) and tuple in kinds:
         return tuple(value)
-    return float(value) if type(value) is int and float in kinds and int not in kinds else value
+    if type(value) is int and float in kinds and int not in kinds:
+        return float(value) if abs(value) <= sys.float_info.max else inf  # which no setting may be
+    return value
 
 
 def check_seed(seed: int) -> None:

@@ -81,6 +81,8 @@ def test_convs_are_torch_convolutions(conv, ours, plain, size, dtype):
     """Outputs, gradients and second derivatives, as products of matrices and as convolutions."""
     torch.manual_seed(0)
     conv = conv.to(dtype)
+    for parameter in conv.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
     images = torch.randn(2, 3, *size, dtype=dtype, requires_grad=True)
     inputs = (images, *conv.parameters())
     found = []

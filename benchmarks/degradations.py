@@ -29,7 +29,7 @@ from ganshift.training.run_folder import versions
 
 BATCH = 500
 MARGIN = 2
-"""Pixels between the samples of a sheet (`ganshift.tensors.sheet`)."""
+"""Pixels between the samples of a sheet (`ganshift.tensors.image_grid`)."""
 
 
 def noise(images, deviation, draw):
@@ -146,8 +146,8 @@ def degrade(arguments, extractor):
             f"| {name} | {row['FID']:.3f} | {row['KID']:.3f} ± {row['KID spread']:.3f} "
             f"| {row['IS']:.2f} ± {row['IS spread']:.2f} |"
         )
-    if arguments.image_grid:
-        draw_sheet(arguments.image_grid, arguments.seed)
+    if arguments.sheet:
+        draw_sheet(arguments.sheet, arguments.seed)
 
 
 def compare_samples(arguments, extractor):

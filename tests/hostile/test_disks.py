@@ -199,3 +199,6 @@ def test_classes_whose_names_are_no_text(tmp_path):
         os.fsdecode(n) for n in (b"\xff\xfe", b"\x1b[31m\n")
     )
     assert main(["generate", str(out), "-n", "2", "-o", str(tmp_path / "two.png")]) == 0
+    exported = tmp_path / "exported"
+    assert main(["export", str(out), "--format", "safetensors", "-o", str(exported)]) == 0
+    assert run_folder.read_config(exported)["classes"] == run_folder.read_config(out)["classes"]

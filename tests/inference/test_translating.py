@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from ganshift import Translator, UserError
+from ganshift.data import images, storage
 from ganshift.data.pixel_formats import load_formatted
 from ganshift.inference.translating import translate_domains, translate_files
 from ganshift.inference.translator import AT_ONCE_PIXELS
@@ -159,6 +160,20 @@ def test_videos_frame_by_frame(tmp_path, size):
     distances = [[np.abs(theirs - ours).max() for ours in blocks(expected)] for theirs in blocks(video)]
     assert max(np.diag(distances)) < 12
     assert min(distance for row, line in enumerate(distances) for distance in line[:row] + line[row + 1 :]) > 24
+
+
+def test_a_video_in_a_folder_may_be_of_any_length(tmp_path, monkeypatch):
+    """Pictures are read whole, so that they have a limit; videos are not."""
+    for module in (images, storage):
+        monkeypatch.setattr(module, "MAX_FILE_BYTES", 10)
+    (tmp_path / "clips").mkdir()
+    iio.imwrite(tmp_path / "clips" / "clip.mkv", np.zeros((2, 16, 16, 3), np.uint8), plugin="pyav", codec="libx264")
+    noise().save(tmp_path / "clips" / "picture.png")
+    done = translate_files(new_translator(), [tmp_path / "clips"], "b", tmp_path / "out")
+    assert done.written == [tmp_path / "out" / "clip.mp4"]
+    ((name, reason),) = done.left_out.items()
+    assert name.endswith("picture.png")
+    assert "too large" in reason
 
 
 def blocks(video):

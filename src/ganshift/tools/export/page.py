@@ -37,7 +37,6 @@ def page_of(
     contents |= {f"model-{graph.name}": files[f"{graph.name}.onnx"] for graph in graphs}
     facts = graphs[0].facts
     description = {
-        "method": facts["method"],
         "kind": model.noun,
         **({"latentDim": model.latent_dim} if isinstance(model, ImageGenerator) else {}),
         "models": [{"name": graph.name, "output": graph.output, **graph.facts} for graph in graphs],

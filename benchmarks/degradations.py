@@ -18,12 +18,12 @@ from PIL import Image, ImageFilter
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
-from torchvision.utils import make_grid, save_image
 
 from benchmarks.train_extractor import read
 from ganshift.data.bundled import photo_sketch
 from ganshift.metrics.cifar_network import CLASSES, SIDE
 from ganshift.metrics.extractors import open_extractor, weights_hash
+from ganshift.tensors import from_uint8, image_grid
 from ganshift.training.log import say
 from ganshift.training.run_folder import versions
 
@@ -101,7 +101,7 @@ def draw_sheet(path, seed):
     photographs = photo_sketch(SIDE).train_a.read(range(0, 200, 20))
     rows = [photographs]
     rows += [degraded for _, degraded in degradations_of_pixels(photographs, torch.Generator().manual_seed(seed))]
-    save_image(make_grid(torch.cat(rows) / 255, nrow=len(photographs), pad_value=1), path)
+    Image.fromarray(image_grid(from_uint8(torch.cat(rows)), columns=len(photographs))).save(path)
 
 
 def layers_of(images, extractor):

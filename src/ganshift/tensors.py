@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from torchvision.utils import make_grid
 
 Images = Float[Tensor, "n c h w"]
 """A batch of images in [-1, 1]."""
@@ -58,5 +57,12 @@ def to_colour(images: Images) -> Float[Tensor, "n 3 h w"]:
 
 def image_grid(images: Images, columns: int, margin: int = 2) -> UInt8[np.ndarray, "height width 3"]:
     """Lay images out in rows of `columns`, as the pixels of one colour picture on white."""
-    stored = to_uint8(to_colour(images)).cpu()
-    return make_grid(stored, nrow=columns, padding=margin, pad_value=255).permute(1, 2, 0).numpy()
+    stored = to_uint8(to_colour(images)).cpu().permute(0, 2, 3, 1).numpy()
+    count, height, width, _ = stored.shape
+    rows, columns = -(-count // columns), min(columns, count)
+    grid = np.full((rows * (height + margin) + margin, columns * (width + margin) + margin, 3), 255, np.uint8)
+    for number, image in enumerate(stored):
+        row, column = divmod(number, columns)
+        top, left = row * (height + margin) + margin, column * (width + margin) + margin
+        grid[top : top + height, left : left + width] = image
+    return grid

@@ -21,6 +21,8 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 7860,
+    host_name: tuple[str, ...] = (),
+    root_path: str = "",
     username: Maybe[str] = None,
     device: Device = "auto",
     limits: OmitArgPrefixes[Limits],
@@ -34,12 +36,16 @@ def serve(
             hub.
         host: Address to listen on. On others than this machine's own, everybody who can reach it may use the models.
         port: Port to listen on; 0 for any that is free.
+        host_name: Names by which visitors call this server, where a proxy hands their requests on with the name that
+            they asked for.
+        root_path: Path that a proxy serves this at, such as /ganshift.
         username: Ask visitors for this name and a password. The password is in GANSHIFT_PASSWORD, or you are asked for
             it.
 
     Examples:
         ganshift serve runs/mine
         ganshift serve runs/mine runs/drawings --port 8000
+        ganshift serve runs/mine --host-name pictures.example.org --root-path /ganshift
         GANSHIFT_PASSWORD=... ganshift serve runs/mine --host 0.0.0.0 --username friend
     """
     from ..training.log import loading
@@ -49,8 +55,13 @@ def serve(
             from ..tools.serve.server import serve as serve_runs
     except ImportError as error:
         raise UserError(f"serving needs Gradio: pip install 'ganshift[web]' ({error})") from None
-    serve_runs(runs, host, port, limits, username, _password(username), device)
+    serve_runs(runs, host, port, limits, username, _password(username), device, host_name, _path(root_path))
     return 0
+
+
+def _path(root_path: str) -> str:
+    """With a slash in front and none behind; empty for the root itself."""
+    return f"/{path}" if (path := root_path.strip("/")) else ""
 
 
 def _password(username: str | None) -> str:

@@ -275,3 +275,29 @@ def test_the_size_of_training_counts(connect):
         "picture at its own size"
     )
     assert "the picture has 40 x 26 pixels" in refused(small.post("/api/translate", content=picture((40, 26))), 413)
+
+
+def test_a_photograph_of_any_size_is_scaled_to_the_size_of_training(connect):
+    """As those of phones, of 24 megapixels and more."""
+    client = connect(max_pixels=2_000)
+    photo = picture(size=(400, 300), form="JPEG")
+    assert refused(client.post("/api/translate", content=photo), 413).endswith("size of training (training_size)")
+    assert opened(client.post("/api/translate?training_size=true", content=photo)).size == (32, 32)
+    assert "too large" in refused(client.post("/api/translate?training_size=true", content=bomb()), 400)
+
+
+def test_pictures_in_forms(client):
+    """What `curl -F file=@photo.png` sends, and pages with a form."""
+    data = picture()
+    expected = client.post("/api/translate", content=data).content
+    for name in ("file", "picture"):
+        assert client.post("/api/translate", files={name: ("photo.png", data)}).content == expected
+    two = {"file": ("a.png", data), "other": ("b.png", data)}
+    assert "one file alone" in refused(client.post("/api/translate", files=two), 400)
+    field = client.post("/api/translate", files={"file": ("a.png", data)}, data={"to": "b"})
+    assert "one file alone" in refused(field, 400)
+    broken = {"Content-Type": "multipart/form-data"}
+    assert "one file alone" in refused(client.post("/api/translate", content=data, headers=broken), 400)
+    empty = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert "holds no file" in refused(client.post("/api/translate", content=b"--x--\r\n", headers=empty), 400)
+    assert "empty file" in refused(client.post("/api/translate", files={"file": ("a.png", b"")}), 400)

@@ -66,6 +66,25 @@ def test_other_names_and_other_sites(connect):
     assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
+def test_browsers_that_say_only_their_origin(connect):
+    """As Chromium does when a page asks a server on the local network by plain HTTP."""
+    client = connect(hosts=("localhost", "127.0.0.1", "::1", "pictures.example.org"))
+
+    def status(host, origin):
+        return client.post("/api/translate", content=picture(), headers={"Host": host, "Origin": origin}).status_code
+
+    assert status("localhost:7860", "http://localhost:7860") == 200
+    assert status("127.0.0.1:7860", "https://pictures.example.org") == 200  # a proxy that asks by its own name
+    for foreign in ("http://evil.example", "http://localhost:8000", "null", "", "http://localhost:7860.evil.example"):
+        assert status("localhost:7860", foreign) == 403
+    anybody = connect(hosts=None)
+    headers = {"Host": "192.168.1.5:7860", "Origin": "http://192.168.1.5:7860"}
+    assert anybody.post("/api/translate", content=picture(), headers=headers).status_code == 200
+    assert (
+        anybody.post("/api/translate", content=picture(), headers={"Origin": "http://evil.example"}).status_code == 403
+    )
+
+
 def test_rate_of_one_client(connect):
     client = connect(requests_per_minute=2)
     statuses = [client.post("/api/translate", content=picture()).status_code for _ in range(3)]

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -23,6 +24,12 @@ from PIL import Image
 
 from ganshift.cli import main
 from ganshift.data.images import load_picture
+from ganshift.tools.serve import server as server_module
+from ganshift.tools.serve.api import create_api
+from ganshift.tools.serve.guard import Guard
+from ganshift.tools.serve.limits import Limits
+from ganshift.tools.serve.shelf import open_runs
+from ganshift.tools.serve.worker import Worker
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "serving.md"
 FILES = ("etc/passwd", "config.json", "src/ganshift/web/server.py", "proc/self/environ")
@@ -217,6 +224,45 @@ def test_an_interruption_that_was_ignored_before_is_said_all_the_same(runs):
             assert process.wait() == 130
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_behind_a_proxy(runs):
+    """One that keeps the visitor's host, and one that serves a path below its own root."""
+    names = ["--host-name", "pictures.example.org", "Sketch.example.org", "--root-path", "/ganshift/"]
+    with serving([runs[2]], *names) as (_, address):
+        for host, status in (("pictures.example.org", 200), ("sketch.example.org:443", 200), ("evil.example", 400)):
+            assert request(address, "GET", "/", headers={"Host": host})[0] == status
+        config = json.loads(request(address, "GET", "/config", headers={"Host": "pictures.example.org"})[2])
+        assert config["root"].endswith("pictures.example.org/ganshift")
+        assert request(address, "POST", "/api/translate", picture((32, 32)))[0] == 200
+        assert request(address, "GET", "/nothing")[0] == 404
+
+
+def test_connections_that_send_nothing_are_closed(runs, monkeypatch):
+    """Those in the middle of an answer, or between two requests of one client, are not."""
+    monkeypatch.setattr(server_module, "HEAD_SECONDS", 1)
+    listener = socket.create_server(("127.0.0.1", 0))
+    worker = Worker(60.0)
+    limits = Limits(queue=1)
+    app = Guard(create_api(open_runs([runs[2]], "cpu"), limits, worker), limits)
+    running = server_module._Server("", app, worker, "")
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
+    thread.start()
+    place = listener.getsockname()
+    try:
+        with closing(socket.create_connection(place)) as silent, closing(socket.create_connection(place)) as slow:
+            slow.sendall(b"GET /healthz HTTP/1.1\r\nHost:")
+            silent.settimeout(30)
+            slow.settimeout(30)
+            assert silent.recv(100) == b""
+            assert slow.recv(100) == b""
+        with closing(http.client.HTTPConnection(*place, timeout=30)) as client:
+            client.request("GET", "/healthz")
+            assert client.getresponse().read() == b'{"status":"ok"}'
+    finally:
+        running.should_exit = True
+        thread.join()
+        worker.close()
 
 
 def refused(capsys, *arguments):

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...tensors import Scalar, Terms
+from ...nn.side_by_side import Half, side_by_side
+from ...tensors import Images, Scalar, Terms
 from ...training.draws import Draws
 from ...training.update import Update
 from .. import losses
@@ -55,7 +56,9 @@ class DualGAN:
 
     def translate(self, a: ImagesA, b: ImagesB) -> tuple[ImagesA, ImagesB]:
         """What the generators make of a batch of each domain: images of domain a, then of domain b."""
-        return self.generators["gen_ba"](b), self.generators["gen_ab"](a)
+        gen_ab, gen_ba = self.generators["gen_ab"], self.generators["gen_ba"]
+        fakes = self.both(lambda: {"a": gen_ba(b)}, lambda: {"b": gen_ab(a)}, a.device)
+        return fakes["a"], fakes["b"]
 
     def critic_loss(
         self, a: ImagesA, b: ImagesB, fake_a: ImagesA, fake_b: ImagesB, alpha_a: Alpha | None, alpha_b: Alpha | None
@@ -64,26 +67,41 @@ class DualGAN:
 
         `alpha_a` and `alpha_b` say how much of the fake is in each point that the penalty is taken at.
         """
-        terms = {}
-        for domain, real, fake, alpha in (("a", a, fake_a, alpha_a), ("b", b, fake_b, alpha_b)):
-            critic = self.critics[f"critic_{domain}"]
-            real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)  # it judges each image alone
-            terms[f"critic_{domain}/adversarial"] = critic_loss(real_scores, fake_scores, self.config)
-            if self.config.loss == "wgan-gp":
-                penalty = losses.gradient_penalty(critic, real, fake, alpha, GRADIENT_NORM_EPSILON)
-                terms[f"critic_{domain}/penalty"] = self.config.penalty * penalty
+        return self.both(
+            lambda: self.critic_terms("a", a, fake_a, alpha_a),
+            lambda: self.critic_terms("b", b, fake_b, alpha_b),
+            a.device,
+        )
+
+    def critic_terms(self, domain: str, real: Images, fake: Images, alpha: Alpha | None) -> Terms:
+        """The terms of the critic of one domain."""
+        critic = self.critics[f"critic_{domain}"]
+        real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)  # it judges each image alone
+        terms = {f"critic_{domain}/adversarial": critic_loss(real_scores, fake_scores, self.config)}
+        if self.config.loss == "wgan-gp":
+            penalty = losses.gradient_penalty(critic, real, fake, alpha, GRADIENT_NORM_EPSILON)
+            terms[f"critic_{domain}/penalty"] = self.config.penalty * penalty
         return terms
 
     def generator_loss(self, a: ImagesA, b: ImagesB, fake_a: ImagesA, fake_b: ImagesB) -> Terms:
         """Eq. 3: fool the critic of the target domain, and come back to the source image."""
         distance = losses.l1 if self.config.reconstruction == "l1" else losses.l2
-        back_a, back_b = self.translate(fake_a, fake_b)
-        return {
-            "gen_ab/adversarial": generator_loss(self.critics["critic_b"](fake_b), self.config),
-            "gen_ba/adversarial": generator_loss(self.critics["critic_a"](fake_a), self.config),
-            "a/reconstruction": self.config.weight_a * distance(back_a, a),
-            "b/reconstruction": self.config.weight_b * distance(back_b, b),
-        }
+        gen_ab, gen_ba = self.generators["gen_ab"], self.generators["gen_ba"]
+        return self.both(
+            lambda: {
+                "gen_ab/adversarial": generator_loss(self.critics["critic_b"](fake_b), self.config),
+                "a/reconstruction": self.config.weight_a * distance(gen_ba(fake_b), a),
+            },
+            lambda: {
+                "gen_ba/adversarial": generator_loss(self.critics["critic_a"](fake_a), self.config),
+                "b/reconstruction": self.config.weight_b * distance(gen_ab(fake_a), b),
+            },
+            a.device,
+        )
+
+    def both(self, first: Half, second: Half, device: torch.device) -> dict[str, Tensor]:
+        """The two halves of a step, at once where the processor gains from it, unless they draw what to drop."""
+        return first() | second() if self.config.drop_probability else side_by_side(first, second, device)
 
 
 def critic_loss(real: Float[Tensor, "n ..."], fake: Float[Tensor, "n ..."], config: DualConfig) -> Scalar:

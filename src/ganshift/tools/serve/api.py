@@ -7,10 +7,12 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from ... import __version__
-from ...errors import printable
+from ...errors import UserError, first_line, printable
 from ...inference.generator import ImageGenerator
 from ...inference.translator import ImageTranslator
 from .drawing import Answer, draw, translate
@@ -60,12 +62,33 @@ def create_api(shelf: Shelf, limits: Limits, worker: Worker) -> FastAPI:
 
     @api.post("/api/translate", responses=PNG_OR_OTHER, response_class=Response)
     async def post_translate(how: Annotated[Translation, Query()], request: Request) -> Response:
-        """Translate the picture in the body."""
+        """Translate the picture in the body, or in the one file of a form."""
         model = shelf.find(ImageTranslator, how.model)
-        data = await request.body()
+        data = await _file_of_form(request) if _is_form(request) else await request.body()
         return await answer(request, partial(translate, model, data, how, limits))
 
     return api
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "multipart/form-data"
+
+
+async def _file_of_form(request: Request) -> bytes:
+    """The file that a form uploads, as `curl -F file=@photo.png` does; nothing is written to disk."""
+    parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=0)
+    parser.spool_max_size = 2**63 - 1  # the guard has bounded the body
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise UserError(f"the form cannot be read ({first_line(error)}): it must hold one file alone") from None
+    try:
+        for value in form.values():
+            if isinstance(value, UploadFile):
+                return await value.read()
+    finally:
+        await form.close()
+    raise UserError("the form holds no file: send one, or the picture itself as the body")
 
 
 def _description(served: Served) -> dict[str, Any]:

@@ -70,13 +70,16 @@ def _rows(model: ImageGenerator, drawing: Drawing, limits: Limits) -> tuple[Rows
 def translate(model: ImageTranslator, data: bytes, how: Translation, limits: Limits) -> Answer:
     """The translation of a picture's file, with the file's mode, opacity and bits, and the way back if asked for.
 
-    Raises `UnreadableImage` for what is no picture, and a `UserError` for a larger one than the limits allow.
+    Raises `UnreadableImage` for what is no picture, and a `UserError` for a larger one than the limits allow. At the
+    size of training, that is what they hold for: photographs of any size that can be read are scaled to it.
     """
     with bombs_are_errors():
-        _check_size("the picture", *open_picture(data).size, limits, "send a smaller one")
         if how.training_size:
             height, width = height_and_width(model.size)
             _check_size("the size of training", width, height, limits, "translate the picture at its own size")
+        else:
+            way_out = "send a smaller one, or have it scaled to the size of training (training_size)"
+            _check_size("the picture", *open_picture(data).size, limits, way_out)
         original = model.as_trained(data, how.to) if how.training_size else load_formatted(data)
     start, there, _ = names = KINDS[other_domain(how.to)]
     distance: float | None

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from typing import Any, final
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 
@@ -34,6 +35,8 @@ all, and would learn nothing from a connection that ends before."""
 SHARE_OF_PLACES = 0.75
 """Of the places in the queue, what one address may hold with requests that are still on their way. Else a client that
 sends slowly could keep all others out."""
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Of this machine, on which other servers may have other pages."""
 OPEN = frozenset({"/healthz"})
 """Needs no password."""
 PAGES = frozenset({"/", "/page.js", "/config", "/theme.css", "/favicon.ico", "/api/models", "/openapi.json", *OPEN})
@@ -84,7 +87,8 @@ class Guard:
     """An ASGI application around another; `hosts` are the names that it answers to, all if None."""
 
     def __init__(self, app: App, limits: Limits, account: Account | None = None, hosts: Collection[str] | None = None):
-        self._app, self._limits, self._account, self._hosts = app, limits, account, hosts
+        self._app, self._limits, self._account = app, limits, account
+        self._hosts = None if hosts is None else frozenset(hosts)
         self._rates = Rates(limits.requests_per_minute)
         self._wrong = Rates(limits.requests_per_minute)
         """Of wrong passwords, which are counted apart: who has drawn much may still load the page."""
@@ -108,23 +112,24 @@ class Guard:
             await error_response(refused.status, str(refused), refused.headers)(scope, receive, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers, path, client = Headers(scope=scope), scope["path"], (scope.get("client") or ("",))[0]
+        headers, client = Headers(scope=scope), (scope.get("client") or ("",))[0]
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
         self._check_host(headers.get("host", ""))
         if path not in OPEN:
             self._check_account(headers.get("authorization", ""), client)
         if path in WORK:
             _check_method(scope, "POST")
-            if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            if not self._is_of_this_site(headers):
                 raise Refused(403, "other sites may not send requests here")
             self._check_wait(self._rates.take(client))
-            await self._pass_work(scope, receive, send, network(client))
+            await self._pass_work(scope, receive, send, network(client), path)
         elif path in PAGES or GRADIO_FILES.fullmatch(path):
             _check_method(scope, "GET", "HEAD")
             await self._app(_plain(scope), receive, send)
         else:
             raise Refused(404, "there is nothing at this address")
 
-    async def _pass_work(self, scope: Scope, receive: Receive, send: Send, who: str) -> None:
+    async def _pass_work(self, scope: Scope, receive: Receive, send: Send, who: str, path: str) -> None:
         """Let a request for work through, whole, if there is a place for it."""
         places = self._limits.queue + 1
         if self._in_flight >= places:
@@ -133,14 +138,14 @@ class Guard:
             raise Refused(503, "too many requests from this address are on their way: send fewer at once")
         self._in_flight += 1
         try:
-            body = await self._body(scope, receive, who)
+            body = await self._body(path, receive, who)
             await self._app(scope, _replay(body, receive), send)
         finally:
             self._in_flight -= 1
 
-    async def _body(self, scope: Scope, receive: Receive, who: str) -> bytes:
+    async def _body(self, path: str, receive: Receive, who: str) -> bytes:
         """The body of a request for work, which counts for its address until it is here."""
-        most = MAX_JSON_BYTES if scope["path"] == "/api/generate" else self._limits.max_upload_bytes
+        most = MAX_JSON_BYTES if path == "/api/generate" else self._limits.max_upload_bytes
         self._reading[who] += 1
         try:
             return await _read(receive, most)
@@ -149,10 +154,22 @@ class Guard:
             if not self._reading[who]:
                 del self._reading[who]
 
+    def _is_of_this_site(self, headers: Headers) -> bool:
+        """By what a browser says of the page that asks; programs say nothing.
+
+        Browsers leave out Sec-Fetch-Site where a server is asked by plain HTTP, but for this machine's own.
+        """
+        if (site := headers.get("sec-fetch-site")) is not None:
+            return site in ("same-origin", "none")
+        origin = headers.get("origin")
+        if origin is None:
+            return True
+        asking, host = urlsplit(origin).netloc, headers.get("host", "")
+        return asking == host or (self._hosts is not None and _name(asking) in self._hosts - LOOPBACK_NAMES)
+
     def _check_host(self, host: str) -> None:
         """Refuse names that somebody else's name server may have for this address (DNS rebinding)."""
-        name = re.sub(r":\d*$", "", host).strip("[]").lower()
-        if self._hosts is not None and name not in self._hosts:
+        if self._hosts is not None and _name(host) not in self._hosts:
             raise Refused(400, f"this server answers to the names {', '.join(sorted(self._hosts))} only")
 
     def _check_account(self, header: str, client: str) -> None:
@@ -169,6 +186,11 @@ class Guard:
         if wait:
             most = f"{self._limits.requests_per_minute:,} requests in a minute"
             raise Refused(429, f"more than {most}: try again in {wait} s", Retry_After=str(wait))
+
+
+def _name(host: str) -> str:
+    """A host without its port."""
+    return re.sub(r":\d*$", "", host).strip("[]").lower()
 
 
 def _check_method(scope: Scope, *methods: str) -> None:

@@ -27,8 +27,8 @@ FONTS = ["system-ui", "sans-serif"]
 PICTURE_TYPES = "image/png,image/jpeg,image/webp,image/bmp,image/tiff,image/gif"
 
 
-def mount_page(api: FastAPI, shelf: Shelf, limits: Limits) -> FastAPI:
-    """Put the page at / of the application."""
+def mount_page(api: FastAPI, shelf: Shelf, limits: Limits, root_path: str = "") -> FastAPI:
+    """Put the page at / of the application, which a proxy serves at `root_path`."""
     with gr.Blocks(title="ganshift", analytics_enabled=False, fill_width=True) as blocks:
         gr.HTML('<h1 class="ganshift-title">ganshift</h1>')
         with gr.Tabs():
@@ -63,6 +63,7 @@ def mount_page(api: FastAPI, shelf: Shelf, limits: Limits) -> FastAPI:
         api,
         blocks,
         path="/",
+        root_path=root_path,
         footer_links=[],
         run_history=False,
         show_error=False,

@@ -1,5 +1,6 @@
 """The server from beginning to end: an address, an application behind a guard, and a clean end."""
 
+import asyncio
 import logging
 import signal
 import socket
@@ -7,23 +8,26 @@ from collections.abc import Collection, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ...errors import UserError
 from ...training.log import say
 from .api import create_api
-from .guard import Account, Guard
+from .guard import LOOPBACK_NAMES, Account, Guard
 from .limits import Limits
 from .page import mount_page
 from .shelf import Shelf, open_runs
 from .worker import Worker
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 GRACE_SECONDS = 3
 """Requests that are answered when the end is asked for have this long."""
 CONNECTIONS = 512
 """More at a time are turned away."""
+HEAD_SECONDS = 15
+"""A connection that has not sent the head of a request by then is closed, so that idle ones cannot hold all places."""
 
 logger = logging.getLogger("ganshift")
 
@@ -36,8 +40,14 @@ def serve(
     username: str | None = None,
     password: str = "",
     device: str = "auto",
+    host_names: Collection[str] = (),
+    root_path: str = "",
 ) -> None:
-    """Serve until SIGINT or SIGTERM, which then end the process as they would have."""
+    """Serve until SIGINT or SIGTERM, which then end the process as they would have.
+
+    Behind a proxy, `host_names` are the names by which visitors call it, and `root_path` is the path that it serves
+    this at, such as /ganshift.
+    """
     limits.check()
     account = None if username is None else Account(username, password)
     with _listen(host, port) as listener:  # first, since loading takes longer than finding the port taken
@@ -46,8 +56,9 @@ def serve(
         shelf = open_runs(runs, device)
         worker = Worker(limits.seconds)
         try:
-            app = create_app(shelf, limits, worker, account, LOOPBACK_NAMES | {host} if _is_loopback(host) else None)
-            server = _Server(_address(host, listener.getsockname()[1]), app, worker)
+            hosts = LOOPBACK_NAMES | {host, *map(str.lower, host_names)} if _is_loopback(host) or host_names else None
+            app = create_app(shelf, limits, worker, account, hosts, root_path)
+            server = _Server(_address(host, listener.getsockname()[1]), app, worker, root_path)
             server.run(sockets=[listener])
             if server.interrupted:  # uvicorn raises it again, which is lost where SIGINT is ignored, as in a shell's &
                 raise KeyboardInterrupt
@@ -56,19 +67,48 @@ def serve(
 
 
 def create_app(
-    shelf: Shelf, limits: Limits, worker: Worker, account: Account | None, hosts: Collection[str] | None
+    shelf: Shelf,
+    limits: Limits,
+    worker: Worker,
+    account: Account | None,
+    hosts: Collection[str] | None,
+    root_path: str = "",
 ) -> Guard:
     """The page and the API behind the guard."""
-    return Guard(mount_page(create_api(shelf, limits, worker), shelf, limits), limits, account, hosts)
+    return Guard(mount_page(create_api(shelf, limits, worker), shelf, limits, root_path), limits, account, hosts)
+
+
+class _Connection(H11Protocol):
+    """Closed if the head of a request takes longer than `HEAD_SECONDS`, which uvicorn has no limit for."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._wait()
+
+    def _wait(self) -> None:
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if answering and self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        elif not answering and self._waiting is None:
+            self._waiting = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
 
 class _Server(uvicorn.Server):
     """Says one line once it answers, and first of all ends what is computed when it is to end."""
 
-    def __init__(self, address: str, app: Guard, worker: Worker):
+    def __init__(self, address: str, app: Guard, worker: Worker, root_path: str):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=_Connection,
+                root_path=root_path,
                 log_level="warning",
                 access_log=False,
                 lifespan="on",

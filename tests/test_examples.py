@@ -94,6 +94,7 @@ def test_train_and_translate(tmp_path, monkeypatch):
     assert Translator.from_pretrained(tmp_path / "sketches-to-share").size == 64
 
 
+@pytest.mark.ring_two
 def test_notebook(tmp_path):
     book = nbformat.read(EXAMPLES / "quickstart.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in book.cells), "notebooks are kept without outputs"

@@ -102,7 +102,7 @@ def test_output_tree(straight):
         pytest.param(signal.SIGTERM, 143, marks=pytest.mark.ring_two),
         pytest.param(signal.SIGHUP, 129, marks=pytest.mark.ring_two),
         pytest.param(signal.SIGUSR1, 138, marks=pytest.mark.ring_two),
-        (signal.SIGKILL, -9),
+        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.ring_two),  # test_kills has it in ring one
     ],
 )
 def test_interrupted_run_equals_straight_run(straight, tmp_path, stop, code):

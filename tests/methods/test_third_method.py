@@ -92,6 +92,7 @@ def test_its_model_is_opened_by_name_translates_and_is_measured(tmp_path, data, 
     assert "use ganshift translate" in refused.stderr
 
 
+@pytest.mark.ring_two
 def test_it_is_reported_and_exported(tmp_path, trained):
     ganshift("report", trained, "-o", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -101,6 +102,7 @@ def test_it_is_reported_and_exported(tmp_path, trained):
     assert {"a2b.onnx", "b2a.onnx"} <= {path.name for path in (tmp_path / "exported").iterdir()}
 
 
+@pytest.mark.ring_two
 def test_it_is_a_cell_of_a_study(tmp_path, data):
     recipe = tmp_path / "mirrors.toml"
     recipe.write_text(f"""

@@ -67,7 +67,7 @@ def test_two_processes_equal_one_and_resume_each_other(method, tmp_path):
     assert {path.name for path in several.iterdir()} == {path.name for path in one.iterdir()}
 
 
-@pytest.mark.parametrize("method", sorted(COMMANDS))
+@pytest.mark.parametrize("method", [pytest.param("dual", marks=pytest.mark.ring_two), "transfer"])
 def test_evaluations_are_shared(method, tmp_path, monkeypatch):
     """Each of two processes generates or translates its half of the batches; scores are those of one process."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -87,7 +87,10 @@ def test_evaluations_are_shared(method, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "more",
-    [["transfer", "--augment", "color,translation,cutout"], ["dual", "--dropout", "0.5"]],
+    [
+        pytest.param(["transfer", "--augment", "color,translation,cutout"], marks=pytest.mark.ring_two),
+        ["dual", "--dropout", "0.5"],
+    ],
     ids=lambda more: more[0],
 )
 def test_what_steps_draw_differs_by_process_and_is_drawn_again(more, tmp_path):
@@ -159,6 +162,7 @@ def test_errors_of_all_and_of_the_first(tmp_path):
     ],
     ids=["torchrun", "accelerate"],
 )
+@pytest.mark.ring_two
 def test_launchers(launcher, tmp_path):
     """What they tell processes is what we ask for. On a processor accelerate must be told to start several."""
     out = tmp_path / "out"

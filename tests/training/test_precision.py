@@ -146,6 +146,7 @@ assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
 """Without the tests' checks of annotations, which torch.compile cannot trace."""
 
 
+@pytest.mark.ring_two
 def test_compiled_networks_compute_the_same():
     done = subprocess.run([sys.executable, "-c", COMPARE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

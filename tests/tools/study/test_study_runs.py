@@ -114,7 +114,9 @@ ONE = TINY.replace('[{ label = "no", augment = "" }, "color"]', '["color"]').rep
 LONG = ONE.replace("images = 48", "images = 320\ncheckpoint_every = 32")
 
 
-@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("stop", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.ring_two)]
+)
 def test_interrupted_study_goes_on(tmp_path, stop, code):
     """A killed study leaves its cell, which notices, saves and stops; nothing is lost but the iteration.
 
@@ -143,6 +145,7 @@ def test_interrupted_study_goes_on(tmp_path, stop, code):
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.ring_two
 def test_ctrl_c_twice_stops_at_once(tmp_path):
     study = study_in(tmp_path, LONG.replace("images = 320", "images = 320_000"))
     (cell,) = study.cells
@@ -175,6 +178,7 @@ start = [
 )
 
 
+@pytest.mark.ring_two
 def test_failed_cells_are_reported_and_the_rest_carried_on(tmp_path, capsys):
     study = study_in(tmp_path, FAILING)
     command = ["study", str(tmp_path / "tiny.toml"), "--out", str(study.out)]
@@ -210,6 +214,7 @@ def test_failed_cells_are_reported_and_the_rest_carried_on(tmp_path, capsys):
     assert cell.failure() is None
 
 
+@pytest.mark.ring_two
 def test_a_cell_that_is_killed_has_failed(tmp_path):
     study = study_in(tmp_path, LONG)
     (cell,) = study.cells

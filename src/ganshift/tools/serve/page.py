@@ -5,12 +5,14 @@ So there is one way to every model, with one set of limits, and Gradio's queue, 
 
 import html
 import json
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
 import gradio as gr
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
+from starlette.middleware.base import RequestResponseEndpoint
 
 from ...inference.generator import ImageGenerator
 from ...inference.translator import ImageTranslator
@@ -24,6 +26,10 @@ IN_TURN = ("all in turn", "")
 """The choice of no class; a class may have any name but none."""
 FONTS = ["system-ui", "sans-serif"]
 """Of the visitor's system: Gradio's own choice would be fetched from elsewhere."""
+ROOT = re.compile(rb'("root":|const root = )"[^"]*"')
+"""Where Gradio's page says at which address it lies."""
+HERE = rb'\1new URL(".", location.href).href.slice(0, -1)'
+"""Instead, wherever a visitor's browser found it: only a proxy knows at which address that is."""
 PICTURE_TYPES = "image/png,image/jpeg,image/webp,image/bmp,image/tiff,image/gif"
 
 
@@ -47,6 +53,14 @@ def mount_page(api: FastAPI, shelf: Shelf, limits: Limits, root_path: str = "") 
     @api.get("/page.js", include_in_schema=False)
     async def page_script() -> Response:
         return Response(script, media_type="text/javascript")
+
+    @api.middleware("http")
+    async def at_any_address(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        response = await call_next(request)
+        if request.scope["path"].removeprefix(request.scope.get("root_path", "")) != "/":
+            return response
+        content = b"".join([bytes(chunk) async for chunk in response.body_iterator])  # type: ignore[attr-defined]
+        return Response(ROOT.sub(HERE, content), response.status_code, media_type="text/html")
 
     theme = gr.themes.Base(primary_hue="teal", font=FONTS, font_mono=["ui-monospace", "monospace"]).set(
         # Gradio's own are too pale to be read by all: WCAG 2.2 asks for a contrast of 4.5 to 1.

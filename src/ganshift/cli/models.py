@@ -228,7 +228,6 @@ def export(
     run: Positional[str],
     *,
     format: Literal["onnx", "safetensors", "html"] = "onnx",
-    opset: Maybe[int] = None,
     uint8: bool = False,
     half: bool = False,
     onnxruntime_web: Maybe[Path] = None,
@@ -241,7 +240,6 @@ def export(
             owner/model of the Hugging Face hub.
         format: What to write: models for onnxruntime, weights for from_pretrained, or one page that draws or translates
             in a browser. onnx and html need pip install 'ganshift[export]'.
-        opset: Version of the ONNX operators, from 18 to 23 (18 if left out).
         uint8: Let models take and give images as uint8 [n, h, w, c], as files hold them, instead of float32
             [n, c, h, w] in [-1, 1].
         half: Store the weights of safetensors in half precision.
@@ -258,18 +256,15 @@ def export(
     from ..training.log import loading, say
 
     with loading():
-        from ..tools.export import ExportSettings
         from ..tools.export import export as export_run
 
-    settings = ExportSettings(format=format, opset=opset, uint8=uint8, half=half, onnxruntime_web=onnxruntime_web)
-    exported = export_run(run, out, settings)
-    for name, parity in exported.parities.items():
+    paths, parities = export_run(run, out, format=format, uint8=uint8, half=half, onnxruntime_web=onnxruntime_web)
+    for name, parity in parities.items():
         say(f"{name}: at most {parity.max_abs_error:.2g} from the PyTorch model ({parity.unit})")
-    *others, last = exported.paths
-    for path in others:
+    for path in paths[:-1]:
         say(f"wrote {path}")
     use = "open index.html there in a browser" if format == "html" else "docs/export.md says how to load it"
-    say(f"wrote {last}. Next: {use}")
+    say(f"wrote {paths[-1]}. Next: {use}")
     return 0
 
 

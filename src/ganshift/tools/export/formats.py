@@ -26,10 +26,8 @@ from .parity import TOLERANCE, TOLERANCE_HALF, Parity, Run, check_parity
 
 Files = dict[str, bytes]
 """By name."""
-OPSETS = range(18, 24)
-"""Versions of the ONNX operators that can be asked for: those that both the exporter and the runtime know."""
-DEFAULT_OPSET = 18
-"""The lowest, which the most runtimes read; a newer one changes nothing in these graphs."""
+OPSET = 18
+"""The oldest version of the ONNX operators that the exporter knows, which the most runtimes read."""
 
 
 def need_onnx() -> None:
@@ -42,12 +40,12 @@ def need_onnx() -> None:
         raise UserError(f"ONNX needs more packages: pip install 'ganshift[export]' ({error})") from error
 
 
-def to_onnx(graphs: Sequence[Graph], opset: int) -> tuple[Files, dict[str, Parity]]:
+def to_onnx(graphs: Sequence[Graph]) -> tuple[Files, dict[str, Parity]]:
     """Every graph as a file, run by onnxruntime and compared with the model."""
     files, parities = {}, {}
     for graph in graphs:
         name = f"{graph.name}.onnx"
-        files[name] = onnx_file(graph, opset)
+        files[name] = onnx_file(graph)
         parities[graph.name] = check_parity(name, run_onnx(files[name]), graph.reference, graph.cases)
     return files, parities
 
@@ -78,7 +76,7 @@ def to_safetensors(
 
 
 @torch.no_grad()
-def onnx_file(graph: Graph, opset: int) -> bytes:
+def onnx_file(graph: Graph) -> bytes:
     """An ONNX file, with the facts as its metadata."""
     import onnx
 
@@ -91,7 +89,7 @@ def onnx_file(graph: Graph, opset: int) -> bytes:
             input_names=list(graph.inputs),
             output_names=[graph.output],
             dynamic_shapes=tuple(_dimensions(varying, batch) for varying in graph.inputs.values()),
-            opset_version=opset,
+            opset_version=OPSET,
             verbose=False,
         )
     assert program is not None

@@ -12,7 +12,7 @@ from ...inference.translator import AT_ONCE_PIXELS, ImageTranslator
 from ...tensors import height_and_width
 from .graphs import Graph
 from .parity import Parity
-from .web_runtime import PACKAGE, WebRuntime
+from .web_runtime import PACKAGE
 
 MOST_BYTES = 256 * 2**20
 """Models of more bytes, all together, get no page: in base64 they come near the longest text that browsers hold."""
@@ -24,7 +24,7 @@ def page_of(
     graphs: Sequence[Graph],
     files: Mapping[str, bytes],
     parities: Mapping[str, Parity],
-    runtime: WebRuntime,
+    runtime: Mapping[str, bytes],
 ) -> bytes:
     """The page of a model of this name: the ONNX files of its graphs, which take and give uint8."""
     size = sum(map(len, files.values()))
@@ -33,8 +33,7 @@ def page_of(
             f"models of {size // 2**20} MiB do not fit into a page, which holds {MOST_BYTES // 2**20}: "
             "use --format onnx"
         )
-    contents = {"script": runtime.script, "binary": runtime.binary}
-    contents |= {f"model-{graph.name}": files[f"{graph.name}.onnx"] for graph in graphs}
+    contents = {**runtime, **{f"model-{graph.name}": files[f"{graph.name}.onnx"] for graph in graphs}}
     facts = graphs[0].facts
     description = {
         "kind": model.noun,

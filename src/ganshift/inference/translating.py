@@ -175,7 +175,7 @@ class _Translation:
         kinds, source = self.outputs.kinds, self.outputs.sources[number]
         change = partial(self.model.translate_formatted, to=self.to)
         if isinstance(content, FormattedPicture):
-            ending = self.outputs.picture_ending()
+            ending = self.outputs.picture_ending
             paths = [self.outputs.path(number, ending, kind) for kind in kinds]
             if self.settings.roundtrip:
                 made, distance = self.model.round_trip(content, self.to)

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
-from ..data.images import to_picture, to_pixels, with_channels
+from ..data.images import png_of, to_picture, to_pixels, with_channels
 from ..data.open import open_domains, open_images
 from ..inference.translator import ImageTranslator
 from ..methods.registry import method_named
@@ -20,7 +21,9 @@ from ..tensors import Images, from_uint8, image_grid
 from ..training.config import overlaid
 from ..training.log import say
 from ..training.trainer import Outcome
-from .report import PAGE, ChapterNotes, Commands, Figure, to_png, write_report
+from .report import PAGE, write_report
+from .report.chapters import ChapterNotes
+from .report.page import Figure
 
 RECIPE = Path(__file__).with_suffix(".toml")
 GRID_COLUMNS = 8
@@ -68,8 +71,8 @@ def _notes(run: dict[str, Any], folder: Path) -> ChapterNotes:
     return ChapterNotes(
         introduction=said.get("introduction", ""),
         domains=tuple(said.get("domains", ("A", "B"))),
-        beside=[Figure(**said["figure"], image=to_png(image_grid(images, columns)))],
-        last=[Commands(title="With your own images", lines=said["commands"])],
+        figure=Figure(**said["figure"], image=png_of(Image.fromarray(image_grid(images, columns)))),
+        commands=said["commands"],
     )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
 from ...data.images import UnreadableImage, load_picture, with_channels
@@ -93,11 +92,6 @@ class Album:
         if self._left < 0:
             raise PageTooLarge
         return uri
-
-
-def to_png(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """Encode pixels without loss."""
-    return _encode(Image.fromarray(pixels), "png")
 
 
 def _encode(picture: Image.Image, form: str, **options: Any) -> bytes:

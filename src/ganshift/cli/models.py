@@ -66,7 +66,7 @@ def generate(
     from ..training.log import loading
 
     with loading():
-        from ..inference.picture_files import write_pictures, write_rows, write_strips
+        from ..inference.picture_files import write_pictures, write_rows
         from ..methods.registry import open_model
 
     model = open_model(run, device, "generator")
@@ -75,7 +75,7 @@ def generate(
     if interpolate is not None:
         with _counted(model, few * interpolate):
             strips = model.interpolate(interpolate, few, label, seed, **how)
-        paths = write_strips(strips, out)
+        paths = write_rows(strips, out, strips=True)
     elif class_grid:
         with _counted(model, few * len(model.classes)):
             rows = model.class_grid(few, seed, **how)

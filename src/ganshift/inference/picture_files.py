@@ -61,16 +61,14 @@ def write_pictures(pictures: Sequence[Image.Image], out: Path, columns: int | No
     return paths
 
 
-def write_rows(rows: Rows, out: Path) -> list[Path]:
-    """Write one sheet of these rows if `out` ends in .png, else one numbered file a picture, row by row, into `out`."""
+def write_rows(rows: Rows, out: Path, *, strips: bool = False) -> list[Path]:
+    """Write one sheet of these rows if `out` ends in .png, else one numbered file a picture into the folder `out`.
+
+    In `strips`, the folder gets one file a row.
+    """
+    if strips and not _is_one_picture(out):
+        return write_pictures([picture_grid(row, columns=len(row)) for row in rows], out)
     return write_pictures([picture for row in rows for picture in row], out, columns=len(rows[0]))
-
-
-def write_strips(strips: Rows, out: Path) -> list[Path]:
-    """Write one sheet with a strip in each row if `out` ends in .png, else one numbered file a strip into `out`."""
-    if _is_one_picture(out):
-        return write_rows(strips, out)
-    return write_pictures([picture_grid(strip, columns=len(strip)) for strip in strips], out)
 
 
 def picture_grid(pictures: Sequence[Image.Image], columns: int | None = None, margin: int = 2) -> Image.Image:

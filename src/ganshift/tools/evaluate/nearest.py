@@ -1,7 +1,6 @@
 """Is a generator copying? Its images beside their nearest training images, judged against held-out real ones."""
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,11 @@ import torch
 from PIL import Image
 
 from ...data.datasets import ImageSet
+from ...data.images import png_of
 from ...data.open import open_held_out, open_images
 from ...data.subsets import draw_subset
 from ...errors import UserError
-from ...files import write_atomically
+from ...files import json_bytes, write_output
 from ...inference.generator import ImageGenerator
 from ...inference.generator_scores import drawing, sample_stored
 from ...inference.latents import draw_latents
@@ -21,7 +21,7 @@ from ...inference.names import find_model, results_place
 from ...methods.registry import method_in, open_model
 from ...metrics.copying import PAIRS, VERDICT, Verdict, copying, is_alarm, nearest
 from ...metrics.measuring import EvaluationSettings, Extraction, provenance
-from ...tensors import Bytes, from_uint8, image_grid
+from ...tensors import from_uint8, image_grid
 from ...training import run_folder
 from ...training.log import opening_progress, working
 
@@ -90,7 +90,10 @@ def check_copying(
         **provenance(folder),
     )
     generated = torch.stack([batches[number // chosen.batch]()[number % chosen.batch] for number in first])
-    _write(results, verdict, generated, training.read([int(indices[number]) for number in first]))
+    originals = training.read([int(indices[number]) for number in first])
+    rows = torch.cat([from_uint8(generated.cpu()), from_uint8(originals)])  # above, and below what each is nearest to
+    write_output(results / VERDICT, json_bytes(asdict(verdict)))
+    write_output(results / PAIRS, png_of(Image.fromarray(image_grid(rows, columns=len(generated)))))
     return verdict
 
 
@@ -136,15 +139,3 @@ def _held_out(place: Path, training: ImageSet, model: ImageGenerator, named: Pat
 def _open(place: Path, model: ImageGenerator) -> ImageSet:
     with opening_progress() as progress:
         return open_images(place, model.size, model.channels, progress=progress)
-
-
-def _write(place: Path, verdict: Verdict, generated: Bytes, training: Bytes) -> None:
-    """The verdict, and a picture with generated images above and their nearest training images below."""
-    rows = torch.cat([from_uint8(generated.cpu()), from_uint8(training)])
-    picture = Image.fromarray(image_grid(rows, columns=len(generated)))
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        run_folder.write_json(place / VERDICT, asdict(verdict))
-        write_atomically(place / PAIRS, partial(picture.save, format="png"))
-    except OSError as error:
-        raise UserError(f"cannot write to {place}: {error.strerror}") from error

@@ -14,8 +14,7 @@ from ganshift.cli import main
 from ganshift.data.open import open_images
 from ganshift.data.subsets import draw_subset
 from ganshift.metrics.copying import PAIRS, VERDICT, load_verdict
-from ganshift.tools.evaluate import check_copying
-from ganshift.tools.evaluate.nearest import SHOWN
+from ganshift.tools.evaluate.nearest import SHOWN, check_copying
 
 COUNT = 120
 

@@ -143,11 +143,8 @@ TOGETHER = (*TRAINING, "study")
 """What several processes do together when a launcher starts them; of every other command the first does all."""
 
 
-def _summary(name: str) -> str:
-    return TRAINING[name].summary if name in TRAINING else FUNCTIONS[name][1]
-
-
-_SUMMARIES = "\n".join(f"  {name:<10}  {_summary(name)}" for name in COMMANDS)
+_TOLD = {name: TRAINING[name].summary if name in TRAINING else FUNCTIONS[name][1] for name in COMMANDS}
+_SUMMARIES = "\n".join(f"  {name:<10}  {summary}" for name, summary in _TOLD.items())
 OVERVIEW = f"""\
 usage: ganshift COMMAND [OPTIONS]      ganshift COMMAND --help
 

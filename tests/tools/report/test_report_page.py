@@ -255,7 +255,7 @@ def test_what_cannot_be_reported_is_one_line(runs, tmp_path, capsys):
     for arguments, words in (
         ([tmp_path / "none"], "is not a run folder"),
         ([tmp_path / "empty"], "there is no config.json in it"),
-        ([tmp_path / "foreign"], "is of no run of transfer or dual"),
+        ([tmp_path / "foreign"], "is of method None, which ganshift does not have"),
         ([tmp_path / "damaged"], "cannot read"),
         ([runs / "dual", tmp_path / "empty"], "there is no config.json in it"),
         ([runs / "dual", "-o", tmp_path], "cannot write"),

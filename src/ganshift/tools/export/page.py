@@ -34,7 +34,6 @@ def page_of(
             "use --format onnx"
         )
     contents = {**runtime, **{f"model-{graph.name}": files[f"{graph.name}.onnx"] for graph in graphs}}
-    facts = graphs[0].facts
     description = {
         "kind": model.noun,
         **({"latentDim": model.latent_dim} if isinstance(model, ImageGenerator) else {}),
@@ -42,17 +41,16 @@ def page_of(
         "otherStream": OTHER_STREAM,
         "mostPixels": AT_ONCE_PIXELS,
     }
-    worst = max(parity.max_abs_error for parity in parities.values())
-    shown = {
-        "Trained at": "{} x {} pixels".format(*reversed(height_and_width(facts["size"]))),
-        **({"Sides": f"multiples of {facts['step']} pixels"} if "step" in facts else {}),
-        "Made by": f"ganshift {facts['ganshift']}",
-        "Difference from PyTorch": f"at most {worst:g} of 255, when it was exported",
-        "Runs by": f"{PACKAGE}, Copyright (c) Microsoft Corporation, MIT License",
-    }
     packed = {name: _packed(content) for name, content in contents.items()}
     template = templates(html=True).get_template("export.html.j2")
-    return template.render(name=printable(name), description=description, contents=packed, facts=shown).encode()
+    return template.render(
+        name=printable(name),
+        description=description,
+        contents=packed,
+        size=height_and_width(graphs[0].facts["size"]),
+        worst=max(parity.max_abs_error for parity in parities.values()),
+        package=PACKAGE,
+    ).encode()
 
 
 def _packed(content: bytes) -> str:

@@ -3,7 +3,6 @@
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -44,32 +43,24 @@ class PageTooLarge(Exception):  # noqa: N818 - it says what happened, and never 
     """The pictures of this rung are more than the page may have."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stored:
-    """A picture in the page, or the reason why it cannot be shown."""
-
-    uri: str = ""
-    reason: str = ""
-    kind: str = "drawing"
-    """Drawings have no pixels; pixels are shown as squares; photos are smoothed."""
-    width: int = 0
-    height: int = 0
-
-
 class Album:
     """The pictures of one page on one rung."""
 
     def __init__(self, rung: Rung, most: int):
         self._rung, self._left = rung, most
 
-    def store(self, image: bytes | str | Path) -> Stored:
-        """The picture of PNG or other bytes, of a file, or of SVG text."""
+    def store(self, image: bytes | str | Path) -> dict[str, Any]:
+        """What becomes of PNG or other bytes, of a file, or of SVG text in the page.
+
+        It has a `uri`, a `kind` and, but for drawings, `width` and `height` in pixels; or the `reason` why the picture
+        cannot be shown. Drawings have no pixels; pixels are shown as squares; photos are smoothed.
+        """
         if isinstance(image, str):
-            return Stored(uri=self._address("svg+xml", image.encode()))
+            return {"uri": self._address("svg+xml", image.encode()), "kind": "drawing"}
         try:
             picture = load_picture(image)
         except (UnreadableImage, OSError) as error:
-            return Stored(reason=str(error))
+            return {"reason": str(error)}
         picture = picture if picture.mode != "RGBA" else with_channels(picture, 3)
         picture.thumbnail((self._rung.longest, self._rung.longest), Image.Resampling.LANCZOS)
         kind = "pixels" if picture.width <= UPSCALED else "photo"
@@ -77,7 +68,8 @@ class Album:
         content = _encode(picture, "webp", lossless=True) if exactly else b""
         if not exactly or len(content) > LARGEST_EXACT:
             content = _encode(picture, "webp", quality=self._rung.quality)
-        return Stored(uri=self._address("webp", content), kind=kind, width=picture.width, height=picture.height)
+        uri = self._address("webp", content)
+        return {"uri": uri, "kind": kind, "width": picture.width, "height": picture.height}
 
     def thin(self, items: Sequence[Item]) -> Sequence[Item]:
         """The first, the last, and evenly spaced ones between, if there are too many; of one, the last."""

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from ...errors import UserError, first_line
 from ...files import open_regular, read_text
 from ...methods.method import Method
-from ...methods.registry import methods
+from ...methods.registry import method_named
 from ...methods.words import Grid, ReportWords, shown
 from ...metrics.copying import Verdict, load_verdict
 from ...metrics.record_files import RECORDS
@@ -134,10 +134,7 @@ class Run:
 def open_run(path: Path) -> Run:
     """Read what there is; a `UserError` if the folder holds no run of ours."""
     config = run_folder.read_config(path)
-    name, known = config.get("method"), methods()
-    if not isinstance(name, str) or name not in known:
-        raise UserError(f"{path / run_folder.CONFIG} is of no run of {' or '.join(known)}: give a run folder")
-    method = known[name]
+    method = method_named(config.get("method"), path / run_folder.CONFIG)
     problems: list[str] = []
     settings = config.get("training")
     if not isinstance(settings, dict):

@@ -2,7 +2,7 @@
 
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,7 +19,6 @@ COPYING = "copying"
 """What --metrics calls the check for copies, which is no score."""
 IN_TABLE = ("score", "value", "generated", "reference")
 """What the table of scores shows; lines below it say the rest."""
-WIDTH = 80
 
 
 @command
@@ -118,29 +117,21 @@ def evaluate(
 
 
 def _show(records: Sequence["ScoreRecord"]) -> None:
-    """A table of the scores, and lines that say what it has no room for."""
+    """A table of the scores, and lines that say what it has no room for: where scores differ, with those it is of."""
     from ..metrics.score_record import record_rows
     from ..training.log import show_table
 
     rows = record_rows(records)
     show_table([{name: row[name] for name in IN_TABLE} for row in rows])
-    for name in rows[0]:
-        if name not in IN_TABLE:
-            sys.stdout.write(_detail(name, rows))
-
-
-def _detail(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Lines of one name; where scores differ in it, each value with its scores."""
-    scores: dict[str, list[str]] = {}
-    for row in rows:
-        if row[name] is not None:
-            scores.setdefault(str(row[name]), []).append(row["score"])
-    if len(scores) == 1:  # of all scores that have it
-        lines = [f"{name}: {next(iter(scores))}"]
-    else:
-        lines = [f"{name} of {', '.join(those)}: {value}" for value, those in scores.items()]
-    how: dict[str, Any] = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
-    return "".join(textwrap.fill(line, WIDTH, **how) + "\n" for line in lines)
+    for name in (name for name in rows[0] if name not in IN_TABLE):
+        scores: dict[str, list[str]] = {}
+        for row in rows:
+            if row[name] is not None:
+                scores.setdefault(str(row[name]), []).append(row["score"])
+        for value, those in scores.items():
+            line = f"{name}: {value}" if len(scores) == 1 else f"{name} of {', '.join(those)}: {value}"
+            wrapped = textwrap.wrap(line, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+            sys.stdout.write("\n".join([*wrapped, ""]))
 
 
 @command

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .pretrained import Pretrained
 
 README = "README.md"
-TEMPLATE = "model_card.md.j2"
 WRITTEN = "Written by ganshift. Take this line away, and ganshift leaves the file alone."
 IN_TABLE = {
     "score": "Score",
@@ -66,7 +65,7 @@ def model_card(model: "Pretrained", config: Mapping[str, Any], folder: Path | No
     )
     environment = templates(html=False)
     environment.filters["cell"] = cell
-    text = environment.get_template(TEMPLATE).render(
+    text = environment.get_template("model_card.md.j2").render(
         metadata=metadata.to_yaml(),
         written=WRITTEN,
         model=model,

@@ -41,7 +41,7 @@ def page_of(
         "otherStream": OTHER_STREAM,
         "mostPixels": AT_ONCE_PIXELS,
     }
-    packed = {name: _packed(content) for name, content in contents.items()}
+    packed = {name: base64.b64encode(gzip.compress(content, 6, mtime=0)).decode() for name, content in contents.items()}
     template = templates(html=True).get_template("export.html.j2")
     return template.render(
         name=printable(name),
@@ -51,8 +51,3 @@ def page_of(
         worst=max(parity.max_abs_error for parity in parities.values()),
         package=PACKAGE,
     ).encode()
-
-
-def _packed(content: bytes) -> str:
-    """Gzip in base64; of the same bytes always the same."""
-    return base64.b64encode(gzip.compress(content, compresslevel=6, mtime=0)).decode()

@@ -9,7 +9,7 @@ from ...methods.words import DomainNames, shown, with_domains
 from ...training.log import duration
 from ...training.run_folder import LEFT_OUT, MODEL
 from .page import Figure
-from .plots import Curve, looks, plot_curves
+from .plots import looks, plot_curves
 from .runs import Run, capitalised, number
 from .settings import all_settings, command_of, differences, unknown_settings
 from .watching import best_of, watched
@@ -96,19 +96,12 @@ def _curves(runs: Mapping[str, Run], terms: Mapping[str, str]) -> list[Figure]:
                     found.setdefault(name, {}).setdefault(label, []).append((line["images"], value))
     names = list(dict.fromkeys([*(name for name in terms if name in found), *found]))[:MOST_TERMS]
     last = max((run.images for run in runs.values()), default=0)
-    return [
-        Figure(
-            title=shown(name),
-            image=plot_curves(found[name], list(runs), last),
-            caption=terms.get(name, ""),
-            alt=f"Curves of {shown(name)}: {', '.join(_ends(found[name]))}.",
-        )
-        for name in names
-    ]
-
-
-def _ends(curves: Mapping[str, Curve]) -> list[str]:
-    return [f"{label} from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for label, curve in curves.items()]
+    figures = []
+    for name in names:
+        ends = [f"{label} from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for label, curve in found[name].items()]
+        image, alt = plot_curves(found[name], list(runs), last), f"Curves of {shown(name)}: {', '.join(ends)}."
+        figures.append(Figure(title=shown(name), image=image, caption=terms.get(name, ""), alt=alt))
+    return figures
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:

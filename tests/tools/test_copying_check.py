@@ -147,5 +147,5 @@ def test_what_is_found_of_a_model_that_ships_goes_elsewhere(tmp_path, capfd):
 
 def test_a_translator_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"method": "dual"}))
-    with pytest.raises(UserError, match="is a translator"):
+    with pytest.raises(UserError, match="holds a dual run, not a generator"):
         check_copying(tmp_path)

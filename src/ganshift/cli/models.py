@@ -1,17 +1,14 @@
 """What is done with trained models: `ganshift generate`, `translate`, `export` and `import-tf`."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
 from ..errors import UserError
 from .options import Device, Maybe, Out, command
-
-if TYPE_CHECKING:
-    from ..inference.generator import ImageGenerator
 
 SOME_LEFT_OUT = 1
 """Exit code when some files, but not all, could not be translated."""
@@ -59,11 +56,17 @@ def generate(
         ganshift generate runs/mine --interpolate 10 -n 6 -o strips.png
         ganshift generate runs/classes --label rose -n 16 -o roses.png
     """
-    _refuse_conflicts(
-        {"--interpolate": interpolate is not None, "--class-grid": class_grid, "--published-sheet": published_sheet},
-        {"--num-images": num_images, "--label": label, "--truncation": truncation},
-    )
-    from ..training.log import loading
+    sheets = {"--interpolate": interpolate, "--class-grid": class_grid, "--published-sheet": published_sheet}
+    if len(chosen := [name for name, given in sheets.items() if given not in (None, False)]) > 1:
+        raise UserError(f"{' and '.join(chosen)} are different sheets: choose one, or run the command once for each")
+    if class_grid and label is not None:
+        raise UserError(
+            "--class-grid draws every class: leave out --label, or leave out --class-grid to draw one class"
+        )
+    drawn = {"--num-images": num_images, "--label": label, "--truncation": truncation}
+    if published_sheet and (given := [name for name, value in drawn.items() if value is not None]):
+        raise UserError(f"--published-sheet is fixed but for --seed: leave out {' and '.join(given)}")
+    from ..training.log import ProgressLine, loading
 
     with loading():
         from ..inference.picture_files import write_pictures, write_rows
@@ -72,56 +75,21 @@ def generate(
     model = open_model(run, device, "generator")
     few, many = (8, 64) if num_images is None else (num_images, num_images)
     how: dict[str, Any] = {"batch_statistics": batch_statistics, "truncation": truncation}
+    draw: Callable[[], Any]
     if interpolate is not None:
-        with _counted(model, few * interpolate):
-            strips = model.interpolate(interpolate, few, label, seed, **how)
-        paths = write_rows(strips, out, strips=True)
+        total, draw = few * interpolate, partial(model.interpolate, interpolate, few, label, seed, **how)
     elif class_grid:
-        with _counted(model, few * len(model.classes)):
-            rows = model.class_grid(few, seed, **how)
-        paths = write_rows(rows, out)
+        total, draw = few * len(model.classes), partial(model.class_grid, few, seed, **how)
     elif published_sheet:
-        paths = write_rows(model.published_sheet(seed), out)
+        total, draw = 100, partial(model.published_sheet, seed)
     else:
-        with _counted(model, many):
-            pictures = model.sample(many, label, seed, **how)
-        paths = write_pictures(pictures, out)
+        total, draw = many, partial(model.sample, many, label, seed, **how)
+    with ProgressLine("generate", total) as progress:
+        model.on_images = progress.update
+        pictures = draw()
+    paths = write_rows(pictures, out, strips=interpolate is not None) if chosen else write_pictures(pictures, out)
     _say_written(paths, out, run, "IMAGES")
     return 0
-
-
-@contextmanager
-def _counted(model: "ImageGenerator", total: int) -> Iterator[None]:
-    """Show how many images have been generated."""
-    from ..training.log import ProgressLine
-
-    with ProgressLine("generate", total) as progress:
-        done = 0
-
-        def count(more: int) -> None:
-            nonlocal done
-            done += more
-            progress.update(done)
-
-        model.on_images = count
-        try:
-            yield
-        finally:
-            del model.on_images
-
-
-def _refuse_conflicts(sheets: Mapping[str, bool], drawn: Mapping[str, object]) -> None:
-    """Raise if options of `generate` ask for different things, before anything slow."""
-    chosen = [name for name, given in sheets.items() if given]
-    if len(chosen) > 1:
-        raise UserError(f"{' and '.join(chosen)} are different sheets: choose one, or run the command once for each")
-    if sheets["--class-grid"] and drawn["--label"] is not None:
-        raise UserError(
-            "--class-grid draws every class: leave out --label, or leave out --class-grid to draw one class"
-        )
-    given = [name for name, value in drawn.items() if value is not None]
-    if sheets["--published-sheet"] and given:
-        raise UserError(f"--published-sheet is fixed but for --seed: leave out {' and '.join(given)}")
 
 
 @command
@@ -260,7 +228,7 @@ def export(
 
     paths, parities = export_run(run, out, format=format, uint8=uint8, half=half, onnxruntime_web=onnxruntime_web)
     for name, parity in parities.items():
-        say(f"{name}: at most {parity.max_abs_error:.2g} from the PyTorch model ({parity.unit})")
+        say(f"{name}: at most {parity['max_abs_error']:.2g} from the PyTorch model ({parity['unit']})")
     for path in paths[:-1]:
         say(f"wrote {path}")
     use = "open index.html there in a browser" if format == "html" else "docs/export.md says how to load it"

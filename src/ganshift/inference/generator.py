@@ -44,7 +44,7 @@ class ImageGenerator(Pretrained):
     channels: int
     """1 for gray, 3 for colour, 4 for colour with opacity."""
     on_images: Callable[[int], object] = staticmethod(lambda count: None)
-    """Hears how many more images have been generated, for a progress bar."""
+    """Hears how many images have been generated of those that were asked for, for a progress bar."""
 
     @abstractmethod
     def generate(self, latents: Latents, labels: Labels | None = None, batch_statistics: bool = False) -> Images:
@@ -169,8 +169,8 @@ class ImageGenerator(Pretrained):
         for start in range(0, len(latents), at_once):
             part = slice(start, start + at_once)
             images = self.generate(latents[part].cpu(), labels[part] if labels is not None else None, batch_statistics)
-            self.on_images(len(images))
             pictures += map(to_picture, to_uint8(images).numpy())
+            self.on_images(len(pictures))
         return pictures
 
     def _labels(self, count: int, label: str | int | None) -> Labels | None:

@@ -22,7 +22,6 @@ from ..training.config import overlaid
 from ..training.log import say
 from ..training.trainer import Outcome
 from .report import PAGE, write_report
-from .report.chapters import ChapterNotes
 from .report.page import Figure
 
 RECIPE = Path(__file__).with_suffix(".toml")
@@ -58,7 +57,7 @@ def run_demo(out: Path, quick: bool = False, seed: int = 0) -> Outcome:
     return Outcome(images, seconds)
 
 
-def _notes(run: dict[str, Any], folder: Path) -> ChapterNotes:
+def _notes(run: dict[str, Any], folder: Path) -> dict[str, Any]:
     """What the page says of a run and of those beside it."""
     said, data = run["notes"], Path(run["settings"]["data"])
     model = method_named(run["method"], RECIPE).model().from_pretrained(folder, "cpu")
@@ -68,12 +67,7 @@ def _notes(run: dict[str, Any], folder: Path) -> ChapterNotes:
         real = open_images(data, model.size)
         shown = torch.linspace(0, len(real) - 1, GRID_COLUMNS**2).round().int().tolist()
         images, columns = from_uint8(real.read(shown)), GRID_COLUMNS
-    return ChapterNotes(
-        introduction=said.get("introduction", ""),
-        domains=tuple(said.get("domains", ("A", "B"))),
-        figure=Figure(**said["figure"], image=png_of(Image.fromarray(image_grid(images, columns)))),
-        commands=said["commands"],
-    )
+    return {**said, "figure": Figure(**said["figure"], image=png_of(Image.fromarray(image_grid(images, columns))))}
 
 
 def _beside_the_truth(model: ImageTranslator, data: Path) -> Images:

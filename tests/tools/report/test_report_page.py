@@ -14,7 +14,6 @@ from ganshift.cli import main
 from ganshift.errors import UserError
 from ganshift.methods.words import ReportWords
 from ganshift.tools import report
-from ganshift.tools.report.chapters import ChapterNotes
 from ganshift.tools.report.page import Figure, render
 from ganshift.tools.report.plots import looks
 
@@ -26,7 +25,7 @@ def html(runs, tmp_path_factory):
     report.write_report(
         {"pretrained": runs / "pretrained", "from scratch": runs / "scratch", "sketches": runs / "dual"},
         path,
-        notes={"sketches": ChapterNotes(domains=("photo", "sketch"), figure=beside)},
+        notes={"sketches": {"domains": ("photo", "sketch"), "figure": beside}},
         command="ganshift report 'my run'",
     )
     return path.read_text(encoding="utf-8")
@@ -132,7 +131,7 @@ CHAPTER = {
     "introduction": MARKUP,
     "runs": [MARKUP],
     "words": ReportWords(about_grids=MARKUP, about_curves=MARKUP, grid_alt=MARKUP),
-    "notes": ChapterNotes(figure=FIGURE, commands=[MARKUP]),
+    "notes": {"figure": FIGURE, "commands": [MARKUP]},
     "looks": looks([MARKUP]),
     "grids": {MARKUP: [{"label": MARKUP, "frames": [(0, pixels(1))], "columns": [MARKUP]}]},
     **{key: [MARKUP] for key in ("problems", "apart", "messages", "commands", "unknown")},

@@ -18,7 +18,7 @@ from ...inference.generator import ImageGenerator
 from ...inference.generator_scores import drawing, sample_stored
 from ...inference.latents import draw_latents
 from ...inference.names import find_model, results_place
-from ...methods.registry import method_in, open_model
+from ...methods.registry import open_model
 from ...metrics.copying import PAIRS, VERDICT, Verdict, copying, is_alarm, nearest
 from ...metrics.measuring import EvaluationSettings, Extraction, provenance
 from ...tensors import from_uint8, image_grid
@@ -49,9 +49,6 @@ def check_copying(
     """
     chosen = EvaluationSettings(**{"num_images": CHECKED} | settings)
     results, folder = results_place(run, out), find_model(run)
-    method = method_in(folder)
-    if method.kind != "generator":
-        raise UserError(f"{folder} is a {method.kind}: copying is checked for generators")
     model = open_model(run, chosen.device, "generator")
     place, training, left_out = _training_images(folder, model, None if reference is None else Path(reference))
     others = _held_out(place, training, model, None if held_out is None else Path(held_out)) or left_out

@@ -1,7 +1,6 @@
 """Runs to files that other programs run, each checked against the PyTorch model before it is written."""
 
 import hashlib
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -14,7 +13,7 @@ from ...training import run_folder
 from . import formats
 from .graphs import graphs_of
 from .page import page_of
-from .parity import Parity
+from .parity import Parities
 from .web_runtime import VERSION, web_runtime
 
 
@@ -26,7 +25,7 @@ def export(
     uint8: bool = False,
     half: bool = False,
     onnxruntime_web: Path | None = None,
-) -> tuple[list[Path], dict[str, Parity]]:
+) -> tuple[list[Path], Parities]:
     """Write a run's averaged model for other programs, with `parity.json` beside it; returns files and what differs.
 
     `run` is any name of a model (`inference.names.find_model`). `out` is a folder that is new or empty;
@@ -71,7 +70,7 @@ def export(
         {
             "format": format,
             **facts,
-            "models": {name: asdict(parity) for name, parity in parities.items()},
+            "models": parities,
             "files": {
                 name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
                 for name, content in files.items()

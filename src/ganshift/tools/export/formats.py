@@ -22,7 +22,7 @@ from ...inference.translator import MAX_SIDE, ImageTranslator
 from ...training import run_folder
 from ...training.weights import load_weights
 from .graphs import Axes, Graph, graphs_of
-from .parity import TOLERANCE, TOLERANCE_HALF, Parity, Run, check_parity
+from .parity import TOLERANCE, TOLERANCE_HALF, Parities, Run, check_parity
 
 Files = dict[str, bytes]
 """By name."""
@@ -40,7 +40,7 @@ def need_onnx() -> None:
         raise UserError(f"ONNX needs more packages: pip install 'ganshift[export]' ({error})") from error
 
 
-def to_onnx(graphs: Sequence[Graph]) -> tuple[Files, dict[str, Parity]]:
+def to_onnx(graphs: Sequence[Graph]) -> tuple[Files, Parities]:
     """Every graph as a file, run by onnxruntime and compared with the model."""
     files, parities = {}, {}
     for graph in graphs:
@@ -50,9 +50,7 @@ def to_onnx(graphs: Sequence[Graph]) -> tuple[Files, dict[str, Parity]]:
     return files, parities
 
 
-def to_safetensors(
-    model: ImageGenerator | ImageTranslator, folder: Path, half: bool
-) -> tuple[Files, dict[str, Parity]]:
+def to_safetensors(model: ImageGenerator | ImageTranslator, folder: Path, half: bool) -> tuple[Files, Parities]:
     """What `from_pretrained` and, with the critic of the model's folder, `--source` load: weights and the description.
 
     They are loaded again and compared with the model.

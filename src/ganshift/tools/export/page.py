@@ -11,7 +11,7 @@ from ...inference.pages import templates
 from ...inference.translator import AT_ONCE_PIXELS, ImageTranslator
 from ...tensors import height_and_width
 from .graphs import Graph
-from .parity import Parity
+from .parity import Parities
 from .web_runtime import PACKAGE
 
 MOST_BYTES = 256 * 2**20
@@ -23,7 +23,7 @@ def page_of(
     model: ImageGenerator | ImageTranslator,
     graphs: Sequence[Graph],
     files: Mapping[str, bytes],
-    parities: Mapping[str, Parity],
+    parities: Parities,
     runtime: Mapping[str, bytes],
 ) -> bytes:
     """The page of a model of this name: the ONNX files of its graphs, which take and give uint8."""
@@ -48,6 +48,6 @@ def page_of(
         description=description,
         contents=packed,
         size=height_and_width(graphs[0].facts["size"]),
-        worst=max(parity.max_abs_error for parity in parities.values()),
+        worst=max(parity["max_abs_error"] for parity in parities.values()),
         package=PACKAGE,
     ).encode()

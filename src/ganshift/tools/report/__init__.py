@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ...errors import UserError
-from .chapters import ChapterNotes, chapter
+from .chapters import chapter
 from .page import render
 from .pictures import MOST_BYTES
 from .plots import MOST_LOOKS
@@ -20,14 +21,15 @@ def write_report(
     *,
     title: str = "",
     introduction: str = "",
-    notes: Mapping[str, ChapterNotes] | None = None,
+    notes: Mapping[str, Mapping[str, Any]] | None = None,
     command: str = "",
     most_bytes: int = MOST_BYTES,
 ) -> None:
     """Write one page of one or more run folders: a chapter for each method, in which its runs are laid side by side.
 
-    Runs can be given by label; `notes` say by the label of a run what the folders do not tell of its chapter, and
-    `command` how the page was made.
+    Runs can be given by label. `notes` say by the label of a run what only who made it knows, and its chapter shows: an
+    `introduction` in place of ours, what an image of each of the `domains` is, such as photo and sketch, a `figure`
+    beside the sample grids, and `commands` that do the same with other images. `command` is what made the page.
     Whatever is missing of a run is named on the page; a `UserError` where a folder holds no run at all.
     """
     folders = dict(runs) if isinstance(runs, Mapping) else labels_of(runs)
@@ -41,8 +43,7 @@ def write_report(
         methods.setdefault(run.method.name, {})[label] = run
     said = notes or {}
     chapters = [
-        chapter(found, next((said[label] for label in found if label in said), ChapterNotes()))
-        for found in methods.values()
+        chapter(found, next((said[label] for label in found if label in said), {})) for found in methods.values()
     ]
     named = ", ".join(list(opened)[:3]) + " and more" * (len(opened) > 3)
     if len(opened) == 1:

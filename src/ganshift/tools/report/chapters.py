@@ -1,8 +1,7 @@
 """A chapter for the runs of a method: what they did, laid side by side where there are several."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from collections.abc import Mapping
+from typing import Any
 
 from ...files import open_regular
 from ...methods.words import DomainNames, shown, with_domains
@@ -18,30 +17,17 @@ MOST_TERMS = 24
 """Loss terms that are drawn."""
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class ChapterNotes:
-    """What only who made the runs knows of them."""
-
-    introduction: str = ""
-    """Takes the place of ours."""
-    domains: DomainNames = ("A", "B")
-    """What one image of A and one of B is, such as photo and sketch."""
-    figure: Figure | None = None
-    """Shown after the sample grids."""
-    commands: Sequence[str] = ()
-    """How to do the same with other images, shown after everything else."""
-
-
-def chapter(runs: Mapping[str, Run], notes: ChapterNotes) -> dict[str, Any]:
+def chapter(runs: Mapping[str, Run], notes: Mapping[str, Any]) -> dict[str, Any]:
     """What report.html.j2 shows of one or more runs of one method, by label."""
     first = next(iter(runs.values()))
     method, words = first.method, first.words
     facts = {label: dict(_facts(run)) for label, run in runs.items()}
     names = dict.fromkeys(name for found in facts.values() for name in found)
-    introduction = notes.introduction or words.introduction(list(runs.values()), notes.domains)
+    a, b = notes.get("domains", ("A", "B"))
+    domains: DomainNames = (a, b)
+    introduction = notes.get("introduction") or words.introduction(list(runs.values()), domains)
     return {
-        "title": with_domains(words.title, notes.domains) or f"{capitalised(method.name)}: {method.summary}",
+        "title": with_domains(words.title, domains) or f"{capitalised(method.name)}: {method.summary}",
         "introduction": introduction or f"{capitalised(method.summary)}.",
         "runs": list(runs),
         "words": words,
@@ -49,7 +35,7 @@ def chapter(runs: Mapping[str, Run], notes: ChapterNotes) -> dict[str, Any]:
         "looks": looks(list(runs)),
         "problems": _problems(runs),
         "glance": [[name, *(found.get(name, "") for found in facts.values())] for name in names],
-        "grids": _grids(runs, notes),
+        "grids": _grids(runs, domains),
         **watched(runs),
         "curves": _curves(runs, words.terms),
         "differences": differences(runs),
@@ -72,16 +58,16 @@ def _problems(runs: Mapping[str, Run]) -> list[str]:
     return items
 
 
-def _grids(runs: Mapping[str, Run], notes: ChapterNotes) -> dict[str, list[dict[str, Any]]]:
+def _grids(runs: Mapping[str, Run], domains: DomainNames) -> dict[str, list[dict[str, Any]]]:
     """Tracks of sample grids over time, by title: of one run all together, of several those of a kind."""
     found: dict[str, list[dict[str, Any]]] = {}
     for name in dict.fromkeys(grid.name for run in runs.values() for grid in run.grids):
         for label, run in runs.items():
             for grid in run.grids:
                 if grid.name == name and (frames := run.grid_files(name)):
-                    kind = with_domains(grid.label, notes.domains)
+                    kind = with_domains(grid.label, domains)
                     title, track = ("Step by step", kind) if len(runs) == 1 else (f"{kind}, step by step", label)
-                    columns = grid.columns(run, notes.domains)
+                    columns = grid.columns(run, domains)
                     found.setdefault(title, []).append({"label": track, "frames": frames, "columns": columns})
     return found
 

@@ -131,22 +131,19 @@ def translate(
     from ..training.log import loading, say
 
     with loading():
-        from ..data.folders import is_image
-        from ..inference.translating import translate_domains, translate_files
+        from ..inference.translating import translate_files
         from ..methods.registry import open_model
 
-    if to == "both" and (len(images) != 1 or is_image(images[0].name)):
-        got = images[0] if len(images) == 1 else f"{len(images)} names"
-        raise UserError(
-            f"--to both takes one folder or zip with two domains, got {got}: of pictures say which domain, --to a or b"
-        )
-    model = open_model(run, device, "translator")
-    how = {"roundtrip": roundtrip, "training_size": training_size, "skip_existing": skip_existing}
-    how["overwrite"] = overwrite
-    if to == "both":
-        done = translate_domains(model, images[0], out, **how)
-    else:
-        done = translate_files(model, images, to, out, **how)
+    done = translate_files(
+        open_model(run, device, "translator"),
+        images,
+        to,
+        out,
+        roundtrip=roundtrip,
+        training_size=training_size,
+        skip_existing=skip_existing,
+        overwrite=overwrite,
+    )
     if done.skipped:
         say(f"skipped {done.skipped:,} files whose translations are in {out}")
     _say_written(done.written, out, run, "DATA")

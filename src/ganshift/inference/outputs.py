@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from ..data.images import UnreadableImage
 from ..errors import UserError
 from .input_files import InputFile
-from .picture_files import STILL_FORMATS
+from .picture_files import STILL_ENDINGS
 from .video import ANIMATED_FORMATS, VIDEO_SUFFIXES, is_video
 
 VIDEO_ENDING, PICTURE_ENDING = ".mp4", ".png"
-FILE_ENDINGS = frozenset({*STILL_FORMATS, *ANIMATED_FORMATS.values(), *VIDEO_SUFFIXES})
+FILE_ENDINGS = frozenset({*STILL_ENDINGS, *ANIMATED_FORMATS.values(), *VIDEO_SUFFIXES})
 """An `out` that ends so is a file."""
 Identity = tuple[int, int]
 """What two names of one file have in common, through links of both kinds: a device and a number on it."""
@@ -25,16 +25,17 @@ class Outputs:
     They have the same relative names below the folders `kinds` of `out`; no kind is `out` itself. An `out` that is
     named like a picture or a video, and is no folder, is the one file that one source becomes. Raises a `UserError` if
     two results would have one name, and if one would replace, or come to lie among, what is read. With `overwrite`, a
-    file may be replaced by its own translation, but never by that of another. `others` are read in the same command.
+    file may be replaced by its own translation, but never by that of another. All
+    files that the command reads are in `read`.
     """
 
     def __init__(
         self,
         sources: Sequence[InputFile],
         out: Path,
-        kinds: Sequence[str] = ("",),
-        overwrite: bool = False,
-        others: Sequence[InputFile] = (),
+        kinds: Sequence[str],
+        overwrite: bool,
+        read: Sequence[InputFile],
     ):
         self.sources, self.kinds = sources, tuple(kinds)
         self._out, self._overwrite = out, overwrite
@@ -42,12 +43,12 @@ class Outputs:
         short = [PurePosixPath(source.name).with_suffix("").as_posix() for source in sources]
         counts = Counter(short)  # names keep their ending where two differ in nothing else
         self._names = [source.name if counts[name] > 1 else name for source, name in zip(sources, short, strict=True)]
-        self._read = {found: source for source in (*others, *sources) if (found := _identity(source.path))}
+        self._read = {found: source for source in read if (found := _identity(source.path))}
         if self._is_file and (len(sources) != 1 or self.kinds != ("",)):
             raise UserError(f"--out {out} names one file, but more are to be written: name a folder")
         if out.is_file() and not self._is_file:
             raise UserError(f"--out {out} is a file: name a folder, or for one picture a name that ends in .png")
-        roots = {source.root for source in (*others, *sources) if source.root is not None}
+        roots = {source.root for source in read if source.root is not None}
         written = [_identity(out / kind) for kind in self.kinds]
         if among := [root for root in roots if _identity(root) in written and not overwrite]:
             raise UserError(
@@ -63,7 +64,7 @@ class Outputs:
             for ending, kind in product(_endings(source), self.kinds):
                 self._refuse_replacing(number, self._place(number, ending, kind))
 
-    def path(self, number: int, ending: str, kind: str = "") -> Path:
+    def path(self, number: int, ending: str, kind: str) -> Path:
         """Where this result is written; `UnreadableImage` if `out` names a file of another ending."""
         path = self._place(number, ending, kind)
         if self._is_file and path.suffix.lower() != ending:
@@ -82,7 +83,7 @@ class Outputs:
     def picture_ending(self) -> str:
         """The ending of a picture's result, which says its format."""
         ending = self._out.suffix.lower()
-        return ending if self._is_file and ending in STILL_FORMATS else PICTURE_ENDING
+        return ending if self._is_file and ending in STILL_ENDINGS else PICTURE_ENDING
 
     def _place(self, number: int, ending: str, kind: str) -> Path:
         if self._is_file:

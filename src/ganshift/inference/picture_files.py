@@ -15,16 +15,8 @@ from ..files import write_output
 from ..inference.generator import Rows
 from ..training.log import ProgressLine
 
-STILL_FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
-"""Formats that a picture can be asked for in, by the ending of its name. Only PNG holds all that a picture can be."""
+STILL_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+"""Endings of names that ask for a format. Only PNG holds all that a picture can be."""
 
 
 def encode_picture(picture: FormattedPicture, ending: str) -> bytes:
@@ -32,7 +24,7 @@ def encode_picture(picture: FormattedPicture, ending: str) -> bytes:
 
     JPEG alone, by its nature, changes values.
     """
-    kind = STILL_FORMATS[ending]
+    kind = Image.registered_extensions()[ending]
     if kind == "PNG":
         return picture.to_png()
     is_deep = picture.colours.dtype == np.uint16

@@ -111,15 +111,11 @@ def _training_images(
             tried.append(str(error))
             continue
         if drawn.content_hash == run_folder.section(model.config, "data").get("content"):
-            return place, drawn, _left_out(images, drawn)
+            names = set(drawn.names)
+            left = [number for number, name in enumerate(images.names) if name not in names]
+            return place, drawn, images.select(np.array(left)) if left else None
         tried.append(f"{place} holds other images than {run} was trained on")
     raise UserError(f"copying cannot be checked without the training images: {'; '.join(tried) or 'none are named'}")
-
-
-def _left_out(images: ImageSet, drawn: ImageSet) -> ImageSet | None:
-    names = set(drawn.names)
-    numbers = [number for number, name in enumerate(images.names) if name not in names]
-    return images.select(np.array(numbers)) if numbers else None
 
 
 def _held_out(place: Path, training: ImageSet, model: ImageGenerator, named: Path | None) -> ImageSet | None:

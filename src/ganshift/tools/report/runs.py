@@ -180,13 +180,11 @@ def labels_of(paths: Sequence[Path]) -> dict[str, Path]:
 
 def environment(runs: Sequence[Run]) -> dict[str, str]:
     """Versions that the runs were made with, and the machine this is called on."""
-    found: dict[str, str] = {}
-    for run in runs:
-        for name, version in run.versions.items():
-            known = found.setdefault(name, version)
-            if version not in known.split(", "):
-                found[name] = f"{known}, {version}"
-    return found | {"this page written on": f"{platform.platform(terse=True)}, {os.cpu_count()} processor cores"}
+    found: dict[str, dict[str, None]] = {}
+    for name, version in (item for run in runs for item in run.versions.items()):
+        found.setdefault(name, {})[version] = None
+    versions = {name: ", ".join(each) for name, each in found.items()}
+    return versions | {"this page written on": f"{platform.platform(terse=True)}, {os.cpu_count()} processor cores"}
 
 
 def capitalised(name: str) -> str:

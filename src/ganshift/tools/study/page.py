@@ -10,8 +10,6 @@ from .recipe import SEED, Study
 from .results import CELLS, TABLE, Row, score_names
 
 PAGE = "results.html"
-DOMAINS = ("A", "B")
-"""What an image of each domain is called."""
 
 
 def write_page(study: Study, table: Sequence[Row], command: str) -> None:
@@ -96,7 +94,7 @@ def _grids(study: Study, table: Sequence[Row]) -> dict[str, list[Figure]]:
     """The last sample grids of the first finished cell of each row, those to be compared side by side, by a title."""
     found: dict[str, list[Figure]] = {}
     for grid in {grid.name: grid for row in table for first in row.results[:1] for grid in first.run.grids}.values():
-        title = with_domains(grid.title or grid.label, DOMAINS)
+        title = with_domains(grid.title or grid.label, ("A", "B"))
         for shared, compared in _outer(study, table).items():
             for label, row in compared.items():
                 for first in row.results[:1]:

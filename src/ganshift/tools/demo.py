@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
-from ..data.images import png_of, to_picture, to_pixels, with_channels
+from ..data.images import png_of, to_picture
 from ..data.open import open_domains, open_images
+from ..inference.picture_files import picture_grid
 from ..inference.translator import ImageTranslator
 from ..methods.registry import method_named
-from ..tensors import Images, from_uint8, image_grid
 from ..training.config import overlaid
 from ..training.log import say
 from ..training.trainer import Outcome
@@ -62,15 +61,15 @@ def _notes(run: dict[str, Any], folder: Path) -> dict[str, Any]:
     said, data = run["notes"], Path(run["settings"]["data"])
     model = method_named(run["method"], RECIPE).model().from_pretrained(folder, "cpu")
     if isinstance(model, ImageTranslator):
-        images, columns = _beside_the_truth(model, data), len(said["figure"]["columns"])
+        pictures, columns = _beside_the_truth(model, data), len(said["figure"]["columns"])
     else:
         real = open_images(data, model.size)
-        shown = torch.linspace(0, len(real) - 1, GRID_COLUMNS**2).round().int().tolist()
-        images, columns = from_uint8(real.read(shown)), GRID_COLUMNS
-    return {**said, "figure": Figure(**said["figure"], image=png_of(Image.fromarray(image_grid(images, columns))))}
+        shown = np.linspace(0, len(real) - 1, GRID_COLUMNS**2).round().astype(int).tolist()
+        pictures, columns = list(map(to_picture, real.read(shown).numpy())), GRID_COLUMNS
+    return {**said, "figure": Figure(**said["figure"], image=png_of(picture_grid(pictures, columns)))}
 
 
-def _beside_the_truth(model: ImageTranslator, data: Path) -> Images:
+def _beside_the_truth(model: ImageTranslator, data: Path) -> list[Image.Image]:
     """True pairs and their translations: of each a picture of a, made b, true b and made a."""
     domains = open_domains(data, None, None, model.size)
     assert domains.val_a is not None
@@ -80,4 +79,4 @@ def _beside_the_truth(model: ImageTranslator, data: Path) -> Images:
     for pair in zip(domains.val_a.read(every), domains.val_b.read(every), strict=True):
         a, b = (to_picture(pixels.numpy()) for pixels in pair)
         pictures += [a, model(a, "b"), b, model(b, "a")]
-    return from_uint8(torch.from_numpy(np.stack([to_pixels(with_channels(picture, 3)) for picture in pictures])))
+    return pictures

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 README = "README.md"
 WRITTEN = "Written by ganshift. Take this line away, and ganshift leaves the file alone."
+COLOURS = {1: "gray", 3: "colour", 4: "colour with opacity"}
+"""What channels are."""
 IN_TABLE = {
     "score": "Score",
     "value": "Value",
@@ -69,6 +71,7 @@ def model_card(model: "Pretrained", config: Mapping[str, Any], folder: Path | No
         metadata=metadata.to_yaml(),
         written=WRITTEN,
         model=model,
+        colours=COLOURS,
         python=(model.package or type(model).__module__, type(model).__name__),
         name=name,
         where=re.sub(r"[^\w./-]", "-", name if "/" in name else f"path/to/{name}"),  # it stands in code

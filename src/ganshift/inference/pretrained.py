@@ -30,8 +30,6 @@ from .names import find_model, lies_here
 Model = TypeVar("Model", bound="Pretrained")
 CardGrids = Mapping[str, UInt8[np.ndarray, "h w 3"]]
 """Pictures of the model card by the names of their files."""
-COLOURS = {1: "gray", 3: "colour", 4: "colour with opacity"}
-"""What channels are."""
 GRIDS = ("samples.png", "samples-a.png", "samples-b.png")
 """Names that pictures of model cards may have."""
 PLACES = ("data", "a", "b", "out")
@@ -69,10 +67,6 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
     @abstractmethod
     def from_config(cls: type[Model], config: Mapping[str, Any]) -> Model:
         """A model with fresh weights of the networks that a config.json describes."""
-
-    @abstractmethod
-    def in_words(self) -> str:
-        """What the model is, in a sentence or two."""
 
     @abstractmethod
     def grids(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> CardGrids:

@@ -15,8 +15,6 @@ from .video import ANIMATED_FORMATS, VIDEO_SUFFIXES, is_video
 VIDEO_ENDING, PICTURE_ENDING = ".mp4", ".png"
 FILE_ENDINGS = frozenset({*STILL_ENDINGS, *ANIMATED_FORMATS.values(), *VIDEO_SUFFIXES})
 """An `out` that ends so is a file."""
-Identity = tuple[int, int]
-"""What two names of one file have in common, through links of both kinds: a device and a number on it."""
 
 
 class Outputs:
@@ -118,7 +116,8 @@ def _endings(source: InputFile) -> list[str]:
     return [usual, own] if own in ANIMATED_FORMATS.values() and own != usual else [usual]
 
 
-def _identity(path: Path) -> Identity | None:
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What all names of a file have in common, through links of both kinds: a device and a number on it."""
     try:
         status = path.stat()
     except (OSError, ValueError):  # it is not there, or no file can have this name

@@ -109,8 +109,6 @@ def rank_sources(
     require(trial_images >= 0, f"the images of a trial must be at least 0, got {trial_images}")
     bundled = [name for name, folder in bundled_models().items() if method_in(folder).takes_source]
     names = list(dict.fromkeys(sources or bundled))
-    if not names:
-        raise UserError("no source ships with this package: name run folders of a method with --source")
     ranked: list[RankedSource] = []
     refused: dict[str, str] = {}
     opened: dict[str, tuple[Path, ImageGenerator]] = {}

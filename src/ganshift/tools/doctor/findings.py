@@ -195,7 +195,8 @@ def _sizes(train: Sequence[PartFacts], height: int, width: int) -> Iterator[Data
         about = {"name": facts.part.name, "height": height, "width": width}
         if (lost := facts.cropped(width / height)) > SOME_CROPPED:
             yield _finding("cropped", (), "warning" if lost > MUCH_CROPPED else None, lost=lost, **about)
-        small, total = [each.name for each in facts.pictures if each.is_smaller(height, width)], len(facts.pictures)
+        small = [each.name for each in facts.pictures if each.height < height or each.width < width]
+        total = len(facts.pictures)
         if small:
             severity: Severity | None = "warning" if len(small) > MUCH_ENLARGED * total else None
             yield _finding("enlarged", small, severity, count=len(small), total=total, **about)

@@ -24,8 +24,6 @@ from ...training.weights import load_weights
 from .graphs import Axes, Graph, graphs_of
 from .parity import TOLERANCE, TOLERANCE_HALF, Parities, Run, check_parity
 
-Files = dict[str, bytes]
-"""By name."""
 OPSET = 18
 """The oldest version of the ONNX operators that the exporter knows, which the most runtimes read."""
 
@@ -40,7 +38,7 @@ def need_onnx() -> None:
         raise UserError(f"ONNX needs more packages: pip install 'ganshift[export]' ({error})") from error
 
 
-def to_onnx(graphs: Sequence[Graph]) -> tuple[Files, Parities]:
+def to_onnx(graphs: Sequence[Graph]) -> tuple[dict[str, bytes], Parities]:
     """Every graph as a file, run by onnxruntime and compared with the model."""
     files, parities = {}, {}
     for graph in graphs:
@@ -50,7 +48,9 @@ def to_onnx(graphs: Sequence[Graph]) -> tuple[Files, Parities]:
     return files, parities
 
 
-def to_safetensors(model: ImageGenerator | ImageTranslator, folder: Path, half: bool) -> tuple[Files, Parities]:
+def to_safetensors(
+    model: ImageGenerator | ImageTranslator, folder: Path, half: bool
+) -> tuple[dict[str, bytes], Parities]:
     """What `from_pretrained` and, with the critic of the model's folder, `--source` load: weights and the description.
 
     They are loaded again and compared with the model.

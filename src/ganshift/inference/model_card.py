@@ -26,15 +26,6 @@ README = "README.md"
 WRITTEN = "Written by ganshift. Take this line away, and ganshift leaves the file alone."
 COLOURS = {1: "gray", 3: "colour", 4: "colour with opacity"}
 """What channels are."""
-IN_TABLE = {
-    "score": "Score",
-    "value": "Value",
-    "generated": "Images made",
-    "reference": "Real images",
-    "protocol": "How",
-    "seed": "Seed",
-}
-"""What the table of scores shows; the cards have the rest."""
 logger = logging.getLogger("ganshift")
 
 
@@ -92,7 +83,6 @@ def model_card(model: "Pretrained", config: Mapping[str, Any], folder: Path | No
         has_critic=bool(folder and (folder / run_folder.CRITIC).exists()),
         model_hash=hash_of_file(folder / run_folder.MODEL) if folder else None,
         scores=record_rows(records_of(folder)) if folder and (folder / RECORDS).is_dir() else [],
-        columns=IN_TABLE,
         verdict=load_verdict(folder) if folder else None,
     )
     return ModelCard(text)

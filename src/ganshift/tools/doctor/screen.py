@@ -14,7 +14,6 @@ from ...training.log import duration
 from . import Report
 from .scan import PartFacts
 
-_STYLES = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
 _WIDEST = 100  # columns of text that are read with ease
 _SHOWN_CLASSES = 6
 
@@ -26,7 +25,7 @@ def show(report: Report, console: Console) -> None:
     environment = templates(html=False)
     environment.filters |= {"escaped": escape, "wrapped": partial(_wrapped, min(console.width, _WIDEST))}
     template = environment.get_template("doctor.txt.j2")
-    console.print(template.render(report=report, styles=_STYLES, duration=duration), soft_wrap=True, end="")
+    console.print(template.render(report=report, duration=duration), soft_wrap=True, end="")
 
 
 def _wrapped(width: int, text: str, columns: int) -> str:

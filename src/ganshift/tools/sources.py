@@ -16,7 +16,7 @@ from typing import Any
 
 from ..data.datasets import ImageSet
 from ..data.open import open_images
-from ..errors import UserError
+from ..errors import UserError, choose
 from ..inference.generator import ImageGenerator
 from ..inference.generator_scores import drawing, measure_generator
 from ..inference.latents import draw_latents
@@ -121,8 +121,7 @@ def rank_sources(
         except UserError as error:
             refused[name] = str(error)
     for folder, _ in opened.values():
-        known = method_in(folder).presets
-        require(preset in known, f"there is no preset {preset!r}; presets are {', '.join(known)}")
+        choose(preset, method_in(folder).presets, "preset")
     settings = EvaluationSettings(num_images=num_images, seed=seed, metrics=("kid",), device=device)
     extraction = Extraction.open(settings)
 

@@ -75,7 +75,7 @@ def generate(
     model = open_model(run, device, "generator")
     few, many = (8, 64) if num_images is None else (num_images, num_images)
     how: dict[str, Any] = {"batch_statistics": batch_statistics, "truncation": truncation}
-    draw: Callable[[], Any]
+    draw: Callable[[], object]
     if interpolate is not None:
         total, draw = few * interpolate, partial(model.interpolate, interpolate, few, label, seed, **how)
     elif class_grid:
@@ -86,7 +86,7 @@ def generate(
         total, draw = many, partial(model.sample, many, label, seed, **how)
     with ProgressLine("generate", total) as progress:
         model.on_images = progress.update
-        pictures = draw()
+        pictures: Any = draw()
     paths = write_rows(pictures, out, strips=interpolate is not None) if chosen else write_pictures(pictures, out)
     _say_written(paths, out, run, "IMAGES")
     return 0

@@ -73,7 +73,7 @@ def _finding(code: str, examples: Iterable[str] = (), severity: Severity | None 
 
 
 def _files(facts: PartFacts) -> Iterator[DataFinding]:
-    about = {"name": facts.part.name, "count": len(facts.unreadable), "total": len(facts.part.names)}
+    about: dict[str, Any] = {"name": facts.part.name, "count": len(facts.unreadable), "total": len(facts.part.names)}
     examples = [f"{file}: {why}" for file, why in facts.unreadable]
     if not facts.pictures:
         yield _finding("nothing_readable", examples, None if facts.part.split == "train" else "warning", **about)
@@ -174,8 +174,7 @@ def _two_domains(a: PartFacts, b: PartFacts) -> Iterator[DataFinding]:
     smaller, larger = sorted((a, b), key=lambda domain: len(domain.pictures))
     less, more = len(smaller.pictures), len(larger.pictures)
     if more > UNEVEN * less:
-        names = {"larger": larger.part.name, "smaller": smaller.part.name}
-        yield _finding("domain_imbalance", more=more, less=less, **names)
+        yield _finding("domain_imbalance", larger=larger.part.name, more=more, smaller=smaller.part.name, less=less)
     shows = [
         "gray" if all(picture.shows_gray for picture in domain.pictures) else CHANNELS[domain.usual_channels]
         for domain in (a, b)
@@ -192,7 +191,7 @@ def _two_domains(a: PartFacts, b: PartFacts) -> Iterator[DataFinding]:
 
 def _sizes(train: Sequence[PartFacts], height: int, width: int) -> Iterator[DataFinding]:
     for facts in train:
-        about = {"name": facts.part.name, "height": height, "width": width}
+        about: dict[str, Any] = {"name": facts.part.name, "height": height, "width": width}
         if (lost := facts.cropped(width / height)) > SOME_CROPPED:
             yield _finding("cropped", (), "warning" if lost > MUCH_CROPPED else None, lost=lost, **about)
         small = [each.name for each in facts.pictures if each.height < height or each.width < width]

@@ -45,7 +45,7 @@ def main() -> None:
     one_thread = onnxruntime.SessionOptions()
     one_thread.intra_op_num_threads = 1
     with tempfile.TemporaryDirectory() as out:
-        path = export(options.run, out).paths[0]
+        path = export(options.run, out)[0][0]
         session = onnxruntime.InferenceSession(path, one_thread)
     model = open_model(options.run, "cpu")
     for batch in BATCHES:

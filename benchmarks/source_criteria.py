@@ -19,7 +19,7 @@ from ganshift.methods.transfer.config import PRESETS, TransferConfig
 from ganshift.methods.transfer.trainer import train
 from ganshift.metrics.cifar_network import CLASSES, SIDE
 from ganshift.metrics.measuring import EvaluationSettings
-from ganshift.tools.sources import CRITERIA, RANKING, TRIAL_IMAGES, picks, rank_sources, trial_config, trial_folder
+from ganshift.tools.sources import RANKING, TRIAL_IMAGES, rank_sources, trial_config, trial_folder
 from ganshift.training.log import quiet, say
 from ganshift.training.run_folder import EVALUATIONS, read_log, versions
 
@@ -35,6 +35,7 @@ TARGET_IMAGES, TARGET_BUDGET = 100, 16_000
 MEASURED = 500
 """Images drawn from a generator whenever it is measured."""
 PRESET = "small"
+CRITERIA = ("distance", "density", "diversity", "trial")
 
 
 def write_images(data, folder):
@@ -89,6 +90,18 @@ def case(data, sources, out, seed):
         run(replace(trial, images=TARGET_BUDGET, checkpoint_every=TARGET_BUDGET))
         final[source.source] = read_log(folder / EVALUATIONS)[-1]["score"]["value"]
     return ranked, final
+
+
+def picks(sources):
+    """The source that each criterion picks; there is none by trial where one has no trial."""
+    chosen = {
+        "distance": min(sources, key=lambda source: source.kid),
+        "density": max(sources, key=lambda source: source.density),
+        "diversity": max(sources, key=lambda source: source.diversity),
+    }
+    if all(source.trial for source in sources):
+        chosen["trial"] = min(sources, key=lambda source: source.rank_by)
+    return chosen
 
 
 def main():

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ganshift import UserError
 from ganshift.cli import main
-from ganshift.inference.translating import translate_domains, translate_files
+from ganshift.inference.translating import translate_files
 
 
 @pytest.fixture
@@ -77,9 +77,9 @@ def test_round_trips_do_not_replace_what_they_start_from(tmp_path):
     with pytest.raises(UserError, match="--out"):
         translate_files(new_translator(), [data / "A"], "b", data, roundtrip=True)
     with pytest.raises(UserError, match="--out"):
-        translate_domains(new_translator(), data, data, roundtrip=True)
+        translate_files(new_translator(), [data], "both", data, roundtrip=True)
     assert contents(tmp_path) == before
-    translate_domains(new_translator(), data, data)
+    translate_files(new_translator(), [data], "both", data)
     assert names_below(data) == ["A/x.png", "A2B/x.png", "B/x.png", "B2A/x.png"]
 
 

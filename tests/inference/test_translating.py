@@ -11,7 +11,7 @@ from PIL import Image
 from ganshift import Translator, UserError
 from ganshift.data import images, storage
 from ganshift.data.pixel_formats import load_formatted
-from ganshift.inference.translating import translate_domains, translate_files
+from ganshift.inference.translating import translate_files
 from ganshift.inference.translator import AT_ONCE_PIXELS
 
 
@@ -209,13 +209,13 @@ def test_both_domains(tmp_path):
         for index in range(count):
             noise(mode=mode, seed=index).save(folder / f"{index}.png")
     model = new_translator(3, 1)
-    translate_domains(model, tmp_path / "data", tmp_path / "plain")
+    translate_files(model, [tmp_path / "data"], "both", tmp_path / "plain")
     assert names_below(tmp_path / "plain") == ["A2B/0.png", "B2A/0.png", "B2A/1.png"]
-    translate_domains(model, tmp_path / "data", tmp_path / "trips", roundtrip=True)
+    translate_files(model, [tmp_path / "data"], "both", tmp_path / "trips", roundtrip=True)
     assert len(names_below(tmp_path / "trips")) == 3 * 1 + 3 * 2
     assert (tmp_path / "trips" / "B2A2B" / "1.png").exists()
     (tmp_path / "data" / "val").rename(tmp_path / "elsewhere")
-    translate_domains(model, tmp_path / "data", tmp_path / "train")
+    translate_files(model, [tmp_path / "data"], "both", tmp_path / "train")
     assert len(names_below(tmp_path / "train")) == 2 + 3
 
 

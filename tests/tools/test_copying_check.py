@@ -14,8 +14,7 @@ from ganshift.cli import main
 from ganshift.data.open import open_images
 from ganshift.data.subsets import draw_subset
 from ganshift.metrics.copying import PAIRS, VERDICT, load_verdict
-from ganshift.tools.evaluate import check_copying
-from ganshift.tools.evaluate.nearest import SHOWN
+from ganshift.tools.evaluate.nearest import SHOWN, check_copying
 
 COUNT = 120
 
@@ -148,5 +147,5 @@ def test_what_is_found_of_a_model_that_ships_goes_elsewhere(tmp_path, capfd):
 
 def test_a_translator_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"method": "dual"}))
-    with pytest.raises(UserError, match="is a translator"):
+    with pytest.raises(UserError, match="holds a dual run, not a generator"):
         check_copying(tmp_path)

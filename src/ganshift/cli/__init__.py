@@ -118,12 +118,12 @@ def command_named(name: str) -> Callable[..., int]:
 
 FUNCTIONS: Mapping[str, tuple[str, str]] = {
     "demo": ("training:demo", "train both methods on bundled images in minutes, and write a report"),
-    "doctor": ("data:doctor", "look at images before training: what is wrong, what to run, how long"),
+    "doctor": ("looking:doctor", "look at images before training: what is wrong, what to run, how long"),
     "generate": ("models:generate", "draw images from a transfer run"),
     "translate": ("models:translate", "translate images with a dual run"),
     "evaluate": ("scores:evaluate", "measure a run against real images"),
     "compare": ("scores:compare", "show what two measured runs differ by"),
-    "report": ("reporting:report", "write one page that shows a run, or lays several side by side"),
+    "report": ("looking:report", "write one page that shows a run, or lays several side by side"),
     "sources": ("studies:sources", "rank source models for your images"),
     "study": ("studies:study", "train and measure a grid of runs, and lay the scores side by side"),
     "serve": ("serving:serve", "put trained models on a web page and behind an HTTP API"),
@@ -143,11 +143,8 @@ TOGETHER = (*TRAINING, "study")
 """What several processes do together when a launcher starts them; of every other command the first does all."""
 
 
-def _summary(name: str) -> str:
-    return TRAINING[name].summary if name in TRAINING else FUNCTIONS[name][1]
-
-
-_SUMMARIES = "\n".join(f"  {name:<10}  {_summary(name)}" for name in COMMANDS)
+_TOLD = {name: TRAINING[name].summary if name in TRAINING else FUNCTIONS[name][1] for name in COMMANDS}
+_SUMMARIES = "\n".join(f"  {name:<10}  {summary}" for name, summary in _TOLD.items())
 OVERVIEW = f"""\
 usage: ganshift COMMAND [OPTIONS]      ganshift COMMAND --help
 

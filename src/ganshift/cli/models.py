@@ -1,17 +1,14 @@
 """What is done with trained models: `ganshift generate`, `translate`, `export` and `import-tf`."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
 from ..errors import UserError
 from .options import Device, Maybe, Out, command
-
-if TYPE_CHECKING:
-    from ..inference.generator import ImageGenerator
 
 SOME_LEFT_OUT = 1
 """Exit code when some files, but not all, could not be translated."""
@@ -59,69 +56,40 @@ def generate(
         ganshift generate runs/mine --interpolate 10 -n 6 -o strips.png
         ganshift generate runs/classes --label rose -n 16 -o roses.png
     """
-    _refuse_conflicts(
-        {"--interpolate": interpolate is not None, "--class-grid": class_grid, "--published-sheet": published_sheet},
-        {"--num-images": num_images, "--label": label, "--truncation": truncation},
-    )
-    from ..training.log import loading
+    sheets = {"--interpolate": interpolate, "--class-grid": class_grid, "--published-sheet": published_sheet}
+    if len(chosen := [name for name, given in sheets.items() if given not in (None, False)]) > 1:
+        raise UserError(f"{' and '.join(chosen)} are different sheets: choose one, or run the command once for each")
+    if class_grid and label is not None:
+        raise UserError(
+            "--class-grid draws every class: leave out --label, or leave out --class-grid to draw one class"
+        )
+    drawn = {"--num-images": num_images, "--label": label, "--truncation": truncation}
+    if published_sheet and (given := [name for name, value in drawn.items() if value is not None]):
+        raise UserError(f"--published-sheet is fixed but for --seed: leave out {' and '.join(given)}")
+    from ..training.log import ProgressLine, loading
 
     with loading():
-        from ..inference.picture_files import write_pictures, write_rows, write_strips
+        from ..inference.picture_files import write_pictures, write_rows
         from ..methods.registry import open_model
 
     model = open_model(run, device, "generator")
     few, many = (8, 64) if num_images is None else (num_images, num_images)
     how: dict[str, Any] = {"batch_statistics": batch_statistics, "truncation": truncation}
+    draw: Callable[[], object]
     if interpolate is not None:
-        with _counted(model, few * interpolate):
-            strips = model.interpolate(interpolate, few, label, seed, **how)
-        paths = write_strips(strips, out)
+        total, draw = few * interpolate, partial(model.interpolate, interpolate, few, label, seed, **how)
     elif class_grid:
-        with _counted(model, few * len(model.classes)):
-            rows = model.class_grid(few, seed, **how)
-        paths = write_rows(rows, out)
+        total, draw = few * len(model.classes), partial(model.class_grid, few, seed, **how)
     elif published_sheet:
-        paths = write_rows(model.published_sheet(seed), out)
+        total, draw = 100, partial(model.published_sheet, seed)
     else:
-        with _counted(model, many):
-            pictures = model.sample(many, label, seed, **how)
-        paths = write_pictures(pictures, out)
+        total, draw = many, partial(model.sample, many, label, seed, **how)
+    with ProgressLine("generate", total) as progress:
+        model.on_images = progress.update
+        pictures: Any = draw()
+    paths = write_rows(pictures, out, strips=interpolate is not None) if chosen else write_pictures(pictures, out)
     _say_written(paths, out, run, "IMAGES")
     return 0
-
-
-@contextmanager
-def _counted(model: "ImageGenerator", total: int) -> Iterator[None]:
-    """Show how many images have been generated."""
-    from ..training.log import ProgressLine
-
-    with ProgressLine("generate", total) as progress:
-        done = 0
-
-        def count(more: int) -> None:
-            nonlocal done
-            done += more
-            progress.update(done)
-
-        model.on_images = count
-        try:
-            yield
-        finally:
-            del model.on_images
-
-
-def _refuse_conflicts(sheets: Mapping[str, bool], drawn: Mapping[str, object]) -> None:
-    """Raise if options of `generate` ask for different things, before anything slow."""
-    chosen = [name for name, given in sheets.items() if given]
-    if len(chosen) > 1:
-        raise UserError(f"{' and '.join(chosen)} are different sheets: choose one, or run the command once for each")
-    if sheets["--class-grid"] and drawn["--label"] is not None:
-        raise UserError(
-            "--class-grid draws every class: leave out --label, or leave out --class-grid to draw one class"
-        )
-    given = [name for name, value in drawn.items() if value is not None]
-    if sheets["--published-sheet"] and given:
-        raise UserError(f"--published-sheet is fixed but for --seed: leave out {' and '.join(given)}")
 
 
 @command
@@ -163,22 +131,19 @@ def translate(
     from ..training.log import loading, say
 
     with loading():
-        from ..data.folders import is_image
-        from ..inference.translating import translate_domains, translate_files
+        from ..inference.translating import translate_files
         from ..methods.registry import open_model
 
-    if to == "both" and (len(images) != 1 or is_image(images[0].name)):
-        got = images[0] if len(images) == 1 else f"{len(images)} names"
-        raise UserError(
-            f"--to both takes one folder or zip with two domains, got {got}: of pictures say which domain, --to a or b"
-        )
-    model = open_model(run, device, "translator")
-    how = {"roundtrip": roundtrip, "training_size": training_size, "skip_existing": skip_existing}
-    how["overwrite"] = overwrite
-    if to == "both":
-        done = translate_domains(model, images[0], out, **how)
-    else:
-        done = translate_files(model, images, to, out, **how)
+    done = translate_files(
+        open_model(run, device, "translator"),
+        images,
+        to,
+        out,
+        roundtrip=roundtrip,
+        training_size=training_size,
+        skip_existing=skip_existing,
+        overwrite=overwrite,
+    )
     if done.skipped:
         say(f"skipped {done.skipped:,} files whose translations are in {out}")
     _say_written(done.written, out, run, "DATA")
@@ -228,7 +193,6 @@ def export(
     run: Positional[str],
     *,
     format: Literal["onnx", "safetensors", "html"] = "onnx",
-    opset: Maybe[int] = None,
     uint8: bool = False,
     half: bool = False,
     onnxruntime_web: Maybe[Path] = None,
@@ -241,7 +205,6 @@ def export(
             owner/model of the Hugging Face hub.
         format: What to write: models for onnxruntime, weights for from_pretrained, or one page that draws or translates
             in a browser. onnx and html need pip install 'ganshift[export]'.
-        opset: Version of the ONNX operators, from 18 to 23 (18 if left out).
         uint8: Let models take and give images as uint8 [n, h, w, c], as files hold them, instead of float32
             [n, c, h, w] in [-1, 1].
         half: Store the weights of safetensors in half precision.
@@ -258,18 +221,15 @@ def export(
     from ..training.log import loading, say
 
     with loading():
-        from ..tools.export import ExportSettings
         from ..tools.export import export as export_run
 
-    settings = ExportSettings(format=format, opset=opset, uint8=uint8, half=half, onnxruntime_web=onnxruntime_web)
-    exported = export_run(run, out, settings)
-    for name, parity in exported.parities.items():
-        say(f"{name}: at most {parity.max_abs_error:.2g} from the PyTorch model ({parity.unit})")
-    *others, last = exported.paths
-    for path in others:
+    paths, parities = export_run(run, out, format=format, uint8=uint8, half=half, onnxruntime_web=onnxruntime_web)
+    for name, parity in parities.items():
+        say(f"{name}: at most {parity['max_abs_error']:.2g} from the PyTorch model ({parity['unit']})")
+    for path in paths[:-1]:
         say(f"wrote {path}")
     use = "open index.html there in a browser" if format == "html" else "docs/export.md says how to load it"
-    say(f"wrote {last}. Next: {use}")
+    say(f"wrote {paths[-1]}. Next: {use}")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,14 +13,12 @@ from ..errors import UserError
 from .options import OPTIONAL, Device, Json, Maybe, command
 
 if TYPE_CHECKING:
-    from ..metrics.copying import Verdict
     from ..metrics.score_record import ScoreRecord
 
 COPYING = "copying"
 """What --metrics calls the check for copies, which is no score."""
 IN_TABLE = ("score", "value", "generated", "reference")
 """What the table of scores shows; lines below it say the rest."""
-WIDTH = 80
 
 
 @command
@@ -79,10 +77,13 @@ def evaluate(
     from ..training.log import loading, say, show_json
 
     with loading():
-        from ..inference.names import results_place
+        from ..inference.names import find_model, results_place
         from ..inference.outputs import refuse_among_pictures
+        from ..methods.registry import method_in
+        from ..metrics.copying import PAIRS
         from ..metrics.record_files import RECORDS
         from ..tools.evaluate import evaluate as measure
+        from ..tools.evaluate.nearest import CHECKED, check_copying
     if out is not None:
         refuse_among_pictures(out, (reference, a, b, held_out))
     shared = {"extractor": extractor, "extractor_weights": extractor_weights, "seed": seed, "device": device}
@@ -98,8 +99,15 @@ def evaluate(
             _show(records)
         say(f"wrote {len(records)} cards to {place / RECORDS}")
     verdict = None
-    if named is None or COPYING in named:
-        verdict = _check_copying(run, reference, held_out, out, num_images, shared, insist=named is not None)
+    if COPYING in (named or ()) or (named is None and method_in(find_model(run)).kind == "generator"):
+        count = CHECKED if num_images is None else min(num_images, CHECKED)
+        try:
+            verdict = check_copying(run, reference, held_out, out=out, num_images=count, **shared)
+            say(f"{verdict.in_words()}. The nearest pairs are in {place / PAIRS}")
+        except UserError as error:
+            if named is not None:
+                raise
+            say(str(error))  # nobody asked for it
     if json:
         cards = [record.to_json() for record in records]
         show_json({"cards": cards, "copying": None if verdict is None else asdict(verdict)})
@@ -109,60 +117,21 @@ def evaluate(
 
 
 def _show(records: Sequence["ScoreRecord"]) -> None:
-    """A table of the scores, and lines that say what it has no room for."""
+    """A table of the scores, and lines that say what it has no room for: where scores differ, with those it is of."""
     from ..metrics.score_record import record_rows
     from ..training.log import show_table
 
     rows = record_rows(records)
     show_table([{name: row[name] for name in IN_TABLE} for row in rows])
-    for name in rows[0]:
-        if name not in IN_TABLE:
-            sys.stdout.write(_detail(name, rows))
-
-
-def _detail(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Lines of one name; where scores differ in it, each value with its scores."""
-    scores: dict[str, list[str]] = {}
-    for row in rows:
-        if row[name] is not None:
-            scores.setdefault(str(row[name]), []).append(row["score"])
-    if len(scores) == 1:  # of all scores that have it
-        lines = [f"{name}: {next(iter(scores))}"]
-    else:
-        lines = [f"{name} of {', '.join(those)}: {value}" for value, those in scores.items()]
-    how: dict[str, Any] = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
-    return "".join(textwrap.fill(line, WIDTH, **how) + "\n" for line in lines)
-
-
-def _check_copying(
-    run: str,
-    reference: Path | None,
-    held_out: Path | None,
-    out: Path | None,
-    num_images: int | None,
-    settings: Mapping[str, Any],
-    insist: bool,
-) -> "Verdict | None":
-    """Say whether a generator copies; where that cannot be told, why not, or raise if `insist`."""
-    from ..inference.names import find_model, results_place
-    from ..methods.registry import method_in
-    from ..metrics.copying import PAIRS
-    from ..tools.evaluate import check_copying
-    from ..tools.evaluate.nearest import CHECKED
-    from ..training.log import say
-
-    if not insist and method_in(find_model(run)).kind != "generator":
-        return None
-    count = CHECKED if num_images is None else min(num_images, CHECKED)
-    try:
-        verdict = check_copying(run, reference, held_out, out=out, num_images=count, **settings)
-    except UserError as error:
-        if insist:
-            raise
-        say(str(error))
-        return None
-    say(f"{verdict.in_words()}. The nearest pairs are in {results_place(run, out) / PAIRS}")
-    return verdict
+    for name in (name for name in rows[0] if name not in IN_TABLE):
+        scores: dict[str, list[str]] = {}
+        for row in rows:
+            if row[name] is not None:
+                scores.setdefault(str(row[name]), []).append(row["score"])
+        for value, those in scores.items():
+            line = f"{name}: {value}" if len(scores) == 1 else f"{name} of {', '.join(those)}: {value}"
+            wrapped = textwrap.wrap(line, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+            sys.stdout.write("\n".join([*wrapped, ""]))
 
 
 @command

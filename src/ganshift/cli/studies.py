@@ -127,14 +127,14 @@ def sources(
         seed=seed,
         device=device,
     )
-    for source in refused:
-        say(f"{source.source} cannot be used: {source.reason}")
+    for source, why in refused.items():
+        say(f"{source} cannot be used: {why}")
     if not ranked:
         raise UserError("none of the sources can be used with these images")
     if json:
         found = {
             "ranked": [source.to_json() for source in ranked],
-            "refused": [vars(source) for source in refused],
+            "refused": [{"source": source, "reason": why} for source, why in refused.items()],
             "reason": reason(ranked),
             "reliability": reliability(),
         }

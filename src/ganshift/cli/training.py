@@ -10,7 +10,7 @@ import docstring_parser
 import tyro
 
 from ..methods.method import Method
-from ..training.config import BUDGET_FIELDS, RunConfig
+from ..training.config import BUDGET_FIELDS
 from ..training.distributed import is_first
 from .options import OPTIONAL, command, read
 
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 def train(method: Method, arguments: Sequence[str]) -> int:
     """Run `ganshift METHOD`."""
-    config, dry_run = parse_run(method, arguments)
+    options = run_options(method, *_beginning(method, arguments))
+    given = read(options, method.name, arguments, method.config.__doc__ or "", method.help.examples)
+    values = {name: value for group in vars(given).values() for name, value in vars(group).items()}
+    dry_run = values.pop("dry_run")
+    del values["preset"]  # whose values are the defaults of the others
+    config = method.config(**values)
     from ..training.log import loading, say, show_json
 
     if dry_run:
@@ -53,16 +58,6 @@ def demo(*, out: Path = Path("runs/demo"), quick: bool = False, seed: int = 0) -
         from ..tools.demo import run_demo
 
     return _finish(run_demo(out, quick, seed), f"open {out}/report.html in a browser")
-
-
-def parse_run(method: Method, arguments: Sequence[str]) -> tuple[RunConfig, bool]:
-    """Settings of a run from a preset and the command line, and whether only to show them."""
-    options = run_options(method, *_beginning(method, arguments))
-    given = read(options, method.name, arguments, method.config.__doc__ or "", method.help.examples)
-    values = {name: value for group in vars(given).values() for name, value in vars(group).items()}
-    dry_run = values.pop("dry_run")
-    del values["preset"]
-    return method.config(**values), dry_run
 
 
 def run_options(method: Method, preset: str, budget_given: bool = False) -> type:

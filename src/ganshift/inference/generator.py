@@ -16,7 +16,7 @@ from ..tensors import Images, Labels, Latents, image_grid, to_uint8
 from ..training import run_folder
 from ..training.config import require
 from .latents import draw_latents, slerp, truncate
-from .pretrained import COLOURS, CardGrids, Pretrained, enlarged
+from .pretrained import CardGrids, Pretrained, enlarged
 
 Rows = list[list[Image.Image]]
 """Pictures as they lie on a sheet."""
@@ -44,7 +44,7 @@ class ImageGenerator(Pretrained):
     channels: int
     """1 for gray, 3 for colour, 4 for colour with opacity."""
     on_images: Callable[[int], object] = staticmethod(lambda count: None)
-    """Hears how many more images have been generated, for a progress bar."""
+    """Hears how many images have been generated of those that were asked for, for a progress bar."""
 
     @abstractmethod
     def generate(self, latents: Latents, labels: Labels | None = None, batch_statistics: bool = False) -> Images:
@@ -141,15 +141,6 @@ class ImageGenerator(Pretrained):
         latents, labels = self._draw(100, seed), self._labels(100, None)
         return _in_rows(self._pictures(latents, labels, batch_statistics=True, at_once=100), columns=10)
 
-    def in_words(self) -> str:
-        """What the model card says of it."""
-        kind = COLOURS.get(self.channels, f"{self.channels} channels")
-        classes = f", of {len(self.classes)} classes," if self.classes else ""
-        return (
-            f"A generator of pictures{classes} of {self.size} x {self.size} pixels in {kind}: it makes one out of "
-            f"{self.latent_dim} random numbers{' and the number of a class' if classes else ''}."
-        )
-
     def grids(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> CardGrids:
         """64 pictures of seed 0, normalised as in the run's own sheets, with one class in each column."""
         require(not pictures, "a generator is shown by what it draws: give a model card no pictures")
@@ -169,8 +160,8 @@ class ImageGenerator(Pretrained):
         for start in range(0, len(latents), at_once):
             part = slice(start, start + at_once)
             images = self.generate(latents[part].cpu(), labels[part] if labels is not None else None, batch_statistics)
-            self.on_images(len(images))
             pictures += map(to_picture, to_uint8(images).numpy())
+            self.on_images(len(pictures))
         return pictures
 
     def _labels(self, count: int, label: str | int | None) -> Labels | None:

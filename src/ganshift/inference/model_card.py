@@ -23,17 +23,9 @@ if TYPE_CHECKING:
     from .pretrained import Pretrained
 
 README = "README.md"
-TEMPLATE = "model_card.md.j2"
 WRITTEN = "Written by ganshift. Take this line away, and ganshift leaves the file alone."
-IN_TABLE = {
-    "score": "Score",
-    "value": "Value",
-    "generated": "Images made",
-    "reference": "Real images",
-    "protocol": "How",
-    "seed": "Seed",
-}
-"""What the table of scores shows; the cards have the rest."""
+COLOURS = {1: "gray", 3: "colour", 4: "colour with opacity"}
+"""What channels are."""
 logger = logging.getLogger("ganshift")
 
 
@@ -55,8 +47,9 @@ def model_card(model: "Pretrained", config: Mapping[str, Any], folder: Path | No
     """The card of a model of this description; `folder` has its scores and pictures."""
     from .pages import templates  # jinja2 is slow to import, and most models get no card
 
-    training = run_folder.section(config, "training")
+    training, saved = (run_folder.section(config, part) for part in ("training", "saved"))
     name = notes.name or (folder.resolve().name if folder else "this model")
+    run = saved.get("run") or training.get("out")
     metadata = ModelCardData(
         library_name="ganshift",
         license=notes.license or "unknown",
@@ -65,35 +58,31 @@ def model_card(model: "Pretrained", config: Mapping[str, Any], folder: Path | No
     )
     environment = templates(html=False)
     environment.filters["cell"] = cell
-    text = environment.get_template(TEMPLATE).render(
+    text = environment.get_template("model_card.md.j2").render(
         metadata=metadata.to_yaml(),
         written=WRITTEN,
-        method=model.method,
-        kind=model.noun,
+        model=model,
+        colours=COLOURS,
         python=(model.package or type(model).__module__, type(model).__name__),
-        papers=model.papers,
         name=name,
         where=re.sub(r"[^\w./-]", "-", name if "/" in name else f"path/to/{name}"),  # it stands in code
-        about=model.in_words(),
         notes=notes,
         classes=config.get("classes") or [],
         num_weights=sum(weights.numel() for weights in model.parameters()),
-        data=_data(config, training, model.noun),
+        training=training,
+        saved=saved,
+        **{part: run_folder.section(config, part) for part in ("data", "imported", "versions")},
         settings={
             name: value
             for name, value in training.items()
             if name not in FREE_TO_CHANGE and value is not None and value is not False
         },
-        shown=_shown(config, training),
-        run=_run(config, training),
-        source=training.get("source"),
-        imported=run_folder.section(config, "imported"),
-        versions=run_folder.section(config, "versions"),
+        budgets=BUDGET_FIELDS,
+        run=Path(run).name if isinstance(run, str) else None,
         pictures=sorted(path.name for path in folder.glob("samples*.png")) if folder else [],
         has_critic=bool(folder and (folder / run_folder.CRITIC).exists()),
         model_hash=hash_of_file(folder / run_folder.MODEL) if folder else None,
-        scores=_scores(folder) if folder and (folder / RECORDS).is_dir() else [],
-        columns=IN_TABLE,
+        scores=record_rows(records_of(folder)) if folder and (folder / RECORDS).is_dir() else [],
         verdict=load_verdict(folder) if folder else None,
     )
     return ModelCard(text)
@@ -130,37 +119,3 @@ def cell(value: Any) -> str:
     for mark in "\\`*[]<>|#":
         text = text.replace(mark, f"\\{mark}")
     return text
-
-
-def _data(config: Mapping[str, Any], training: Mapping[str, Any], kind: str) -> list[tuple[Any, Any, Any]]:
-    """Rows of what was learned from: its name, the number of images, and a hash of their content."""
-    data = run_folder.section(config, "data")
-    if kind == "generator":
-        return [(training.get("data"), data.get("images"), data.get("content"))] if data else []
-    rows = []
-    for domain in ("a", "b"):
-        of_domain = run_folder.section(data, domain)
-        name = training.get(domain) or training.get("data")
-        rows.append((f"{name}, domain {domain}", of_domain.get("images"), of_domain.get("content")))
-    return rows if data else []
-
-
-def _scores(folder: Path) -> list[dict[str, Any]]:
-    """Rows of the table of scores; one that takes no real images has none."""
-    rows = record_rows(records_of(folder))
-    return [{**row, "reference": "none" if row["reference"] == "0" else row["reference"]} for row in rows]
-
-
-def _shown(config: Mapping[str, Any], training: Mapping[str, Any]) -> str | None:
-    """How long it trained, as far as that is known."""
-    shown = run_folder.section(config, "saved").get("images_shown")
-    if type(shown) is int:
-        return f"{shown:,} images shown, repeats counted"
-    budgets = (f"a budget of {training[name]:,} {name}" for name in BUDGET_FIELDS if type(training.get(name)) is int)
-    return next(budgets, None)
-
-
-def _run(config: Mapping[str, Any], training: Mapping[str, Any]) -> str | None:
-    """The name of the run that it is from."""
-    run = run_folder.section(config, "saved").get("run") or training.get("out")
-    return Path(run).name if isinstance(run, str) else None

@@ -15,16 +15,8 @@ from ..files import write_output
 from ..inference.generator import Rows
 from ..training.log import ProgressLine
 
-STILL_FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
-"""Formats that a picture can be asked for in, by the ending of its name. Only PNG holds all that a picture can be."""
+STILL_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+"""Endings of names that ask for a format. Only PNG holds all that a picture can be."""
 
 
 def encode_picture(picture: FormattedPicture, ending: str) -> bytes:
@@ -32,7 +24,7 @@ def encode_picture(picture: FormattedPicture, ending: str) -> bytes:
 
     JPEG alone, by its nature, changes values.
     """
-    kind = STILL_FORMATS[ending]
+    kind = Image.registered_extensions()[ending]
     if kind == "PNG":
         return picture.to_png()
     is_deep = picture.colours.dtype == np.uint16
@@ -61,16 +53,14 @@ def write_pictures(pictures: Sequence[Image.Image], out: Path, columns: int | No
     return paths
 
 
-def write_rows(rows: Rows, out: Path) -> list[Path]:
-    """Write one sheet of these rows if `out` ends in .png, else one numbered file a picture, row by row, into `out`."""
+def write_rows(rows: Rows, out: Path, *, strips: bool = False) -> list[Path]:
+    """Write one sheet of these rows if `out` ends in .png, else one numbered file a picture into the folder `out`.
+
+    In `strips`, the folder gets one file a row.
+    """
+    if strips and not _is_one_picture(out):
+        return write_pictures([picture_grid(row, columns=len(row)) for row in rows], out)
     return write_pictures([picture for row in rows for picture in row], out, columns=len(rows[0]))
-
-
-def write_strips(strips: Rows, out: Path) -> list[Path]:
-    """Write one sheet with a strip in each row if `out` ends in .png, else one numbered file a strip into `out`."""
-    if _is_one_picture(out):
-        return write_rows(strips, out)
-    return write_pictures([picture_grid(strip, columns=len(strip)) for strip in strips], out)
 
 
 def picture_grid(pictures: Sequence[Image.Image], columns: int | None = None, margin: int = 2) -> Image.Image:

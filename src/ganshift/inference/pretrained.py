@@ -4,8 +4,6 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -18,12 +16,12 @@ from torch import nn
 
 from ..data.images import png_of
 from ..errors import UserError, first_line
-from ..files import json_bytes, write_atomically
+from ..files import json_bytes, write_output
 from ..metrics.copying import VERDICT, load_verdict
 from ..metrics.record_files import RECORDS
 from ..metrics.score_record import load_record
 from ..training import run_folder
-from ..training.config import require
+from ..training.config import require, settings_from
 from ..training.device import choose_device
 from ..training.weights import build_on_paper, copy_weights, load_weights, serialised
 from . import model_card as card
@@ -32,8 +30,6 @@ from .names import find_model, lies_here
 Model = TypeVar("Model", bound="Pretrained")
 CardGrids = Mapping[str, UInt8[np.ndarray, "h w 3"]]
 """Pictures of the model card by the names of their files."""
-COLOURS = {1: "gray", 3: "colour", 4: "colour with opacity"}
-"""What channels are."""
 GRIDS = ("samples.png", "samples-a.png", "samples-b.png")
 """Names that pictures of model cards may have."""
 PLACES = ("data", "a", "b", "out")
@@ -71,10 +67,6 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
     @abstractmethod
     def from_config(cls: type[Model], config: Mapping[str, Any]) -> Model:
         """A model with fresh weights of the networks that a config.json describes."""
-
-    @abstractmethod
-    def in_words(self) -> str:
-        """What the model is, in a sentence or two."""
 
     @abstractmethod
     def grids(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> CardGrids:
@@ -140,26 +132,21 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
         did not write stays. With `push_to_hub` the folder goes to `repo_id`, or else to its own name, and its address
         is returned.
         """
-        folder, notes = Path(save_directory), _notes(model_card_kwargs)
+        folder, notes = Path(save_directory), settings_from(card.Notes, model_card_kwargs or {})
         require(config in (None, self.config), "a model is saved with its own config: leave config out")
         if any((folder / name).exists() for name in (run_folder.LOG, run_folder.CHECKPOINTS)):
             raise UserError(f"{folder} is the folder of a training run, which saving would spoil: name another")
         pictures = self.grids(notes.pictures)  # before anything is written, since pictures may be wrong
         files = self._files() | {name: png_of(Image.fromarray(pixels)) for name, pixels in pictures.items()}
         old = [folder / name for name in (*GRIDS, run_folder.CRITIC, VERDICT)] + [*(folder / RECORDS).glob("*.json")]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, content in files.items():
-                (folder / name).parent.mkdir(exist_ok=True)
-                write_atomically(folder / name, partial(Path.write_bytes, data=content))
-            for path in old:
-                if path.relative_to(folder).as_posix() not in files:
-                    path.unlink(missing_ok=True)
-            with suppress(OSError):  # there are records
-                (folder / RECORDS).rmdir()
-            card.write(folder, self.generate_model_card(folder=folder, **(model_card_kwargs or {})))
-        except OSError as error:
-            raise UserError(f"cannot write to {folder}: {error.strerror or error}") from error
+        for name, content in files.items():
+            write_output(folder / name, content)
+        for path in old:
+            if path.relative_to(folder).as_posix() not in files:
+                path.unlink(missing_ok=True)
+        with suppress(OSError):  # there are records
+            (folder / RECORDS).rmdir()
+        card.write(folder, self.generate_model_card(folder=folder, **(model_card_kwargs or {})))
         if push_to_hub:
             name = repo_id or folder.name
             return self.push_to_hub(name, model_card_kwargs=model_card_kwargs, **push_to_hub_kwargs)
@@ -188,7 +175,7 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
         `notes` are the fields of `card.Notes`.
         """
         config = run_folder.read_config(folder) if folder else _without_folders(self.config)
-        return card.model_card(self, config, folder, _notes(notes))
+        return card.model_card(self, config, folder, settings_from(card.Notes, notes))
 
     def _files(self) -> dict[str, bytes]:
         """What is handed on beside the model card, by name: of its origin, all that is of these very weights."""
@@ -223,13 +210,6 @@ def enlarged(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]
     """A sheet as many times as large as fits on a page of 600 pixels, so that small pictures can be looked at."""
     times = max(1, 600 // pixels.shape[1])
     return pixels.repeat(times, axis=0).repeat(times, axis=1)
-
-
-def _notes(given: Mapping[str, Any] | None) -> card.Notes:
-    known = [field.name for field in fields(card.Notes)]
-    if unknown := set(given or {}) - set(known):
-        raise UserError(f"a model card knows no {', '.join(sorted(unknown))}: it takes {', '.join(known)}")
-    return card.Notes(**(given or {}))
 
 
 def _without_folders(config: Any, key: str = "") -> Any:

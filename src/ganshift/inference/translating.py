@@ -2,18 +2,18 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Literal
 
 import torch
 from PIL import Image
 
-from ..data.folders import find_domains
+from ..data.folders import find_domains, is_image
 from ..data.images import UnreadableImage, bombs_are_errors, open_picture, read_bytes
 from ..data.pixel_formats import FormattedPicture, load_formatted
 from ..data.storage import open_storage
@@ -32,22 +32,8 @@ logger = logging.getLogger("ganshift")
 
 THREADS = 2
 """They read and write files; so many pictures, and twice as many results, wait in memory."""
-KINDS: dict[Domain, tuple[str, str, str]] = {"a": ("A", "A2B", "A2B2A"), "b": ("B", "B2A", "B2A2B")}
+KINDS: dict[Domain, tuple[str, ...]] = {"a": ("A", "A2B", "A2B2A"), "b": ("B", "B2A", "B2A2B")}
 """Folders for images of a domain, their translations and the way back, as the published test phase names them."""
-
-
-@dataclass(frozen=True)
-class TranslationSettings:
-    """How files are translated and written."""
-
-    roundtrip: bool = False
-    """Write each image, its translation and the way back into the folders `KINDS`, and say the mean distance."""
-    training_size: bool = False
-    """Crop and scale images as in training, instead of keeping their own size."""
-    skip_existing: bool = False
-    """Leave those alone whose results are there: to go on after an interruption."""
-    overwrite: bool = False
-    """Let a translation take the place of the file that it was made from."""
 
 
 @dataclass
@@ -62,50 +48,56 @@ class Translated:
 
 
 def translate_files(
-    model: ImageTranslator, images: Sequence[Path], to: Domain, out: Path, **settings: Any
+    model: ImageTranslator,
+    images: Sequence[Path],
+    to: Domain | Literal["both"],
+    out: Path,
+    *,
+    roundtrip: bool = False,
+    training_size: bool = False,
+    skip_existing: bool = False,
+    overwrite: bool = False,
 ) -> Translated:
     """Translate files, and all those in folders and zips, into files of the same relative names below `out`.
 
     Pictures become PNG, animations stay what they are, videos become MP4. Of one file, `out` may be the name of its
-    translation (`Outputs`). `settings` are the fields of `TranslationSettings`. A file that cannot be read, translated
-    or written is left out with a warning, and the rest goes on; if nothing comes of any, a `UserError` says so.
+    translation (`Outputs`). To "both", the one folder or zip that is given has two domains: their validation images, or
+    else all, are translated into the folders `KINDS`. For a `roundtrip`, each image, its translation and the way back
+    are written there, and their mean distance is said. `training_size` crops and scales images as in training.
+    `skip_existing` leaves those alone whose results are there, to go on after an interruption; `overwrite` lets a
+    translation take the place of the file that it was made from. A file that cannot be read, translated or written is
+    left out with a warning, and the rest goes on; if nothing comes of any, a `UserError` says so.
     """
-    chosen = TranslationSettings(**settings)
-    kinds = KINDS[other_domain(to)] if chosen.roundtrip else ("",)
-    return _translate(model, {to: Outputs(find_input_files(images, out), out, kinds, chosen.overwrite)}, chosen)
-
-
-def translate_domains(model: ImageTranslator, data: Path, out: Path, **settings: Any) -> Translated:
-    """Translate a folder or zip with two domains both ways: their validation images, or else all.
-
-    The folders `KINDS` below `out` are written: translations alone, or all three for round trips.
-    """
-    chosen = TranslationSettings(**settings)
-    train_a, train_b, val_a, val_b = find_domains(open_storage(data))
-    sources: dict[Domain, list[InputFile]] = {
-        "b": files_of(val_a or train_a, out),
-        "a": files_of(val_b or train_b, out),
-    }
-    both = [*sources["b"], *sources["a"]]
-    ways = {}
-    for to, found in sources.items():
-        kinds = KINDS[other_domain(to)] if chosen.roundtrip else KINDS[other_domain(to)][1:2]
-        ways[to] = Outputs(found, out, kinds, chosen.overwrite, both)
-    return _translate(model, ways, chosen)
-
-
-def _translate(model: ImageTranslator, ways: Mapping[Domain, Outputs], settings: TranslationSettings) -> Translated:
-    """Translate all to their domains, say what was left out, and raise if nothing came of it."""
+    found: dict[Domain, list[InputFile]]
+    if to == "both":
+        if len(images) != 1 or is_image(images[0].name):
+            got = images[0] if len(images) == 1 else f"{len(images)} names"
+            raise UserError(
+                f"--to both takes one folder or zip with two domains, got {got}: of pictures say which domain, "
+                "--to a or b"
+            )
+        train_a, train_b, val_a, val_b = find_domains(open_storage(images[0]))
+        found = {"b": files_of(val_a or train_a, out), "a": files_of(val_b or train_b, out)}
+    else:
+        found = {to: find_input_files(images, out)}
+    every = [source for sources in found.values() for source in sources]
+    ways = []
     done = Translated()
-    for to, outputs in ways.items():
-        _Translation(model, to, outputs, settings, done).run()
-    total = sum(len(outputs.sources) for outputs in ways.values())
+    for way, sources in found.items():
+        kinds = KINDS[other_domain(way)]
+        kinds = kinds if roundtrip else kinds[1:2] if to == "both" else ("",)
+        outputs = Outputs(sources, out, kinds, overwrite, every)
+        ways.append(_Translation(model, way, outputs, done, roundtrip, training_size, skip_existing))
+    for translation in ways:
+        translation.run()
     if done.left_out and not done.written and not done.skipped:
-        if total == 1:
+        if len(every) == 1:
             raise UserError(": ".join(*done.left_out.items()))
-        raise UserError(f"none of the {total:,} images could be read, translated and written: nothing was translated")
+        raise UserError(
+            f"none of the {len(every):,} images could be read, translated and written: nothing was translated"
+        )
     if done.left_out:
-        logger.warning("%d of %d files were left out", len(done.left_out), total)
+        logger.warning("%d of %d files were left out", len(done.left_out), len(every))
     return done
 
 
@@ -116,8 +108,10 @@ class _Translation:
     model: ImageTranslator
     to: Domain
     outputs: Outputs
-    settings: TranslationSettings
     done: Translated
+    roundtrip: bool
+    training_size: bool
+    skip_existing: bool
     distances: list[float] = field(default_factory=list)
     """Of images from their round trips."""
     writing: deque[tuple[int, Future[Path]]] = field(default_factory=deque)
@@ -127,7 +121,7 @@ class _Translation:
         """Translate all; what goes wrong with one file, whatever it is, is that file's."""
         sources = self.outputs.sources
         numbers = list(range(len(sources)))
-        if self.settings.skip_existing:
+        if self.skip_existing:
             numbers = [number for number in numbers if not self.outputs.exist(number)]
             self.done.skipped += len(sources) - len(numbers)
         with (
@@ -158,10 +152,10 @@ class _Translation:
         yield from pending
 
     def _load(self, source: InputFile) -> Content:
-        """What a source holds; of animations and videos the first frame where settings ask for pictures."""
-        if self.settings.training_size:
+        """What a source holds; of animations and videos the first frame where pictures are asked for."""
+        if self.training_size:
             return self.model.as_trained(source.content(), self.to)
-        if self.settings.roundtrip:
+        if self.roundtrip:
             return load_formatted(source.content())
         if is_video(source.name):
             return None
@@ -175,9 +169,9 @@ class _Translation:
         kinds, source = self.outputs.kinds, self.outputs.sources[number]
         change = partial(self.model.translate_formatted, to=self.to)
         if isinstance(content, FormattedPicture):
-            ending = self.outputs.picture_ending()
+            ending = self.outputs.picture_ending
             paths = [self.outputs.path(number, ending, kind) for kind in kinds]
-            if self.settings.roundtrip:
+            if self.roundtrip:
                 made, distance = self.model.round_trip(content, self.to)
                 self.distances.append(distance)
             else:

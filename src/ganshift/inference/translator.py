@@ -16,9 +16,9 @@ from ..data.bundled import photographs, sketch
 from ..data.images import UnreadableImage, fit_picture, load_picture, to_picture
 from ..data.pixel_formats import FormattedPicture, from_array, from_pillow, load_formatted, to_array
 from ..errors import UserError
-from ..tensors import Images, Side, height_and_width, image_grid, to_colour
+from ..tensors import Images, Side, image_grid, to_colour
 from ..training.config import require
-from .pretrained import COLOURS, CardGrids, Pretrained, enlarged
+from .pretrained import CardGrids, Pretrained, enlarged
 
 Domain = Literal["a", "b"]
 MAX_SIDE = 8192
@@ -131,15 +131,6 @@ class ImageTranslator(Pretrained):
         batch = images if len(shape) == 4 else images[None]
         translated = self.translate(batch.float(), to).to(images.dtype)
         return translated if len(shape) == 4 else translated[0]
-
-    def in_words(self) -> str:
-        """What the model card says of it."""
-        height, width = height_and_width(self.size)
-        return (
-            f"Two generators that translate pictures between domain a ({COLOURS[self.channels['a']]}) and domain b "
-            f"({COLOURS[self.channels['b']]}), trained at {width} x {height} pixels on two sets of pictures of which "
-            "no two belong together."
-        )
 
     def grids(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> CardGrids:
         """Round trips of pictures of each domain: those given, as `__call__` takes them, or else bundled ones."""

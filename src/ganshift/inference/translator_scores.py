@@ -57,7 +57,8 @@ def measure_ways(
     about, batch = {"seed": None, **about}, extraction.settings.batch
     ways = []
     for way, there, back, start, target in (("a-b", to_b, to_a, a, b), ("b-a", to_a, to_b, b, a)):
-        numbers = _spaced(len(start), most)
+        count = len(start) if most is None else min(most, len(start))
+        numbers = [index * len(start) // count for index in range(count)]
         partners = _partners(start, target) if split == "val" else {}
         compared: dict[int, Compared] = {}
         translate = partial(_translate_part, there, back, start, target, partners, compared)
@@ -85,13 +86,6 @@ def measure_ways(
         change = None if changes is None else float(np.mean(changes))
         ways.append(MeasuredWay(records, measured.diversity, trip=float(np.mean(trips)), change=change))
     return ways
-
-
-def _spaced(length: int, most: int | None) -> list[int]:
-    """All numbers below a length, or `most` of them, evenly spaced."""
-    if most is None or most >= length:
-        return list(range(length))
-    return [index * length // most for index in range(most)]
 
 
 def _pixel_record(metric: str, protocol: str, values: Sequence[float], **more: Any) -> ScoreRecord:
@@ -163,10 +157,6 @@ def _compare_pairs(translated: Bytes, truth: Bytes) -> dict[str, Float[Tensor, "
 
 def _partners(start: ImageSet, target: ImageSet) -> dict[int, int]:
     """Numbers of images whose names without their endings are the same."""
-    numbers = {_stem(name): number for number, name in enumerate(target.names)}
-    stems = enumerate(map(_stem, start.names))
-    return {number: numbers[stem] for number, stem in stems if stem in numbers}
-
-
-def _stem(name: str) -> str:
-    return PurePosixPath(name).with_suffix("").as_posix()
+    ours, theirs = ([PurePosixPath(name).with_suffix("") for name in images.names] for images in (start, target))
+    numbers = {stem: number for number, stem in enumerate(theirs)}
+    return {number: numbers[stem] for number, stem in enumerate(ours) if stem in numbers}

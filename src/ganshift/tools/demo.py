@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from PIL import Image
 
-from ..data.images import to_picture, to_pixels, with_channels
+from ..data.images import png_of, to_picture
 from ..data.open import open_domains, open_images
+from ..inference.picture_files import picture_grid
 from ..inference.translator import ImageTranslator
 from ..methods.registry import method_named
-from ..tensors import Images, from_uint8, image_grid
 from ..training.config import overlaid
 from ..training.log import say
 from ..training.trainer import Outcome
-from .report import PAGE, ChapterNotes, Commands, Figure, to_png, write_report
+from .report import PAGE, write_report
+from .report.page import Figure
 
 RECIPE = Path(__file__).with_suffix(".toml")
 GRID_COLUMNS = 8
@@ -55,25 +56,20 @@ def run_demo(out: Path, quick: bool = False, seed: int = 0) -> Outcome:
     return Outcome(images, seconds)
 
 
-def _notes(run: dict[str, Any], folder: Path) -> ChapterNotes:
+def _notes(run: dict[str, Any], folder: Path) -> dict[str, Any]:
     """What the page says of a run and of those beside it."""
     said, data = run["notes"], Path(run["settings"]["data"])
     model = method_named(run["method"], RECIPE).model().from_pretrained(folder, "cpu")
     if isinstance(model, ImageTranslator):
-        images, columns = _beside_the_truth(model, data), len(said["figure"]["columns"])
+        pictures, columns = _beside_the_truth(model, data), len(said["figure"]["columns"])
     else:
         real = open_images(data, model.size)
-        shown = torch.linspace(0, len(real) - 1, GRID_COLUMNS**2).round().int().tolist()
-        images, columns = from_uint8(real.read(shown)), GRID_COLUMNS
-    return ChapterNotes(
-        introduction=said.get("introduction", ""),
-        domains=tuple(said.get("domains", ("A", "B"))),
-        beside=[Figure(**said["figure"], image=to_png(image_grid(images, columns)))],
-        last=[Commands(title="With your own images", lines=said["commands"])],
-    )
+        shown = np.linspace(0, len(real) - 1, GRID_COLUMNS**2).round().astype(int).tolist()
+        pictures, columns = list(map(to_picture, real.read(shown).numpy())), GRID_COLUMNS
+    return {**said, "figure": Figure(**said["figure"], image=png_of(picture_grid(pictures, columns)))}
 
 
-def _beside_the_truth(model: ImageTranslator, data: Path) -> Images:
+def _beside_the_truth(model: ImageTranslator, data: Path) -> list[Image.Image]:
     """True pairs and their translations: of each a picture of a, made b, true b and made a."""
     domains = open_domains(data, None, None, model.size)
     assert domains.val_a is not None
@@ -83,4 +79,4 @@ def _beside_the_truth(model: ImageTranslator, data: Path) -> Images:
     for pair in zip(domains.val_a.read(every), domains.val_b.read(every), strict=True):
         a, b = (to_picture(pixels.numpy()) for pixels in pair)
         pictures += [a, model(a, "b"), b, model(b, "a")]
-    return from_uint8(torch.from_numpy(np.stack([to_pixels(with_channels(picture, 3)) for picture in pictures])))
+    return pictures

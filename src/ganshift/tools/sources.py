@@ -16,7 +16,7 @@ from typing import Any
 
 from ..data.datasets import ImageSet
 from ..data.open import open_images
-from ..errors import UserError
+from ..errors import UserError, choose
 from ..inference.generator import ImageGenerator
 from ..inference.generator_scores import drawing, measure_generator
 from ..inference.latents import draw_latents
@@ -33,7 +33,6 @@ TRIAL_POINTS = 4
 """How often a trial is measured, evenly spaced."""
 TRIAL_IMAGES = 6_400
 """Images shown in a trial, unless said otherwise."""
-CRITERIA = ("distance", "density", "diversity", "trial")
 RANKING = Path(__file__).with_name("ranking.json")
 """How often each criterion found the best source, as measured."""
 LOOKED_AT = 32
@@ -89,14 +88,6 @@ class RankedSource:
         return asdict(self) | {"density": self.density, "slope": self.slope, "after_trial": self.after_trial}
 
 
-@dataclass(frozen=True, kw_only=True)
-class RefusedSource:
-    """A source that these images cannot start from, and why."""
-
-    source: str
-    reason: str
-
-
 def rank_sources(
     data: str | Path,
     sources: Sequence[str] = (),
@@ -107,8 +98,8 @@ def rank_sources(
     preset: str = "small",
     seed: int = 0,
     device: str = "auto",
-) -> tuple[list[RankedSource], list[RefusedSource]]:
-    """Measure every source among the images of `data`, and after a short trial; best first, and those that do not open.
+) -> tuple[list[RankedSource], dict[str, str]]:
+    """Measure every source among the images of `data`, and after a short trial; best first, and why others are refused.
 
     `sources` are what --source can be; all that ship, if none are named. Each source sees the images at its own size
     and channels, as a run from it would. Trials are runs in `out` of the source's own method with the preset's settings
@@ -118,10 +109,8 @@ def rank_sources(
     require(trial_images >= 0, f"the images of a trial must be at least 0, got {trial_images}")
     bundled = [name for name, folder in bundled_models().items() if method_in(folder).takes_source]
     names = list(dict.fromkeys(sources or bundled))
-    if not names:
-        raise UserError("no source ships with this package: name run folders of a method with --source")
     ranked: list[RankedSource] = []
-    refused: list[RefusedSource] = []
+    refused: dict[str, str] = {}
     opened: dict[str, tuple[Path, ImageGenerator]] = {}
     for name in names:
         try:
@@ -130,10 +119,9 @@ def rank_sources(
             require(method.takes_source, f"{folder} holds a {method.name} run, which no other run can start from")
             opened[name] = folder, open_model(name, device, "generator")
         except UserError as error:
-            refused.append(RefusedSource(source=name, reason=str(error)))
+            refused[name] = str(error)
     for folder, _ in opened.values():
-        known = method_in(folder).presets
-        require(preset in known, f"there is no preset {preset!r}; presets are {', '.join(known)}")
+        choose(preset, method_in(folder).presets, "preset")
     settings = EvaluationSettings(num_images=num_images, seed=seed, metrics=("kid",), device=device)
     extraction = Extraction.open(settings)
 
@@ -159,7 +147,7 @@ def rank_sources(
                 config = trial_config(name, Path(data), trial_folder(out, name), trial_images, preset, settings)
                 measured = replace(measured, trial=_try(name, config))
         except UserError as error:
-            refused.append(RefusedSource(source=name, reason=str(error)))
+            refused[name] = str(error)
         else:
             ranked.append(measured)
     return sorted(ranked, key=lambda source: source.rank_by), refused
@@ -192,18 +180,6 @@ def trial_config(
     return method.configure(given, run)
 
 
-def picks(sources: Sequence[RankedSource]) -> dict[str, RankedSource]:
-    """The source that each criterion of `CRITERIA` picks; there is none by trial where one has no trial."""
-    chosen = {
-        "distance": min(sources, key=lambda source: source.kid),
-        "density": max(sources, key=lambda source: source.density),
-        "diversity": max(sources, key=lambda source: source.diversity),
-    }
-    if all(source.trial for source in sources):
-        chosen["trial"] = min(sources, key=lambda source: source.rank_by)
-    return chosen
-
-
 def reason(ranked: Sequence[RankedSource]) -> str:
     """Why the best source, the first, is the best, in a sentence."""
     best, *others = ranked
@@ -212,7 +188,7 @@ def reason(ranked: Sequence[RankedSource]) -> str:
     if not others:
         return f"{said}; there is nothing to compare it with"
     said += f", against {others[0].rank_by:.3f} of {others[0].source}"
-    nearest = picks(ranked)["distance"]
+    nearest = min(ranked, key=lambda source: source.kid)
     if nearest is not best:
         said += f". {nearest.source} is nearer before training, but the trial went better with {best.source}"
     elif best.trial:

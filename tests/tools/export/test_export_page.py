@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ganshift import UserError
-from ganshift.tools.export import ExportSettings, export
+from ganshift.tools.export import export
 from ganshift.tools.export.web_runtime import PACKAGE, TARBALL, web_runtime
 
 PIXELS = """canvas => {
@@ -27,7 +27,7 @@ def translating(translator, chromium, tmp_path_factory):
 
 
 def opened(chromium, run, tmp_path_factory):
-    path = export(run.folder, tmp_path_factory.mktemp("page"), ExportSettings(format="html")).paths[0]
+    path = export(run.folder, tmp_path_factory.mktemp("page"), format="html")[0][0]
     context = chromium.new_context(offline=True, viewport={"width": 360, "height": 640})
     page = context.new_page()
     page.requests, page.errors = [], []

@@ -10,7 +10,8 @@ from ganshift.methods.dual import config as dual_config
 from ganshift.methods.dual.trainer import train as train_dual
 from ganshift.methods.transfer import config as transfer_config
 from ganshift.methods.transfer.trainer import train as train_transfer
-from ganshift.tools.evaluate import check_copying, evaluate
+from ganshift.tools.evaluate import evaluate
+from ganshift.tools.evaluate.nearest import check_copying
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,9 @@
 from html.parser import HTMLParser
 
 import numpy as np
+from PIL import Image
 
+from ganshift.data.images import png_of
 from ganshift.tools import report
 
 MARKUP = "<script>alert('x')</script> & \"quoted\" $\\frac{ \u202e\x1b[31m"
@@ -51,4 +53,5 @@ def page_of(runs, path, **settings):
 def pixels(channels, side=8, seed=0):
     """A picture of noise as PNG."""
     random = np.random.default_rng(seed)
-    return report.to_png(random.integers(0, 256, (side, side, channels), dtype=np.uint8).repeat(3 // channels, axis=2))
+    values = random.integers(0, 256, (side, side, channels), dtype=np.uint8).repeat(3 // channels, axis=2)
+    return png_of(Image.fromarray(values))

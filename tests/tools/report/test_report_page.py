@@ -12,17 +12,20 @@ from reports import MARKUP, SHOWN, Page, page_of, pixels
 
 from ganshift.cli import main
 from ganshift.errors import UserError
+from ganshift.methods.words import ReportWords
 from ganshift.tools import report
+from ganshift.tools.report.page import Figure, render
+from ganshift.tools.report.plots import looks
 
 
 @pytest.fixture(scope="module")
 def html(runs, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "new" / "report.html"
-    beside = report.Figure(title="Beside", image=pixels(3), caption="From nowhere.", alt="Pairs of pictures.")
+    beside = Figure(title="Beside", image=pixels(3), caption="From nowhere.", alt="Pairs of pictures.")
     report.write_report(
         {"pretrained": runs / "pretrained", "from scratch": runs / "scratch", "sketches": runs / "dual"},
         path,
-        notes={"sketches": report.ChapterNotes(domains=("photo", "sketch"), beside=[beside])},
+        notes={"sketches": {"domains": ("photo", "sketch"), "figure": beside}},
         command="ganshift report 'my run'",
     )
     return path.read_text(encoding="utf-8")
@@ -122,35 +125,51 @@ def test_what_differs_and_nothing_else_is_in_the_table(runs, tmp_path):
     assert "All settings are the same but for the folder." in same.text
 
 
-def test_markup_in_any_text_stays_text(tmp_path):
-    figure = report.Figure(title=MARKUP, image="<svg/>", caption=MARKUP, alt=MARKUP, columns=[MARKUP])
-    slider = report.Slider(
-        title=MARKUP, tracks={MARKUP: [(0, pixels(1))]}, caption=MARKUP, alt=MARKUP, columns={MARKUP: [MARKUP]}
-    )
-    parts = [
-        figure,
-        slider,
-        report.Panels(title=MARKUP, panels=[figure], caption=MARKUP, legend=report.looks([MARKUP])),
-        report.Table(title=MARKUP, headings=[MARKUP], rows=[[MARKUP]], caption=MARKUP),
-        report.Facts(title=MARKUP, facts=[(MARKUP, MARKUP)], folded=True),
-        report.Listing(title=MARKUP, text=MARKUP, caption=MARKUP),
-        report.Commands(title=MARKUP, lines=[MARKUP]),
-        report.Notices(title=MARKUP, items=[MARKUP]),
-    ]
+FIGURE = Figure(title=MARKUP, image="<svg/>", caption=MARKUP, alt=MARKUP, columns=[MARKUP])
+CHAPTER = {
+    "title": MARKUP,
+    "introduction": MARKUP,
+    "runs": [MARKUP],
+    "words": ReportWords(about_grids=MARKUP, about_curves=MARKUP, grid_alt=MARKUP),
+    "notes": {"figure": FIGURE, "commands": [MARKUP]},
+    "looks": looks([MARKUP]),
+    "grids": {MARKUP: [{"label": MARKUP, "frames": [(0, pixels(1))], "columns": [MARKUP]}]},
+    **{key: [MARKUP] for key in ("problems", "apart", "messages", "commands", "unknown")},
+    **{key: [(MARKUP, MARKUP)] for key in ("glance", "records", "differences", "facts", "settings")},
+    **{key: [FIGURE] for key in ("scores", "nearest", "curves")},
+}
+TEMPLATES = {
+    "report.html.j2": {"chapters": [CHAPTER, CHAPTER | {"runs": [MARKUP, MARKUP]}]},
+    "study.html.j2": {
+        "recipe": {"published": MARKUP, "text": MARKUP},
+        "curves": {MARKUP: [FIGURE]},
+        "grids": {MARKUP: [FIGURE]},
+        "looks": looks([MARKUP]),
+        "own": MARKUP,
+        **{key: [MARKUP] for key in ("axes", "scores")},
+        **{key: [(MARKUP, MARKUP)] for key in ("rows", "failed", "facts")},
+    },
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_markup_in_any_text_stays_text(template, tmp_path):
     path = tmp_path / "report.html"
-    report.render(
+    render(
         path,
+        template,
         title=MARKUP,
         introduction=MARKUP,
-        chapters=[report.Chapter(title=MARKUP, introduction=MARKUP, parts=parts)],
+        contents=[MARKUP],
         environment={MARKUP: MARKUP},
         seconds=1.0,
-        commands=[MARKUP],
+        command=MARKUP,
+        **TEMPLATES[template],
     )
     html = path.read_text(encoding="utf-8")
     page = Page(html)
     assert len(page.all("script")) == 1
-    assert page.text.count(SHOWN) >= 30
+    assert page.text.count(SHOWN) >= 20
     assert not {"\u202e", "\x1b"} & set(html)
     assert {image["alt"].startswith(SHOWN) for image in page.all("img")} == {True}
 
@@ -235,7 +254,7 @@ def test_what_cannot_be_reported_is_one_line(runs, tmp_path, capsys):
     for arguments, words in (
         ([tmp_path / "none"], "is not a run folder"),
         ([tmp_path / "empty"], "there is no config.json in it"),
-        ([tmp_path / "foreign"], "is of no run of transfer or dual"),
+        ([tmp_path / "foreign"], "is of method None, which ganshift does not have"),
         ([tmp_path / "damaged"], "cannot read"),
         ([runs / "dual", tmp_path / "empty"], "there is no config.json in it"),
         ([runs / "dual", "-o", tmp_path], "cannot write"),

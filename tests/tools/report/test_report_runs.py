@@ -10,8 +10,8 @@ from reports import page_of
 
 from ganshift.errors import UserError
 from ganshift.inference.names import bundled_models
-from ganshift.tools import report
-from ganshift.tools.report.plots import MOST_POINTS
+from ganshift.tools.report.plots import MOST_POINTS, plot_curves
+from ganshift.tools.report.runs import environment, open_run
 
 ABSURD = [None, -1, 0, 2**70, 1.5, float("nan"), "x", True, [], [1, 2, 3], {"a": 1}, "\x1b[31m\n", 10**400]
 LINE = {"images": 5, "terms": {"a": 10**400, "b": 1e300, "c": -1e29, "d": 1e29}}
@@ -64,7 +64,7 @@ def test_descriptions_with_anything_in_place_of_anything(quiet_run, tmp_path):
             (quiet_run / "config.json").write_text(json.dumps(config))
             assert said_of(quiet_run, tmp_path)
     (quiet_run / "config.json").write_text(json.dumps(whole | {"versions": {"torch": 3, "numpy": [], "python": "4"}}))
-    assert report.environment([report.open_run(quiet_run)]).keys() == {"python", "this page written on"}
+    assert environment([open_run(quiet_run)]).keys() == {"python", "this page written on"}
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_grids_are_in_order_and_those_of_other_names_apart(quiet_run):
     (quiet_run / "samples").mkdir()
     for name in ("a-000000000010", "a-999999999999", "a-b-000000000002", "a-000000000009", "a-last", "b-000000000001"):
         (quiet_run / f"samples/{name}.png").write_bytes(b"")
-    found = report.open_run(quiet_run).grid_files("a")
+    found = open_run(quiet_run).grid_files("a")
     assert [path.stem for _, path in found] == ["a-000000000009", "a-000000000010", "a-999999999999"]
 
 
@@ -120,16 +120,16 @@ def test_logs_of_one_line_and_of_many(copy, tmp_path):
     one = copy(name="one", log=[{"images": 8, "terms": {"loss": 1.0, "odd": float("nan")}}])
     many = copy(name="many", log=[{"images": 8 * n, "terms": {"loss": n % 7}} for n in range(5_000)])
     page_of([one, many], tmp_path / "page.html")
-    alone = report.plot_curves({"one": [(8, 1.0)]}, ["one"], 8)
+    alone = plot_curves({"one": [(8, 1.0)]}, ["one"], 8)
     assert "<use" in alone  # a marker, since one point makes no line
     curve = [(8 * n, float(n % 7)) for n in range(5_000)]
-    long = report.plot_curves({"many": curve}, ["many"], 40_000)
+    long = plot_curves({"many": curve}, ["many"], 40_000)
     assert long.count("\nL ") < 2 * MOST_POINTS
-    assert long == report.plot_curves({"many": curve}, ["many"], 40_000)
+    assert long == plot_curves({"many": curve}, ["many"], 40_000)
 
 
 def test_curves_follow_light_and_dark():
-    curve = report.plot_curves({"a": [(0, 1.0), (9, 2.0)], "b": [(0, 1.0), (9, 2.0)]}, ["a", "b"], 9)
+    curve = plot_curves({"a": [(0, 1.0), (9, 2.0)], "b": [(0, 1.0), (9, 2.0)]}, ["a", "b"], 9)
     assert "prefers-color-scheme:dark" in curve
     assert curve.count("#0072b2") == 1  # in the definition only
     assert "var(--c1)" in curve

@@ -92,8 +92,8 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
     try:
         parts = find_parts(data, data_b)
     except UserError as error:
-        if not all(_is_there(path) for path in given):
-            raise
+        if not all(path.exists() or any(parent.is_file() for parent in path.parents) for path in given):
+            raise  # nothing lies at one of the paths, not even in a zip
         what, _, do = str(error).partition("; ")
         problem = DataFinding("problem", "cannot_open", what, f"{do[:1].upper()}{do[1:]}." if do else "")
         return Report(given, [], find_alike([]), [problem])
@@ -126,8 +126,3 @@ def advise(train: Sequence[PartFacts], data: Path, data_b: Path | None, on_accel
         for method in methods().values()
         if method.advise is not None and method.domains == len(train)
     ]
-
-
-def _is_there(path: Path) -> bool:
-    """Whether something lies at a path, be it inside a zip."""
-    return path.exists() or any(parent.is_file() for parent in path.parents)

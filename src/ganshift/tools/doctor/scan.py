@@ -75,10 +75,6 @@ class Picture:
         """Whether it is gray, or is stored in colour and shows gray."""
         return self.channels == 1 or (self.channels == 3 and self.chroma < GRAY_CHROMA)
 
-    def is_smaller(self, height: int, width: int) -> bool:
-        """Whether it must be enlarged to cover this size."""
-        return self.height < height or self.width < width
-
 
 @dataclass(frozen=True)
 class PartFacts:

@@ -3,17 +3,17 @@
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ...inference.pages import templates
 from ...training.log import duration
 from . import Report
-from .findings import SEVERITIES, DataFinding
 from .scan import PartFacts
 
-_STYLES = {"problem": "bold red", "warning": "yellow", "note": "cyan"}
 _WIDEST = 100  # columns of text that are read with ease
 _SHOWN_CLASSES = 6
 
@@ -22,57 +22,20 @@ def show(report: Report, console: Console) -> None:
     """Write the whole report."""
     if report.facts:
         console.print(_table(report.facts))
-    _show_findings(console, report.findings)
-    if report.advice is None:
-        console.print("\n[bold]No command[/]: training would fail. Put right what the problems say, and ask again.")
-        return
-    advice, found = report.advice, report.throughput
-    epochs, (height, width) = advice.budget / advice.num_images, advice.size
-    shown = f"It shows {advice.budget:,} images of {width} x {height} pixels, each {epochs:,.1f} times."
-    _show_section(console, "What to run", [*advice.why, shown], command=advice.command)
-    for other in report.advised[1:]:
-        _show_section(console, "What else fits", other.why, command=other.command)
-    if found is not None:
-        speed = f"{found.seconds_per_1000_images:,.1f} s for 1,000 images ({found.images:,} in {found.seconds:.1f} s)"
-        long = f"{speed}: {duration(report.total_seconds)} in all. Sample grids and checkpoints come on top."
-        _show_section(console, "How long", [long], "(measured here, with this command)")
-    _show_section(console, "What to expect", advice.published, "(published, not measured here)")
+    environment = templates(html=False)
+    environment.filters |= {"escaped": escape, "wrapped": partial(_wrapped, min(console.width, _WIDEST))}
+    template = environment.get_template("doctor.txt.j2")
+    console.print(template.render(report=report, duration=duration), soft_wrap=True, end="")
 
 
-def _show_section(
-    console: Console, title: str, paragraphs: Sequence[str], aside: str = "", command: str | None = None
-) -> None:
-    console.print(f"\n[bold]{title}[/] {aside}".rstrip() + "\n")
-    if command is not None:
-        console.print(f"  {escape(command)}\n", soft_wrap=True)
-    for paragraph in paragraphs:
-        _write(console, paragraph)
-
-
-def _show_findings(console: Console, findings: Sequence[DataFinding]) -> None:
-    for severity in SEVERITIES:
-        chosen = [finding for finding in findings if finding.severity == severity]
-        if chosen:
-            console.print(f"\n[{_STYLES[severity]}]{severity}s[/]")
-        for finding in chosen:
-            _write(console, f"- {finding.what}")
-            for example in finding.examples:
-                _write(console, example, 6, "dim")
-            if finding.do:
-                _write(console, finding.do, 4)
-    if not findings:
-        console.print("\nNothing to mind was found.")
-
-
-def _write(console: Console, text: str, columns: int = 2, style: str = "") -> None:
-    """Wrap a paragraph, or an item with a dash, without the blanks that rich puts behind wrapped lines."""
+def _wrapped(width: int, text: str, columns: int) -> str:
+    """A paragraph, or an item with a dash, without the blanks that rich puts behind wrapped lines."""
     indent = " " * columns
     hanging = indent + "  " * text.startswith("- ")
-    width = min(console.width, _WIDEST)
     lines = textwrap.wrap(
         text, width, initial_indent=indent, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
     )
-    console.print("\n".join(lines), style=style, markup=False, soft_wrap=True)
+    return escape("\n".join(lines))
 
 
 def _table(facts: Sequence[PartFacts]) -> Table:

@@ -19,9 +19,7 @@ from ...metrics.measuring import METRICS, PREFER_KID, EvaluationSettings, Extrac
 from ...metrics.record_files import write_records
 from ...metrics.score_record import ScoreRecord
 from ...training.log import opening_progress, say
-from .nearest import check_copying
 
-__all__ = ["check_copying", "evaluate"]
 FAR_MORE = 20
 """Times as many generated images as real ones, from which on it is said that fewer would do."""
 logger = logging.getLogger("ganshift")

@@ -1,7 +1,6 @@
 """Is a generator copying? Its images beside their nearest training images, judged against held-out real ones."""
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +9,19 @@ import torch
 from PIL import Image
 
 from ...data.datasets import ImageSet
+from ...data.images import png_of
 from ...data.open import open_held_out, open_images
 from ...data.subsets import draw_subset
 from ...errors import UserError
-from ...files import write_atomically
+from ...files import json_bytes, write_output
 from ...inference.generator import ImageGenerator
 from ...inference.generator_scores import drawing, sample_stored
 from ...inference.latents import draw_latents
 from ...inference.names import find_model, results_place
-from ...methods.registry import method_in, open_model
+from ...methods.registry import open_model
 from ...metrics.copying import PAIRS, VERDICT, Verdict, copying, is_alarm, nearest
 from ...metrics.measuring import EvaluationSettings, Extraction, provenance
-from ...tensors import Bytes, from_uint8, image_grid
+from ...tensors import from_uint8, image_grid
 from ...training import run_folder
 from ...training.log import opening_progress, working
 
@@ -49,9 +49,6 @@ def check_copying(
     """
     chosen = EvaluationSettings(**{"num_images": CHECKED} | settings)
     results, folder = results_place(run, out), find_model(run)
-    method = method_in(folder)
-    if method.kind != "generator":
-        raise UserError(f"{folder} is a {method.kind}: copying is checked for generators")
     model = open_model(run, chosen.device, "generator")
     place, training, left_out = _training_images(folder, model, None if reference is None else Path(reference))
     others = _held_out(place, training, model, None if held_out is None else Path(held_out)) or left_out
@@ -90,7 +87,10 @@ def check_copying(
         **provenance(folder),
     )
     generated = torch.stack([batches[number // chosen.batch]()[number % chosen.batch] for number in first])
-    _write(results, verdict, generated, training.read([int(indices[number]) for number in first]))
+    originals = training.read([int(indices[number]) for number in first])
+    rows = torch.cat([from_uint8(generated.cpu()), from_uint8(originals)])  # above, and below what each is nearest to
+    write_output(results / VERDICT, json_bytes(asdict(verdict)))
+    write_output(results / PAIRS, png_of(Image.fromarray(image_grid(rows, columns=len(generated)))))
     return verdict
 
 
@@ -111,15 +111,11 @@ def _training_images(
             tried.append(str(error))
             continue
         if drawn.content_hash == run_folder.section(model.config, "data").get("content"):
-            return place, drawn, _left_out(images, drawn)
+            names = set(drawn.names)
+            left = [number for number, name in enumerate(images.names) if name not in names]
+            return place, drawn, images.select(np.array(left)) if left else None
         tried.append(f"{place} holds other images than {run} was trained on")
     raise UserError(f"copying cannot be checked without the training images: {'; '.join(tried) or 'none are named'}")
-
-
-def _left_out(images: ImageSet, drawn: ImageSet) -> ImageSet | None:
-    names = set(drawn.names)
-    numbers = [number for number, name in enumerate(images.names) if name not in names]
-    return images.select(np.array(numbers)) if numbers else None
 
 
 def _held_out(place: Path, training: ImageSet, model: ImageGenerator, named: Path | None) -> ImageSet | None:
@@ -136,15 +132,3 @@ def _held_out(place: Path, training: ImageSet, model: ImageGenerator, named: Pat
 def _open(place: Path, model: ImageGenerator) -> ImageSet:
     with opening_progress() as progress:
         return open_images(place, model.size, model.channels, progress=progress)
-
-
-def _write(place: Path, verdict: Verdict, generated: Bytes, training: Bytes) -> None:
-    """The verdict, and a picture with generated images above and their nearest training images below."""
-    rows = torch.cat([from_uint8(generated.cpu()), from_uint8(training)])
-    picture = Image.fromarray(image_grid(rows, columns=len(generated)))
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        run_folder.write_json(place / VERDICT, asdict(verdict))
-        write_atomically(place / PAIRS, partial(picture.save, format="png"))
-    except OSError as error:
-        raise UserError(f"cannot write to {place}: {error.strerror}") from error

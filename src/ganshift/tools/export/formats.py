@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,39 +23,34 @@ from ...inference.translator import MAX_SIDE, ImageTranslator
 from ...training import run_folder
 from ...training.weights import load_weights
 from .graphs import Axes, Graph, graphs_of
-from .parity import TOLERANCE, TOLERANCE_HALF, Parity, Run, check_parity
+from .parity import TOLERANCE, TOLERANCE_HALF, Parities, Run, check_parity
 
-Files = dict[str, bytes]
-"""By name."""
-OPSETS = range(18, 24)
-"""Versions of the ONNX operators that can be asked for: those that both the exporter and the runtime know."""
-DEFAULT_OPSET = 18
-"""The lowest, which the most runtimes read; a newer one changes nothing in these graphs."""
+OPSET = 18
+"""The oldest version of the ONNX operators that the exporter knows, which the most runtimes read."""
 
 
 def need_onnx() -> None:
     """Raise unless the packages are there that ONNX needs."""
     try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
+        for package in ("onnx", "onnxruntime", "onnxscript"):
+            import_module(package)
     except ImportError as error:
         raise UserError(f"ONNX needs more packages: pip install 'ganshift[export]' ({error})") from error
 
 
-def to_onnx(graphs: Sequence[Graph], opset: int) -> tuple[Files, dict[str, Parity]]:
+def to_onnx(graphs: Sequence[Graph]) -> tuple[dict[str, bytes], Parities]:
     """Every graph as a file, run by onnxruntime and compared with the model."""
     files, parities = {}, {}
     for graph in graphs:
         name = f"{graph.name}.onnx"
-        files[name] = onnx_file(graph, opset)
+        files[name] = onnx_file(graph)
         parities[graph.name] = check_parity(name, run_onnx(files[name]), graph.reference, graph.cases)
     return files, parities
 
 
 def to_safetensors(
     model: ImageGenerator | ImageTranslator, folder: Path, half: bool
-) -> tuple[Files, dict[str, Parity]]:
+) -> tuple[dict[str, bytes], Parities]:
     """What `from_pretrained` and, with the critic of the model's folder, `--source` load: weights and the description.
 
     They are loaded again and compared with the model.
@@ -78,7 +74,7 @@ def to_safetensors(
 
 
 @torch.no_grad()
-def onnx_file(graph: Graph, opset: int) -> bytes:
+def onnx_file(graph: Graph) -> bytes:
     """An ONNX file, with the facts as its metadata."""
     import onnx
 
@@ -91,7 +87,7 @@ def onnx_file(graph: Graph, opset: int) -> bytes:
             input_names=list(graph.inputs),
             output_names=[graph.output],
             dynamic_shapes=tuple(_dimensions(varying, batch) for varying in graph.inputs.values()),
-            opset_version=opset,
+            opset_version=OPSET,
             verbose=False,
         )
     assert program is not None

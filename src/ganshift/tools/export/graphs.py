@@ -12,7 +12,6 @@ from typing import Any, final
 import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ... import __version__
 from ...inference.generator import ImageGenerator
@@ -111,17 +110,11 @@ def _facts(model: ImageGenerator | ImageTranslator, uint8: bool, **facts: Any) -
 
 
 def _pictures(model: ImageTranslator, source: Domain, step: int) -> list[Pictures]:
-    """Smooth pictures with noise: all batches at the size trained at, then a taller and a wider one."""
+    """Noise: all batches at the size trained at, then a taller and a wider one."""
     height, width = (-(-side // step) * step for side in height_and_width(model.size))  # rounded up to whole steps
     shapes = [*((count, height, width) for count in BATCHES), (1, height + step, width), (3, height, width + step)]
-    random = torch.Generator().manual_seed(CHECK_SEED)
-    pictures = []
-    for count, *sides in shapes:
-        coarse = torch.rand(count, model.channels[source], 4, 4, generator=random)
-        smooth = F.interpolate(coarse, sides, mode="bicubic")
-        noisy = smooth + 0.1 * torch.randn(smooth.shape, generator=random)
-        pictures.append(to_stored(2 * noisy - 1))
-    return pictures
+    random, channels = torch.Generator().manual_seed(CHECK_SEED), model.channels[source]
+    return [torch.randint(256, (*shape, channels), generator=random, dtype=torch.uint8) for shape in shapes]
 
 
 class _Pipeline(nn.Module):

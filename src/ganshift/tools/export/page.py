@@ -11,8 +11,8 @@ from ...inference.pages import templates
 from ...inference.translator import AT_ONCE_PIXELS, ImageTranslator
 from ...tensors import height_and_width
 from .graphs import Graph
-from .parity import Parity
-from .web_runtime import PACKAGE, WebRuntime
+from .parity import Parities
+from .web_runtime import PACKAGE
 
 MOST_BYTES = 256 * 2**20
 """Models of more bytes, all together, get no page: in base64 they come near the longest text that browsers hold."""
@@ -23,8 +23,8 @@ def page_of(
     model: ImageGenerator | ImageTranslator,
     graphs: Sequence[Graph],
     files: Mapping[str, bytes],
-    parities: Mapping[str, Parity],
-    runtime: WebRuntime,
+    parities: Parities,
+    runtime: Mapping[str, bytes],
 ) -> bytes:
     """The page of a model of this name: the ONNX files of its graphs, which take and give uint8."""
     size = sum(map(len, files.values()))
@@ -33,9 +33,7 @@ def page_of(
             f"models of {size // 2**20} MiB do not fit into a page, which holds {MOST_BYTES // 2**20}: "
             "use --format onnx"
         )
-    contents = {"script": runtime.script, "binary": runtime.binary}
-    contents |= {f"model-{graph.name}": files[f"{graph.name}.onnx"] for graph in graphs}
-    facts = graphs[0].facts
+    contents = {**runtime, **{f"model-{graph.name}": files[f"{graph.name}.onnx"] for graph in graphs}}
     description = {
         "kind": model.noun,
         **({"latentDim": model.latent_dim} if isinstance(model, ImageGenerator) else {}),
@@ -43,19 +41,13 @@ def page_of(
         "otherStream": OTHER_STREAM,
         "mostPixels": AT_ONCE_PIXELS,
     }
-    worst = max(parity.max_abs_error for parity in parities.values())
-    shown = {
-        "Trained at": "{} x {} pixels".format(*reversed(height_and_width(facts["size"]))),
-        **({"Sides": f"multiples of {facts['step']} pixels"} if "step" in facts else {}),
-        "Made by": f"ganshift {facts['ganshift']}",
-        "Difference from PyTorch": f"at most {worst:g} of 255, when it was exported",
-        "Runs by": f"{PACKAGE}, Copyright (c) Microsoft Corporation, MIT License",
-    }
-    packed = {name: _packed(content) for name, content in contents.items()}
+    packed = {name: base64.b64encode(gzip.compress(content, 6, mtime=0)).decode() for name, content in contents.items()}
     template = templates(html=True).get_template("export.html.j2")
-    return template.render(name=printable(name), description=description, contents=packed, facts=shown).encode()
-
-
-def _packed(content: bytes) -> str:
-    """Gzip in base64; of the same bytes always the same."""
-    return base64.b64encode(gzip.compress(content, compresslevel=6, mtime=0)).decode()
+    return template.render(
+        name=printable(name),
+        description=description,
+        contents=packed,
+        size=height_and_width(graphs[0].facts["size"]),
+        worst=max(parity["max_abs_error"] for parity in parities.values()),
+        package=PACKAGE,
+    ).encode()

@@ -1,8 +1,7 @@
 """Whether an exported model gives what the PyTorch model gives; one that does not is not written."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,30 +10,23 @@ from ...errors import UserError
 
 Run = Callable[..., Tensor]
 """Inputs in their order to the output."""
+Parities = dict[str, dict[str, Any]]
+"""What `check_parity` found, by the name of the model's graph."""
 TOLERANCE = 1e-3
 """Largest difference of values in [-1, 1]; a level of 256 is 0.0078."""
 TOLERANCE_HALF = 0.03
 """The same for weights in half precision: four levels, ten times what rounding has changed in trained models."""
 
 
-@final
-@dataclass(frozen=True)
-class Parity:
-    """All comparisons of one file, as parity.json has them."""
-
-    max_abs_error: float
-    """The largest difference of all."""
-    tolerance: float
-    unit: str
-    cases: Sequence[Mapping[str, Any]]
-    """The shapes of the inputs and the largest difference of each comparison."""
-
-
 @torch.no_grad()
 def check_parity(
     name: str, exported: Run, reference: Run, cases: Iterable[tuple[Tensor, ...]], tolerance: float = TOLERANCE
-) -> Parity:
-    """Compare both on every case; a `UserError` if they differ by more than is tolerated, in shape or in type."""
+) -> dict[str, Any]:
+    """Compare both on every case; a `UserError` if they differ by more than is tolerated, in shape or in type.
+
+    Returns what parity.json has: the largest difference of all (`max_abs_error`), the `tolerance`, their `unit`, and
+    the `cases`, each with the shapes of its inputs and its largest difference.
+    """
     done: list[dict[str, Any]] = []
     for inputs in cases:
         ours, wanted = exported(*inputs), reference(*inputs)
@@ -51,4 +43,5 @@ def check_parity(
             )
         done.append({"shapes": shapes, "max_abs_error": error})
     unit = "values in [-1, 1]" if wanted.is_floating_point() else "levels of 0 to 255"
-    return Parity(max(case["max_abs_error"] for case in done), tolerance, unit, done)
+    worst = max(case["max_abs_error"] for case in done)
+    return {"max_abs_error": worst, "tolerance": tolerance, "unit": unit, "cases": done}

@@ -11,9 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import final
 
 from ...errors import UserError
 from ...files import read_file, write_output
@@ -30,19 +28,11 @@ MOST_BYTES = 64 * 2**20
 """Larger files are no such tarball."""
 
 
-@final
-@dataclass(frozen=True)
-class WebRuntime:
-    """What a page needs of it."""
+def web_runtime(tarball: Path | None) -> dict[str, bytes]:
+    """What a page needs of the runtime: `script`, which leaves it in a constant `ort`, and `binary`, its WebAssembly.
 
-    script: bytes
-    """JavaScript that leaves the runtime in a constant `ort`."""
-    binary: bytes
-    """WebAssembly."""
-
-
-def web_runtime(tarball: Path | None) -> WebRuntime:
-    """The runtime out of its npm tarball: the one given, the one kept from before, or one fetched with npm and kept."""
+    They are from the npm tarball that is given, the one kept from before, or one fetched with npm and kept.
+    """
     if tarball is not None:
         return _unpack(tarball)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -53,7 +43,7 @@ def web_runtime(tarball: Path | None) -> WebRuntime:
         return _fetch(kept)
 
 
-def _unpack(tarball: Path) -> WebRuntime:
+def _unpack(tarball: Path) -> dict[str, bytes]:
     try:
         content = read_file(tarball, MOST_BYTES)
     except OSError as error:
@@ -66,7 +56,7 @@ def _unpack(tarball: Path) -> WebRuntime:
         script, binary = (archive.extractfile(name) for name in (SCRIPT, BINARY))
         assert script is not None
         assert binary is not None
-        return WebRuntime(_classic(script.read().decode()).encode(), binary.read())
+        return {"script": _classic(script.read().decode()).encode(), "binary": binary.read()}
 
 
 def _classic(module: str) -> str:
@@ -77,7 +67,7 @@ def _classic(module: str) -> str:
     return module[:start].replace("import.meta.url", "self.location.href") + f"const ort={{{exported}}};\n"
 
 
-def _fetch(kept: Path) -> WebRuntime:
+def _fetch(kept: Path) -> dict[str, bytes]:
     """Let npm pack it, and keep it: npm knows the user's registry, proxy and certificates."""
     way_out = f"run npm pack {PACKAGE} where npm can, and give the file as --onnxruntime-web"
     npm = shutil.which("npm")

@@ -1,15 +1,14 @@
 """A chapter for the runs of a method: what they did, laid side by side where there are several."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import final
+from collections.abc import Mapping
+from typing import Any
 
 from ...files import open_regular
-from ...methods.words import DomainNames, Grid, ReportWords, shown, with_domains
+from ...methods.words import DomainNames, shown, with_domains
 from ...training.log import duration
 from ...training.run_folder import LEFT_OUT, MODEL
-from .page import Chapter, Commands, Facts, Figure, Notices, Panels, Part, Slider, Table
-from .plots import Curve, looks, plot_curves
+from .page import Figure
+from .plots import looks, plot_curves
 from .runs import Run, capitalised, number
 from .settings import all_settings, command_of, differences, unknown_settings
 from .watching import best_of, watched
@@ -18,46 +17,36 @@ MOST_TERMS = 24
 """Loss terms that are drawn."""
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class ChapterNotes:
-    """What only who made the runs knows of them."""
-
-    introduction: str = ""
-    """Takes the place of ours."""
-    domains: DomainNames = ("A", "B")
-    """What one image of A and one of B is, such as photo and sketch."""
-    beside: Sequence[Part] = ()
-    """Shown after the sample grids."""
-    last: Sequence[Part] = ()
-    """Shown after everything else."""
-
-
-def chapter(runs: Mapping[str, Run], notes: ChapterNotes) -> Chapter:
-    """What one or more runs of one method did, by label."""
+def chapter(runs: Mapping[str, Run], notes: Mapping[str, Any]) -> dict[str, Any]:
+    """What report.html.j2 shows of one or more runs of one method, by label."""
     first = next(iter(runs.values()))
     method, words = first.method, first.words
-    parts: list[Part] = _problems(runs)
-    if len(runs) > 1:
-        parts.append(_at_a_glance(runs))
-    parts += [*_grids(runs, notes), *notes.beside, *watched(runs), *_curves(runs, words)]
-    if len(runs) > 1:
-        rows = differences(runs)
-        caption = "Everything else was the same." if rows else "All settings are the same but for the folder."
-        parts.append(Table(title="Settings that differ", headings=["setting", *runs], rows=rows, caption=caption))
-    else:
-        parts.append(Facts(title="What ran", facts=_facts(first)))
-        if settings := all_settings(first):
-            parts.append(Facts(title="All settings", facts=settings, folded=True))
-    introduction = notes.introduction or words.introduction(list(runs.values()), notes.domains)
-    return Chapter(
-        title=with_domains(words.title, notes.domains) or f"{capitalised(method.name)}: {method.summary}",
-        introduction=introduction or f"{capitalised(method.summary)}.",
-        parts=[*parts, *_commands(runs), *notes.last],
-    )
+    facts = {label: dict(_facts(run)) for label, run in runs.items()}
+    names = dict.fromkeys(name for found in facts.values() for name in found)
+    a, b = notes.get("domains", ("A", "B"))
+    domains: DomainNames = (a, b)
+    introduction = notes.get("introduction") or words.introduction(list(runs.values()), domains)
+    return {
+        "title": with_domains(words.title, domains) or f"{capitalised(method.name)}: {method.summary}",
+        "introduction": introduction or f"{capitalised(method.summary)}.",
+        "runs": list(runs),
+        "words": words,
+        "notes": notes,
+        "looks": looks(list(runs)),
+        "problems": _problems(runs),
+        "glance": [[name, *(found.get(name, "") for found in facts.values())] for name in names],
+        "grids": _grids(runs, domains),
+        **watched(runs),
+        "curves": _curves(runs, words.terms),
+        "differences": differences(runs),
+        "facts": _facts(first),
+        "settings": all_settings(first),
+        "commands": [command for run in runs.values() if (command := command_of(run))],
+        "unknown": list(dict.fromkeys(name for run in runs.values() for name in unknown_settings(run))),
+    }
 
 
-def _problems(runs: Mapping[str, Run]) -> list[Part]:
+def _problems(runs: Mapping[str, Run]) -> list[str]:
     """What is missing of the runs, or damaged."""
     items = []
     for label, run in runs.items():
@@ -66,32 +55,24 @@ def _problems(runs: Mapping[str, Run]) -> list[Part]:
         missing += [f"There are no sample grids (samples/{name}-*.png)." for name in names]
         prefix = f"{label}: " if len(runs) > 1 else ""
         items += [f"{prefix}{problem}" for problem in [*missing, *run.problems]]
-    return [Notices(title="What is missing", items=items)] if items else []
+    return items
 
 
-def _grids(runs: Mapping[str, Run], notes: ChapterNotes) -> list[Part]:
-    """Sample grids over time: of one run all in one part, of several a part for each kind of grid."""
-    found: dict[str, list[tuple[str, Run, Grid]]] = {}
+def _grids(runs: Mapping[str, Run], domains: DomainNames) -> dict[str, list[dict[str, Any]]]:
+    """Tracks of sample grids over time, by title: of one run all together, of several those of a kind."""
+    found: dict[str, list[dict[str, Any]]] = {}
     for name in dict.fromkeys(grid.name for run in runs.values() for grid in run.grids):
         for label, run in runs.items():
             for grid in run.grids:
-                if grid.name == name and run.grid_files(name):
-                    kind = with_domains(grid.label, notes.domains)
+                if grid.name == name and (frames := run.grid_files(name)):
+                    kind = with_domains(grid.label, domains)
                     title, track = ("Step by step", kind) if len(runs) == 1 else (f"{kind}, step by step", label)
-                    found.setdefault(title, []).append((track, run, grid))
-    return [
-        Slider(
-            title=title,
-            tracks={track: run.grid_files(grid.name) for track, run, grid in tracks},
-            columns={track: grid.columns(run, notes.domains) for track, run, grid in tracks},
-            caption=f"Move a slider, also with the arrow keys. {tracks[0][1].words.about_grids}".rstrip(),
-            alt=tracks[0][1].words.grid_alt,
-        )
-        for title, tracks in found.items()
-    ]
+                    columns = grid.columns(run, domains)
+                    found.setdefault(title, []).append({"label": track, "frames": frames, "columns": columns})
+    return found
 
 
-def _curves(runs: Mapping[str, Run], words: ReportWords) -> list[Part]:
+def _curves(runs: Mapping[str, Run], terms: Mapping[str, str]) -> list[Figure]:
     """A plot for each loss term, those that the method explains first."""
     found: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for label, run in runs.items():
@@ -99,57 +80,31 @@ def _curves(runs: Mapping[str, Run], words: ReportWords) -> list[Part]:
             for name, logged in line["terms"].items():
                 if (value := number(logged)) is not None:
                     found.setdefault(name, {}).setdefault(label, []).append((line["images"], value))
-    names = list(dict.fromkeys([*(name for name in words.terms if name in found), *found]))[:MOST_TERMS]
+    names = list(dict.fromkeys([*(name for name in terms if name in found), *found]))[:MOST_TERMS]
     last = max((run.images for run in runs.values()), default=0)
-    panels = [
-        Figure(
-            title=shown(name),
-            image=plot_curves(found[name], list(runs), last),
-            caption=words.terms.get(name, ""),
-            alt=f"Curves of {shown(name)}: {', '.join(_ends(found[name]))}.",
-        )
-        for name in names
-    ]
-    legend = looks(list(runs)) if len(runs) > 1 else ()
-    return [Panels(title="Loss curves", panels=panels, caption=words.about_curves, legend=legend)] if panels else []
-
-
-def _ends(curves: Mapping[str, Curve]) -> list[str]:
-    return [f"{label} from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for label, curve in curves.items()]
-
-
-def _at_a_glance(runs: Mapping[str, Run]) -> Table:
-    """A row for each fact, a column for each run."""
-    facts = {label: dict(_facts(run)) for label, run in runs.items()}
-    names = dict.fromkeys(name for found in facts.values() for name in found)
-    rows = [[name, *(found.get(name, "") for found in facts.values())] for name in names]
-    return Table(title="At a glance", headings=["", *runs], rows=rows)
+    figures = []
+    for name in names:
+        ends = [f"{label} from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" for label, curve in found[name].items()]
+        image, alt = plot_curves(found[name], list(runs), last), f"Curves of {shown(name)}: {', '.join(ends)}."
+        figures.append(Figure(title=shown(name), image=image, caption=terms.get(name, ""), alt=alt))
+    return figures
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
     budget = run.budget
     left = f" of {budget:,}; the same command goes on" if budget is not None and run.images < budget else ""
-    weights = run.num_weights
     facts = [
         *run.words.facts(run),
         ("Real images shown", f"{run.images:,}{left}"),
         ("Iterations", f"{run.iterations:,}"),
         ("Training time", duration(run.seconds)),
         ("Best while training", best_of(run)),
-        ("Weights", f"{weights:,}" if weights else ""),
+        ("Weights", f"{run.num_weights:,}" if run.num_weights else ""),
         ("Seed", shown(run.settings.get("seed"))),
         ("Made with", run.made_with or "not known"),
     ]
     facts.insert(1, ("Files left out", _left_out(run)))
     return [(name, value) for name, value in facts if value]
-
-
-def _commands(runs: Mapping[str, Run]) -> list[Part]:
-    lines = [command for run in runs.values() if (command := command_of(run))]
-    unknown = list(dict.fromkeys(name for run in runs.values() for name in unknown_settings(run)))
-    caption = f"Not in the command, since this version has no such setting: {', '.join(unknown)}." if unknown else ""
-    title = "To make it again" if len(runs) == 1 else "To make them again"
-    return [Commands(title=title, lines=lines, caption=caption)] if lines else []
 
 
 def _left_out(run: Run) -> str:

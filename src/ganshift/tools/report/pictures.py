@@ -3,12 +3,10 @@
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
 from ...data.images import UnreadableImage, load_picture, with_channels
@@ -45,32 +43,24 @@ class PageTooLarge(Exception):  # noqa: N818 - it says what happened, and never 
     """The pictures of this rung are more than the page may have."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stored:
-    """A picture in the page, or the reason why it cannot be shown."""
-
-    uri: str = ""
-    reason: str = ""
-    kind: str = "drawing"
-    """Drawings have no pixels; pixels are shown as squares; photos are smoothed."""
-    width: int = 0
-    height: int = 0
-
-
 class Album:
     """The pictures of one page on one rung."""
 
     def __init__(self, rung: Rung, most: int):
         self._rung, self._left = rung, most
 
-    def store(self, image: bytes | str | Path) -> Stored:
-        """The picture of PNG or other bytes, of a file, or of SVG text."""
+    def store(self, image: bytes | str | Path) -> dict[str, Any]:
+        """What becomes of PNG or other bytes, of a file, or of SVG text in the page.
+
+        It has a `uri`, a `kind` and, but for drawings, `width` and `height` in pixels; or the `reason` why the picture
+        cannot be shown. Drawings have no pixels; pixels are shown as squares; photos are smoothed.
+        """
         if isinstance(image, str):
-            return Stored(uri=self._address("svg+xml", image.encode()))
+            return {"uri": self._address("svg+xml", image.encode()), "kind": "drawing"}
         try:
             picture = load_picture(image)
         except (UnreadableImage, OSError) as error:
-            return Stored(reason=str(error))
+            return {"reason": str(error)}
         picture = picture if picture.mode != "RGBA" else with_channels(picture, 3)
         picture.thumbnail((self._rung.longest, self._rung.longest), Image.Resampling.LANCZOS)
         kind = "pixels" if picture.width <= UPSCALED else "photo"
@@ -78,7 +68,8 @@ class Album:
         content = _encode(picture, "webp", lossless=True) if exactly else b""
         if not exactly or len(content) > LARGEST_EXACT:
             content = _encode(picture, "webp", quality=self._rung.quality)
-        return Stored(uri=self._address("webp", content), kind=kind, width=picture.width, height=picture.height)
+        uri = self._address("webp", content)
+        return {"uri": uri, "kind": kind, "width": picture.width, "height": picture.height}
 
     def thin(self, items: Sequence[Item]) -> Sequence[Item]:
         """The first, the last, and evenly spaced ones between, if there are too many; of one, the last."""
@@ -93,11 +84,6 @@ class Album:
         if self._left < 0:
             raise PageTooLarge
         return uri
-
-
-def to_png(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """Encode pixels without loss."""
-    return _encode(Image.fromarray(pixels), "png")
 
 
 def _encode(picture: Image.Image, form: str, **options: Any) -> bytes:

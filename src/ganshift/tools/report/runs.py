@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from ...errors import UserError, first_line
 from ...files import open_regular, read_text
 from ...methods.method import Method
-from ...methods.registry import methods
+from ...methods.registry import method_named
 from ...methods.words import Grid, ReportWords, shown
 from ...metrics.copying import Verdict, load_verdict
 from ...metrics.record_files import RECORDS
@@ -134,10 +134,7 @@ class Run:
 def open_run(path: Path) -> Run:
     """Read what there is; a `UserError` if the folder holds no run of ours."""
     config = run_folder.read_config(path)
-    name, known = config.get("method"), methods()
-    if not isinstance(name, str) or name not in known:
-        raise UserError(f"{path / run_folder.CONFIG} is of no run of {' or '.join(known)}: give a run folder")
-    method = known[name]
+    method = method_named(config.get("method"), path / run_folder.CONFIG)
     problems: list[str] = []
     settings = config.get("training")
     if not isinstance(settings, dict):
@@ -183,13 +180,11 @@ def labels_of(paths: Sequence[Path]) -> dict[str, Path]:
 
 def environment(runs: Sequence[Run]) -> dict[str, str]:
     """Versions that the runs were made with, and the machine this is called on."""
-    found: dict[str, str] = {}
-    for run in runs:
-        for name, version in run.versions.items():
-            known = found.setdefault(name, version)
-            if version not in known.split(", "):
-                found[name] = f"{known}, {version}"
-    return found | {"this page written on": f"{platform.platform(terse=True)}, {os.cpu_count()} processor cores"}
+    found: dict[str, dict[str, None]] = {}
+    for name, version in (item for run in runs for item in run.versions.items()):
+        found.setdefault(name, {})[version] = None
+    versions = {name: ", ".join(each) for name, each in found.items()}
+    return versions | {"this page written on": f"{platform.platform(terse=True)}, {os.cpu_count()} processor cores"}
 
 
 def capitalised(name: str) -> str:

@@ -38,8 +38,9 @@ def differences(runs: Mapping[str, Run]) -> list[list[str]]:
     known = sorted((field.name for field in ours if field.name != "out"), key=lambda name: name in NOT_LEARNED)
     unknown = sorted({shown(name) for run in runs.values() for name in unknown_settings(run)})
     rows = [[name.replace("_", " "), *(shown(each.get(name)) for each in values)] for name in [*known, *unknown]]
-    for name, of in (("training images", _content), ("networks", _networks), ("versions", lambda run: run.made_with)):
-        rows.append([name, *map(of, runs.values())])
+    rows.append(["training images", *map(_content, runs.values())])
+    networks = ["; ".join(f"{name} {shown(run.get(name))}" for name in run.method.networks) for run in runs.values()]
+    rows += [["networks", *networks], ["versions", *(run.made_with for run in runs.values())]]
     return [row for row in rows if len(set(row[1:])) > 1]
 
 
@@ -72,7 +73,3 @@ def _content(run: Run) -> str:
     parts = [("data",)] if run.num_images("data") else [("data", "a"), ("data", "b")]
     counts = (f"{shown(run.get(*part, 'images'))} ({shown(run.get(*part, 'content'))[:8]})" for part in parts)
     return ", ".join(counts)
-
-
-def _networks(run: Run) -> str:
-    return "; ".join(f"{name} {shown(run.get(name))}" for name in run.method.networks)

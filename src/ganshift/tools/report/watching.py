@@ -7,8 +7,8 @@ from ...methods.words import shown
 from ...metrics.copying import PAIRS
 from ...metrics.score_record import ScoreRecord, difference, unlike
 from ...training.run_folder import BEST
-from .page import Figure, Notices, Panels, Part, Table
-from .plots import Curve, looks, plot_curves
+from .page import Figure
+from .plots import Curve, plot_curves
 from .runs import Run, capitalised
 
 LOG_SCALE = 8.0
@@ -17,27 +17,30 @@ MOST_SCORES = 8
 """Scores that are drawn."""
 
 
-def watched(runs: Mapping[str, Run]) -> list[Part]:
-    """A plot for each score, score records side by side, what was said, the nearest pairs: what there is of these."""
-    parts: list[Part] = []
+def watched(runs: Mapping[str, Run]) -> dict[str, Any]:
+    """A plot for each score, score records side by side, what was said, nearest pairs; empty where there are none."""
     names = dict.fromkeys(line["score"]["name"] for run in runs.values() for line in run.evaluations)
-    panels = [_score(name, runs) for name in list(names)[:MOST_SCORES]]
-    if panels:
-        caption = (
-            "Of the averaged model, measured on the way. Lower is better, the band is one standard error to each side, "
-            "and the ring is the best. What the scores mean is said in docs/metrics.md."
-        )
-        legend = looks(list(runs)) if len(runs) > 1 else ()
-        parts.append(Panels(title="Scores while training", panels=panels, caption=caption, legend=legend))
-    parts += _records(runs)
-    said = [
-        f"{f'{label}, at' if len(runs) > 1 else 'At'} {images:,} images: {message}"
-        for label, run in runs.items()
-        for images, message in run.messages
-    ]
-    if said:
-        parts.append(Notices(title="Health", items=said, caption="What was seen while training, and what to try."))
-    return parts + _nearest(runs)
+    records, apart = _records(runs)
+    return {
+        "scores": [_score(name, runs) for name in list(names)[:MOST_SCORES]],
+        "records": records,
+        "apart": apart,
+        "messages": [
+            f"{f'{label}, at' if len(runs) > 1 else 'At'} {images:,} images: {message}"
+            for label, run in runs.items()
+            for images, message in run.messages
+        ],
+        "nearest": [
+            Figure(
+                title=label,
+                image=run.path / PAIRS,
+                caption=f"{capitalised(run.verdict.in_words())}.",
+                alt=f"{len(run.verdict.pairs)} generated images above their nearest training images.",
+            )
+            for label, run in runs.items()
+            if run.verdict is not None
+        ],
+    }
 
 
 def best_of(run: Run) -> str:
@@ -78,16 +81,12 @@ def _best(lines: Sequence[Mapping[str, Any]]) -> str:
     return f"{line['score']['value']:.3g} ± {line['score']['error']:.1g} at {line['images']:,} images"
 
 
-def _records(runs: Mapping[str, Run]) -> list[Part]:
-    """A table with a row for records that are alike, and what keeps others of the same score apart."""
+def _records(runs: Mapping[str, Run]) -> tuple[list[list[str]], list[str]]:
+    """Rows of records that are alike, with a value for each run, and what keeps others of the same score apart."""
     alike: dict[str, dict[str, ScoreRecord]] = {}
     every = [(label, record) for label, run in runs.items() for record in run.records]
     for label, record in sorted(every, key=lambda pair: pair[1].rank):
         alike.setdefault(repr((record.how, record.versions)), {})[label] = record
-    if not alike:
-        return []
-    several = len(runs) > 1
-    columns = list(runs) if several else ["value"]
     rows: list[list[str]] = []
     apart: dict[str, list[str]] = {}
     firsts: dict[str, ScoreRecord] = {}
@@ -95,20 +94,11 @@ def _records(runs: Mapping[str, Run]) -> list[Part]:
         first = next(iter(row.values()))
         values = [row[label].text if label in row else "" for label in runs]
         measured = f"{first.num_generated:,} images, of {first.num_reference:,} {first.reference_split or ''}".strip()
-        rows.append([first.name, *values, *([_clearly_better(row)] if several else []), measured])
+        rows.append([first.name, *values, *([_clearly_better(row)] if len(runs) > 1 else []), measured])
         before = firsts.setdefault(first.name, first)
         if before is not first:
             apart.setdefault("; ".join(unlike(before, first)), []).append(first.name)
-    caption = "By ganshift evaluate, with the spread that docs/metrics.md explains."
-    if several:
-        caption += " One row is what was measured in one way, so that its scores may be compared."
-    if several and apart:
-        reasons = " ".join(f"{', '.join(names)}: {why}." for why, names in apart.items())
-        caption += f" Scores in more than one row were measured differently. {reasons}"
-    headings = ["score", *columns, *(["clearly better"] if several else []), "measured"]
-    return [
-        Table(title="Scores", headings=headings, rows=rows, caption=caption, numbers=columns, unbroken=["measured"])
-    ]
+    return rows, [f"{', '.join(names)}: {why}." for why, names in apart.items()]
 
 
 def _clearly_better(row: Mapping[str, ScoreRecord]) -> str:
@@ -120,18 +110,3 @@ def _clearly_better(row: Mapping[str, ScoreRecord]) -> str:
         if all(difference(other, record).verdict == "B is better" for other in others):
             return label
     return "none"
-
-
-def _nearest(runs: Mapping[str, Run]) -> list[Part]:
-    panels = [
-        Figure(
-            title=label,
-            image=run.path / PAIRS,
-            caption=f"{capitalised(run.verdict.in_words())}.",
-            alt=f"{len(run.verdict.pairs)} generated images above their nearest training images.",
-        )
-        for label, run in runs.items()
-        if run.verdict is not None
-    ]
-    caption = "Above, the generated images that lie nearest to a training image; below, those training images."
-    return [Panels(title="Is it copying?", panels=panels, caption=caption)] if panels else []

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import UserError, printable
 from ...inference.generator import ImageGenerator
-from ...inference.pretrained import COLOURS
+from ...inference.model_card import COLOURS
 from ...inference.translator import ImageTranslator
 from ...metrics.record_files import RECORDS, records_of
 from ...metrics.score_record import record_rows

@@ -3,32 +3,13 @@
 from collections.abc import Sequence
 
 from ...methods.words import with_domains
-from ..report import (
-    Chapter,
-    Commands,
-    Facts,
-    Figure,
-    Listing,
-    Panels,
-    Part,
-    Table,
-    environment,
-    looks,
-    open_run,
-    plot_curves,
-    render,
-)
+from ..report.page import Figure, render
+from ..report.plots import looks, plot_curves
+from ..report.runs import environment, open_run
 from .recipe import SEED, Study
 from .results import CELLS, TABLE, Row, score_names
 
 PAGE = "results.html"
-DOMAINS = ("A", "B")
-"""What an image of each domain is called."""
-ABOUT_SCORES = (
-    "Mean over seeds, and half of its 95 % confidence interval (Student's t) where there are several; n is the number "
-    "of finished cells. FID, KID and L1 are better when lower, the other scores when higher. With few seeds it is "
-    "wide: rows whose intervals overlap are not shown to differ."
-)
 
 
 def write_page(study: Study, table: Sequence[Row], command: str) -> None:
@@ -36,8 +17,11 @@ def write_page(study: Study, table: Sequence[Row], command: str) -> None:
     sources = [cell for cell in study.cells if cell.evaluation is None]
     trained = [open_run(cell.run) for cell in sources if cell.finished]
     measured = [result.run for row in table for result in row.results]
-    parts = [_scores(table), *_failures(study), *_curves(study, table), *_grids(study, table)]
-    parts.append(Listing(title="Recipe", text=study.recipe.text, caption=""))
+    names = score_names(table)
+    rows = []
+    for row in table:
+        scores = row.scores()
+        rows.append([*row.labels.values(), str(len(row.results)), *(str(scores.get(name, "")) for name in names)])
     facts = [
         ("Cells finished", f"{len(measured)} of {len(study.cells) - len(sources)}"),
         *([("Sources trained", f"{len(trained)} of {len(sources)}")] if sources else []),
@@ -47,39 +31,26 @@ def write_page(study: Study, table: Sequence[Row], command: str) -> None:
         ("As numbers", f"{TABLE} (means) and {CELLS} (every cell), beside this page"),
     ]
     with_data = [f"--data {name}=my-{name}/" for name in study.inputs]
-    own = " ".join(["ganshift study", study.recipe.name, *with_data, "--out runs/mine"])
-    parts += [Facts(title="What ran", facts=facts), Commands(title="With your own images", lines=[own])]
     render(
         study.out / PAGE,
+        "study.html.j2",
         title=f"Study: {study.recipe.name}",
         introduction=study.recipe.about or f"A grid of {study.recipe.method} runs.",
-        chapters=[Chapter(title="Results", introduction=study.recipe.published, parts=parts)],
+        contents=["Results"],
         environment=environment(measured),
         seconds=sum(run.seconds for run in (*trained, *measured)),
-        commands=[command],
+        command=command,
+        recipe=study.recipe,
+        axes=list(table[0].labels),
+        scores=names,
+        rows=rows,
+        failed=[(cell.place, why) for cell in study.cells if not cell.finished and (why := cell.failure())],
+        curves={name: figures for name in names if (figures := _curves(study, table, name))},
+        looks=looks(study.labels(study.recipe.compared)),
+        grids=_grids(study, table),
+        facts=facts,
+        own=" ".join(["ganshift study", study.recipe.name, *with_data, "--out runs/mine"]),
     )
-
-
-def _scores(table: Sequence[Row]) -> Part:
-    names = score_names(table)
-    found = [(row, row.scores()) for row in table]
-    return Table(
-        title="Scores",
-        headings=[*table[0].labels, "n", *names],
-        rows=[
-            [*row.labels.values(), str(len(row.results)), *(str(scores.get(name, "")) for name in names)]
-            for row, scores in found
-        ],
-        numbers=["n", *names],
-        caption=ABOUT_SCORES,
-    )
-
-
-def _failures(study: Study) -> list[Part]:
-    failed = [(cell.place, reason) for cell in study.cells if not cell.finished and (reason := cell.failure())]
-    caption = "The same command tries them again."
-    headings = ["cell", "reason"]
-    return [Table(title="Cells that failed", headings=headings, rows=failed, caption=caption)] if failed else []
 
 
 def _protocol(table: Sequence[Row]) -> list[tuple[str, str]]:
@@ -101,48 +72,38 @@ def _outer(study: Study, table: Sequence[Row]) -> dict[str, dict[str, Row]]:
     return groups
 
 
-def _curves(study: Study, table: Sequence[Row]) -> list[Part]:
-    """Each score against images shown, a plot for every group of rows; none if nothing was measured on the way."""
+def _curves(study: Study, table: Sequence[Row], name: str) -> list[Figure]:
+    """A score against images shown, a plot for every group of rows that was measured on the way."""
     last = max((result.run.images for row in table for result in row.results), default=0)
-    labels = study.labels(study.recipe.compared)
-    parts: list[Part] = []
-    for name in score_names(table):
-        panels = []
-        for shared, compared in _outer(study, table).items():
-            curves = {label: curve for label, row in compared.items() if len(curve := row.curve(name)) > 1}
-            ends = ", ".join(f"{label} ends at {curve[-1][1]:.3g}" for label, curve in curves.items())
-            if curves:
-                panels.append(
-                    Figure(
-                        title=shared or study.recipe.compared,
-                        image=plot_curves(curves, labels, last),
-                        caption="",
-                        alt=f"Curves of {name} against real images shown: {ends}.",
-                    )
-                )
-        if panels:
-            caption = "Means over the seeds that have finished."
-            parts.append(Panels(title=f"{name} while training", panels=panels, caption=caption, legend=looks(labels)))
-    return parts
-
-
-def _grids(study: Study, table: Sequence[Row]) -> list[Part]:
-    """The last sample grids of the first finished cell of each row, those to be compared side by side."""
-    parts: list[Part] = []
-    for grid in {grid.name: grid for row in table for first in row.results[:1] for grid in first.run.grids}.values():
-        title = with_domains(grid.title or grid.label, DOMAINS)
-        for shared, compared in _outer(study, table).items():
-            panels = [
+    figures = []
+    for shared, compared in _outer(study, table).items():
+        curves = {label: curve for label, row in compared.items() if len(curve := row.curve(name)) > 1}
+        ends = ", ".join(f"{label} ends at {curve[-1][1]:.3g}" for label, curve in curves.items())
+        if curves:
+            figures.append(
                 Figure(
-                    title=f"{study.recipe.compared} {label}",
-                    image=picture,
-                    caption=f"Seed {first.run.settings['seed']}, after {images:,} images.",
-                    alt=f"{title} of {first.cell.place} after {images:,} real images shown.",
+                    title=shared or study.recipe.compared,
+                    image=plot_curves(curves, study.labels(study.recipe.compared), last),
+                    alt=f"Curves of {name} against real images shown: {ends}.",
                 )
-                for label, row in compared.items()
-                for first in row.results[:1]
-                for images, picture in first.run.grid_files(grid.name)[-1:]
-            ]
-            if panels:
-                parts.append(Panels(title=f"{title}: {shared}" if shared else title, panels=panels, caption=""))
-    return parts
+            )
+    return figures
+
+
+def _grids(study: Study, table: Sequence[Row]) -> dict[str, list[Figure]]:
+    """The last sample grids of the first finished cell of each row, those to be compared side by side, by a title."""
+    found: dict[str, list[Figure]] = {}
+    for grid in {grid.name: grid for row in table for first in row.results[:1] for grid in first.run.grids}.values():
+        title = with_domains(grid.title or grid.label, ("A", "B"))
+        for shared, compared in _outer(study, table).items():
+            for label, row in compared.items():
+                for first in row.results[:1]:
+                    for images, picture in first.run.grid_files(grid.name)[-1:]:
+                        figure = Figure(
+                            title=f"{study.recipe.compared} {label}",
+                            image=picture,
+                            caption=f"Seed {first.run.settings['seed']}, after {images:,} images.",
+                            alt=f"{title} of {first.cell.place} after {images:,} real images shown.",
+                        )
+                        found.setdefault(f"{title}: {shared}" if shared else title, []).append(figure)
+    return found

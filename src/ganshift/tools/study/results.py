@@ -14,7 +14,7 @@ from scipy.stats import t as student_t
 
 from ...metrics.score_record import ScoreRecord, record_from, unlike
 from ...training.run_folder import write_text
-from ..report import Run, open_run
+from ..report.runs import Run, open_run
 from .cell import Cell
 from .recipe import SEED, Study
 

@@ -29,6 +29,8 @@ from .page import PAGE, write_page
 from .recipe import Study
 from .results import CELLS, TABLE, means, rows, write_csv
 
+RECIPE = "recipe.toml"
+"""The recipe in the folder of a study; written when work on it begins."""
 POLL_SECONDS = 0.2
 """How often a cell's process is looked at."""
 LOOK_SECONDS = 1.0
@@ -45,13 +47,13 @@ def run_study(study: Study, processes: int = 1, device: str | None = None, comma
     try:
         (study.out / STATE).mkdir(parents=True, exist_ok=True)
         with _writing(study):
-            write_text(study.out / "recipe.toml", study.recipe.text)
+            write_text(study.out / RECIPE, study.recipe.text)
     except OSError as error:
         raise UserError(f"cannot write to --out {study.out}: {error.strerror}") from error
     finished = sum(cell.finished for cell in study.cells)
     say(f"{study.recipe.name}: {len(study.cells) - finished} cells to train, {finished} finished")
     with collected_signals(_tell_of_stop) as received, ThreadPoolExecutor(processes) as pool:
-        sitting = _Sitting(study.cells, processes, device, received)
+        sitting = _Sitting(study, processes, device, received)
         for thread in [pool.submit(sitting.work, slot) for slot in range(processes)]:
             thread.result()
     write_results(study, command)
@@ -87,17 +89,16 @@ def _tell_of_stop(received: list[signal.Signals]) -> None:
 class _Sitting:
     """The cells of a study while one process works on them."""
 
-    def __init__(self, cells: Sequence[Cell], processes: int, device: str | None, received: Sequence[signal.Signals]):
-        self._cells, self._processes, self._device, self._received = cells, processes, device, received
-        self._began = time.time()
-        self._failed: set[str] = set()
+    def __init__(self, study: Study, processes: int, device: str | None, received: Sequence[signal.Signals]):
+        self._cells, self._processes, self._device, self._received = study.cells, processes, device, received
+        self._began = (study.out / RECIPE).stat().st_mtime  # by the clock of the disk, which may not be ours
         self._waiting: set[int] = set()
         """Threads that have nothing to do until others are done."""
 
     def failed(self, cell: Cell) -> bool:
         """Whether the cell failed since this began, here or in another process."""
         path = cell.state("failed.txt")
-        return cell.place in self._failed or (path.exists() and path.stat().st_mtime >= self._began)
+        return path.exists() and path.stat().st_mtime >= self._began
 
     def work(self, slot: int) -> None:
         """Take one cell after the other until none is left, or a signal asks to stop."""
@@ -170,7 +171,6 @@ class _Sitting:
             self._fail(cell, f"its process ended with {name}, which was not this study's doing: was memory short?")
 
     def _fail(self, cell: Cell, reason: str) -> None:
-        self._failed.add(cell.place)
         write_text(cell.state("failed.txt"), reason + "\n")
         say(f"{cell.place} failed ({reason}); what it said is in {cell.messages}", always=True)
 

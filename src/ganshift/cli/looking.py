@@ -1,4 +1,4 @@
-"""What shows runs: `ganshift report`."""
+"""What looks at images before training, and shows runs after it: `ganshift doctor` and `report`."""
 
 import shlex
 from pathlib import Path
@@ -7,7 +7,42 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from ..errors import UserError
-from .options import Maybe, command
+from .options import Json, Maybe, command
+
+
+@command
+def doctor(
+    data: Positional[Path], data_b: Positional[Maybe[Path]] = None, *, json: Json = False, seconds: float = 5.0
+) -> int:
+    """Look at images before training: what they are, what is wrong, what to run, how long that takes here.
+
+    Exit code 1 means that training would fail. What is looked at is said in docs/doctor.md.
+
+    Args:
+        data: What --data can be: a folder or zip of images, class folders or two domains; CIFAR batches; bundled:faces.
+        data_b: The second domain, where two folders or zips have one each.
+        seconds: Train so long to see how fast it goes; 0 leaves that out.
+
+    Examples:
+        ganshift doctor my-images/
+        ganshift doctor photos/ drawings/
+        ganshift doctor data.zip --json > report.json
+    """
+    from ..training.log import loading, show_json
+
+    with loading():
+        from ..tools.doctor import examine
+
+    report = examine(data, data_b, seconds)
+    if json:
+        show_json(report.to_json())
+    else:
+        from rich.console import Console
+
+        from ..tools.doctor.screen import show
+
+        show(report, Console(highlight=False))
+    return report.exit_code
 
 
 @command

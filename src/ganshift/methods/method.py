@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 VERBS = {"generator": "generate", "translator": "translate"}
 """Commands that use trained models, by kind."""
 
+OTHERS = "training"
+"""Title of the group that settings go to which no group of a method's help names; last, unless there is one already."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Help:
@@ -30,7 +33,7 @@ class Help:
     presets: str
     """What the presets are for."""
     groups: Mapping[str, Sequence[str]]
-    """Which settings stand together, by the title of their group; settings that no group names stand under "other"."""
+    """Which settings stand together, by the title of their group; settings that no group names stand under `OTHERS`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...training.config import BUDGET, MACHINE, WATCHING
-from ..method import Help, Method
+from ..method import OTHERS, Help, Method
 from .config import PRESETS, DualConfig
 
 if TYPE_CHECKING:
@@ -70,22 +70,7 @@ DUAL = Method(
             "budget": BUDGET,
             "data": ("size", "aspect", "channels_a", "channels_b", "flip"),
             "network": ("architecture", "generator_width", "critic_width", "levels", "dropout"),
-            "training": (
-                "loss",
-                "critic",
-                "reconstruction",
-                "weight_a",
-                "weight_b",
-                "penalty",
-                "clip",
-                "batch",
-                "critic_steps",
-                "learning_rate",
-                "optimizer",
-                "beta1",
-                "ema_images",
-                "as_published",
-            ),
+            OTHERS: (),
             "watching": WATCHING,
             "machine": MACHINE,
         },

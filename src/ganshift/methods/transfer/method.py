@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...training.config import BUDGET, MACHINE, WATCHING
-from ..method import Help, Method
+from ..method import OTHERS, Help, Method
 from .config import PRESETS, TransferConfig
 
 if TYPE_CHECKING:
@@ -88,22 +88,7 @@ TRANSFER = Method(
                 "generator_norm",
                 "critic_norm",
             ),
-            "training": (
-                "batch",
-                "generator_batch_multiple",
-                "critic_steps",
-                "augment",
-                "penalty",
-                "generator_learning_rate",
-                "critic_learning_rate",
-                "warmup_images",
-                "linear_decay",
-                "ema_images",
-                "acgan_scale",
-                "acgan_scale_generator",
-                "fake_labels",
-                "as_published",
-            ),
+            OTHERS: (),
             "watching": WATCHING,
             "machine": MACHINE,
         },

@@ -20,7 +20,7 @@ from ...nn.norm import BatchNorm, LayerNorm, NoNorm
 from ...tensors import Images, Labels, Latents, Scores
 from ...training.config import require
 from .backbone import CriticBackbone, GeneratorBackbone, Networks
-from .config import check_size
+from .config import SIZES
 
 LATENT_DIM = 128
 MakeNorm = Callable[[int], nn.Module]
@@ -175,6 +175,12 @@ class ResNetCritic(CriticBackbone):
     def blocks_from_image(self) -> list[nn.Module]:
         """The start and the residual blocks."""
         return [self.start, *self.blocks]
+
+
+def check_size(size: int) -> None:
+    """Raise unless there is a variant of the networks for images of this size."""
+    choices = ", ".join(map(str, SIZES))
+    require(size in SIZES, f"size must be one of {choices} (images are resized to it), got {size}")
 
 
 def initialise(layer: Layer, gain: int = 1) -> Layer:

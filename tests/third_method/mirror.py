@@ -86,8 +86,6 @@ class MirrorModel(ImageTranslator):
 class MirrorTrainer(Trainer):
     """One network, one optimiser, one folder."""
 
-    evaluates = True
-
     def __init__(self, config: MirrorConfig) -> None:
         self.data = open_images(config.data, 32, None, config.memory_budget * 1e9)
         super().__init__(config, torch.device("cpu"), len(self.data))

@@ -185,22 +185,6 @@ class RunLog:
             stack.callback(self._file.close)
 
 
-class NoLog:
-    """Stands for the log in the processes that keep none."""
-
-    def write(self, images: int, terms: Mapping[str, float], **more: Any) -> None:
-        """Write nothing."""
-
-    def write_evaluation(self, line: Mapping[str, Any]) -> None:
-        """Write nothing."""
-
-    def image(self, name: str, pixels: Any, images: int) -> None:
-        """Show nothing."""
-
-    def close(self) -> None:
-        """Nothing was opened."""
-
-
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """Show on a terminal that something goes on whose length nobody knows; elsewhere say nothing."""

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from ...errors import UserError
+from ...training.weights import copy_weights
+from ..importing import MISFIT
 from .networks import CRITIC_STAGES, Critic, UNet
 
 GENERATORS = {"gen_ab": "A_g", "gen_ba": "B_g"}
@@ -42,8 +44,8 @@ class PublishedNetworks:
     """By the names gen_ab, gen_ba, critic_a and critic_b."""
 
     def build(self) -> dict[str, UNet | Critic]:
-        """The four networks with their weights, by name."""
-        size = self.size or 256  # with norms everywhere, and no linear layer, nothing depends on it
+        """The four networks with their weights, by name; a `UserError` where these do not fit."""
+        size = self.size or 2**self.levels  # with norms everywhere, and no linear layer, nothing depends on it
         channels = {"a": self.channels_a, "b": self.channels_b}
         networks: dict[str, UNet | Critic] = {}
         for name in GENERATORS:
@@ -52,7 +54,7 @@ class PublishedNetworks:
         for name in CRITICS:
             networks[name] = Critic(channels[name[-1]], self.critic_width, size, self.head, as_published=True)
         for name, network in networks.items():
-            network.load_state_dict(self.state_dicts[name])
+            copy_weights(network, self.state_dicts[name], name, MISFIT)
         return networks
 
 

@@ -1,6 +1,6 @@
 """The trainer of a dual run: from settings to networks, two domains and optimisers."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, final
 
@@ -19,9 +19,8 @@ from ...training.ema import Ema
 from ...training.grad_accumulation import Updates
 from ...training.log import opening_progress
 from ...training.loop import fit
-from ...training.monitor.best import Evaluation
 from ...training.optim import TensorFlowRMSprop
-from ...training.precision import adam_options, prepare_networks
+from ...training.precision import prepare_networks
 from ...training.run_folder import LEFT_OUT, MODEL, left_out_text, versions
 from ...training.trainer import Outcome, Stateful, Trainer
 from ...training.weights import save_weights
@@ -73,8 +72,10 @@ class DualTrainer(Trainer):
             precision=self.precision,
         )
         self.grid_inputs = [_grid_inputs(images).to(device) for images in _shown(domains)]
-        self._score = _evaluation(config, domains, self.ema, device)
-        self.evaluates = self._score is not None
+        if config.evaluate_every:
+            from .evaluation import new_evaluation  # its packages take long to import
+
+            self.evaluate = new_evaluation(config, domains, self.ema, device)
         a, b = domains.train_a, domains.train_b
         height, width = config.image_size
         self.description = {
@@ -162,21 +163,6 @@ class DualTrainer(Trainer):
         """Both averaged generators."""
         save_weights(folder / MODEL, self.ema.average)
 
-    def evaluate(self) -> Evaluation:
-        """Score both averaged generators."""
-        assert self._score, "evaluates says whether it can"
-        return self._score()
-
-
-def _evaluation(
-    config: DualConfig, domains: Domains, ema: Ema, device: torch.device
-) -> Callable[[], Evaluation] | None:
-    if not config.evaluate_every:
-        return None
-    from .evaluation import new_evaluation  # its packages take long to import
-
-    return new_evaluation(config, domains, ema, device)
-
 
 def _shown(domains: Domains) -> tuple[ImageSet, ImageSet]:
     """The sets that sample sheets show: validation images, where there are any."""
@@ -232,5 +218,5 @@ def new_optimizer(config: DualConfig, networks: nn.Module) -> torch.optim.Optimi
     """The optimiser that the settings ask for, over all parameters."""
     if config.optimizer == "adam":
         betas = (config.beta1, 0.999)
-        return torch.optim.Adam(networks.parameters(), config.learning_rate, betas, **adam_options(config.fast))
+        return torch.optim.Adam(networks.parameters(), config.learning_rate, betas, fused=config.fast or None)
     return TensorFlowRMSprop(networks.parameters(), lr=config.learning_rate)

@@ -1,7 +1,7 @@
 """The trainer of a transfer run: from settings to networks, data and optimisers."""
 
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, final
@@ -24,8 +24,7 @@ from ...training.ema import Ema
 from ...training.grad_accumulation import Updates, average_buffers
 from ...training.log import opening_progress, say
 from ...training.loop import fit
-from ...training.monitor.best import Evaluation
-from ...training.precision import adam_options, prepare_networks
+from ...training.precision import prepare_networks
 from ...training.run_folder import CRITIC, LEFT_OUT, MODEL, left_out_text, versions
 from ...training.trainer import Outcome, Stateful, Trainer
 from ...training.weights import save_weights
@@ -93,8 +92,10 @@ class TransferTrainer(Trainer):
             self.precision,
         )
         self.grid_inputs = _grid_inputs(config.seed, algorithm.latent_dim, algorithm.num_classes, device)
-        self._score = _evaluation(config, data, self.ema)
-        self.evaluates = self._score is not None
+        if config.evaluate_every:
+            from .evaluation import new_evaluation  # its packages take long to import
+
+            self.evaluate = new_evaluation(config, data, self.ema)
 
     @classmethod
     def from_config(cls, config: TransferConfig) -> "TransferTrainer":
@@ -195,24 +196,11 @@ class TransferTrainer(Trainer):
         save_weights(folder / MODEL, self.ema.average, GENERATOR_PREFIX)
         save_weights(folder / CRITIC, self.algorithm.critic)
 
-    def evaluate(self) -> Evaluation:
-        """Score the averaged generator."""
-        assert self._score, "evaluates says whether it can"
-        return self._score()
-
 
 def _new_adam(network: nn.Module, learning_rate: float, fast: bool) -> torch.optim.Adam:
     """Adam with the betas of Gulrajani et al. 2017, algorithm 1, over what is to learn."""
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return torch.optim.Adam(learning, learning_rate, betas=(0.0, 0.9), **adam_options(fast))
-
-
-def _evaluation(config: TransferConfig, data: ImageSet, ema: Ema) -> Callable[[], Evaluation] | None:
-    if not config.evaluate_every:
-        return None
-    from .evaluation import new_evaluation  # its packages take long to import
-
-    return new_evaluation(config, data, ema)
+    return torch.optim.Adam(learning, learning_rate, betas=(0.0, 0.9), fused=fast or None)
 
 
 def _choose(config: TransferConfig, setting: str, arguments: Mapping[str, Any], name: str, default: Any) -> Any:

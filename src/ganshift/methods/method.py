@@ -60,8 +60,8 @@ class Method:
     """Imports and returns the trainer's class."""
     model: "Callable[[], type[ImageGenerator] | type[ImageTranslator]]"
     """Imports and returns the class of the trained model."""
-    words: Callable[[], ReportWords] = ReportWords
-    """Imports and returns what reports say of its runs."""
+    words: ReportWords = field(default_factory=ReportWords)
+    """What reports say of its runs."""
     advise: "Callable[[Sequence[PictureFacts], Mapping[str, Path], Path, bool], Advice] | None" = None
     """A run to start with, which `ganshift doctor` shows; it advises nothing where there is none.
 

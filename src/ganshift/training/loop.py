@@ -143,7 +143,7 @@ def _sit(trainer: Trainer, state: TrainState, stop: list[signal.Signals]) -> Non
                     log.write(seen, line, iteration=iteration, seconds=round(state.seconds, 3), **more)
                 note = _shown(line)
                 found = state.health.of_line(line, trainer.gaps)
-                wrong += state.health.assess(seen, found, "log", decides=not _evaluates(trainer))
+                wrong += state.health.assess(seen, found, "log", trainer.advice, decides=not _evaluates(trainer))
             if evaluates:
                 wrong += _evaluate(trainer, state, log)
             progress.update(seen, note)
@@ -209,7 +209,7 @@ def _evaluate(trainer: Trainer, state: TrainState, log: RunLog | None) -> list[S
     if log:
         log.write_evaluation(line)
     findings = state.health.of_evaluation(found.diversity, found.findings)
-    wrong = state.health.assess(seen, findings, "evaluation", decides=True)
+    wrong = state.health.assess(seen, findings, "evaluation", trainer.advice, decides=True)
     is_best = state.scores.add(seen, found)
     if is_best:
         content = state.content()

@@ -15,7 +15,7 @@ def keep_freed_memory() -> bool:
 
     An iteration frees and allocates the same large tensors again and again. By itself, glibc gives them back to the
     kernel each time, which then has to clear every page anew: a quarter of an iteration at 32 pixels
-    (docs/performance.md). The price is memory that lies idle between large blocks of different sizes: `return_holes`.
+    (docs/performance.md). The price is memory that lies idle between large blocks of different sizes: `release`.
     """
     malloc = _malloc()
     if malloc is None:
@@ -27,13 +27,6 @@ def keep_freed_memory() -> bool:
         (_ARENA_MAX, 1),  # the arenas of threads hold no large blocks
     )
     return all(malloc.mallopt(name, value) for name, value in settings)
-
-
-def return_holes() -> None:
-    """Give the pages between blocks in use back to the kernel, which has to clear them when they are needed again."""
-    malloc = _malloc()
-    if malloc is not None:
-        malloc.malloc_trim(0)
 
 
 def _malloc() -> ctypes.CDLL | None:
@@ -48,9 +41,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release(device: torch.device) -> None:
-    """Give back what nothing refers to any more."""
+    """Give back what nothing refers to any more, the pages between blocks in use too."""
     gc.collect()
-    if device.type == "cpu":
-        return_holes()
-    else:
+    if device.type != "cpu":
         torch.accelerator.empty_cache()
+    elif malloc := _malloc():
+        malloc.malloc_trim(0)

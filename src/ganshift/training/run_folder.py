@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from filelock import FileLock, Timeout
 
 from .. import __version__
@@ -150,6 +148,9 @@ def left_out_text(left_out: Sequence[tuple[str, str]]) -> str:
 
 def versions() -> dict[str, str]:
     """What a run was made with."""
+    import numpy as np
+    import torch
+
     return {
         "ganshift": __version__,
         "torch": torch.__version__,

@@ -14,12 +14,13 @@ import threading
 import types
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, final
 
 from ..errors import UserError, first_line
 from ..files import read_text
+from .run_folder import write_json
 
 PROJECT = "ganshift"
 """Name under which Weights & Biases, MLflow and trackio keep runs."""
@@ -144,8 +145,6 @@ class Foreign:
         logger.warning("tracker %s failed (%s): training goes on without it", self._name, first_line(error))
 
     def _write_state(self) -> None:
-        from .run_folder import write_json  # which imports torch, and `log` imports this
-
         state = _read_state(self._path) | {self._name: {"run": self._id, "images": self._told}}
         write_json(self._path, state)
 
@@ -153,15 +152,9 @@ class Foreign:
 Tracker = Events | Foreign
 
 
-def open_trackers(names: Sequence[str], out: Path, images: int, settings: Mapping[str, Any]) -> list[Tracker]:
-    """Open the trackers of a run that goes on at `images`; a `UserError` if one cannot start."""
-    with ExitStack() as opened:
-        found: list[Tracker] = []
-        for name in names:
-            found.append(Events(out, images) if name == "tensorboard" else Foreign(name, out, settings))
-            opened.callback(found[-1].close)
-        opened.pop_all()
-    return found
+def open_tracker(name: str, out: Path, images: int, settings: Mapping[str, Any]) -> Tracker:
+    """Open a tracker of a run that goes on at `images`; a `UserError` if it cannot start."""
+    return Events(out, images) if name == "tensorboard" else Foreign(name, out, settings)
 
 
 def _start(name: str, run: str | None, out: Path, settings: Mapping[str, Any]) -> Any:

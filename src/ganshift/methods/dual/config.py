@@ -96,10 +96,10 @@ class DualConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        pair = self.a is not None and self.b is not None
+        given = [f"--{name}" for name in ("data", "a", "b") if getattr(self, name) is not None]
         require(
-            pair if self.data is None else self.a is None and self.b is None,
-            f"give --data, or both --a and --b; given {self._places()}",
+            given in (["--data"], ["--a", "--b"]),
+            f"give --data, or both --a and --b; given {' and '.join(given) or 'none of them'}",
         )
         _width_to_height(self.aspect)
         require(self.beta1 < 1, f"beta1 must be at least 0 and less than 1, got {self.beta1}")
@@ -155,11 +155,6 @@ class DualConfig(RunConfig):
         if self.as_published:
             return PUBLISHED_LEVELS
         return self.levels or min((max(self.image_size) - 1).bit_length(), PUBLISHED_LEVELS)
-
-    def _places(self) -> str:
-        """Which of the options that name images there are."""
-        given = [f"--{name}" for name in ("data", "a", "b") if getattr(self, name) is not None]
-        return " and ".join(given) or "none of them"
 
     @property
     def drop_probability(self) -> float:

@@ -1,17 +1,15 @@
 """DualGAN (Yi et al. 2017): learn to translate between two unpaired folders of images."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...training.config import BUDGET, MACHINE, WATCHING
 from ..method import OTHERS, Help, Method
+from .advice import advise
 from .config import PRESETS, DualConfig
+from .words import WORDS
 
 if TYPE_CHECKING:
-    from ..advice import Advice, PictureFacts
     from ..importing import TensorFlowImport
-    from ..words import ReportWords
     from .model import Translator
     from .trainer import DualTrainer
 
@@ -26,18 +24,6 @@ def _model() -> "type[Translator]":
     from .model import Translator
 
     return Translator
-
-
-def _words() -> "ReportWords":
-    from .words import WORDS
-
-    return WORDS
-
-
-def _advise(train: "Sequence[PictureFacts]", where: Mapping[str, Path], out: Path, on_accelerator: bool) -> "Advice":
-    from .advice import advise
-
-    return advise(train, where, out, on_accelerator)
 
 
 def _tensorflow() -> "TensorFlowImport":
@@ -78,7 +64,7 @@ DUAL = Method(
     networks=("gen_ab", "gen_ba"),
     trainer=_trainer,
     model=_model,
-    words=_words,
-    advise=_advise,
+    words=WORDS,
+    advise=advise,
     tensorflow=_tensorflow,
 )

@@ -27,7 +27,7 @@ from ...training.weights import save_weights
 from .. import losses
 from .algorithm import DualGAN
 from .config import DualConfig, with_tuples
-from .networks import architecture_named
+from .networks import ARCHITECTURES
 
 GRID_ROWS = 6
 """Round trips per direction on a sample sheet."""
@@ -193,17 +193,17 @@ def _size_in_json(config: DualConfig) -> int | list[int]:
 
 def new_algorithm(config: DualConfig, channels_a: int, channels_b: int) -> DualGAN:
     """The networks, freshly drawn: the generators first, then the critics."""
-    architecture = architecture_named(config.architecture)
+    new_generator, new_critic = ARCHITECTURES[config.architecture]
     both_ways = {"gen_ab": (channels_a, channels_b), "gen_ba": (channels_b, channels_a)}
     generators = nn.ModuleDict(
         {
-            name: architecture.generator(**with_tuples(generator_arguments(config, *channels)))
+            name: new_generator(**with_tuples(generator_arguments(config, *channels)))
             for name, channels in both_ways.items()
         }
     )
     critics = nn.ModuleDict(
         {
-            f"critic_{domain}": architecture.critic(
+            f"critic_{domain}": new_critic(
                 channels, config.critic_width, config.image_size, config.critic, config.as_published
             )
             for domain, channels in (("a", channels_a), ("b", channels_b))

@@ -1,18 +1,16 @@
 """Transferring GANs (Wang et al. 2018): teach a pretrained generator a few hundred images."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...training.config import BUDGET, MACHINE, WATCHING
 from ..method import OTHERS, Help, Method
+from .advice import advise
 from .config import PRESETS, TransferConfig
+from .words import WORDS
 
 if TYPE_CHECKING:
     from ...data.folders import Split
-    from ..advice import Advice, PictureFacts
     from ..importing import TensorFlowImport
-    from ..words import ReportWords
     from .model import Generator
     from .trainer import TransferTrainer
 
@@ -27,18 +25,6 @@ def _model() -> "type[Generator]":
     from .model import Generator
 
     return Generator
-
-
-def _words() -> "ReportWords":
-    from .words import WORDS
-
-    return WORDS
-
-
-def _advise(train: "Sequence[PictureFacts]", where: Mapping[str, Path], out: Path, on_accelerator: bool) -> "Advice":
-    from .advice import advise
-
-    return advise(train, where, out, on_accelerator)
 
 
 def _held_out_split(config: TransferConfig) -> "Split":
@@ -96,8 +82,8 @@ TRANSFER = Method(
     networks=("generator", "critic"),
     trainer=_trainer,
     model=_model,
-    words=_words,
-    advise=_advise,
+    words=WORDS,
+    advise=advise,
     held_out_split=_held_out_split,
     steady={"linear_decay": False},
     tensorflow=_tensorflow,

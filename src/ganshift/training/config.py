@@ -1,6 +1,7 @@
 """The settings every training run has, whatever its method."""
 
 import sys
+import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -119,6 +120,11 @@ def settings_from(kind: type[Settings], values: Mapping[str, Any], **fixed: Any)
     converted = {name: _converted(hints[name], value) for name, value in values.items()}
     check_values(kind, converted)
     return kind(**converted, **fixed)
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """A TOML file of the package."""
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def overlaid(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

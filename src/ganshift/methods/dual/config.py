@@ -20,6 +20,7 @@ from ...training.config import (
     RunConfig,
     Steps,
     Width,
+    read_table,
     require,
 )
 
@@ -190,48 +191,5 @@ def with_tuples(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in arguments.items()}
 
 
-_PUBLISHED = {"size": 256, "weight_a": 1000.0, "weight_b": 1000.0, "epochs": 100.0}
-_QUICK = {"size": 64, "weight_a": 100.0, "weight_b": 100.0, "learning_rate": 3e-4}
-PRESETS: dict[str, dict[str, Any]] = {
-    # The published runs. The paper gives 30 to 100 epochs for its sets, and 100 for sketch-photo.
-    "sketch-photo": _PUBLISHED,
-    "facades": _PUBLISHED,
-    "day-night": _PUBLISHED,
-    # Half an hour on one CPU core for 12,000 images. The rate is higher and the weights of the round trips are lower
-    # than published: in so few steps the published ones mostly learn to come back, hiding the picture in faint dots.
-    "small": {
-        **_QUICK,
-        "generator_width": 32,
-        "critic_width": 24,
-        "images": 12_000,
-        "sample_every": 1_000,
-        "checkpoint_every": 1_000,
-        "evaluate_every": 1_000,
-        "ema_images": 200,
-    },
-    # Minutes on two CPU cores.
-    "demo": {
-        **_QUICK,
-        "generator_width": 24,
-        "critic_width": 24,
-        "images": 2_000,
-        "log_every": 20,
-        "sample_every": 200,
-        "checkpoint_every": 400,
-        "evaluate_every": 0,
-        "ema_images": 100,
-    },
-    # For tests.
-    "tiny": {
-        "size": 32,
-        "generator_width": 4,
-        "critic_width": 4,
-        "images": 8,
-        "log_every": 2,
-        "sample_every": 4,
-        "checkpoint_every": 4,
-        "evaluate_every": 0,
-        "ema_images": 4,
-    },
-}
+PRESETS: dict[str, dict[str, Any]] = read_table(Path(__file__).with_name("presets.toml"))
 """Overrides of the defaults by name; each sets a budget. The command starts from sketch-photo unless told otherwise."""

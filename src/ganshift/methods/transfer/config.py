@@ -15,6 +15,7 @@ from ...training.config import (
     Seed,
     Steps,
     Width,
+    read_table,
     require,
 )
 
@@ -112,67 +113,5 @@ class TransferConfig(RunConfig):
         return self.batch * self.critic_steps
 
 
-_SMALL: dict[str, Any] = {
-    "width": 32,
-    "batch": 32,
-    "generator_batch_multiple": 1,
-    "critic_steps": 2,
-    "generator_learning_rate": 1e-3,
-    "critic_learning_rate": 1e-3,
-}
-PRESETS: dict[str, dict[str, Any]] = {
-    # For 50 to 500 images of any kind: the published fine-tuning budget, and augmentation so that the critic does not
-    # learn them by heart (Zhao et al. 2020). After as many updates of the generator, of smaller batches, augmentation
-    # neither helped nor harmed, judged by unseen images (docs/results.md).
-    "few-shot": {"iterations": 1_000, "augment": "color,translation,cutout"},
-    # The published runs from scratch.
-    "cifar10": {"iterations": 100_000, "conditioning": "acgan", "flip": False, "ema_images": 0},
-    "authors64": {
-        "iterations": 25_000,
-        "size": 64,
-        "batch": 16,
-        "generator_batch_multiple": 1,
-        "acgan_scale_generator": 1.0,
-        "fake_labels": "uniform",
-        "generator_learning_rate": 1e-5,
-        "critic_learning_rate": 1e-5,
-        "linear_decay": False,
-        "dequantize": False,
-        "flip": False,
-        "ema_images": 0,
-    },
-    # For two CPU cores. The pace is quicker than published (docs/log.md); of four rates this one makes runs with a
-    # source best among unseen images, and higher ones make them copy (docs/results.md).
-    "small": {
-        **_SMALL,
-        "images": 100_000,
-        "sample_every": 5_000,
-        "checkpoint_every": 10_000,
-        "evaluate_every": 5_000,
-        "evaluate_images": 500,
-        "ema_images": 4_000,
-    },
-    "demo": {
-        **_SMALL,
-        "images": 16_000,
-        "flip": False,
-        "log_every": 320,
-        "sample_every": 1_600,
-        "checkpoint_every": 3_200,
-        "evaluate_every": 0,
-        "ema_images": 1_000,
-    },
-    # For tests.
-    "tiny": {
-        "images": 96,
-        "width": 4,
-        "batch": 4,
-        "critic_steps": 2,
-        "log_every": 16,
-        "sample_every": 48,
-        "checkpoint_every": 32,
-        "evaluate_every": 0,
-        "ema_images": 32,
-    },
-}
+PRESETS: dict[str, dict[str, Any]] = read_table(Path(__file__).with_name("presets.toml"))
 """Overrides of the defaults by name; each sets a budget. The command starts from few-shot unless told otherwise."""

@@ -16,7 +16,7 @@ from ganshift.data.sampling import batches
 from ganshift.inference.translator import ImageTranslator, round_trip_grid
 from ganshift.methods.method import Help, Method
 from ganshift.tensors import from_uint8
-from ganshift.training.config import BUDGET, RunConfig
+from ganshift.training.config import RunConfig
 from ganshift.training.grad_accumulation import Updates
 from ganshift.training.monitor.best import Evaluation
 from ganshift.training.run_folder import MODEL, versions
@@ -140,7 +140,7 @@ METHOD = Method(
     config=MirrorConfig,
     presets={"tiny": {"images": 32}},
     default_preset="tiny",
-    help=Help(examples="ganshift mirror --data pics/ --out runs/mirror", presets="tiny.", groups={"budget": BUDGET}),
+    help=Help(examples="ganshift mirror --data pics/ --out runs/mirror", presets="tiny.", groups={}),
     networks=("mirror",),
     trainer=lambda: MirrorTrainer,
     model=lambda: MirrorModel,

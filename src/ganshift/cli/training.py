@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hi
 import docstring_parser
 import tyro
 
-from ..methods.method import OTHERS, Method
-from ..training.config import BUDGET_FIELDS, RunConfig
+from ..methods.method import Method
+from ..training.config import BUDGET, BUDGET_FIELDS, MACHINE, WATCHING, RunConfig
 from ..training.distributed import is_first
 from .options import OPTIONAL, command, read
 
@@ -85,9 +85,10 @@ def run_options(method: Method, preset: str, budget_given: bool = False) -> type
             how.append(OPTIONAL)
         return name, Annotated[(kinds[name], *how)], field(default=values[name])
 
-    groups = {title: [name for name in names if name in kinds] for title, names in method.help.groups.items()}
-    unnamed = [name for name in kinds if not any(name in names for names in groups.values())]
-    groups[OTHERS] = [*groups.get(OTHERS, ()), *unnamed]
+    groups = {"main": ("preset", "out", "dry_run"), "budget": BUDGET, **method.help.groups}
+    groups |= {"training": groups.get("training", ()), "watching": WATCHING, "machine": MACHINE}
+    named = {name for names in groups.values() for name in names}
+    groups["training"] = [*groups["training"], *(name for name in kinds if name not in named)]
     parts = []
     for title, names in groups.items():
         part = make_dataclass(title, [option(name) for name in names], kw_only=True, namespace={"__doc__": ""})

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 VERBS = {"generator": "generate", "translator": "translate"}
 """Commands that use trained models, by kind."""
 
-OTHERS = "training"
-"""Title of the group that settings go to which no group of a method's help names; last, unless there is one already."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Help:
@@ -33,7 +30,8 @@ class Help:
     presets: str
     """What the presets are for."""
     groups: Mapping[str, Sequence[str]]
-    """Which settings stand together, by the title of their group; settings that no group names stand under `OTHERS`."""
+    """Which of its own settings stand together, by the title of their group; those that no group names stand under
+    "training". The first group is "main", and settings that all runs have are in groups of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)

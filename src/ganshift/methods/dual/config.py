@@ -193,3 +193,5 @@ def with_tuples(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 PRESETS: dict[str, dict[str, Any]] = read_table(Path(__file__).with_name("presets.toml"))
 """Overrides of the defaults by name; each sets a budget. The command starts from sketch-photo unless told otherwise."""
+WORDS = read_table(Path(__file__).with_name("words.toml"))
+"""Its help, its advice on what to try, and what reports say of its runs."""

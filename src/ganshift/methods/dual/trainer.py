@@ -26,21 +26,11 @@ from ...training.trainer import Outcome, Stateful, Trainer
 from ...training.weights import save_weights
 from .. import losses
 from .algorithm import DualGAN
-from .config import DualConfig, with_tuples
+from .config import WORDS, DualConfig, with_tuples
 from .networks import ARCHITECTURES
 
 GRID_ROWS = 6
 """Round trips per direction on a sample sheet."""
-
-
-ADVICE = {
-    "gap": "Try a smaller --learning-rate, or a larger --penalty.",
-    "gradient": "Try a smaller --learning-rate.",
-    "still": "Try a smaller --learning-rate, or --loss wgan-gp.",
-    "alike": "Try more --critic-steps, a smaller --learning-rate, or larger --weight-a and --weight-b.",
-    "unchanged": "Try smaller --weight-a and --weight-b, or more --critic-steps.",
-}
-"""Which settings to try, by what was found."""
 
 
 def train(config: DualConfig) -> Outcome:
@@ -55,7 +45,7 @@ class DualTrainer(Trainer):
     update: Updates
     unnamed_architecture = "unet"
     gaps = ("critic_a/adversarial", "critic_b/adversarial")
-    advice = ADVICE
+    advice = WORDS["advice"]
 
     def __init__(self, config: DualConfig, domains: Domains, algorithm: DualGAN, device: torch.device) -> None:
         super().__init__(config, device, min(len(domains.train_a), len(domains.train_b)))

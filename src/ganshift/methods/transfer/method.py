@@ -2,11 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from ...training.config import BUDGET, MACHINE, WATCHING
-from ..method import OTHERS, Help, Method
+from ..method import Help, Method
+from ..words import words_from
 from .advice import advise
-from .config import PRESETS, TransferConfig
-from .words import WORDS
+from .config import PRESETS, WORDS, TransferConfig
 
 if TYPE_CHECKING:
     from ...data.folders import Split
@@ -47,42 +46,11 @@ TRANSFER = Method(
     config=TransferConfig,
     presets=PRESETS,
     default_preset="few-shot",
-    help=Help(
-        examples="""
-        ganshift transfer --data my-images/ --preset small --out runs/mine
-        ganshift transfer --data my-images/ --preset small --source runs/other --out runs/mine
-        ganshift transfer --data my-images/ --preset small --images 20000 --out runs/mine --dry-run
-        ganshift transfer --data class-folders/ --conditioning acgan --subset 500 --out runs/classes
-        """,
-        presets=(
-            "Settings to start from; the other options change them. few-shot: 1,000 iterations with "
-            "augmentation, for 50 to 500 images; cifar10 and authors64: the published runs from scratch, at "
-            "32 and 64 pixels. These three want an accelerator. small: narrow networks for one or two "
-            "processor cores; demo: minutes; tiny: seconds, to see that everything works."
-        ),
-        groups={
-            "main": ("preset", "data", "source", "out", "dry_run"),
-            "budget": BUDGET,
-            "data": ("size", "channels", "subset", "subset_seed", "flip", "dequantize"),
-            "source": ("load", "freeze_critic"),
-            "network": (
-                "architecture",
-                "conditioning",
-                "width",
-                "generator_width",
-                "critic_width",
-                "generator_norm",
-                "critic_norm",
-            ),
-            OTHERS: (),
-            "watching": WATCHING,
-            "machine": MACHINE,
-        },
-    ),
+    help=Help(**WORDS["help"]),
     networks=("generator", "critic"),
     trainer=_trainer,
     model=_model,
-    words=WORDS,
+    words=words_from(WORDS["report"]),
     advise=advise,
     held_out_split=_held_out_split,
     steady={"linear_decay": False},

@@ -31,25 +31,17 @@ from ...training.weights import save_weights
 from .. import losses
 from .algorithm import WGANGP, learning_rate_scale
 from .backbone import CriticBackbone, GeneratorBackbone
-from .config import TransferConfig
+from .config import WORDS, TransferConfig
 from .networks import LATENT_DIM, new_networks
 from .source import GENERATOR_PREFIX, Source, has_begun, source_of_run
 from .surgery import Fitted, as_table, initialised, transplant
-from .words import GRID_COLUMNS
 
+GRID_COLUMNS: int = WORDS["report"]["grids"][0]["class_columns"]
+"""Of the sample grids; where there are classes, each column is of one."""
 logger = logging.getLogger("ganshift")
 
 SURGERY = "surgery.txt"
 """What became of every layer of the source."""
-
-ADVICE = {
-    "gap": "Try smaller --critic-learning-rate and --generator-learning-rate, or a larger --penalty.",
-    "gradient": "Try smaller --critic-learning-rate and --generator-learning-rate, or --warmup-images.",
-    "still": "Try smaller --critic-learning-rate and --generator-learning-rate, or --warmup-images.",
-    "alike": "Try more --critic-steps, smaller learning rates, or, with few images, --augment color,translation,cutout "
-    "and a --source.",
-}
-"""Which settings to try, by what was found."""
 
 
 def train(config: TransferConfig) -> Outcome:
@@ -64,7 +56,7 @@ class TransferTrainer(Trainer):
     update: Updates
     unnamed_architecture = "resnet"
     gaps = ("critic/distance",)
-    advice = ADVICE
+    advice = WORDS["advice"]
 
     def __init__(
         self,

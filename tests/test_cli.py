@@ -301,7 +301,7 @@ def test_bad_places(capsys, tmp_path, photos):
     assert str(tmp_path / "empty") in refused(capsys, *tiny, "--data", tmp_path / "empty")
     (tmp_path / "no.zip").write_bytes(b"PK nothing")
     assert "no.zip" in refused(capsys, *tiny, "--data", tmp_path / "no.zip")
-    assert "bundled are bundled:digits" in refused(capsys, *tiny, "--data", "bundled:dogs")
+    assert "there is no bundled set of images 'dogs'; " in refused(capsys, *tiny, "--data", "bundled:dogs")
     assert "there is no run folder 'here'" in refused(capsys, *tiny, "--data", photos, "--source", "here")
     assert "no run" in refused(capsys, *tiny[:3], "--data", photos, "--out", photos)
     assert not (tmp_path / "out").exists()

@@ -21,11 +21,11 @@ import torch
 from ..errors import UserError, first_line
 from ..tensors import Terms
 from .config import RunConfig
+from .draws import seed_of
 from .grad_accumulation import Updates
 from .memory import is_out_of_memory
 from .monitor.best import Evaluation
 from .precision import begin_iteration, precision_on
-from .seeds import seed_of
 
 
 @runtime_checkable

@@ -22,8 +22,7 @@ from torchvision.utils import make_grid, save_image
 
 from benchmarks.train_extractor import read
 from ganshift.data.bundled import photo_sketch
-from ganshift.metrics.cifar_network import CLASSES, SIDE
-from ganshift.metrics.extractors import open_extractor, weights_hash
+from ganshift.metrics.extractors import CLASSES, SIDE, open_extractor, weights_hash
 from ganshift.training.log import say
 from ganshift.training.run_folder import versions
 

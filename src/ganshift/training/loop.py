@@ -26,7 +26,7 @@ from .distributed import any_has, from_first, is_first, world_size
 from .log import ProgressLine, RunLog, say
 from .memory import keep_freed_memory
 from .monitor.best import mend_best, write_best
-from .monitor.health import Said, gradient_norms
+from .monitor.health import Finding, gradient_norms
 from .optim import NonFiniteLoss
 from .precision import fast_arithmetic
 from .signals import collected_signals
@@ -133,7 +133,7 @@ def _sit(trainer: Trainer, state: TrainState, stop: list[signal.Signals]) -> Non
             note = _shown(state.means.read()) if before == 0 else ""
 
             # Log, scores, and what they say of the run's health.
-            wrong: list[Said] = []
+            wrong: list[tuple[Finding, str]] = []
             if logs:
                 line = state.means.take()
                 micro_batch = trainer.update.micro_batch if trainer.update else None
@@ -195,7 +195,7 @@ def _evaluates(trainer: Trainer) -> bool:
     return trainer.evaluate is not None and trainer.config.evaluate_every > 0
 
 
-def _evaluate(trainer: Trainer, state: TrainState, log: RunLog | None) -> list[Said]:
+def _evaluate(trainer: Trainer, state: TrainState, log: RunLog | None) -> list[tuple[Finding, str]]:
     """Score the model, keep it if it is the best, say how it went; returns what is wrong with it."""
     out, seen = trainer.config.out, trainer.seen
     started = time.monotonic()
@@ -223,12 +223,12 @@ def _evaluate(trainer: Trainer, state: TrainState, log: RunLog | None) -> list[S
     return wrong
 
 
-def _react(trainer: Trainer, state: TrainState, wrong: list[Said]) -> None:
+def _react(trainer: Trainer, state: TrainState, wrong: list[tuple[Finding, str]]) -> None:
     """Do about what is wrong what the settings say."""
     config = trainer.config
     state.write_messages(config.out)
-    messages = " And ".join(said.message for said in wrong)
-    if config.on_collapse == "rollback" and any(said.finding.going_back_helps for said in wrong):
+    messages = " And ".join(message for _, message in wrong)
+    if config.on_collapse == "rollback" and any(finding.going_back_helps for finding, _ in wrong):
         raise Collapse(messages)
     if config.on_collapse == "stop":
         _save(trainer, state)

@@ -26,8 +26,6 @@ PROJECT = "ganshift"
 """Name under which Weights & Biases, MLflow and trackio keep runs."""
 STATE = "trackers.json"
 """In the run folder: the run's name at each tracker, and the images that it was told of last."""
-PACKAGES = {"wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
-"""What pip calls them."""
 PATIENCE = {"init_timeout": 30, "login_timeout": 30}
 """Seconds that Weights & Biases may take to answer when a run starts."""
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -37,16 +35,16 @@ OFFLINE = {
     "mlflow": "MLFLOW_TRACKING_URI says where it keeps runs",
     "trackio": "without TRACKIO_SPACE_ID and TRACKIO_SERVER_URL it keeps runs on disk",
 }
-"""How each does without a network."""
+"""How each tracker that is a package, of the same name, does without a network."""
 logger = logging.getLogger("ganshift")
 
 
 def require_packages(names: Sequence[str]) -> None:
     """Raise a `UserError` for the first tracker whose package is not installed."""
     for name in names:
-        if name in PACKAGES and importlib.util.find_spec(name) is None:
+        if name in OFFLINE and importlib.util.find_spec(name) is None:
             raise UserError(
-                f"tracker {name} needs a package that is not installed: pip install {PACKAGES[name]}, "
+                f"tracker {name} needs a package that is not installed: pip install {name}, "
                 "or leave it out of --tracker"
             )
 
@@ -188,7 +186,7 @@ def _read_state(path: Path) -> dict[str, Any]:
         return {
             name: {"run": str(known["run"]), "images": int(known["images"])}
             for name, known in state.items()
-            if name in PACKAGES
+            if name in OFFLINE
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}

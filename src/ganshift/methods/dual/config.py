@@ -110,7 +110,9 @@ class DualConfig(RunConfig):
         )
         if self.as_published:
             require(self.size & (self.size - 1) == 0, f"size must be a power of two with as_published, got {self.size}")
-            require(self.is_square, f"aspect must be 1:1 with as_published, got {self.aspect}; leave it out")
+            require(
+                self.size_in_json == self.size, f"aspect must be 1:1 with as_published, got {self.aspect}; leave it out"
+            )
             require(
                 self.levels in (None, PUBLISHED_LEVELS),
                 f"levels must be {PUBLISHED_LEVELS} with as_published, got {self.levels}; leave it out",
@@ -141,10 +143,10 @@ class DualConfig(RunConfig):
         return (self.size, round(self.size * ratio)) if ratio >= 1 else (round(self.size / ratio), self.size)
 
     @property
-    def is_square(self) -> bool:
-        """Whether the training images are as high as wide."""
+    def size_in_json(self) -> int | list[int]:
+        """The side of squares; height and width of oblong images."""
         height, width = self.image_size
-        return height == width
+        return height if height == width else [height, width]
 
     @property
     def num_levels(self) -> int:

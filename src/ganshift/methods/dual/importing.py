@@ -22,17 +22,7 @@ def import_dual(
         raise UserError("a DualGAN has no classes: leave --classes out")
     found = from_tensorflow(variables, swap_red_and_blue=not keep_channel_order)
     networks = found.build()  # all four, as a check: no command reads the critics
-    # With a patch critic the training size is unknown; nothing depends on it in a published network.
-    size = found.size or 2**found.levels
-    shared = {
-        "width": found.generator_width,
-        "levels": found.levels,
-        "size": size,
-        "dropout": 0.0,
-        "as_published": True,
-    }
-    gen_ab = {"in_channels": found.channels_a, "out_channels": found.channels_b, **shared}
-    gen_ba = {"in_channels": found.channels_b, "out_channels": found.channels_a, **shared}
+    gen_ab, gen_ba, critic = (found.arguments[name] for name in ("gen_ab", "gen_ba", "critic_a"))
     translator = Translator(gen_ab, gen_ba)
     translator.load_state_dict(nn.ModuleDict({name: networks[name] for name in GENERATORS}).state_dict())
     return ImportedRun(
@@ -40,8 +30,9 @@ def import_dual(
         provenance={"channel_order": "as published" if keep_channel_order else "RGB"},
         write=lambda out: save_weights(out / MODEL, translator),
         found=[
-            f"DualGAN checkpoint with {found.head} critics: {found.channels_a} channels to {found.channels_b}, "
-            f"generator width {found.generator_width}, {found.levels} levels, critic width {found.critic_width}",
+            f"DualGAN checkpoint with {critic['head']} critics: {gen_ab['in_channels']} channels to "
+            f"{gen_ab['out_channels']}, generator width {gen_ab['width']}, {gen_ab['levels']} levels, "
+            f"critic width {critic['width']}",
             "channels in the published order (BGR)"
             if keep_channel_order
             else "channels swapped from published BGR to RGB",

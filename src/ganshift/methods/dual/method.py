@@ -1,35 +1,13 @@
 """DualGAN (Yi et al. 2017): learn to translate between two unpaired folders of images."""
 
-from typing import TYPE_CHECKING
+from pkgutil import resolve_name
 
 from ..method import Help, Method
 from ..words import words_from
 from .advice import advise
 from .config import PRESETS, WORDS, DualConfig
 
-if TYPE_CHECKING:
-    from ..importing import TensorFlowImport
-    from .model import Translator
-    from .trainer import DualTrainer
-
-
-def _trainer() -> "type[DualTrainer]":
-    from .trainer import DualTrainer
-
-    return DualTrainer
-
-
-def _model() -> "type[Translator]":
-    from .model import Translator
-
-    return Translator
-
-
-def _tensorflow() -> "TensorFlowImport":
-    from .importing import DUAL_IMPORT
-
-    return DUAL_IMPORT
-
+_HERE = "ganshift.methods.dual"  # what is named below it needs torch, and is imported when it is asked for
 
 DUAL = Method(
     name="dual",
@@ -41,9 +19,9 @@ DUAL = Method(
     default_preset="sketch-photo",
     help=Help(**WORDS["help"]),
     networks=("gen_ab", "gen_ba"),
-    trainer=_trainer,
-    model=_model,
+    trainer=lambda: resolve_name(f"{_HERE}.trainer:DualTrainer"),
+    model=lambda: resolve_name(f"{_HERE}.model:Translator"),
     words=words_from(WORDS["report"]),
     advise=advise,
-    tensorflow=_tensorflow,
+    tensorflow=lambda: resolve_name(f"{_HERE}.importing:DUAL_IMPORT"),
 )

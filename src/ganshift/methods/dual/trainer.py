@@ -73,7 +73,7 @@ class DualTrainer(Trainer):
             "architecture": config.architecture,
             "gen_ab": generator_arguments(config, a.channels, b.channels),
             "gen_ba": generator_arguments(config, b.channels, a.channels),
-            "size": _size_in_json(config),
+            "size": config.size_in_json,
             "data": {
                 name: {"images": len(images), "content": images.content_hash} for name, images in (("a", a), ("b", b))
             },
@@ -170,15 +170,10 @@ def generator_arguments(config: DualConfig, in_channels: int, out_channels: int)
         "out_channels": out_channels,
         "width": config.generator_width,
         "levels": config.num_levels,
-        "size": _size_in_json(config),
+        "size": config.size_in_json,
         "dropout": config.drop_probability,
         "as_published": config.as_published,
     }
-
-
-def _size_in_json(config: DualConfig) -> int | list[int]:
-    """The side of squares; height and width of oblong images, as JSON gives them back."""
-    return config.size if config.is_square else list(config.image_size)
 
 
 def new_algorithm(config: DualConfig, channels_a: int, channels_b: int) -> DualGAN:

@@ -1,42 +1,13 @@
 """Transferring GANs (Wang et al. 2018): teach a pretrained generator a few hundred images."""
 
-from typing import TYPE_CHECKING
+from pkgutil import resolve_name
 
 from ..method import Help, Method
 from ..words import words_from
 from .advice import advise
 from .config import PRESETS, WORDS, TransferConfig
 
-if TYPE_CHECKING:
-    from ...data.folders import Split
-    from ..importing import TensorFlowImport
-    from .model import Generator
-    from .trainer import TransferTrainer
-
-
-def _trainer() -> "type[TransferTrainer]":
-    from .trainer import TransferTrainer
-
-    return TransferTrainer
-
-
-def _model() -> "type[Generator]":
-    from .model import Generator
-
-    return Generator
-
-
-def _held_out_split(config: TransferConfig) -> "Split":
-    from .evaluation import held_out_split
-
-    return held_out_split(config)
-
-
-def _tensorflow() -> "TensorFlowImport":
-    from .importing import TRANSFER_IMPORT
-
-    return TRANSFER_IMPORT
-
+_HERE = "ganshift.methods.transfer"  # what is named below it needs torch, and is imported when it is asked for
 
 TRANSFER = Method(
     name="transfer",
@@ -48,11 +19,11 @@ TRANSFER = Method(
     default_preset="few-shot",
     help=Help(**WORDS["help"]),
     networks=("generator", "critic"),
-    trainer=_trainer,
-    model=_model,
+    trainer=lambda: resolve_name(f"{_HERE}.trainer:TransferTrainer"),
+    model=lambda: resolve_name(f"{_HERE}.model:Generator"),
     words=words_from(WORDS["report"]),
     advise=advise,
-    held_out_split=_held_out_split,
+    held_out_split=lambda config: resolve_name(f"{_HERE}.evaluation:held_out_split")(config),
     steady={"linear_decay": False},
-    tensorflow=_tensorflow,
+    tensorflow=lambda: resolve_name(f"{_HERE}.importing:TRANSFER_IMPORT"),
 )

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...data.datasets import ImageSet
+from ...data.datasets import ImageSet, draw_subset
 from ...data.open import open_images
 from ...data.sampling import Batch, batches
-from ...data.subsets import draw_subset
 from ...errors import UserError
 from ...inference.latents import draw_latents
 from ...nn.norm import batch_statistics

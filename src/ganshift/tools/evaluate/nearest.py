@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...data.datasets import ImageSet
+from ...data.datasets import ImageSet, draw_subset
 from ...data.open import open_held_out, open_images
-from ...data.subsets import draw_subset
 from ...errors import UserError
 from ...files import write_atomically
 from ...inference.generator import ImageGenerator

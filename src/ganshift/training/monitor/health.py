@@ -45,14 +45,6 @@ class Finding:
     """Whether an earlier checkpoint is without it."""
 
 
-@dataclass(frozen=True)
-class Said:
-    """A finding and what is said of it: where, what, and which settings to try."""
-
-    finding: Finding
-    message: str
-
-
 class Remembered:
     """What a checkpoint holds of an object: its attributes, all of them plain values."""
 
@@ -129,7 +121,7 @@ class Health(Remembered):
 
     def assess(
         self, images: int, findings: Sequence[Finding], source: str, advice: Mapping[str, str], *, decides: bool
-    ) -> list[Said]:
+    ) -> list[tuple[Finding, str]]:
         """What to say of what a source, such as the log, shows: findings that did not stand before, with advice.
 
         `decides` says whether the run is healthy if nothing is found and nothing stands from another source.
@@ -139,7 +131,7 @@ class Health(Remembered):
         if decides and not any(self.standing.values()):
             self.healthy_at = images
         return [
-            Said(finding, self.say(images, finding.kind, f"{finding.seen}. {advice.get(finding.kind, '')}"))
+            (finding, self.say(images, finding.kind, f"{finding.seen}. {advice.get(finding.kind, '')}"))
             for finding in findings
             if finding.kind not in before
         ]

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, cast
 
 from rich.console import Console
@@ -253,9 +252,7 @@ class ProgressLine:
             left = f", {_speed(speed)}, {duration((self.total - done) / speed)} left" if speed else ""
             say(f"{self._description} {done:,}/{self.total:,} {self._unit}{left}  {self._note}")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar:
             self._bar.stop()
 

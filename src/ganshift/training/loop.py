@@ -76,8 +76,6 @@ def _fit(trainer: Trainer) -> Outcome:
             trainer.save_model(out)
         say(f"{out} already has {trainer.seen:,} of {budget:,} images: nothing to do. A larger budget trains on.")
         return Outcome(trainer.seen, state.seconds)
-    if _enough(config, state):
-        return _stopped_for_the_score(trainer, state)
     if trainer.summary:
         say(f"{trainer.summary}: {budget:,} images to show, {trainer.seen:,} done")
     with arithmetic(trainer), collected_signals(_tell_of_stop) as stop:
@@ -95,8 +93,11 @@ def _fit(trainer: Trainer) -> Outcome:
         )
         return Outcome(trainer.seen, state.seconds, stopped_by)
     if trainer.seen < budget:
-        return _stopped_for_the_score(trainer, state)
-    if state.scores.best is not None and state.scores.best["images"] < trainer.seen:
+        say(
+            f"stopped at {trainer.seen:,} images: {state.scores.in_words()}. The best is in {out / run_folder.BEST}. "
+            "The same command with --when-stalled advise trains on."
+        )
+    elif state.scores.best is not None and state.scores.best["images"] < trainer.seen:
         say(f"{state.scores.best_in_words()}: it is in {out / run_folder.BEST}")
     return Outcome(trainer.seen, state.seconds)
 
@@ -287,15 +288,6 @@ def _save(trainer: Trainer, state: TrainState) -> int:
 def _enough(config: RunConfig, state: TrainState) -> bool:
     """Whether the settings say to stop, since training no longer helps."""
     return config.when_stalled == "stop" and config.evaluate_every > 0 and state.scores.stalled
-
-
-def _stopped_for_the_score(trainer: Trainer, state: TrainState) -> Outcome:
-    say(
-        f"stopped at {trainer.seen:,} images: {state.scores.in_words()}. "
-        f"The best is in {trainer.config.out / run_folder.BEST}. "
-        "The same command with --when-stalled advise trains on."
-    )
-    return Outcome(trainer.seen, state.seconds)
 
 
 def _shown(terms: Mapping[str, float]) -> str:

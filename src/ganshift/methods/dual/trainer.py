@@ -6,9 +6,9 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ...data.datasets import Domains, ImageSet
+from ...data.datasets import Domains
 from ...data.open import open_domains
 from ...data.sampling import Batch, batches
 from ...inference.translator import round_trip_grid
@@ -61,7 +61,8 @@ class DualTrainer(Trainer):
             config.micro_batch,
             precision=self.precision,
         )
-        self.grid_inputs = [_grid_inputs(images).to(device) for images in _shown(domains)]
+        shown = (domains.val_a or domains.train_a, domains.val_b or domains.train_b)
+        self.grid_inputs = [from_uint8(images.read(range(min(GRID_ROWS, len(images))))).to(device) for images in shown]
         if config.evaluate_every:
             from .evaluation import new_evaluation  # its packages take long to import
 
@@ -152,15 +153,6 @@ class DualTrainer(Trainer):
     def save_model(self, folder: Path) -> None:
         """Both averaged generators."""
         save_weights(folder / MODEL, self.ema.average)
-
-
-def _shown(domains: Domains) -> tuple[ImageSet, ImageSet]:
-    """The sets that sample sheets show: validation images, where there are any."""
-    return domains.val_a or domains.train_a, domains.val_b or domains.train_b
-
-
-def _grid_inputs(images: ImageSet) -> Tensor:
-    return from_uint8(images.read(list(range(min(GRID_ROWS, len(images))))))
 
 
 def generator_arguments(config: DualConfig, in_channels: int, out_channels: int) -> dict[str, Any]:

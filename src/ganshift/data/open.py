@@ -100,18 +100,17 @@ def open_domains(
     its train and val. All sets together stay within the memory budget.
     """
     places: tuple[Storage, Storage, Storage | None, Storage | None]
-    if data is not None and a is None and b is None:
+    if data is not None:
         if name := bundled_name(data):
             domains = DOMAINS[choose(name, DOMAINS, "bundled pair of domains")](size)
             _check_channels(data, domains.train_a, channels_a)
             _check_channels(data, domains.train_b, channels_b)
             return domains
         places = find_domains(open_storage(find_published(data)))
-    elif data is None and a is not None and b is not None:
-        places = (enter_split(open_storage(a), "train"), enter_split(open_storage(b), "train"), None, None)
     else:
-        given = [name for name, path in (("--data", data), ("--a", a), ("--b", b)) if path is not None]
-        raise UserError(f"give either --data, or both --a and --b; got {' and '.join(given) or 'none of them'}")
+        assert a is not None, "data, or a and b"
+        assert b is not None, "data, or a and b"
+        places = (enter_split(open_storage(a), "train"), enter_split(open_storage(b), "train"), None, None)
     left = memory_budget_bytes
 
     def open_one(place: Storage, channels: int | None) -> ImageSet:

@@ -10,23 +10,17 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of mallopt, in mall
 _LARGEST = 2**30
 
 
-def keep_freed_memory() -> bool:
-    """Let large blocks stay in the process when they are freed, and say whether the system's malloc can.
+def keep_freed_memory() -> None:
+    """Let large blocks stay in the process when they are freed, where the system's malloc can.
 
     An iteration frees and allocates the same large tensors again and again. By itself, glibc gives them back to the
     kernel each time, which then has to clear every page anew: a quarter of an iteration at 32 pixels
     (docs/performance.md). The price is memory that lies idle between large blocks of different sizes: `release`.
     """
-    malloc = _malloc()
-    if malloc is None:
-        return False
-    never = -1  # as an unsigned number larger than any heap
-    settings = (
-        (_MMAP_THRESHOLD, _LARGEST),
-        (_TRIM_THRESHOLD, never),
-        (_ARENA_MAX, 1),  # the arenas of threads hold no large blocks
-    )
-    return all(malloc.mallopt(name, value) for name, value in settings)
+    if malloc := _malloc():
+        malloc.mallopt(_MMAP_THRESHOLD, _LARGEST)
+        malloc.mallopt(_TRIM_THRESHOLD, -1)  # never: as an unsigned number it is larger than any heap
+        malloc.mallopt(_ARENA_MAX, 1)  # the arenas of threads hold no large blocks
 
 
 def _malloc() -> ctypes.CDLL | None:

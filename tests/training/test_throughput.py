@@ -55,6 +55,7 @@ def test_what_is_counted(tmp_path, iterations, images, seconds):
     found = throughput(trainer, 5, trainer.clock)
     assert trainer.left == []
     assert (found.images, found.seconds) == (images, seconds)
+    assert found.images_per_second == images / seconds
     assert found.seconds_per_1000_images == pytest.approx(seconds / images * 1000)
 
 

@@ -48,7 +48,7 @@ def bench(only: Sequence[str] = (), quick: bool = False, device: str = "cpu", fa
                     "what": what,
                     "seconds per iteration": round(found.seconds * per_iteration / found.images, 4),
                     "images per iteration": per_iteration,
-                    "images per second": round(found.images / found.seconds, 2),
+                    "images per second": round(found.images_per_second, 2),
                     "iterations timed": found.images // per_iteration,
                 }
             )

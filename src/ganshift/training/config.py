@@ -57,13 +57,13 @@ def require(condition: bool, message: str) -> None:
 class Range:
     """Numbers that a setting may be, in the annotation of its field: `Annotated[int, Range(1)]`."""
 
-    least: float
-    most: float = inf
+    least: int | float
+    most: int | float = inf
     """More would end in want of memory, an hour later or at once."""
     exclusive: bool = False
     """Whether `least` itself is too little."""
 
-    def check(self, name: str, value: float) -> None:
+    def check(self, name: str, value: int | float) -> None:
         """Raise a `UserError` for a value outside."""
         enough = value > self.least if self.exclusive else value >= self.least
         require(enough, f"{name} must be {'more than' if self.exclusive else 'at least'} {self.least}, got {value}")

@@ -29,6 +29,11 @@ class Throughput:
     """How long that took."""
 
     @property
+    def images_per_second(self) -> float:
+        """Real images shown in a second."""
+        return self.images / self.seconds
+
+    @property
     def seconds_per_1000_images(self) -> float:
         """Seconds it takes to show a thousand real images."""
         return 1000 * self.seconds / self.images

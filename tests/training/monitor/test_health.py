@@ -65,8 +65,8 @@ def test_what_has_to_last_is_counted_in_a_row():
 def test_what_stands_is_said_once_and_healthy_is_what_every_source_says():
     health, advice = Health(), {"gap": "Try less."}
     gap = Finding("gap", "the gap is large")
-    (said,) = health.assess(8, [gap], "log", advice, decides=False)
-    assert said.message == "at 8 images: the gap is large. Try less."
+    ((_, message),) = health.assess(8, [gap], "log", advice, decides=False)
+    assert message == "at 8 images: the gap is large. Try less."
     assert health.assess(16, [gap], "log", advice, decides=False) == []
     assert health.assess(16, [], "evaluation", advice, decides=True) == []
     assert health.healthy_at == 0

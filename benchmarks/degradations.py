@@ -21,8 +21,7 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 
 from benchmarks.train_extractor import read
 from ganshift.data.bundled import photo_sketch
-from ganshift.metrics.cifar_network import CLASSES, SIDE
-from ganshift.metrics.extractors import open_extractor, weights_hash
+from ganshift.metrics.extractors import CLASSES, SIDE, open_extractor, weights_hash
 from ganshift.tensors import from_uint8, image_grid
 from ganshift.training.log import say
 from ganshift.training.run_folder import versions

@@ -17,7 +17,7 @@ from ganshift.data.images import to_picture
 from ganshift.data.open import open_images
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
 from ganshift.methods.transfer.trainer import train
-from ganshift.metrics.cifar_network import CLASSES, SIDE
+from ganshift.metrics.extractors import CLASSES, SIDE
 from ganshift.metrics.measuring import EvaluationSettings
 from ganshift.tools.sources import RANKING, TRIAL_IMAGES, rank_sources, trial_config, trial_folder
 from ganshift.training.log import quiet, say

@@ -19,8 +19,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ganshift.data.open import open_images
-from ganshift.metrics.cifar_network import CLASSES, SIDE, CifarNetwork
-from ganshift.metrics.extractors import SHIPPED_WEIGHTS, open_extractor, weights_hash
+from ganshift.metrics.extractors import CLASSES, SHIPPED_WEIGHTS, SIDE, CifarNetwork, open_extractor, weights_hash
 from ganshift.tensors import from_uint8
 from ganshift.training.checkpoint import load_latest, save
 from ganshift.training.log import say

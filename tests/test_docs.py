@@ -38,7 +38,7 @@ ENDS = {
     "sources": (["--trial-images", "-1"], "the images of a trial must be at least 0"),
     "study": (["--processes", "0"], "processes must be at least 1"),
     "bench": (["--device", "gpu9"], "'gpu9' is not here"),
-    "demo": (["--seed", "-1"], "seed must be from 0"),
+    "demo": (["--seed", "-1"], "seed must be at least 0"),
 }
 """What is added to a command that is only parsed, and what it says in the end."""
 AT_A_RUN = ([], "run folder")

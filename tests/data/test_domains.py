@@ -79,10 +79,3 @@ def test_the_memory_budget_is_for_all_sets_together(tmp_path):
 def test_user_errors(files, message, tmp_path):
     with pytest.raises(UserError, match=message):
         open_domains(write(tmp_path / "set", files), None, None, 8)
-
-
-@pytest.mark.parametrize(("given", "message"), [("", "none of them"), ("a", "got --a"), ("da", "got --data and --a")])
-def test_data_or_a_and_b(given, message, tmp_path):
-    data, a, b = (tmp_path if name in given else None for name in "dab")
-    with pytest.raises(UserError, match=f"give either --data, or both --a and --b; {message}|{message}"):
-        open_domains(data, a, b, 8)

@@ -6,8 +6,8 @@ import torch
 from data.builders import many, write
 
 from ganshift.data.bundled import digits, faces
+from ganshift.data.datasets import draw_subset
 from ganshift.data.open import open_images
-from ganshift.data.subsets import draw_subset
 from ganshift.errors import UserError
 
 

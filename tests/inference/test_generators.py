@@ -109,7 +109,7 @@ def test_truncation_of_samples():
     for wrong in (0.0, -1.0, float("nan")):
         with pytest.raises(UserError, match="truncation must be more than 0"):
             model.sample(1, truncation=wrong)
-    with pytest.raises(UserError, match="seed must be from 0"):
+    with pytest.raises(UserError, match="seed must be at least 0"):
         model.sample(torch.zeros(1, 128), seed=-1, truncation=1.0)
 
 

@@ -42,7 +42,7 @@ def advise(train, where, out, on_accelerator):
 
 
 METHOD = replace(
-    TRANSFER, name={name!r}, summary="a third way", config=ThirdConfig, words=ReportWords, advise=advise
+    TRANSFER, name={name!r}, summary="a third way", config=ThirdConfig, words=ReportWords(), advise=advise
 )
 """
 """A method as another package may have it."""

@@ -16,7 +16,7 @@ from ganshift.data.sampling import batches
 from ganshift.inference.translator import ImageTranslator, round_trip_grid
 from ganshift.methods.method import Help, Method
 from ganshift.tensors import from_uint8
-from ganshift.training.config import BUDGET, RunConfig
+from ganshift.training.config import RunConfig
 from ganshift.training.grad_accumulation import Updates
 from ganshift.training.monitor.best import Evaluation
 from ganshift.training.run_folder import MODEL, versions
@@ -86,8 +86,6 @@ class MirrorModel(ImageTranslator):
 class MirrorTrainer(Trainer):
     """One network, one optimiser, one folder."""
 
-    evaluates = True
-
     def __init__(self, config: MirrorConfig) -> None:
         self.data = open_images(config.data, 32, None, config.memory_budget * 1e9)
         super().__init__(config, torch.device("cpu"), len(self.data))
@@ -142,7 +140,7 @@ METHOD = Method(
     config=MirrorConfig,
     presets={"tiny": {"images": 32}},
     default_preset="tiny",
-    help=Help(examples="ganshift mirror --data pics/ --out runs/mirror", presets="tiny.", groups={"budget": BUDGET}),
+    help=Help(examples="ganshift mirror --data pics/ --out runs/mirror", presets="tiny.", groups={}),
     networks=("mirror",),
     trainer=lambda: MirrorTrainer,
     model=lambda: MirrorModel,

@@ -11,8 +11,8 @@ from PIL import Image
 import ganshift
 from ganshift import Generator, UserError
 from ganshift.cli import main
+from ganshift.data.datasets import draw_subset
 from ganshift.data.open import open_images
-from ganshift.data.subsets import draw_subset
 from ganshift.metrics.copying import PAIRS, VERDICT, load_verdict
 from ganshift.tools.evaluate.nearest import SHOWN, check_copying
 

@@ -275,7 +275,7 @@ def test_bad_places(digits_run, dual_run, tmp_path, capsys):
     with pytest.raises(UserError, match="--a and --b are for translators"):
         evaluate(digits_run, a="x", b="y")
     assert main(["evaluate", str(digits_run), "--metrics", "fid,fod"]) == 2
-    assert "there is no metric 'fod'; metrics are is, fid, kid, prc" in capsys.readouterr().err
+    assert "there is no metric 'fod'; did you mean fid?" in capsys.readouterr().err
     assert main(["compare", str(tmp_path / "none"), str(digits_run)]) == 2
     assert "there is no card or run folder" in capsys.readouterr().err
 

@@ -37,6 +37,14 @@ def test_a_budget_replaces_every_other():
         ({"data": "x", "penalty": float("nan")}, "penalty must be finite"),
         ({"data": "x", "batch": True}, "batch must be of type int, got True"),
         ({"data": "x", "batch": 2.0}, "batch must be of type int, got 2.0"),
+        ({"data": "x", "batch": 65_537}, "batch must be at most 65,536, got 65537"),
+        ({"data": "x", "batch": 0}, "batch must be at least 1, got 0"),
+        ({"data": "x", "width": 5_000}, "width must be at most 4,096, got 5000"),
+        ({"data": "x", "channels": 2}, "channels must be one of 1, 3, 4, got 2"),
+        ({"data": "x", "channels": True}, "channels must be one of 1, 3, 4, got True"),
+        ({"data": "x", "penalty": -1.0}, "penalty must be at least 0, got -1.0"),
+        ({"data": "x", "epochs": 0.0}, "epochs must be more than 0, got 0.0"),
+        ({"data": "x", "iterations": 10**13}, "iterations must be at most 1,000,000,000,000, got"),
     ],
 )
 def test_what_cannot_be_is_named(values, message):

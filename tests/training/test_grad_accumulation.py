@@ -10,11 +10,11 @@ from torch.testing import assert_close
 
 from ganshift.cli import main
 from ganshift.errors import UserError
+from ganshift.training.draws import seed_of
 from ganshift.training.grad_accumulation import LossScale, Updates
 from ganshift.training.optim import NonFiniteLoss, TensorFlowRMSprop
 from ganshift.training.precision import LOW, fast_arithmetic
 from ganshift.training.run_folder import read_log
-from ganshift.training.seeds import seed_of
 from ganshift.training.update import PlainUpdate
 
 

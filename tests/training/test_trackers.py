@@ -15,7 +15,7 @@ from ganshift.methods.transfer.config import PRESETS, TransferConfig
 from ganshift.methods.transfer.trainer import train
 from ganshift.training.config import TRACKERS
 from ganshift.training.log import RunLog
-from ganshift.training.trackers import PACKAGES, STATE, require_packages
+from ganshift.training.trackers import OFFLINE, STATE, require_packages
 
 TWICE = """
 import sys
@@ -82,7 +82,7 @@ def test_unknown_trackers_are_refused(text, config):
 
 
 def test_a_missing_package_is_said_with_its_command_before_anything_is_written(config, monkeypatch):
-    assert set(TRACKERS) == {"tensorboard", *PACKAGES}
+    assert set(TRACKERS) == {"tensorboard", *OFFLINE}
     monkeypatch.setitem(sys.modules, "wandb", None)
     require_packages(["tensorboard", "trackio"])
     with pytest.raises(UserError, match="pip install wandb"):

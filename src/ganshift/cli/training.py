@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import field, fields, is_dataclass, make_dataclass
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 import docstring_parser
 import tyro
 
 from ..methods.method import Method
-from ..training.config import BUDGET_FIELDS
+from ..training.config import BUDGET, BUDGET_FIELDS, MACHINE, WATCHING
 from ..training.distributed import is_first
 from .options import OPTIONAL, command, read
 
@@ -68,7 +68,7 @@ def run_options(method: Method, preset: str, budget_given: bool = False) -> type
     """
     texts = explanations(method.config) | {"preset": method.help.presets}
     texts["dry_run"] = "Print the resolved settings and stop."
-    kinds = {setting.name: setting.type for setting in fields(method.config)}
+    kinds: dict[str, Any] = get_type_hints(method.config)  # without the ranges, which the settings check themselves
     kinds |= {"preset": Literal[tuple(method.presets)], "dry_run": tyro.conf.FlagCreatePairsOff[bool]}
     overrides = {"preset": preset, "dry_run": False, **method.presets[preset]}
     values = {setting.name: setting.default for setting in fields(method.config)}
@@ -80,8 +80,10 @@ def run_options(method: Method, preset: str, budget_given: bool = False) -> type
             how.append(OPTIONAL)
         return name, Annotated[(kinds[name], *how)], field(default=values[name])
 
-    groups = {title: [name for name in names if name in kinds] for title, names in method.help.groups.items()}
-    groups["other"] = [name for name in kinds if not any(name in names for names in groups.values())]
+    groups = {"main": ("preset", "out", "dry_run"), "budget": BUDGET, **method.help.groups}
+    groups |= {"training": groups.get("training", ()), "watching": WATCHING, "machine": MACHINE}
+    named = {name for names in groups.values() for name in names}
+    groups["training"] = [*groups["training"], *(name for name in kinds if name not in named)]
     parts = []
     for title, names in groups.items():
         part = make_dataclass(title, [option(name) for name in names], kw_only=True, namespace={"__doc__": ""})

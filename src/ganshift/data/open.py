@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import TypeVar
 
-from ..errors import UserError, nearest
+from ..errors import UserError, choose, nearest
 from ..files import nearest_path
 from ..tensors import Side, height_and_width
 from . import bundled
@@ -15,8 +14,6 @@ from .datasets import MEMORY_BUDGET_BYTES, Domains, ImageSet, open_place
 from .decoding import Progress
 from .folders import Split, enter_split, find_domains, has_held_out, is_cifar
 from .storage import Storage, open_storage
-
-Made = TypeVar("Made")
 
 PREFIX = "bundled:"
 IMAGES: Mapping[str, Mapping[Split, Callable[[Side], ImageSet]]] = {
@@ -55,7 +52,7 @@ def open_images(
     most frequent natural channel count unless given. `progress` is called with (images done, images in all).
     """
     if name := bundled_name(data):
-        splits = _choose(IMAGES, name)
+        splits = IMAGES[choose(name, IMAGES, "bundled set of images")]
         if split not in splits:
             raise UserError(f"{data} has no {split} split; leave the split out")
         images = splits[split](size)
@@ -103,18 +100,17 @@ def open_domains(
     its train and val. All sets together stay within the memory budget.
     """
     places: tuple[Storage, Storage, Storage | None, Storage | None]
-    if data is not None and a is None and b is None:
+    if data is not None:
         if name := bundled_name(data):
-            domains = _choose(DOMAINS, name)(size)
+            domains = DOMAINS[choose(name, DOMAINS, "bundled pair of domains")](size)
             _check_channels(data, domains.train_a, channels_a)
             _check_channels(data, domains.train_b, channels_b)
             return domains
         places = find_domains(open_storage(find_published(data)))
-    elif data is None and a is not None and b is not None:
-        places = (enter_split(open_storage(a), "train"), enter_split(open_storage(b), "train"), None, None)
     else:
-        given = [name for name, path in (("--data", data), ("--a", a), ("--b", b)) if path is not None]
-        raise UserError(f"give either --data, or both --a and --b; got {' and '.join(given) or 'none of them'}")
+        assert a is not None, "data, or a and b"
+        assert b is not None, "data, or a and b"
+        places = (enter_split(open_storage(a), "train"), enter_split(open_storage(b), "train"), None, None)
     left = memory_budget_bytes
 
     def open_one(place: Storage, channels: int | None) -> ImageSet:
@@ -158,10 +154,3 @@ def find_published(data: Path) -> Path:
 def bundled_name(data: Path) -> str | None:
     """The name of a bundled set without its prefix, or None for files."""
     return str(data).removeprefix(PREFIX) if str(data).startswith(PREFIX) else None
-
-
-def _choose(table: Mapping[str, Made], name: str) -> Made:
-    if name not in table:
-        choices = ", ".join(PREFIX + known for known in table)
-        raise UserError(f"there is no {PREFIX}{name}; bundled are {choices}")
-    return table[name]

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ..errors import UserError
 from ..tensors import Latents
-from ..training.config import check_seed, require
+from ..training.config import SEEDS, require
 
 OTHER_STREAM = 0x7A6D_4C1B
 """Sets the seed of redrawn values apart from that of the latents, so that the two are independent."""
@@ -21,7 +21,7 @@ def draw_latents(count: int, seed: int, truncation: float | None = None, dim: in
     128 numbers make an image in both published codes.
     """
     require(count >= 1, f"the number of images must be at least 1, got {count}")
-    check_seed(seed)
+    SEEDS.check("seed", seed)
     latents = torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
     return latents if truncation is None else truncate(latents, truncation, seed)
 
@@ -34,7 +34,7 @@ def truncate(latents: Latents, threshold: float, seed: int) -> Latents:
     What a redrawn number becomes depends on the seed and its place only. Redrawing is done at once, by the inverse of
     the truncated distribution function, so that a tiny threshold takes no longer.
     """
-    check_seed(seed)
+    SEEDS.check("seed", seed)
     if not threshold > 0:  # so written, nan fails too
         raise UserError(f"truncation must be more than 0 standard deviations, got {threshold}")
     generator = torch.Generator().manual_seed(seed ^ OTHER_STREAM)

@@ -30,7 +30,8 @@ class Help:
     presets: str
     """What the presets are for."""
     groups: Mapping[str, Sequence[str]]
-    """Which settings stand together, by the title of their group; settings that no group names stand under "other"."""
+    """Which of its own settings stand together, by the title of their group; those that no group names stand under
+    "training". The first group is "main", and settings that all runs have are in groups of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +58,8 @@ class Method:
     """Imports and returns the trainer's class."""
     model: "Callable[[], type[ImageGenerator] | type[ImageTranslator]]"
     """Imports and returns the class of the trained model."""
-    words: Callable[[], ReportWords] = ReportWords
-    """Imports and returns what reports say of its runs."""
+    words: ReportWords = field(default_factory=ReportWords)
+    """What reports say of its runs."""
     advise: "Callable[[Sequence[PictureFacts], Mapping[str, Path], Path, bool], Advice] | None" = None
     """A run to start with, which `ganshift doctor` shows; it advises nothing where there is none.
 

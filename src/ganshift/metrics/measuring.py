@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from ..data.datasets import ImageSet
 from ..data.folders import Split
+from ..errors import choose
 from ..tensors import Bytes, from_uint8, to_colour, to_uint8
 from ..training import run_folder
-from ..training.config import require
+from ..training.config import PositiveInt, Seed, check_values, require
 from ..training.device import choose_device
 from ..training.distributed import from_first, is_first, shared
 from ..training.log import ProgressLine, working
@@ -46,31 +47,27 @@ class EvaluationSettings:
     """What to measure, and how."""
 
     metrics: tuple[str, ...] = METRICS
-    num_images: int = GENERATED
+    num_images: PositiveInt = GENERATED
     """Images to generate; a translator translates all that the reference has."""
     extractor: ExtractorName = "cifar"
     extractor_weights: Path | None = None
     split: Split = "train"
     """Part of a generator's reference, where there are parts."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the latents."""
-    kid_subsets: int = scores.KID_SUBSETS
+    kid_subsets: PositiveInt = scores.KID_SUBSETS
     kid_subset_size: int | None = None
     """1000 if left out, or half of the smaller set where that is less."""
-    batch: int = BATCH
+    batch: PositiveInt = BATCH
     device: str = "auto"
     progress: bool = True
     """Whether to show how many images have gone by."""
 
     def __post_init__(self) -> None:
-        require(self.num_images >= 1, f"the number of images must be at least 1, got {self.num_images}")
-        require(self.kid_subsets >= 1, f"the number of kid subsets must be at least 1, got {self.kid_subsets}")
-        require(self.batch >= 1, f"batch must be at least 1, got {self.batch}")
+        check_values(type(self), vars(self))
         for metric in self.metrics:
-            require(metric in METRICS, f"there is no metric {metric!r}; metrics are {', '.join(METRICS)}")
+            choose(metric, METRICS, "metric")
         require(self.metrics != (), f"give at least one metric of {', '.join(METRICS)}")
-        names = ", ".join(RESIZE_RULES)
-        require(self.extractor in RESIZE_RULES, f"extractor must be one of {names}, got {self.extractor!r}")
 
     def check_enough(self, num_generated: int, num_reference: int) -> None:
         """Raise a `UserError`, before anything slow, where there are too few images for one of the scores."""

@@ -16,15 +16,13 @@ RECORDS = "cards"
 def write_records(run: Path, records: Sequence[ScoreRecord]) -> list[Path]:
     """Write each record as one file; a later one of the same settings, whatever the model then is, takes its place."""
     folder, paths = run / RECORDS, []
-    try:
+    with run_folder.writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for record in records:
             name = "-".join([record.metric.lower().replace(" ", "-"), *filter(None, [record.extractor])])
             text = repr(record.how).replace("ScoreRecord(", "Card(", 1)  # so that files keep the names of 0.1.0
             paths.append(folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json")
             run_folder.write_json(paths[-1], record.to_json())
-    except OSError as error:
-        raise UserError(f"cannot write cards to {folder}: {error.strerror}") from error
     return paths
 
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from math import hypot, isfinite, isnan, sqrt
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from ..errors import UserError, first_line
 from ..files import read_text
+from ..training.config import PositiveInt, check_values, settings_from
 
 HIGHER_IS_BETTER = {
     "IS": True,
@@ -43,7 +44,7 @@ class ScoreRecord:
     spread: float
     """IS: standard deviation over splits. KID: over subsets. L1, PSNR, SSIM: over images. FID: standard error by the
     jackknife over generated images. Precision and recall: binomial standard error."""
-    num_generated: int
+    num_generated: PositiveInt
     num_reference: int
     reference_split: str | None
     """None where the score takes no reference."""
@@ -115,28 +116,17 @@ def load_record(path: Path) -> ScoreRecord:
 
 def record_from(content: Any) -> ScoreRecord:
     """What `ScoreRecord.to_json` made this of; a `ValueError`, `TypeError` or `KeyError` if that is no record."""
-    for name in ("value", "spread"):
-        number = content[name]
+    numbers = {name: content[name] for name in ("value", "spread")}
+    for name, number in numbers.items():
         if number in ("inf", "-inf", "nan"):
-            content = content | {name: float(number)}
-        elif isinstance(number, float) and not isfinite(number):
-            raise ValueError(f"{number} stands where a number should")
-    record = ScoreRecord(**content)
-    _check_types(record)
-    return record
-
-
-def _check_types(record: ScoreRecord) -> None:
-    """Raise a `TypeError` or `ValueError` that names the first field that is not what it should be."""
-    stored = {float: int | float, dict[str, str]: dict}
-    for name, kind in get_type_hints(ScoreRecord).items():
-        value = getattr(record, name)
-        if isinstance(value, bool) or not isinstance(value, stored.get(kind, kind)):
-            raise TypeError(f"its {name} is a {type(value).__name__}")
+            numbers[name] = float(number)
+        else:
+            check_values(ScoreRecord, {name: number})
+    rest = {name: value for name, value in content.items() if name not in numbers}
+    record = settings_from(ScoreRecord, rest, **numbers)
     if not all(isinstance(version, str) for version in record.versions.values()):
         raise TypeError("its versions are no texts")
-    if record.num_generated < 1:
-        raise ValueError("it is of no images")
+    return record
 
 
 def unlike(first: ScoreRecord, second: ScoreRecord) -> list[str]:

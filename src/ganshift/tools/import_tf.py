@@ -16,7 +16,6 @@ import numpy as np
 
 from ..errors import UserError, first_line
 from ..files import read_text
-from ..methods.importing import Checkpoint
 from ..methods.registry import methods
 from ..training import run_folder
 
@@ -92,7 +91,14 @@ def import_tf(
             f"networks; its variables: {shown}{more}"
         )
     (name,) = named
-    imported = known[name].convert(Checkpoint(prefix, variables), classes, keep_channel_order)
+    try:
+        imported = known[name].convert(variables, classes, keep_channel_order)
+    except UserError as error:
+        raise UserError(f"checkpoint {prefix}: {error}") from None
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, ZeroDivisionError) as error:
+        raise UserError(
+            f"checkpoint {prefix} has variables of shapes that no published network has: {first_line(error)}"
+        ) from None
     provenance = {"checkpoint": prefix.name, "sha256": _hash(prefix), "variables": len(variables)}
     config = {
         "method": name,
@@ -102,7 +108,8 @@ def import_tf(
     }
     with run_folder.held(out):
         run_folder.claim(out, config)  # before the weights, which may take long, so that a folder in use is refused
-        imported.write(out)
+        with run_folder.writing_to(out):
+            imported.write(out)
     return list(imported.found)
 
 

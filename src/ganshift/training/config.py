@@ -1,13 +1,14 @@
 """The settings every training run has, whatever its method."""
 
 import sys
+import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from math import inf, isfinite
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from ..errors import UserError, choose
 
@@ -24,11 +25,8 @@ MACHINE = ("device", "fast", "precision", "micro_batch", "memory_budget", "worke
 """Settings of every run that stand together in the help."""
 FREE_TO_CHANGE = frozenset(
     {
-        *BUDGET_FIELDS,
-        *("out", "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "device"),
-        *("workers", "memory_budget", "micro_batch"),
+        *(*BUDGET_FIELDS, *WATCHING, "out", "device", "workers", "memory_budget", "micro_batch"),
         "memory_limit",  # of runs that 0.1.0 began
-        *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse", "tracker"),
         *("data", "a", "b"),  # where the images lie; a hash of what they are is compared instead
     }
 )
@@ -40,23 +38,13 @@ A changed budget changes what is learned only where a schedule, such as linear d
 
 Settings = TypeVar("Settings")
 
-MAX_BUDGET = 10**12
-"""Images, iterations or epochs; who asks for more means something else."""
-MAX_WORKERS = 256
 MAX_WIDTH = 4096
 """Channels that a network may be told to have; the published ones have up to 128."""
-MAX_BATCH = 65_536
-"""Images of a batch."""
-FEWEST_EVALUATED, MOST_EVALUATED = 4, 1_000_000
-"""Images that scores need, and so many that more would only cost memory."""
+FEWEST_EVALUATED = 4
+"""Images that scores need."""
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
 """Where a run's numbers may be shown besides its log."""
 NO_TRACKER = "none"
-CHOICES = {
-    "best_by": ("kid", "fid"),
-    "when_stalled": ("advise", "stop"),
-    "on_collapse": ("advise", "stop", "rollback"),
-}
 
 
 def require(condition: bool, message: str) -> None:
@@ -65,25 +53,55 @@ def require(condition: bool, message: str) -> None:
         raise UserError(message)
 
 
-def check_most(settings: Any, most: int, *names: str) -> None:
-    """Raise if one of these fields is larger: it would end in want of memory, an hour later or at once."""
-    for name in names:
-        value = getattr(settings, name)
-        require(value is None or value <= most, f"{name} must be at most {most:,}, got {value}")
+@dataclass(frozen=True)
+class Range:
+    """Numbers that a setting may be, in the annotation of its field: `Annotated[int, Range(1)]`."""
+
+    least: int | float
+    most: int | float = inf
+    """More would end in want of memory, an hour later or at once."""
+    exclusive: bool = False
+    """Whether `least` itself is too little."""
+
+    def check(self, name: str, value: int | float) -> None:
+        """Raise a `UserError` for a value outside."""
+        enough = value > self.least if self.exclusive else value >= self.least
+        require(enough, f"{name} must be {'more than' if self.exclusive else 'at least'} {self.least}, got {value}")
+        require(value <= self.most, f"{name} must be at most {self.most:,}, got {value}")
 
 
-def check_types(kind: type, values: Mapping[str, Any]) -> None:
-    """Raise a `UserError` that names the first value that is not of the type of its field, or not finite."""
-    hints = get_type_hints(kind)
+NonNegativeInt = Annotated[int, Range(0)]
+PositiveInt = Annotated[int, Range(1)]
+NonNegativeFloat = Annotated[float, Range(0)]
+PositiveFloat = Annotated[float, Range(0, exclusive=True)]
+BatchSize = Annotated[int, Range(1, 65_536)]
+EvaluatedImages = Annotated[int, Range(FEWEST_EVALUATED, 1_000_000)]
+Width = Annotated[int, Range(1, MAX_WIDTH)]
+Steps = Annotated[int, Range(1, 4096)]
+BUDGETS = Range(0, 10**12, exclusive=True)
+"""Images, iterations or epochs; who asks for more means something else."""
+SEEDS = Range(0, 2**63 - 1)
+"""What the random generators take."""
+Seed = Annotated[int, SEEDS]
+Channels = Literal[1, 3, 4]
+"""Gray, colour, colour with opacity."""
+
+
+def check_values(kind: type, values: Mapping[str, Any]) -> None:
+    """Raise a `UserError` that names the first value that its field's type or `Range` does not allow."""
+    hints, annotated = get_type_hints(kind), get_type_hints(kind, include_extras=True)
     for name, value in values.items():
         parts = _alternatives(hints[name])
         choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
         types = tuple(each for part in parts if isinstance(each := get_origin(part) or part, type))
-        fits = value in choices or (type(value) is int and float in types)
+        fits = any(value == choice and type(value) is type(choice) for choice in choices)
+        fits = fits or (type(value) is int and float in types)
         fits = fits or (isinstance(value, types) and (type(value) is not bool or bool in types))
-        wanted = ", ".join([*choices, *(part.__name__ for part in types if part is not type(None))])
+        wanted = ", ".join([*map(str, choices), *(part.__name__ for part in types if part is not type(None))])
         require(fits, f"{name} must be {'one of ' if choices else 'of type '}{wanted}, got {value!r}")
         require(not isinstance(value, float) or isfinite(value), f"{name} must be finite, got {value}")
+        for allowed in _ranges(annotated[name]) if value is not None else ():
+            allowed.check(name, value)
 
 
 def settings_from(kind: type[Settings], values: Mapping[str, Any], **fixed: Any) -> Settings:
@@ -100,8 +118,13 @@ def settings_from(kind: type[Settings], values: Mapping[str, Any], **fixed: Any)
     require(not missing, f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing")
     hints = get_type_hints(kind)
     converted = {name: _converted(hints[name], value) for name, value in values.items()}
-    check_types(kind, converted)
+    check_values(kind, converted)
     return kind(**converted, **fixed)
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """A TOML file of the package."""
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def overlaid(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,6 +135,11 @@ def overlaid(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _ranges(kind: Any) -> list[Range]:
+    own = [each for each in getattr(kind, "__metadata__", ()) if isinstance(each, Range)]
+    return [*own, *(found for each in get_args(kind) for found in _ranges(each))]
 
 
 def _converted(kind: Any, value: Any) -> Any:
@@ -125,47 +153,42 @@ def _converted(kind: Any, value: Any) -> Any:
     return value
 
 
-def check_seed(seed: int) -> None:
-    """Raise unless the random generators can take the seed."""
-    require(0 <= seed < 2**63, f"seed must be from 0 to 2^63 - 1, got {seed}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(ABC):
     """Settings of the loop. Progress, budgets and cadences count real images shown to the critics."""
 
     out: Path
     """Run folder. The same command run again resumes from it."""
-    images: int | None = None
+    images: Annotated[int, BUDGETS] | None = None
     """Budget: train until this many real images have been shown."""
-    iterations: int | None = None
+    iterations: Annotated[int, BUDGETS] | None = None
     """Budget in iterations (one generator update and the critic updates that go with it), instead of --images."""
-    epochs: float | None = None
+    epochs: Annotated[float, BUDGETS] | None = None
     """Budget in passes over the training images (the smaller of two folders), instead of --images."""
-    seed: int = 0
+    seed: Seed = 0
     """Everything random follows from this number: start weights, order of images, flips, latents."""
     device: str = "auto"
     """Where to compute: auto (an accelerator if there is one), cpu, cuda, cuda:1, npu, mps."""
     fast: bool = False
     """For accelerators: bfloat16 and TF32, channels-last, fused Adam, compiled generators. Rounds more."""
-    micro_batch: int | None = None
+    micro_batch: PositiveInt | None = None
     """Compute at most so many images of a batch at a time, in every process, and add up their gradients: less memory,
     the same result but for batch norm's statistics (docs/scaling.md). All at once if left out."""
     precision: Precision | None = None
     """What convolutions compute in; fp32 if left out, and bf16 with --fast. Norms, the penalty, losses, averages and
     the optimisers keep to fp32. A loss that is not finite in bf16 or fp16 is computed again in fp32."""
-    log_every: int
+    log_every: PositiveInt
     """Write a line to log.jsonl every so many images; its terms are means since the line before."""
-    sample_every: int
+    sample_every: PositiveInt
     """Write a sample sheet every so many images."""
-    checkpoint_every: int
+    checkpoint_every: PositiveInt
     """Write a checkpoint, and the model that inference loads, every so many images."""
-    keep_checkpoints: int = 2
+    keep_checkpoints: PositiveInt = 2
     """How many of the newest checkpoints to keep."""
-    evaluate_every: int = 0
+    evaluate_every: NonNegativeInt = 0
     """Score the averaged model against real images every so many images, and keep the best in RUN/best; 0 never does.
     Held-out images (test or val) are compared with where there are at least 50, else training images."""
-    evaluate_images: int = 1_000
+    evaluate_images: EvaluatedImages = 1_000
     """How many images an evaluation generates, or translates each way."""
     best_by: Literal["kid", "fid"] = "kid"
     """Score that says which model is best. FID is biased under 5,000 images."""
@@ -177,41 +200,21 @@ class RunConfig(ABC):
     tracker: str = "tensorboard"
     """Where to show numbers while training: any of tensorboard,wandb,mlflow,trackio, joined by commas, or none. All but
     tensorboard need a package of their own (docs/report.md)."""
-    workers: int = 2
+    workers: Annotated[int, Range(0, 256)] = 2
     """Processes that decode images when the set is too large to be kept in memory."""
-    memory_budget: float = 2.0
+    memory_budget: PositiveFloat = 2.0
     """Decoded training images are kept in memory up to this many gigabytes (10^9 bytes); larger sets stream."""
-    ema_images: int
+    ema_images: NonNegativeInt
     """Half-life, in images, of the averaged generator weights that sampling uses; 0 samples the raw weights."""
 
     def __post_init__(self) -> None:
-        check_types(type(self), vars(self))
+        check_values(type(self), vars(self))
         given = [name for name in BUDGET_FIELDS if getattr(self, name) is not None]
         require(len(given) == 1, f"give one budget of --images, --iterations and --epochs, got {given or 'none'}")
-        for name in (*given, "log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "memory_budget"):
-            require(getattr(self, name) > 0, f"{name} must be more than 0, got {getattr(self, name)}")
-        for name in ("images", "iterations", "epochs"):
-            value = getattr(self, name)
-            require(value is None or value <= MAX_BUDGET, f"{name} must be at most {MAX_BUDGET:,}, got {value}")
-        require(self.workers <= MAX_WORKERS, f"workers must be at most {MAX_WORKERS}, got {self.workers}")
-        for name in ("workers", "ema_images", "evaluate_every"):
-            require(getattr(self, name) >= 0, f"{name} must be at least 0, got {getattr(self, name)}")
         require(
-            self.micro_batch is None or self.micro_batch >= 1, f"micro_batch must be at least 1, got {self.micro_batch}"
-        )
-        require(self.precision in (None, *get_args(Precision)), f"precision must be one of {get_args(Precision)}")
-        require(
-            FEWEST_EVALUATED <= self.evaluate_images <= MOST_EVALUATED,
-            f"evaluate_images must be from {FEWEST_EVALUATED} to {MOST_EVALUATED:,}, got {self.evaluate_images}",
-        )
-        for name, choices in CHOICES.items():
-            require(getattr(self, name) in choices, f"{name} must be one of {choices}, got {getattr(self, name)}")
-        unknown = set(self.trackers) - {*TRACKERS}
-        require(
-            not unknown,
+            set(self.trackers) <= {*TRACKERS},
             f"tracker takes any of {', '.join(TRACKERS)}, joined by commas, or {NO_TRACKER}, got {self.tracker!r}",
         )
-        check_seed(self.seed)
 
     @property
     def trackers(self) -> tuple[str, ...]:

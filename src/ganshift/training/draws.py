@@ -1,10 +1,16 @@
 """Random numbers of an iteration: drawn for the whole batch, so that it does not matter how many processes share it."""
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from .distributed import part_of
+
+
+def seed_of(*numbers: int) -> int:
+    """A 63-bit seed from several numbers; neighbours get unrelated ones."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 class Draws:

@@ -16,10 +16,10 @@ from ..errors import UserError, first_line
 from ..tensors import Terms
 from . import distributed
 from .config import Precision
+from .draws import seed_of
 from .log import say, say_here
 from .memory import is_out_of_memory, release
 from .optim import frozen, refuse_non_finite, sum_of
-from .seeds import seed_of
 from .update import Loss
 
 FIRST_SCALE = 2.0**14

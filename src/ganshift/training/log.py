@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, cast
 
 from rich.console import Console
@@ -18,7 +17,8 @@ from rich.table import Column, Table
 
 from ..errors import printable
 from . import distributed
-from .trackers import open_trackers
+from .run_folder import EVALUATIONS, LOG, rewind_log
+from .trackers import Tracker, open_tracker
 
 PLAIN_SECONDS = 10.0
 """How often a progress line is written where the output is not a terminal."""
@@ -143,17 +143,16 @@ class RunLog:
         trackers: Sequence[str] = ("tensorboard",),
         settings: Mapping[str, Any] | None = None,
     ):
-        from .run_folder import EVALUATIONS, LOG, rewind_log
-
         for name in (LOG, EVALUATIONS):
             rewind_log(out / name, images)
         self._evaluations = out / EVALUATIONS
-        self._file = (out / LOG).open("a", encoding="utf-8")
-        try:
-            self._trackers = open_trackers(trackers, out, images, settings or {})
-        except BaseException:
-            self._file.close()
-            raise
+        self._trackers: list[Tracker] = []
+        with ExitStack() as opened:
+            self._file = opened.enter_context((out / LOG).open("a", encoding="utf-8"))
+            for name in trackers:
+                self._trackers.append(open_tracker(name, out, images, settings or {}))
+                opened.callback(self._trackers[-1].close)
+            self.close = opened.pop_all().close
 
     def write(self, images: int, terms: Mapping[str, float], **more: Any) -> None:
         """Append one line: the images shown so far, further facts, and the named terms."""
@@ -176,29 +175,6 @@ class RunLog:
         """Show a sheet of uint8 pixels (h, w, c)."""
         for tracker in self._trackers:
             tracker.image(name, pixels, images)
-
-    def close(self) -> None:
-        """Flush and close everything."""
-        with ExitStack() as stack:
-            for tracker in self._trackers:
-                stack.callback(tracker.close)
-            stack.callback(self._file.close)
-
-
-class NoLog:
-    """Stands for the log in the processes that keep none."""
-
-    def write(self, images: int, terms: Mapping[str, float], **more: Any) -> None:
-        """Write nothing."""
-
-    def write_evaluation(self, line: Mapping[str, Any]) -> None:
-        """Write nothing."""
-
-    def image(self, name: str, pixels: Any, images: int) -> None:
-        """Show nothing."""
-
-    def close(self) -> None:
-        """Nothing was opened."""
 
 
 @contextmanager
@@ -276,9 +252,7 @@ class ProgressLine:
             left = f", {_speed(speed)}, {duration((self.total - done) / speed)} left" if speed else ""
             say(f"{self._description} {done:,}/{self.total:,} {self._unit}{left}  {self._note}")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar:
             self._bar.stop()
 

@@ -10,9 +10,8 @@ import logging
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,10 +23,10 @@ from ..tensors import Terms
 from . import checkpoint, run_folder
 from .config import RunConfig
 from .distributed import any_has, from_first, is_first, world_size
-from .log import NoLog, ProgressLine, RunLog, say
+from .log import ProgressLine, RunLog, say
 from .memory import keep_freed_memory
 from .monitor.best import mend_best, write_best
-from .monitor.health import Said, gradient_norms
+from .monitor.health import Finding, gradient_norms
 from .optim import NonFiniteLoss
 from .precision import fast_arithmetic
 from .signals import collected_signals
@@ -41,6 +40,7 @@ SHOWN_TERMS = 4
 """How many loss terms fit on the progress line."""
 MOST_ROLLBACKS = 3
 """A run that collapses once more needs other settings."""
+_NEW_OUT = "try smaller learning rates in a new --out"
 logger = logging.getLogger("ganshift")
 
 
@@ -76,8 +76,6 @@ def _fit(trainer: Trainer) -> Outcome:
             trainer.save_model(out)
         say(f"{out} already has {trainer.seen:,} of {budget:,} images: nothing to do. A larger budget trains on.")
         return Outcome(trainer.seen, state.seconds)
-    if _enough(config, state):
-        return _stopped_for_the_score(trainer, state)
     if trainer.summary:
         say(f"{trainer.summary}: {budget:,} images to show, {trainer.seen:,} done")
     with arithmetic(trainer), collected_signals(_tell_of_stop) as stop:
@@ -95,8 +93,11 @@ def _fit(trainer: Trainer) -> Outcome:
         )
         return Outcome(trainer.seen, state.seconds, stopped_by)
     if trainer.seen < budget:
-        return _stopped_for_the_score(trainer, state)
-    if state.scores.best is not None and state.scores.best["images"] < trainer.seen:
+        say(
+            f"stopped at {trainer.seen:,} images: {state.scores.in_words()}. The best is in {out / run_folder.BEST}. "
+            "The same command with --when-stalled advise trains on."
+        )
+    elif state.scores.best is not None and state.scores.best["images"] < trainer.seen:
         say(f"{state.scores.best_in_words()}: it is in {out / run_folder.BEST}")
     return Outcome(trainer.seen, state.seconds)
 
@@ -107,7 +108,7 @@ def _sit(trainer: Trainer, state: TrainState, stop: list[signal.Signals]) -> Non
     saved_at = trainer.seen
     optimizers = {name: part for name, part in trainer.parts().items() if isinstance(part, torch.optim.Optimizer)}
     with (
-        closing(_open_log(trainer)) as log,
+        _open_log(trainer) as log,
         closing(trainer.batches(trainer.seen)) as batches,
         ProgressLine(config.out.name, budget, trainer.seen) as progress,
     ):
@@ -133,16 +134,17 @@ def _sit(trainer: Trainer, state: TrainState, stop: list[signal.Signals]) -> Non
             note = _shown(state.means.read()) if before == 0 else ""
 
             # Log, scores, and what they say of the run's health.
-            wrong: list[Said] = []
+            wrong: list[tuple[Finding, str]] = []
             if logs:
                 line = state.means.take()
                 micro_batch = trainer.update.micro_batch if trainer.update else None
                 more = {} if micro_batch is None else {"micro_batch": micro_batch}
                 iteration = seen // trainer.images_per_iteration
-                log.write(seen, line, iteration=iteration, seconds=round(state.seconds, 3), **more)
+                if log:
+                    log.write(seen, line, iteration=iteration, seconds=round(state.seconds, 3), **more)
                 note = _shown(line)
                 found = state.health.of_line(line, trainer.gaps)
-                wrong += state.health.assess(seen, found, "log", decides=not _evaluates(trainer))
+                wrong += state.health.assess(seen, found, "log", trainer.advice, decides=not _evaluates(trainer))
             if evaluates:
                 wrong += _evaluate(trainer, state, log)
             progress.update(seen, note)
@@ -158,11 +160,13 @@ def _sit(trainer: Trainer, state: TrainState, stop: list[signal.Signals]) -> Non
             _save(trainer, state)
 
 
-def _open_log(trainer: Trainer) -> RunLog | NoLog:
-    """The log, kept by the first process; what keeps it from opening ends all."""
+@contextmanager
+def _open_log(trainer: Trainer) -> Iterator[RunLog | None]:
+    """The log, which the first process alone keeps; what keeps it from opening ends all."""
     config, logs = trainer.config, []
     from_first(lambda: logs.append(RunLog(config.out, trainer.seen, config.trackers, config.to_json())))
-    return logs[0] if logs else NoLog()
+    with closing(logs[0]) if logs else nullcontext() as log:
+        yield log
 
 
 @contextmanager
@@ -183,26 +187,30 @@ def _iterate(trainer: Trainer, state: TrainState, batch: Any) -> Terms:
     except NonFiniteLoss as error:
         if trainer.config.on_collapse == "rollback":
             raise Collapse(f"{state.health.say(trainer.seen, 'not finite', str(error))}.") from None
-        raise UserError(f"stopped at {trainer.seen:,} images: {error}. {_what_is_saved(trainer.config.out)}") from None
+        saved = any((trainer.config.out / run_folder.CHECKPOINTS).glob("*.pt"))
+        kept = "The checkpoint before it is kept" if saved else "No checkpoint was due yet"
+        raise UserError(f"stopped at {trainer.seen:,} images: {error}. {kept}; {_NEW_OUT}") from None
 
 
 def _evaluates(trainer: Trainer) -> bool:
-    return trainer.evaluates and trainer.config.evaluate_every > 0
+    return trainer.evaluate is not None and trainer.config.evaluate_every > 0
 
 
-def _evaluate(trainer: Trainer, state: TrainState, log: RunLog | NoLog) -> list[Said]:
+def _evaluate(trainer: Trainer, state: TrainState, log: RunLog | None) -> list[tuple[Finding, str]]:
     """Score the model, keep it if it is the best, say how it went; returns what is wrong with it."""
     out, seen = trainer.config.out, trainer.seen
     started = time.monotonic()
+    assert trainer.evaluate, "_evaluates says so"
     mine = trainer.evaluate()  # all share the work
     found = from_first(lambda: mine)  # and go on from the same numbers
     seconds = round(time.monotonic() - started, 3)
     score = {"name": found.name, "value": found.value, "error": found.error}
     signs = {**{f"diversity/{name}": value for name, value in found.diversity.items()}, **found.signs}
     line = {"images": seen, "seconds": seconds, "score": score, "signs": signs, "cards": list(found.records)}
-    log.write_evaluation(line)
+    if log:
+        log.write_evaluation(line)
     findings = state.health.of_evaluation(found.diversity, found.findings)
-    wrong = state.health.assess(seen, findings, "evaluation", decides=True)
+    wrong = state.health.assess(seen, findings, "evaluation", trainer.advice, decides=True)
     is_best = state.scores.add(seen, found)
     if is_best:
         content = state.content()
@@ -216,12 +224,12 @@ def _evaluate(trainer: Trainer, state: TrainState, log: RunLog | NoLog) -> list[
     return wrong
 
 
-def _react(trainer: Trainer, state: TrainState, wrong: list[Said]) -> None:
+def _react(trainer: Trainer, state: TrainState, wrong: list[tuple[Finding, str]]) -> None:
     """Do about what is wrong what the settings say."""
     config = trainer.config
     state.write_messages(config.out)
-    messages = " And ".join(said.message for said in wrong)
-    if config.on_collapse == "rollback" and any(said.finding.going_back_helps for said in wrong):
+    messages = " And ".join(message for _, message in wrong)
+    if config.on_collapse == "rollback" and any(finding.going_back_helps for finding, _ in wrong):
         raise Collapse(messages)
     if config.on_collapse == "stop":
         _save(trainer, state)
@@ -238,11 +246,11 @@ def _roll_back(trainer: Trainer, state: TrainState, messages: str) -> None:
     healthy = from_first(lambda: checkpoint.newest_of(folder, state.health.healthy_at))
     if state.health.rollbacks >= MOST_ROLLBACKS:
         raise UserError(
-            f"stopped on signs of collapse {messages} Going back {MOST_ROLLBACKS} times did not help: {_new_out()}"
+            f"stopped on signs of collapse {messages} Going back {MOST_ROLLBACKS} times did not help: {_NEW_OUT}"
         )
     if healthy is None:
         raise UserError(
-            f"stopped on signs of collapse {messages} There is no healthy checkpoint to go back to: {_new_out()}"
+            f"stopped on signs of collapse {messages} There is no healthy checkpoint to go back to: {_NEW_OUT}"
         )
 
     def go_back() -> dict[str, Any] | None:
@@ -280,15 +288,6 @@ def _save(trainer: Trainer, state: TrainState) -> int:
 def _enough(config: RunConfig, state: TrainState) -> bool:
     """Whether the settings say to stop, since training no longer helps."""
     return config.when_stalled == "stop" and config.evaluate_every > 0 and state.scores.stalled
-
-
-def _stopped_for_the_score(trainer: Trainer, state: TrainState) -> Outcome:
-    say(
-        f"stopped at {trainer.seen:,} images: {state.scores.in_words()}. "
-        f"The best is in {trainer.config.out / run_folder.BEST}. "
-        "The same command with --when-stalled advise trains on."
-    )
-    return Outcome(trainer.seen, state.seconds)
 
 
 def _shown(terms: Mapping[str, float]) -> str:
@@ -355,21 +354,12 @@ def _resume(trainer: Trainer) -> TrainState:
     return state
 
 
-def _write_grids(trainer: Trainer, log: RunLog | NoLog) -> None:
+def _write_grids(trainer: Trainer, log: RunLog | None) -> None:
     folder = trainer.config.out / run_folder.SAMPLES
     folder.mkdir(exist_ok=True)
     for name, pixels in trainer.sample_grids().items():
         path = folder / f"{name}-{trainer.seen:012d}.png"
         picture = Image.fromarray(pixels)
         write_atomically(path, partial(picture.save, format="png"))
-        log.image(name, pixels, trainer.seen)
-
-
-def _what_is_saved(out: Path) -> str:
-    saved = any((out / run_folder.CHECKPOINTS).glob("*.pt"))
-    kept = "The checkpoint before it is kept" if saved else "No checkpoint was due yet"
-    return f"{kept}; {_new_out()}"
-
-
-def _new_out() -> str:
-    return "try smaller learning rates in a new --out"
+        if log:
+            log.image(name, pixels, trainer.seen)

@@ -10,30 +10,17 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of mallopt, in mall
 _LARGEST = 2**30
 
 
-def keep_freed_memory() -> bool:
-    """Let large blocks stay in the process when they are freed, and say whether the system's malloc can.
+def keep_freed_memory() -> None:
+    """Let large blocks stay in the process when they are freed, where the system's malloc can.
 
     An iteration frees and allocates the same large tensors again and again. By itself, glibc gives them back to the
     kernel each time, which then has to clear every page anew: a quarter of an iteration at 32 pixels
-    (docs/performance.md). The price is memory that lies idle between large blocks of different sizes: `return_holes`.
+    (docs/performance.md). The price is memory that lies idle between large blocks of different sizes: `release`.
     """
-    malloc = _malloc()
-    if malloc is None:
-        return False
-    never = -1  # as an unsigned number larger than any heap
-    settings = (
-        (_MMAP_THRESHOLD, _LARGEST),
-        (_TRIM_THRESHOLD, never),
-        (_ARENA_MAX, 1),  # the arenas of threads hold no large blocks
-    )
-    return all(malloc.mallopt(name, value) for name, value in settings)
-
-
-def return_holes() -> None:
-    """Give the pages between blocks in use back to the kernel, which has to clear them when they are needed again."""
-    malloc = _malloc()
-    if malloc is not None:
-        malloc.malloc_trim(0)
+    if malloc := _malloc():
+        malloc.mallopt(_MMAP_THRESHOLD, _LARGEST)
+        malloc.mallopt(_TRIM_THRESHOLD, -1)  # never: as an unsigned number it is larger than any heap
+        malloc.mallopt(_ARENA_MAX, 1)  # the arenas of threads hold no large blocks
 
 
 def _malloc() -> ctypes.CDLL | None:
@@ -48,9 +35,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release(device: torch.device) -> None:
-    """Give back what nothing refers to any more."""
+    """Give back what nothing refers to any more, the pages between blocks in use too."""
     gc.collect()
-    if device.type == "cpu":
-        return_holes()
-    else:
+    if device.type != "cpu":
         torch.accelerator.empty_cache()
+    elif malloc := _malloc():
+        malloc.malloc_trim(0)

@@ -4,7 +4,7 @@ Sources: tf.compat.v1.train.RMSPropOptimizer (its slot is initialised with ones 
 root), used by the published DualGAN code; `torch.optim.RMSprop` starts the slot at 0 and adds epsilon after the root.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,15 +37,10 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "decay": decay, "eps": eps})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Move every parameter that has a gradient once; the closure, if any, is evaluated first."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Move every parameter that has a gradient once."""
         for group in self.param_groups:
             self._move(group["params"], group["lr"], group["decay"], group["eps"])
-        return loss
 
     def _move(self, parameters: list[Tensor], lr: float, decay: float, eps: float) -> None:
         moving = [parameter for parameter in parameters if parameter.grad is not None]

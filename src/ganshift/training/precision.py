@@ -86,8 +86,3 @@ def begin_iteration(device: torch.device, fast: bool) -> None:
     """Tell captured graphs that results of the last iteration are no longer needed."""
     if fast and device.type != "cpu":
         torch.compiler.cudagraph_mark_step_begin()
-
-
-def adam_options(fast: bool) -> dict[str, Any]:
-    """Arguments of `torch.optim.Adam`."""
-    return {"fused": True} if fast else {}

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+from filelock import FileLock, Timeout
 
 from .. import __version__
 from ..errors import UserError
-from ..files import read_text, write_atomically
+from ..files import json_bytes, read_text, write_atomically
 from .config import FREE_TO_CHANGE
 
 CONFIG = "config.json"
@@ -32,10 +31,19 @@ SAMPLES = "samples"
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 """Held by the process that trains in the folder; it stays behind, and the system lets go of it when a process ends."""
-TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
-"""What the system answers when another process holds a lock."""
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
+"""What file systems answer that know no locks."""
 
 logger = logging.getLogger("ganshift")
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Make a `UserError` of what keeps the block from writing into the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -46,28 +54,25 @@ def held(out: Path) -> Iterator[None]:
     warning says so. To read a run, no lock is needed.
     """
     _refuse_foreign(out)
-    try:
+    lock = FileLock(out / LOCK, timeout=0, fallback_to_soft=False)
+    with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        file = os.fdopen(os.open(out / LOCK, flags, 0o666), "r+", encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UserError(f"cannot write to --out {out}: {error.strerror}") from error
-    with file:
         try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (ImportError, OSError) as error:
-            if isinstance(error, OSError) and error.errno in TAKEN:
-                raise UserError(
-                    f"another process is training in {out} ({file.read(80).strip() or 'it has just started'}): "
-                    "wait until it has ended, or give another --out"
-                ) from None
+            lock.acquire()
+            (out / LOCK).write_text(f"process {os.getpid()} on {platform.node()}\n")
+        except Timeout:
+            holder = read_text(out / LOCK)[:80].strip() or "it has just started"
+            raise UserError(
+                f"another process is training in {out} ({holder}): wait until it has ended, or give another --out"
+            ) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
             logger.warning("%s cannot be locked (%s): see to it that one process alone trains in it", out, error)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}\n")
-        file.flush()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def claim(
@@ -97,11 +102,9 @@ def claim(
                 f"{out} holds a run of another configuration: {'; '.join(differences)}. "
                 "Give the same settings to resume it, or another --out"
             )
-    try:
+    with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
         write_json(path, config)
-    except OSError as error:
-        raise UserError(f"cannot write to --out {out}: {error.strerror}") from error
 
 
 def read_config(run: Path) -> dict[str, Any]:
@@ -129,15 +132,13 @@ def section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON for people and programs, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    content = json_bytes(value)
+    write_atomically(path, lambda beside: beside.write_bytes(content))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text, whole or not at all.
-
-    Names of files need not be text. What of them is none becomes \\udc80 and the like, which JSON takes for itself.
-    """
-    write_atomically(path, lambda beside: _write_text(beside, text))
+    """Write a text, whole or not at all; what of a file's name is no text becomes \\udc80 and the like."""
+    write_atomically(path, lambda beside: beside.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def left_out_text(left_out: Sequence[tuple[str, str]]) -> str:
@@ -147,6 +148,9 @@ def left_out_text(left_out: Sequence[tuple[str, str]]) -> str:
 
 def versions() -> dict[str, str]:
     """What a run was made with."""
+    import numpy as np
+    import torch
+
     return {
         "ganshift": __version__,
         "torch": torch.__version__,
@@ -193,13 +197,6 @@ def _refuse_foreign(out: Path) -> None:
         raise UserError(f"--out {out} is a file: name a folder")
     if out.is_dir() and not (out / CONFIG).exists() and {path.name for path in out.iterdir()} - {LOCK}:
         raise UserError(f"--out {out} is not empty and holds no run: name a new folder")
-
-
-def _write_text(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _without_widths(config: Mapping[str, Any]) -> Mapping[str, Any]:

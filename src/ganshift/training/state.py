@@ -44,7 +44,7 @@ class TrainState:
         self.seconds = 0.0
         """Time spent training, in all sittings."""
         self.means = Means()
-        self.health = Health(trainer.advice)
+        self.health = Health()
         self.scores = Scores()
 
     def content(self) -> dict[str, Any]:

@@ -14,19 +14,18 @@ import threading
 import types
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, final
 
 from ..errors import UserError, first_line
 from ..files import read_text
+from .run_folder import write_json
 
 PROJECT = "ganshift"
 """Name under which Weights & Biases, MLflow and trackio keep runs."""
 STATE = "trackers.json"
 """In the run folder: the run's name at each tracker, and the images that it was told of last."""
-PACKAGES = {"wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
-"""What pip calls them."""
 PATIENCE = {"init_timeout": 30, "login_timeout": 30}
 """Seconds that Weights & Biases may take to answer when a run starts."""
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -36,16 +35,16 @@ OFFLINE = {
     "mlflow": "MLFLOW_TRACKING_URI says where it keeps runs",
     "trackio": "without TRACKIO_SPACE_ID and TRACKIO_SERVER_URL it keeps runs on disk",
 }
-"""How each does without a network."""
+"""How each tracker that is a package, of the same name, does without a network."""
 logger = logging.getLogger("ganshift")
 
 
 def require_packages(names: Sequence[str]) -> None:
     """Raise a `UserError` for the first tracker whose package is not installed."""
     for name in names:
-        if name in PACKAGES and importlib.util.find_spec(name) is None:
+        if name in OFFLINE and importlib.util.find_spec(name) is None:
             raise UserError(
-                f"tracker {name} needs a package that is not installed: pip install {PACKAGES[name]}, "
+                f"tracker {name} needs a package that is not installed: pip install {name}, "
                 "or leave it out of --tracker"
             )
 
@@ -144,8 +143,6 @@ class Foreign:
         logger.warning("tracker %s failed (%s): training goes on without it", self._name, first_line(error))
 
     def _write_state(self) -> None:
-        from .run_folder import write_json  # which imports torch, and `log` imports this
-
         state = _read_state(self._path) | {self._name: {"run": self._id, "images": self._told}}
         write_json(self._path, state)
 
@@ -153,15 +150,9 @@ class Foreign:
 Tracker = Events | Foreign
 
 
-def open_trackers(names: Sequence[str], out: Path, images: int, settings: Mapping[str, Any]) -> list[Tracker]:
-    """Open the trackers of a run that goes on at `images`; a `UserError` if one cannot start."""
-    with ExitStack() as opened:
-        found: list[Tracker] = []
-        for name in names:
-            found.append(Events(out, images) if name == "tensorboard" else Foreign(name, out, settings))
-            opened.callback(found[-1].close)
-        opened.pop_all()
-    return found
+def open_tracker(name: str, out: Path, images: int, settings: Mapping[str, Any]) -> Tracker:
+    """Open a tracker of a run that goes on at `images`; a `UserError` if it cannot start."""
+    return Events(out, images) if name == "tensorboard" else Foreign(name, out, settings)
 
 
 def _start(name: str, run: str | None, out: Path, settings: Mapping[str, Any]) -> Any:
@@ -195,7 +186,7 @@ def _read_state(path: Path) -> dict[str, Any]:
         return {
             name: {"run": str(known["run"]), "images": int(known["images"])}
             for name, known in state.items()
-            if name in PACKAGES
+            if name in OFFLINE
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}

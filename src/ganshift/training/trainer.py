@@ -10,7 +10,7 @@ A trainer is also there to be used by hand. In a notebook::
 
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -21,11 +21,11 @@ import torch
 from ..errors import UserError, first_line
 from ..tensors import Terms
 from .config import RunConfig
+from .draws import seed_of
 from .grad_accumulation import Updates
 from .memory import is_out_of_memory
 from .monitor.best import Evaluation
 from .precision import begin_iteration, precision_on
-from .seeds import seed_of
 
 
 @runtime_checkable
@@ -57,8 +57,8 @@ class Trainer(ABC):
     """What moves the networks, where that is ours."""
     follows_budget: bool = False
     """Whether a schedule depends on the budget."""
-    evaluates: bool = False
-    """Whether `evaluate` can score the model."""
+    evaluate: Callable[[], Evaluation] | None = None
+    """Scores the model, where it can be; draws nothing that training draws, and leaves the networks as they are."""
     gaps: Sequence[str] = ()
     """The terms that say how far critics tell real from fake."""
     advice: Mapping[str, str] = {}
@@ -100,10 +100,6 @@ class Trainer(ABC):
     @abstractmethod
     def save_model(self, folder: Path) -> None:
         """Write the files that inference loads into a folder."""
-
-    @abstractmethod
-    def evaluate(self) -> Evaluation:
-        """Score the model; draws nothing that training draws, and leaves the networks as they are."""
 
     def iteration(self, batch: Any) -> Terms:
         """One iteration, all draws of which follow from the seed, the images seen and the rollbacks.

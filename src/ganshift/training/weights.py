@@ -71,10 +71,14 @@ def check_fit(network: nn.Module, weights: Mapping[str, Tensor], where: str, hin
     """Raise a `UserError` that names the first tensor whose shapes differ, if one does."""
     own = network.state_dict()
     for name in sorted({*own, *weights}):
-        ours = tuple(own[name].shape) if name in own else "absent"
-        theirs = tuple(weights[name].shape) if name in weights else "absent"
-        if ours != theirs:
-            raise UserError(f"{where} does not fit: its {name} is {theirs}, needed is {ours}; {hint}")
+        check_shape(own.get(name), weights.get(name), name, where, hint)
+
+
+def check_shape(ours: Tensor | None, theirs: Tensor | None, name: str, where: str, hint: str) -> None:
+    """Raise a `UserError` that names a tensor whose shapes differ, or that one side alone has."""
+    needed, there = ("absent" if value is None else tuple(value.shape) for value in (ours, theirs))
+    if needed != there:
+        raise UserError(f"{where} does not fit: its {name} is {there}, needed is {needed}; {hint}")
 
 
 def build_on_paper(make: Callable[[], Built], where: str, what: str) -> Built:

@@ -59,6 +59,6 @@ def test_held_out_images_are_compared_with_if_there_are_enough(tmp_path, count, 
 
 def test_too_few_images_switch_evaluation_off(tmp_path, caplog):
     write_noise(tmp_path / "data", 3)
-    assert not trainer(tmp_path, data=tmp_path / "data").evaluates
+    assert trainer(tmp_path, data=tmp_path / "data").evaluate is None
     assert "evaluation is off: 3 images are too few" in caplog.text
-    assert not trainer(tmp_path, evaluate_every=0).evaluates
+    assert trainer(tmp_path, evaluate_every=0).evaluate is None

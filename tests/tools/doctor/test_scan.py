@@ -142,7 +142,7 @@ def test_bundled_sets():
     assert digits.to_json()["channels"] == {"gray": 100}
     names = [part.name for part in find_parts(Path("bundled:photo-sketch"))]
     assert names == ["train A", "train B", "val A", "val B"]
-    with pytest.raises(UserError, match="bundled are"):
+    with pytest.raises(UserError, match="there is no bundled"):
         find_parts(Path("bundled:dogs"))
 
 

@@ -21,67 +21,67 @@ def lines(health, name, *values):
 
 
 def test_a_gap_must_surge_beyond_its_own_past():
-    assert lines(Health({}), GAP, 0.01, -0.2, -3.0, -5.0, -4.0, -49.0, -500.0) == [[], [], [], [], [], [], ["gap"]]
+    assert lines(Health(), GAP, 0.01, -0.2, -3.0, -5.0, -4.0, -49.0, -500.0) == [[], [], [], [], [], [], ["gap"]]
 
 
 def test_the_first_lines_have_no_past():
-    assert lines(Health({}), GAP, 0.01, -1.0, -100.0, -10_000.0) == [[]] * 4
+    assert lines(Health(), GAP, 0.01, -1.0, -100.0, -10_000.0) == [[]] * 4
 
 
 def test_what_is_wrong_is_no_past_to_be_compared_with():
-    assert lines(Health({}), GAP, *[1.0] * 5, 11.0, 11.0, 9.0) == [[]] * 5 + [["gap"], ["gap"], []]
+    assert lines(Health(), GAP, *[1.0] * 5, 11.0, 11.0, 9.0) == [[]] * 5 + [["gap"], ["gap"], []]
 
 
 def test_gradients_surge_or_are_still():
-    assert lines(Health({}), "gradient/generator", *[1.0] * 5, 99.0, 10_000.0, 1e-4) == [[]] * 6 + [
+    assert lines(Health(), "gradient/generator", *[1.0] * 5, 99.0, 10_000.0, 1e-4) == [[]] * 6 + [
         ["gradient"],
         ["still"],
     ]
-    assert lines(Health({}), "gradient/critic", inf) == [["gradient"]]
+    assert lines(Health(), "gradient/critic", inf) == [["gradient"]]
 
 
 def test_other_terms_may_do_as_they_like():
-    assert lines(Health({}), "generator/adversarial", *[1.0] * 5, 1e9) == [[]] * 6
+    assert lines(Health(), "generator/adversarial", *[1.0] * 5, 1e9) == [[]] * 6
 
 
 def test_images_have_to_differ_before_they_can_become_alike():
-    health = Health({})
+    health = Health()
     found = [kinds(health.of_evaluation({"generated": value}, [])) for value in (0.1, 0.05, 0.8, 0.3, 0.19)]
     assert found == [[], [], [], [], ["alike"]]
 
 
 def test_noise_differs_more_than_real_images_and_does_not_count_as_more():
-    health = Health({})
+    health = Health()
     assert not health.of_evaluation({"generated": 8.0}, [])
     assert not health.of_evaluation({"generated": 0.3}, [])
 
 
 def test_what_has_to_last_is_counted_in_a_row():
-    health, finding = Health({}), Finding("unchanged", "no change", lasting=3)
+    health, finding = Health(), Finding("unchanged", "no change", lasting=3)
     found = [kinds(health.of_evaluation({}, seen)) for seen in ([finding], [finding], [], *[[finding]] * 3)]
     assert found == [[], [], [], [], [], ["unchanged"]]
 
 
 def test_what_stands_is_said_once_and_healthy_is_what_every_source_says():
-    health = Health({"gap": "Try less."})
+    health, advice = Health(), {"gap": "Try less."}
     gap = Finding("gap", "the gap is large")
-    (said,) = health.assess(8, [gap], "log", decides=False)
-    assert said.message == "at 8 images: the gap is large. Try less."
-    assert health.assess(16, [gap], "log", decides=False) == []
-    assert health.assess(16, [], "evaluation", decides=True) == []
+    ((_, message),) = health.assess(8, [gap], "log", advice, decides=False)
+    assert message == "at 8 images: the gap is large. Try less."
+    assert health.assess(16, [gap], "log", advice, decides=False) == []
+    assert health.assess(16, [], "evaluation", advice, decides=True) == []
     assert health.healthy_at == 0
-    health.assess(24, [], "log", decides=False)
+    health.assess(24, [], "log", advice, decides=False)
     assert health.healthy_at == 0
-    health.assess(32, [], "evaluation", decides=True)
+    health.assess(32, [], "evaluation", advice, decides=True)
     assert health.healthy_at == 32
     assert health.messages == [{"images": 8, "kind": "gap", "message": "the gap is large. Try less."}]
 
 
 def test_a_restored_state_goes_on_alike():
-    one, other = Health({}), Health({})
+    one, other = Health(), Health()
     lines(one, GAP, *[1.0] * 5)
     one.of_evaluation({"generated": 0.8}, [Finding("unchanged", "", lasting=2)])
-    one.assess(8, [Finding("gap", "large")], "log", decides=False)
+    one.assess(8, [Finding("gap", "large")], "log", {}, decides=False)
     other.load_state_dict(one.state_dict())
     assert other.state_dict() == one.state_dict()
     assert lines(other, GAP, 20.0) == [["gap"]]
@@ -89,7 +89,7 @@ def test_a_restored_state_goes_on_alike():
         "unchanged",
         "alike",
     ]
-    assert other.assess(16, [Finding("gap", "large")], "log", decides=False) == []
+    assert other.assess(16, [Finding("gap", "large")], "log", {}, decides=False) == []
 
 
 @pytest.mark.parametrize("kind", [TensorFlowRMSprop, torch.optim.Adam])

@@ -19,7 +19,6 @@ class WatchedTrainer(WalkTrainer):
     """A walk whose score is a function of the images seen, and whose health is one of those and of the learning rate's
     factor."""
 
-    evaluates = True
     advice: ClassVar = {"gap": "Try less."}
 
     def __init__(self, config, values, findings, fail):

@@ -5,9 +5,24 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from ...training.config import MAX_BATCH, MAX_WIDTH, RunConfig, check_most, require
+from ...training.config import (
+    MAX_WIDTH,
+    BatchSize,
+    Channels,
+    EvaluatedImages,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+    RunConfig,
+    Steps,
+    Width,
+    read_table,
+    require,
+)
 
 PUBLISHED_LEVELS = 8
 LONGEST = 16
@@ -24,21 +39,21 @@ class DualConfig(RunConfig):
     """Folder or zip of the images of domain a; goes with --b."""
     b: Path | None = None
     """Folder or zip of the images of domain b; goes with --a."""
-    size: int = 256
+    size: Annotated[int, Range(32, MAX_WIDTH)] = 256
     """Shorter side, in pixels, of the images trained on: any number from 32 up, since the critic halves five times."""
     aspect: str = "1:1"
     """Width to height of the training images, such as 3:2, 9:16 or 1.5; the longer side follows from `size`."""
-    channels_a: int | None = None
+    channels_a: Channels | None = None
     """Channels of domain a: 1 (gray), 3 (RGB) or 4 (RGBA); by default what its images have."""
-    channels_b: int | None = None
+    channels_b: Channels | None = None
     """Channels of domain b, likewise."""
     architecture: Literal["unet"] = "unet"
     """Which networks (docs/architecture.md says how to add one)."""
-    generator_width: int = 64
+    generator_width: Width = 64
     """Channels after the first layer of the generators; the deepest layers have eight times as many."""
-    critic_width: int = 64
+    critic_width: Width = 64
     """Channels after the first layer of the critics; the deepest layers have eight times as many."""
-    levels: int | None = None
+    levels: Annotated[int, Range(1, PUBLISHED_LEVELS)] | None = None
     """Halvings in the generators; by default as many as bring the longer side to one pixel, at most the published 8."""
     loss: Literal["wgan-gp", "wgan", "classic"] = "wgan-gp"
     """Adversarial objective: Wasserstein with gradient penalty, Wasserstein with clipped weights, or cross-entropy."""
@@ -46,25 +61,25 @@ class DualConfig(RunConfig):
     """One score per image, or a map of scores of overlapping patches."""
     reconstruction: Literal["l1", "l2"] = "l1"
     """How a round trip is compared with its start: mean absolute or mean squared difference."""
-    weight_a: float = 500.0
+    weight_a: NonNegativeFloat = 500.0
     """Weight of the round trips a to b to a; 1000 in the published runs on drawings and facades."""
-    weight_b: float = 500.0
+    weight_b: NonNegativeFloat = 500.0
     """Weight of the round trips b to a to b."""
-    penalty: float = 10.0
+    penalty: NonNegativeFloat = 10.0
     """Weight of the gradient penalty; only with --loss wgan-gp."""
-    clip: float = 0.01
+    clip: PositiveFloat = 0.01
     """Critic weights are clipped to plus or minus this after each of their steps; only with --loss wgan."""
-    critic_steps: int = 1
+    critic_steps: Steps = 1
     """Critic steps per generator step (n_critic): published default 1, paper 2 to 4."""
-    dropout: float = 0.0
+    dropout: NonNegativeFloat = 0.0
     """Probability of dropping a value after the first three doublings of a generator, while training."""
-    batch: int = 1
+    batch: BatchSize = 1
     """Images of each domain per step."""
-    learning_rate: float = 5e-5
+    learning_rate: PositiveFloat = 5e-5
     """Step size of both optimisers."""
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"
     """TensorFlow's RMSProp as published, or Adam."""
-    beta1: float = 0.5
+    beta1: NonNegativeFloat = 0.5
     """Adam's decay of the mean gradient; only with --optimizer adam."""
     flip: bool = True
     """Mirror every other training image at random."""
@@ -72,46 +87,32 @@ class DualConfig(RunConfig):
     """Do as the published code where we repaired it: norm at the 1x1 bottleneck, so that nothing passes; biases in
     front of norms; 8 levels at any size; no flips; and a dropout other than 0 is the probability of keeping."""
     # What the cadences mean is said once, in RunConfig.
-    log_every: int = 100
-    sample_every: int = 2000
-    checkpoint_every: int = 5000
-    evaluate_every: int = 5000
-    evaluate_images: int = 100
-    ema_images: int = 500
+    log_every: PositiveInt = 100
+    sample_every: PositiveInt = 2000
+    checkpoint_every: PositiveInt = 5000
+    evaluate_every: NonNegativeInt = 5000
+    evaluate_images: EvaluatedImages = 100
+    ema_images: NonNegativeInt = 500
     """Half-life, in images, of the averaged generator weights that sampling uses; 0, as published, samples the raw."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        pair = self.a is not None and self.b is not None
+        given = [f"--{name}" for name in ("data", "a", "b") if getattr(self, name) is not None]
         require(
-            pair if self.data is None else self.a is None and self.b is None,
-            f"give --data, or both --a and --b; given {self._places()}",
+            given in (["--data"], ["--a", "--b"]),
+            f"give --data, or both --a and --b; given {' and '.join(given) or 'none of them'}",
         )
-        require(self.size >= 32, f"size must be at least 32 (the critic halves it five times), got {self.size}")
         _width_to_height(self.aspect)
-        for name in ("channels_a", "channels_b"):
-            require(getattr(self, name) in (None, 1, 3, 4), f"{name} must be 1, 3 or 4, got {getattr(self, name)}")
-        for name in ("generator_width", "critic_width", "critic_steps", "batch"):
-            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        check_most(self, MAX_WIDTH, "size", "generator_width", "critic_width", "critic_steps")
-        check_most(self, MAX_BATCH, "batch")
-        for name in ("weight_a", "weight_b", "penalty"):
-            require(getattr(self, name) >= 0, f"{name} must be at least 0, got {getattr(self, name)}")
-        for name in ("clip", "learning_rate"):
-            require(getattr(self, name) > 0, f"{name} must be more than 0, got {getattr(self, name)}")
-        require(0 <= self.beta1 < 1, f"beta1 must be at least 0 and less than 1, got {self.beta1}")
+        require(self.beta1 < 1, f"beta1 must be at least 0 and less than 1, got {self.beta1}")
         top = "at most 1 (the probability of keeping)" if self.as_published else "less than 1"
         require(
-            0 <= self.dropout <= 1 and self.drop_probability < 1,
-            f"dropout must be at least 0 and {top}, got {self.dropout}",
-        )
-        require(
-            self.levels is None or 1 <= self.levels <= PUBLISHED_LEVELS,
-            f"levels must be from 1 to {PUBLISHED_LEVELS}, got {self.levels}",
+            self.dropout <= 1 and self.drop_probability < 1, f"dropout must be at least 0 and {top}, got {self.dropout}"
         )
         if self.as_published:
             require(self.size & (self.size - 1) == 0, f"size must be a power of two with as_published, got {self.size}")
-            require(self.is_square, f"aspect must be 1:1 with as_published, got {self.aspect}; leave it out")
+            require(
+                self.size_in_json == self.size, f"aspect must be 1:1 with as_published, got {self.aspect}; leave it out"
+            )
             require(
                 self.levels in (None, PUBLISHED_LEVELS),
                 f"levels must be {PUBLISHED_LEVELS} with as_published, got {self.levels}; leave it out",
@@ -142,10 +143,10 @@ class DualConfig(RunConfig):
         return (self.size, round(self.size * ratio)) if ratio >= 1 else (round(self.size / ratio), self.size)
 
     @property
-    def is_square(self) -> bool:
-        """Whether the training images are as high as wide."""
+    def size_in_json(self) -> int | list[int]:
+        """The side of squares; height and width of oblong images."""
         height, width = self.image_size
-        return height == width
+        return height if height == width else [height, width]
 
     @property
     def num_levels(self) -> int:
@@ -157,11 +158,6 @@ class DualConfig(RunConfig):
         if self.as_published:
             return PUBLISHED_LEVELS
         return self.levels or min((max(self.image_size) - 1).bit_length(), PUBLISHED_LEVELS)
-
-    def _places(self) -> str:
-        """Which of the options that name images there are."""
-        given = [f"--{name}" for name in ("data", "a", "b") if getattr(self, name) is not None]
-        return " and ".join(given) or "none of them"
 
     @property
     def drop_probability(self) -> float:
@@ -197,48 +193,7 @@ def with_tuples(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in arguments.items()}
 
 
-_PUBLISHED = {"size": 256, "weight_a": 1000.0, "weight_b": 1000.0, "epochs": 100.0}
-_QUICK = {"size": 64, "weight_a": 100.0, "weight_b": 100.0, "learning_rate": 3e-4}
-PRESETS: dict[str, dict[str, Any]] = {
-    # The published runs. The paper gives 30 to 100 epochs for its sets, and 100 for sketch-photo.
-    "sketch-photo": _PUBLISHED,
-    "facades": _PUBLISHED,
-    "day-night": _PUBLISHED,
-    # Half an hour on one CPU core for 12,000 images. The rate is higher and the weights of the round trips are lower
-    # than published: in so few steps the published ones mostly learn to come back, hiding the picture in faint dots.
-    "small": {
-        **_QUICK,
-        "generator_width": 32,
-        "critic_width": 24,
-        "images": 12_000,
-        "sample_every": 1_000,
-        "checkpoint_every": 1_000,
-        "evaluate_every": 1_000,
-        "ema_images": 200,
-    },
-    # Minutes on two CPU cores.
-    "demo": {
-        **_QUICK,
-        "generator_width": 24,
-        "critic_width": 24,
-        "images": 2_000,
-        "log_every": 20,
-        "sample_every": 200,
-        "checkpoint_every": 400,
-        "evaluate_every": 0,
-        "ema_images": 100,
-    },
-    # For tests.
-    "tiny": {
-        "size": 32,
-        "generator_width": 4,
-        "critic_width": 4,
-        "images": 8,
-        "log_every": 2,
-        "sample_every": 4,
-        "checkpoint_every": 4,
-        "evaluate_every": 0,
-        "ema_images": 4,
-    },
-}
+PRESETS: dict[str, dict[str, Any]] = read_table(Path(__file__).with_name("presets.toml"))
 """Overrides of the defaults by name; each sets a budget. The command starts from sketch-photo unless told otherwise."""
+WORDS = read_table(Path(__file__).with_name("words.toml"))
+"""Its help, its advice on what to try, and what reports say of its runs."""

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from functools import cache, partial
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from ...data.datasets import Domains, ImageSet
-from ...inference.translator_scores import MeasuredWay, measure_ways
+from ...inference.translator_scores import MeasuredWay, Translation, measure_ways
 from ...metrics.measuring import Extraction, provenance_of
 from ...metrics.while_training import FEWEST_HELD_OUT, as_evaluation, enough, settings_of
-from ...tensors import Images, from_uint8
+from ...tensors import from_uint8
 from ...training.ema import Ema
 from ...training.monitor.best import Evaluation
 from ...training.monitor.health import Finding
@@ -42,7 +41,7 @@ def new_evaluation(
     def evaluate() -> Evaluation:
         networks = ema.average
         about = provenance_of(hash_of_weights(networks))
-        to_b, to_a = (partial(_on, device, networks.get_submodule(name)) for name in ("gen_ab", "gen_ba"))
+        to_b, to_a = (_on(device, networks.get_submodule(name)) for name in ("gen_ab", "gen_ba"))
         ways = measure_ways(to_b, to_a, a, b, split, extraction(), about, most=config.evaluate_images)
         named = dict(zip(("a-b", "b-a"), ways, strict=True))
         signs = {f"trip/{name}": way.trip for name, way in named.items()}
@@ -63,8 +62,8 @@ def unpaired_distance(a: ImageSet, b: ImageSet) -> float:
     return (images_a - images_b).abs().mean().item()
 
 
-def _on(device: torch.device, network: nn.Module, images: Images) -> Float[Tensor, "n c2 h w"]:
-    return network(images.to(device))
+def _on(device: torch.device, network: nn.Module) -> Translation:
+    return lambda images: network(images.to(device))
 
 
 def _unchanged(name: str, way: MeasuredWay, apart: Callable[[], float]) -> list[Finding]:

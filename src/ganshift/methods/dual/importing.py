@@ -1,48 +1,38 @@
 """Published DualGAN checkpoints as runs: both generators, which take and give RGB."""
 
 import re
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import nn
 
 from ...errors import UserError
 from ...training.run_folder import MODEL
-from ..importing import Checkpoint, ImportedRun, TensorFlowImport, write_weights
+from ...training.weights import save_weights
+from ..importing import ImportedRun, TensorFlowImport
 from .model import Translator
-from .networks import Critic
-from .tensorflow import from_tensorflow
+from .tensorflow import GENERATORS, from_tensorflow
 
 
 def import_dual(
-    checkpoint: Checkpoint, classes: Sequence[str] | None = None, keep_channel_order: bool = False
+    variables: Mapping[str, np.ndarray], classes: Sequence[str] | None = None, keep_channel_order: bool = False
 ) -> ImportedRun:
     """The run of a published DualGAN checkpoint; it reads images as BGR, which is turned unless the order is kept."""
     if classes is not None:
-        raise UserError(f"checkpoint {checkpoint.prefix} is a DualGAN, which has no classes: leave --classes out")
-    found = checkpoint.mapped(lambda: from_tensorflow(checkpoint.variables, swap_red_and_blue=not keep_channel_order))
-    # With a patch critic the training size is unknown; nothing depends on it in a published network.
-    size = found.size or 2**found.levels
-    shared = {
-        "width": found.generator_width,
-        "levels": found.levels,
-        "size": size,
-        "dropout": 0.0,
-        "as_published": True,
-    }
-    gen_ab = {"in_channels": found.channels_a, "out_channels": found.channels_b, **shared}
-    gen_ba = {"in_channels": found.channels_b, "out_channels": found.channels_a, **shared}
-    translator = checkpoint.mapped(lambda: Translator(gen_ab, gen_ba))
-    checkpoint.fill(translator.gen_ab, found.state_dicts["gen_ab"])
-    checkpoint.fill(translator.gen_ba, found.state_dicts["gen_ba"])
-    for name, channels in (("critic_a", found.channels_a), ("critic_b", found.channels_b)):
-        new_critic = partial(Critic, channels, found.critic_width, size, found.head, as_published=True)
-        checkpoint.fill(checkpoint.mapped(new_critic), found.state_dicts[name])  # a check: no command reads critics
+        raise UserError("a DualGAN has no classes: leave --classes out")
+    found = from_tensorflow(variables, swap_red_and_blue=not keep_channel_order)
+    networks = found.build()  # all four, as a check: no command reads the critics
+    gen_ab, gen_ba, critic = (found.arguments[name] for name in ("gen_ab", "gen_ba", "critic_a"))
+    translator = Translator(gen_ab, gen_ba)
+    translator.load_state_dict(nn.ModuleDict({name: networks[name] for name in GENERATORS}).state_dict())
     return ImportedRun(
         description={"architecture": "unet", "gen_ab": gen_ab, "gen_ba": gen_ba, "size": found.size},
         provenance={"channel_order": "as published" if keep_channel_order else "RGB"},
-        write=lambda out: write_weights(out / MODEL, translator),
+        write=lambda out: save_weights(out / MODEL, translator),
         found=[
-            f"DualGAN checkpoint with {found.head} critics: {found.channels_a} channels to {found.channels_b}, "
-            f"generator width {found.generator_width}, {found.levels} levels, critic width {found.critic_width}",
+            f"DualGAN checkpoint with {critic['head']} critics: {gen_ab['in_channels']} channels to "
+            f"{gen_ab['out_channels']}, generator width {gen_ab['width']}, {gen_ab['levels']} levels, "
+            f"critic width {critic['width']}",
             "channels in the published order (BGR)"
             if keep_channel_order
             else "channels swapped from published BGR to RGB",

@@ -1,50 +1,13 @@
 """DualGAN (Yi et al. 2017): learn to translate between two unpaired folders of images."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pkgutil import resolve_name
 
-from ...training.config import BUDGET, MACHINE, WATCHING
 from ..method import Help, Method
-from .config import PRESETS, DualConfig
+from ..words import words_from
+from .advice import advise
+from .config import PRESETS, WORDS, DualConfig
 
-if TYPE_CHECKING:
-    from ..advice import Advice, PictureFacts
-    from ..importing import TensorFlowImport
-    from ..words import ReportWords
-    from .model import Translator
-    from .trainer import DualTrainer
-
-
-def _trainer() -> "type[DualTrainer]":
-    from .trainer import DualTrainer
-
-    return DualTrainer
-
-
-def _model() -> "type[Translator]":
-    from .model import Translator
-
-    return Translator
-
-
-def _words() -> "ReportWords":
-    from .words import WORDS
-
-    return WORDS
-
-
-def _advise(train: "Sequence[PictureFacts]", where: Mapping[str, Path], out: Path, on_accelerator: bool) -> "Advice":
-    from .advice import advise
-
-    return advise(train, where, out, on_accelerator)
-
-
-def _tensorflow() -> "TensorFlowImport":
-    from .importing import DUAL_IMPORT
-
-    return DUAL_IMPORT
-
+_HERE = "ganshift.methods.dual"  # what is named below it needs torch, and is imported when it is asked for
 
 DUAL = Method(
     name="dual",
@@ -54,46 +17,11 @@ DUAL = Method(
     config=DualConfig,
     presets=PRESETS,
     default_preset="sketch-photo",
-    help=Help(
-        examples="""
-        ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings
-        ganshift dual --data facades.zip --out runs/facades
-        ganshift dual --data bundled:photo-sketch --preset small --aspect 3:2 --out runs/wide --dry-run
-        """,
-        presets=(
-            "Settings to start from; the other options change them. sketch-photo, facades and day-night: the"
-            " published runs at 256 pixels, which want an accelerator. small: 64 pixels and narrow networks "
-            "for one or two processor cores; demo: minutes; tiny: seconds, to see that everything works."
-        ),
-        groups={
-            "main": ("preset", "data", "a", "b", "out", "dry_run"),
-            "budget": BUDGET,
-            "data": ("size", "aspect", "channels_a", "channels_b", "flip"),
-            "network": ("architecture", "generator_width", "critic_width", "levels", "dropout"),
-            "training": (
-                "loss",
-                "critic",
-                "reconstruction",
-                "weight_a",
-                "weight_b",
-                "penalty",
-                "clip",
-                "batch",
-                "critic_steps",
-                "learning_rate",
-                "optimizer",
-                "beta1",
-                "ema_images",
-                "as_published",
-            ),
-            "watching": WATCHING,
-            "machine": MACHINE,
-        },
-    ),
+    help=Help(**WORDS["help"]),
     networks=("gen_ab", "gen_ba"),
-    trainer=_trainer,
-    model=_model,
-    words=_words,
-    advise=_advise,
-    tensorflow=_tensorflow,
+    trainer=lambda: resolve_name(f"{_HERE}.trainer:DualTrainer"),
+    model=lambda: resolve_name(f"{_HERE}.model:Translator"),
+    words=words_from(WORDS["report"]),
+    advise=advise,
+    tensorflow=lambda: resolve_name(f"{_HERE}.importing:DUAL_IMPORT"),
 )

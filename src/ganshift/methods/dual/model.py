@@ -7,12 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...errors import choose
 from ...inference.translator import AT_ONCE_PIXELS, MAX_SIDE, Domain, ImageTranslator, other_domain
 from ...tensors import Images, Side, height_and_width
 from ...training.config import require
 from .backbone import TranslationBackbone
 from .config import PUBLISHED_LEVELS, with_tuples
-from .networks import architecture_named
+from .networks import ARCHITECTURES
 
 PUBLISHED_SIZE = 256
 """Side of the images that DualGAN was published for."""
@@ -47,7 +48,7 @@ class Translator(ImageTranslator):
         self.size: Side = gen_ab.get("size", PUBLISHED_SIZE)
         """Side, or height and width, of the images trained on."""
         _check_pair(gen_ab, gen_ba, self.size)
-        new_generator = architecture_named(architecture).generator
+        new_generator, _ = ARCHITECTURES[choose(architecture, ARCHITECTURES, "architecture")]
         self.gen_ab, self.gen_ba = new_generator(**gen_ab), new_generator(**gen_ba)
         self.eval()
 

@@ -11,7 +11,6 @@ autocast, where low precision blurs the images.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -22,7 +21,6 @@ from ...errors import UserError
 from ...nn.norm import InstanceNorm
 from ...nn.same_conv import DownConv, Maps, Resized, UpConv, halved
 from ...tensors import Side, height_and_width
-from ...training.config import require
 from .backbone import DomainCritic, TranslationBackbone
 
 LEAK = 0.2
@@ -188,18 +186,5 @@ def _pixels(size: Side, levels: int) -> list[int]:
     return pixels
 
 
-class Architecture(NamedTuple):
-    """The classes of a translator's networks; their arguments are those of `UNet` and `Critic`."""
-
-    generator: type[TranslationBackbone]
-    critic: type[DomainCritic]
-
-
-ARCHITECTURES = {"unet": Architecture(UNet, Critic)}
-"""By the name that `config.json` has."""
-
-
-def architecture_named(name: str) -> Architecture:
-    """The architecture of this name; a `UserError` if there is none."""
-    require(name in ARCHITECTURES, f"architecture must be {', '.join(ARCHITECTURES)}, got {name!r}")
-    return ARCHITECTURES[name]
+ARCHITECTURES: dict[str, tuple[type[TranslationBackbone], type[DomainCritic]]] = {"unet": (UNet, Critic)}
+"""Generator and critic, which take what `UNet` and `Critic` take, by the architecture that `config.json` names."""

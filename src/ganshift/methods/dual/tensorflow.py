@@ -9,63 +9,51 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ...errors import UserError
+from ...training.weights import copy_weights
+from ..importing import MISFIT
 from .networks import CRITIC_STAGES, Critic, UNet
 
 GENERATORS = {"gen_ab": "A_g", "gen_ba": "B_g"}
 CRITICS = {"critic_b": "A_d", "critic_a": "B_d"}
 CRITIC_NAMES = (("h0_conv", None), ("h1_conv", "bn1"), ("h2_conv", "bn2"), ("h3_conv", "bn3"), ("h3_1_conv", "bn3_1"))
 """Published names of the critic's convolutions, and of the norms that follow them."""
-OPTIMIZER_SLOT = re.compile(r"/(RMSProp|Adam)(_\d+)?$|^(beta\d_power|global_step)")
-"""Training state of the published optimisers, which no network of ours takes."""
 
 
 @dataclass(frozen=True)
 class PublishedNetworks:
-    """What a published checkpoint holds: settings to build our networks `as_published` with, and their weights."""
+    """What a published checkpoint holds; everything is by the names gen_ab, gen_ba, critic_a and critic_b."""
 
-    channels_a: int
-    channels_b: int
-    generator_width: int
-    critic_width: int
-    levels: int
-    head: Literal["global", "patch"]
+    arguments: dict[str, dict[str, Any]]
+    """Of our networks' constructors."""
+    state_dicts: dict[str, dict[str, Tensor]]
     size: int | None
     """Image side that a global critic was built for; unknown with patches."""
-    state_dicts: dict[str, dict[str, Tensor]]
-    """By the names gen_ab, gen_ba, critic_a and critic_b."""
 
     def build(self) -> dict[str, UNet | Critic]:
-        """The four networks with their weights, by name."""
-        size = self.size or 256  # with norms everywhere, and no linear layer, nothing depends on it
-        channels = {"a": self.channels_a, "b": self.channels_b}
+        """The networks with their weights; a `UserError` where these do not fit."""
         networks: dict[str, UNet | Critic] = {}
-        for name in GENERATORS:
-            source, target = channels[name[-2]], channels[name[-1]]
-            networks[name] = UNet(source, target, self.generator_width, self.levels, size, as_published=True)
-        for name in CRITICS:
-            networks[name] = Critic(channels[name[-1]], self.critic_width, size, self.head, as_published=True)
-        for name, network in networks.items():
-            network.load_state_dict(self.state_dicts[name])
+        for name, arguments in self.arguments.items():
+            networks[name] = UNet(**arguments) if name in GENERATORS else Critic(**arguments)
+            copy_weights(networks[name], self.state_dicts[name], name, MISFIT)
         return networks
 
 
 def from_tensorflow(variables: Mapping[str, np.ndarray], swap_red_and_blue: bool = False) -> PublishedNetworks:
-    """Map published variables, by their names, to our networks; optimiser slots are left out.
+    """Map published variables, by their names, to our networks.
 
     The published code reads images as BGR: with `swap_red_and_blue` the layers that touch images of three or four
     channels are reordered, so that the networks take and give RGB. Raises `UserError` listing what does not fit.
     """
     given = {name.removesuffix(":0"): array for name, array in variables.items()}
-    given = {name: array for name, array in given.items() if not OPTIMIZER_SLOT.search(name)}
     levels = len([name for name in given if re.fullmatch(r"A_g_e\d+_conv/w", name)])
-    head: Literal["global", "patch"] = "patch" if "A_d_h4/w" in given else "global"
+    head = "patch" if "A_d_h4/w" in given else "global"
 
     names = {network: _generator_names(prefix, levels) for network, prefix in GENERATORS.items()}
     names |= {network: _critic_names(prefix, head) for network, prefix in CRITICS.items()}
@@ -84,18 +72,21 @@ def from_tensorflow(variables: Mapping[str, np.ndarray], swap_red_and_blue: bool
         for network, weights in state_dicts.items():
             _swap_red_and_blue(network, weights, levels)
 
+    channels = {"a": given["A_g_e1_conv/w"].shape[2], "b": given["B_g_e1_conv/w"].shape[2]}
     linear = given.get("A_d_d_h3_lin/Matrix")
-    return PublishedNetworks(
-        channels_a=given["A_g_e1_conv/w"].shape[2],
-        channels_b=given["B_g_e1_conv/w"].shape[2],
-        generator_width=given["A_g_e1_conv/w"].shape[3],
-        critic_width=given["A_d_h0_conv/w"].shape[3],
-        levels=levels,
-        head=head,
-        # the published critic is built for a square power of two
-        size=None if linear is None else isqrt(linear.shape[0] // given["A_d_h3_1_conv/w"].shape[3]) * 2**CRITIC_STAGES,
-        state_dicts=state_dicts,
-    )
+    size = None  # the published critic is built for a square power of two
+    if linear is not None:
+        size = isqrt(linear.shape[0] // given["A_d_h3_1_conv/w"].shape[3]) * 2**CRITIC_STAGES
+    # With norms everywhere, and no linear layer, nothing depends on the size.
+    shared = {"size": size or 2**levels, "as_published": True}
+    of_generators = {"width": given["A_g_e1_conv/w"].shape[3], "levels": levels, "dropout": 0.0, **shared}
+    of_critics = {"width": given["A_d_h0_conv/w"].shape[3], "head": head, **shared}
+    arguments: dict[str, dict[str, Any]] = {
+        name: {"in_channels": channels[name[-2]], "out_channels": channels[name[-1]], **of_generators}
+        for name in GENERATORS
+    }
+    arguments |= {name: {"channels": channels[name[-1]], **of_critics} for name in CRITICS}
+    return PublishedNetworks(arguments, state_dicts, size)
 
 
 def _generator_names(prefix: str, levels: int) -> dict[str, str]:

@@ -1,14 +1,14 @@
 """The trainer of a dual run: from settings to networks, two domains and optimisers."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ...data.datasets import Domains, ImageSet
+from ...data.datasets import Domains
 from ...data.open import open_domains
 from ...data.sampling import Batch, batches
 from ...inference.translator import round_trip_grid
@@ -19,29 +19,18 @@ from ...training.ema import Ema
 from ...training.grad_accumulation import Updates
 from ...training.log import opening_progress
 from ...training.loop import fit
-from ...training.monitor.best import Evaluation
 from ...training.optim import TensorFlowRMSprop
-from ...training.precision import adam_options, prepare_networks
+from ...training.precision import prepare_networks
 from ...training.run_folder import LEFT_OUT, MODEL, left_out_text, versions
 from ...training.trainer import Outcome, Stateful, Trainer
 from ...training.weights import save_weights
 from .. import losses
 from .algorithm import DualGAN
-from .config import DualConfig, with_tuples
-from .networks import architecture_named
+from .config import WORDS, DualConfig, with_tuples
+from .networks import ARCHITECTURES
 
 GRID_ROWS = 6
 """Round trips per direction on a sample sheet."""
-
-
-ADVICE = {
-    "gap": "Try a smaller --learning-rate, or a larger --penalty.",
-    "gradient": "Try a smaller --learning-rate.",
-    "still": "Try a smaller --learning-rate, or --loss wgan-gp.",
-    "alike": "Try more --critic-steps, a smaller --learning-rate, or larger --weight-a and --weight-b.",
-    "unchanged": "Try smaller --weight-a and --weight-b, or more --critic-steps.",
-}
-"""Which settings to try, by what was found."""
 
 
 def train(config: DualConfig) -> Outcome:
@@ -56,7 +45,7 @@ class DualTrainer(Trainer):
     update: Updates
     unnamed_architecture = "unet"
     gaps = ("critic_a/adversarial", "critic_b/adversarial")
-    advice = ADVICE
+    advice = WORDS["advice"]
 
     def __init__(self, config: DualConfig, domains: Domains, algorithm: DualGAN, device: torch.device) -> None:
         super().__init__(config, device, min(len(domains.train_a), len(domains.train_b)))
@@ -72,9 +61,12 @@ class DualTrainer(Trainer):
             config.micro_batch,
             precision=self.precision,
         )
-        self.grid_inputs = [_grid_inputs(images).to(device) for images in _shown(domains)]
-        self._score = _evaluation(config, domains, self.ema, device)
-        self.evaluates = self._score is not None
+        shown = (domains.val_a or domains.train_a, domains.val_b or domains.train_b)
+        self.grid_inputs = [from_uint8(images.read(range(min(GRID_ROWS, len(images))))).to(device) for images in shown]
+        if config.evaluate_every:
+            from .evaluation import new_evaluation  # its packages take long to import
+
+            self.evaluate = new_evaluation(config, domains, self.ema, device)
         a, b = domains.train_a, domains.train_b
         height, width = config.image_size
         self.description = {
@@ -82,7 +74,7 @@ class DualTrainer(Trainer):
             "architecture": config.architecture,
             "gen_ab": generator_arguments(config, a.channels, b.channels),
             "gen_ba": generator_arguments(config, b.channels, a.channels),
-            "size": _size_in_json(config),
+            "size": config.size_in_json,
             "data": {
                 name: {"images": len(images), "content": images.content_hash} for name, images in (("a", a), ("b", b))
             },
@@ -162,30 +154,6 @@ class DualTrainer(Trainer):
         """Both averaged generators."""
         save_weights(folder / MODEL, self.ema.average)
 
-    def evaluate(self) -> Evaluation:
-        """Score both averaged generators."""
-        assert self._score, "evaluates says whether it can"
-        return self._score()
-
-
-def _evaluation(
-    config: DualConfig, domains: Domains, ema: Ema, device: torch.device
-) -> Callable[[], Evaluation] | None:
-    if not config.evaluate_every:
-        return None
-    from .evaluation import new_evaluation  # its packages take long to import
-
-    return new_evaluation(config, domains, ema, device)
-
-
-def _shown(domains: Domains) -> tuple[ImageSet, ImageSet]:
-    """The sets that sample sheets show: validation images, where there are any."""
-    return domains.val_a or domains.train_a, domains.val_b or domains.train_b
-
-
-def _grid_inputs(images: ImageSet) -> Tensor:
-    return from_uint8(images.read(list(range(min(GRID_ROWS, len(images))))))
-
 
 def generator_arguments(config: DualConfig, in_channels: int, out_channels: int) -> dict[str, Any]:
     """Constructor arguments of a generator, as config.json keeps them."""
@@ -194,30 +162,25 @@ def generator_arguments(config: DualConfig, in_channels: int, out_channels: int)
         "out_channels": out_channels,
         "width": config.generator_width,
         "levels": config.num_levels,
-        "size": _size_in_json(config),
+        "size": config.size_in_json,
         "dropout": config.drop_probability,
         "as_published": config.as_published,
     }
 
 
-def _size_in_json(config: DualConfig) -> int | list[int]:
-    """The side of squares; height and width of oblong images, as JSON gives them back."""
-    return config.size if config.is_square else list(config.image_size)
-
-
 def new_algorithm(config: DualConfig, channels_a: int, channels_b: int) -> DualGAN:
     """The networks, freshly drawn: the generators first, then the critics."""
-    architecture = architecture_named(config.architecture)
+    new_generator, new_critic = ARCHITECTURES[config.architecture]
     both_ways = {"gen_ab": (channels_a, channels_b), "gen_ba": (channels_b, channels_a)}
     generators = nn.ModuleDict(
         {
-            name: architecture.generator(**with_tuples(generator_arguments(config, *channels)))
+            name: new_generator(**with_tuples(generator_arguments(config, *channels)))
             for name, channels in both_ways.items()
         }
     )
     critics = nn.ModuleDict(
         {
-            f"critic_{domain}": architecture.critic(
+            f"critic_{domain}": new_critic(
                 channels, config.critic_width, config.image_size, config.critic, config.as_published
             )
             for domain, channels in (("a", channels_a), ("b", channels_b))
@@ -232,5 +195,5 @@ def new_optimizer(config: DualConfig, networks: nn.Module) -> torch.optim.Optimi
     """The optimiser that the settings ask for, over all parameters."""
     if config.optimizer == "adam":
         betas = (config.beta1, 0.999)
-        return torch.optim.Adam(networks.parameters(), config.learning_rate, betas, **adam_options(config.fast))
+        return torch.optim.Adam(networks.parameters(), config.learning_rate, betas, fused=config.fast or None)
     return TensorFlowRMSprop(networks.parameters(), lr=config.learning_rate)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from ...inference.names import bundled_models
-from ...tensors import height_and_width
 from ...training import run_folder
 from ..advice import Advice, PictureFacts, command_line
 from .config import PRESETS, SIZES, TransferConfig
@@ -78,7 +77,7 @@ def advise(train: Sequence[PictureFacts], where: Mapping[str, Path], out: Path, 
         config=config,
         command=command_line("transfer", preset, settings, where, out),
         preset=preset,
-        size=height_and_width(config.size or SIZES[0]),
+        size=(config.size or SIZES[0],) * 2,
         num_images=num_images,
         why=why,
         published=published,

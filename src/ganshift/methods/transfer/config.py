@@ -4,16 +4,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ...training.config import MAX_BATCH, MAX_WIDTH, RunConfig, check_most, check_seed, require
+from ...training.config import (
+    BatchSize,
+    Channels,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    RunConfig,
+    Seed,
+    Steps,
+    Width,
+    read_table,
+    require,
+)
 
 SIZES = (32, 64, 128)
 AUGMENTATIONS = ("color", "translation", "cutout")
-
-
-def check_size(size: int) -> None:
-    """Raise unless there is a variant of the networks for images of this size."""
-    choices = ", ".join(map(str, SIZES))
-    require(size in SIZES, f"size must be one of {choices} (images are resized to it), got {size}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,24 +29,24 @@ class TransferConfig(RunConfig):
 
     data: Path
     """Images to learn: a folder, class subfolders, a zip of either, CIFAR batches, or bundled:digits, bundled:faces."""
-    subset: int | None = None
+    subset: PositiveInt | None = None
     """Learn so many of the images only, of each class as many as can be; a smaller subset lies within a larger."""
-    subset_seed: int = 0
+    subset_seed: Seed = 0
     """Which images the subset has."""
     source: str | None = None
     """Where to start from: a run folder, a bundled source by name, a hub id (owner/model); nothing is from scratch."""
-    size: int | None = None
+    size: Literal[32, 64, 128] | None = None
     """Side of the square images, in pixels: 32, 64 or 128; others are resized and cropped. The source's, else 32."""
-    channels: int | None = None
+    channels: Channels | None = None
     """1 gray, 3 colour, 4 with alpha. The source's, else inferred from the images."""
     architecture: Literal["resnet"] | None = None
     """Which networks (docs/architecture.md says how to add one). The source's, else resnet."""
-    width: int | None = None
+    width: Width | None = None
     """Channels of both networks where no source has its own: everywhere (size 32; 128 if left out), or at full
     resolution (above; 64)."""
-    generator_width: int | None = None
+    generator_width: Width | None = None
     """Channels of the generator. The source's, else --width."""
-    critic_width: int | None = None
+    critic_width: Width | None = None
     """Channels of the critic, likewise."""
     generator_norm: bool | None = None
     """Batch norm in the generator. The source's, else on."""
@@ -50,29 +57,29 @@ class TransferConfig(RunConfig):
     The source's, where the images have classes; else none."""
     load: Literal["both", "generator", "critic", "none"] = "both"
     """Which of the source's networks are kept; the others start fresh, of the same size."""
-    freeze_critic: int = 0
+    freeze_critic: NonNegativeInt = 0
     """Keep the first so many blocks of the critic as they are; its input layer counts as the first."""
     augment: str = ""
     """Change what the critic sees, real and fake alike: any of color,translation,cutout, joined by commas."""
-    batch: int = 64
+    batch: BatchSize = 64
     """Real images per critic update."""
-    generator_batch_multiple: int = 2
+    generator_batch_multiple: Steps = 2
     """Images generated per generator update, as a multiple of the batch."""
-    critic_steps: int = 5
+    critic_steps: Steps = 5
     """Critic updates per generator update."""
-    penalty: float = 10.0
+    penalty: NonNegativeFloat = 10.0
     """Weight of the gradient penalty."""
-    acgan_scale: float = 1.0
+    acgan_scale: NonNegativeFloat = 1.0
     """Weight of the class cross-entropy of real images in the critic's loss."""
-    acgan_scale_generator: float = 0.1
+    acgan_scale_generator: NonNegativeFloat = 0.1
     """Weight of the class cross-entropy of generated images in the generator's loss."""
     fake_labels: Literal["real", "uniform"] = "real"
     """Labels of the fakes the critic sees: those of the real batch, or uniformly random ones."""
-    generator_learning_rate: float = 2e-4
+    generator_learning_rate: PositiveFloat = 2e-4
     """Adam's step size for the generator."""
-    critic_learning_rate: float = 2e-4
+    critic_learning_rate: PositiveFloat = 2e-4
     """Adam's step size for the critic."""
-    warmup_images: int = 0
+    warmup_images: NonNegativeInt = 0
     """Let both step sizes rise linearly from 0 over the first so many images."""
     linear_decay: bool = True
     """Let both step sizes fall linearly to 0 over the budget."""
@@ -84,36 +91,21 @@ class TransferConfig(RunConfig):
     """Do as the published code where we repaired it: two penalties for every pair at size 32, and sample sheets
     normalised by their own statistics."""
     # What the cadences mean is said once, in RunConfig.
-    log_every: int = 6_400
-    sample_every: int = 32_000
-    checkpoint_every: int = 64_000
-    evaluate_every: int = 32_000
-    ema_images: int = 10_000
+    log_every: PositiveInt = 6_400
+    sample_every: PositiveInt = 32_000
+    checkpoint_every: PositiveInt = 64_000
+    evaluate_every: NonNegativeInt = 32_000
+    ema_images: NonNegativeInt = 10_000
     """Half-life, in images, of the averaged generator weights that sampling uses; 0, as published, samples the raw."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.size is not None:
-            check_size(self.size)
-        require(self.channels in (None, 1, 3, 4), f"channels must be 1, 3 or 4, got {self.channels}")
-        for name in ("width", "generator_width", "critic_width", "batch", "generator_batch_multiple", "critic_steps"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
-        require(self.subset is None or self.subset >= 1, f"subset must be at least 1, got {self.subset}")
-        check_seed(self.subset_seed)
-        check_most(self, MAX_WIDTH, "width", "generator_width", "critic_width")
-        check_most(self, MAX_WIDTH, "critic_steps", "generator_batch_multiple")
-        check_most(self, MAX_BATCH, "batch")
         unknown = set(self.augment.split(",")) - {"", *AUGMENTATIONS}
         require(not unknown, f"augment takes any of {', '.join(AUGMENTATIONS)}, got {', '.join(sorted(unknown))}")
         require(
             self.source is not None or self.load == "both",
             f"load={self.load} needs a source to load from: give --source, or leave load out",
         )
-        for name in ("penalty", "acgan_scale", "acgan_scale_generator", "freeze_critic", "warmup_images"):
-            require(getattr(self, name) >= 0, f"{name} must be at least 0, got {getattr(self, name)}")
-        for name in ("generator_learning_rate", "critic_learning_rate"):
-            require(getattr(self, name) > 0, f"{name} must be more than 0, got {getattr(self, name)}")
 
     @property
     def images_per_iteration(self) -> int:
@@ -121,67 +113,7 @@ class TransferConfig(RunConfig):
         return self.batch * self.critic_steps
 
 
-_SMALL: dict[str, Any] = {
-    "width": 32,
-    "batch": 32,
-    "generator_batch_multiple": 1,
-    "critic_steps": 2,
-    "generator_learning_rate": 1e-3,
-    "critic_learning_rate": 1e-3,
-}
-PRESETS: dict[str, dict[str, Any]] = {
-    # For 50 to 500 images of any kind: the published fine-tuning budget, and augmentation so that the critic does not
-    # learn them by heart (Zhao et al. 2020). After as many updates of the generator, of smaller batches, augmentation
-    # neither helped nor harmed, judged by unseen images (docs/results.md).
-    "few-shot": {"iterations": 1_000, "augment": "color,translation,cutout"},
-    # The published runs from scratch.
-    "cifar10": {"iterations": 100_000, "conditioning": "acgan", "flip": False, "ema_images": 0},
-    "authors64": {
-        "iterations": 25_000,
-        "size": 64,
-        "batch": 16,
-        "generator_batch_multiple": 1,
-        "acgan_scale_generator": 1.0,
-        "fake_labels": "uniform",
-        "generator_learning_rate": 1e-5,
-        "critic_learning_rate": 1e-5,
-        "linear_decay": False,
-        "dequantize": False,
-        "flip": False,
-        "ema_images": 0,
-    },
-    # For two CPU cores. The pace is quicker than published (docs/log.md); of four rates this one makes runs with a
-    # source best among unseen images, and higher ones make them copy (docs/results.md).
-    "small": {
-        **_SMALL,
-        "images": 100_000,
-        "sample_every": 5_000,
-        "checkpoint_every": 10_000,
-        "evaluate_every": 5_000,
-        "evaluate_images": 500,
-        "ema_images": 4_000,
-    },
-    "demo": {
-        **_SMALL,
-        "images": 16_000,
-        "flip": False,
-        "log_every": 320,
-        "sample_every": 1_600,
-        "checkpoint_every": 3_200,
-        "evaluate_every": 0,
-        "ema_images": 1_000,
-    },
-    # For tests.
-    "tiny": {
-        "images": 96,
-        "width": 4,
-        "batch": 4,
-        "critic_steps": 2,
-        "log_every": 16,
-        "sample_every": 48,
-        "checkpoint_every": 32,
-        "evaluate_every": 0,
-        "ema_images": 32,
-    },
-}
+PRESETS: dict[str, dict[str, Any]] = read_table(Path(__file__).with_name("presets.toml"))
 """Overrides of the defaults by name; each sets a budget. The command starts from few-shot unless told otherwise."""
+WORDS = read_table(Path(__file__).with_name("words.toml"))
+"""Its help, its advice on what to try, and what reports say of its runs."""

@@ -25,7 +25,10 @@ from .source import GENERATOR_PREFIX
 
 def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Callable[[], Evaluation] | None:
     """What scores the averaged generator while training, among held-out images if there are some; None if it cannot."""
-    held_out = _held_out(config, training)
+    size = training.size
+    assert isinstance(size, int), "generators make squares"
+    budget = config.memory_budget * 1e9
+    held_out = open_held_out(config.data, size, training.channels, budget, fewest=FEWEST_HELD_OUT)
     reference, split = (held_out, "test") if held_out else (training, "train")
     if not enough(reference):
         return None
@@ -64,11 +67,3 @@ def _draw(network: GeneratorBackbone, by_batch: bool, latents: Latents, labels: 
     device = next(network.parameters()).device
     with batch_statistics(network) if by_batch else nullcontext():
         return network(latents.to(device), None if labels is None else labels.to(device))
-
-
-def _held_out(config: TransferConfig, training: ImageSet) -> ImageSet | None:
-    """The test split beside the training images, if it has enough of them."""
-    size = training.size
-    assert isinstance(size, int), "generators make squares"
-    budget = config.memory_budget * 1e9
-    return open_held_out(config.data, size, training.channels, budget, fewest=FEWEST_HELD_OUT)

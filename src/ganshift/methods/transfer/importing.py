@@ -2,9 +2,10 @@
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ...errors import UserError
@@ -12,7 +13,8 @@ from ...nn.norm import BatchNorm
 from ...training.device import choose_device
 from ...training.log import ProgressLine
 from ...training.run_folder import CRITIC, MODEL
-from ..importing import Checkpoint, ImportedRun, TensorFlowImport, write_weights
+from ...training.weights import copy_weights, save_weights
+from ..importing import MISFIT, ImportedRun, TensorFlowImport
 from .networks import LATENT_DIM, ResNetCritic, ResNetGenerator
 from .source import GENERATOR_PREFIX
 from .tensorflow import Imported, from_tensorflow
@@ -25,29 +27,26 @@ logger = logging.getLogger("ganshift")
 
 
 def import_transfer(
-    checkpoint: Checkpoint, classes: Sequence[str] | None = None, keep_channel_order: bool = False
+    variables: Mapping[str, np.ndarray], classes: Sequence[str] | None = None, keep_channel_order: bool = False
 ) -> ImportedRun:
     """The run of a published transfer checkpoint; its channels are in order already."""
     if keep_channel_order:
         logger.warning("--keep-channel-order changes nothing here: transfer checkpoints are RGB")
-    _refuse_same_last_parts(checkpoint.variables)  # the names' other parts are dropped by the mapping
-    found = checkpoint.mapped(lambda: from_tensorflow(checkpoint.variables))
+    _refuse_same_last_parts(variables)  # the names' other parts are dropped by the mapping
+    found = from_tensorflow(variables)
     for part, arguments in (("Generator", found.generator_arguments), ("Discriminator", found.critic_arguments)):
         if arguments["width"] < 1:
-            raise UserError(
-                f"checkpoint {checkpoint.prefix} has variables of shapes that no published network has: {part}.Input.*"
-            )
+            raise UserError(f"no published network has variables of the shapes of its {part}.Input.*")
     names = _class_names(classes, found.generator_arguments["num_classes"])
-    generator = checkpoint.mapped(lambda: ResNetGenerator(**found.generator_arguments))
-    critic = checkpoint.mapped(lambda: ResNetCritic(**found.critic_arguments))
+    generator, critic = ResNetGenerator(**found.generator_arguments), ResNetCritic(**found.critic_arguments)
     statistics = dict(generator.named_buffers())
-    checkpoint.fill(generator, {**statistics, **found.generator})
-    checkpoint.fill(critic, found.critic)
+    copy_weights(generator, {**statistics, **found.generator}, "it", MISFIT)
+    copy_weights(critic, found.critic, "it", MISFIT)
 
     def write(out: Path) -> None:
         measure_running_statistics(generator.to(choose_device("auto")))
-        write_weights(out / MODEL, generator, GENERATOR_PREFIX)
-        write_weights(out / CRITIC, critic)
+        save_weights(out / MODEL, generator, GENERATOR_PREFIX)
+        save_weights(out / CRITIC, critic)
 
     return ImportedRun(
         description={

@@ -1,57 +1,13 @@
 """Transferring GANs (Wang et al. 2018): teach a pretrained generator a few hundred images."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pkgutil import resolve_name
 
-from ...training.config import BUDGET, MACHINE, WATCHING
 from ..method import Help, Method
-from .config import PRESETS, TransferConfig
+from ..words import words_from
+from .advice import advise
+from .config import PRESETS, WORDS, TransferConfig
 
-if TYPE_CHECKING:
-    from ...data.folders import Split
-    from ..advice import Advice, PictureFacts
-    from ..importing import TensorFlowImport
-    from ..words import ReportWords
-    from .model import Generator
-    from .trainer import TransferTrainer
-
-
-def _trainer() -> "type[TransferTrainer]":
-    from .trainer import TransferTrainer
-
-    return TransferTrainer
-
-
-def _model() -> "type[Generator]":
-    from .model import Generator
-
-    return Generator
-
-
-def _words() -> "ReportWords":
-    from .words import WORDS
-
-    return WORDS
-
-
-def _advise(train: "Sequence[PictureFacts]", where: Mapping[str, Path], out: Path, on_accelerator: bool) -> "Advice":
-    from .advice import advise
-
-    return advise(train, where, out, on_accelerator)
-
-
-def _held_out_split(config: TransferConfig) -> "Split":
-    from .evaluation import held_out_split
-
-    return held_out_split(config)
-
-
-def _tensorflow() -> "TensorFlowImport":
-    from .importing import TRANSFER_IMPORT
-
-    return TRANSFER_IMPORT
-
+_HERE = "ganshift.methods.transfer"  # what is named below it needs torch, and is imported when it is asked for
 
 TRANSFER = Method(
     name="transfer",
@@ -61,59 +17,13 @@ TRANSFER = Method(
     config=TransferConfig,
     presets=PRESETS,
     default_preset="few-shot",
-    help=Help(
-        examples="""
-        ganshift transfer --data my-images/ --preset small --out runs/mine
-        ganshift transfer --data my-images/ --preset small --source runs/other --out runs/mine
-        ganshift transfer --data my-images/ --preset small --images 20000 --out runs/mine --dry-run
-        ganshift transfer --data class-folders/ --conditioning acgan --subset 500 --out runs/classes
-        """,
-        presets=(
-            "Settings to start from; the other options change them. few-shot: 1,000 iterations with "
-            "augmentation, for 50 to 500 images; cifar10 and authors64: the published runs from scratch, at "
-            "32 and 64 pixels. These three want an accelerator. small: narrow networks for one or two "
-            "processor cores; demo: minutes; tiny: seconds, to see that everything works."
-        ),
-        groups={
-            "main": ("preset", "data", "source", "out", "dry_run"),
-            "budget": BUDGET,
-            "data": ("size", "channels", "subset", "subset_seed", "flip", "dequantize"),
-            "source": ("load", "freeze_critic"),
-            "network": (
-                "architecture",
-                "conditioning",
-                "width",
-                "generator_width",
-                "critic_width",
-                "generator_norm",
-                "critic_norm",
-            ),
-            "training": (
-                "batch",
-                "generator_batch_multiple",
-                "critic_steps",
-                "augment",
-                "penalty",
-                "generator_learning_rate",
-                "critic_learning_rate",
-                "warmup_images",
-                "linear_decay",
-                "ema_images",
-                "acgan_scale",
-                "acgan_scale_generator",
-                "fake_labels",
-                "as_published",
-            ),
-            "watching": WATCHING,
-            "machine": MACHINE,
-        },
-    ),
+    help=Help(**WORDS["help"]),
     networks=("generator", "critic"),
-    trainer=_trainer,
-    model=_model,
-    words=_words,
-    advise=_advise,
-    held_out_split=_held_out_split,
+    trainer=lambda: resolve_name(f"{_HERE}.trainer:TransferTrainer"),
+    model=lambda: resolve_name(f"{_HERE}.model:Generator"),
+    words=words_from(WORDS["report"]),
+    advise=advise,
+    held_out_split=lambda config: resolve_name(f"{_HERE}.evaluation:held_out_split")(config),
     steady={"linear_decay": False},
-    tensorflow=_tensorflow,
+    tensorflow=lambda: resolve_name(f"{_HERE}.importing:TRANSFER_IMPORT"),
 )

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from ...errors import UserError
+from ...errors import UserError, choose
 from ...inference.generator import ImageGenerator
 from ...nn.norm import batch_statistics as using_batch_statistics
 from ...tensors import Images, Labels, Latents
 from ...training.config import require
 from .backbone import GeneratorBackbone
-from .networks import LATENT_DIM, new_generator
+from .networks import ARCHITECTURES, LATENT_DIM
 from .source import check_classes
 
 
@@ -39,7 +39,8 @@ class Generator(ImageGenerator):
 
     def __init__(self, generator: Mapping[str, Any], classes: Sequence[str] = (), architecture: str = "resnet"):
         super().__init__({"architecture": architecture, "generator": dict(generator), "classes": list(classes)})
-        self.generator = new_generator(architecture, generator)
+        new_generator, _ = ARCHITECTURES[choose(architecture, ARCHITECTURES, "architecture")]
+        self.generator = new_generator(**generator)
         self.classes = check_classes(classes, self.generator.num_classes)
         """Names of the classes, in the order of their numbers; empty if it has none."""
         self.size = self.generator.size

@@ -13,14 +13,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...errors import UserError
+from ...errors import UserError, choose
 from ...nn.activation import downsample, rectify, upsample
 from ...nn.conv import Conv2d
 from ...nn.norm import BatchNorm, LayerNorm, NoNorm
 from ...tensors import Images, Labels, Latents, Scores
 from ...training.config import require
 from .backbone import CriticBackbone, GeneratorBackbone, Networks
-from .config import check_size
+from .config import SIZES
 
 LATENT_DIM = 128
 MakeNorm = Callable[[int], nn.Module]
@@ -152,7 +152,7 @@ class ResNetCritic(CriticBackbone):
             ]
         else:
             self.start = initialise(Conv2d(channels, width, 3))
-            steps = [(c_in, c_out, "down") for c_in, c_out in pairwise(_critic_widths(size, width))]
+            steps = [(c_in, c_out, "down") for c_in, c_out in pairwise(reversed(_generator_widths(size, width)))]
         self.size = size
         self.blocks = nn.ModuleList(
             ResidualBlock(c_in, c_out, make_norm, resample, first_bias=size == 32) for c_in, c_out, resample in steps
@@ -175,6 +175,12 @@ class ResNetCritic(CriticBackbone):
     def blocks_from_image(self) -> list[nn.Module]:
         """The start and the residual blocks."""
         return [self.start, *self.blocks]
+
+
+def check_size(size: int) -> None:
+    """Raise unless there is a variant of the networks for images of this size."""
+    choices = ", ".join(map(str, SIZES))
+    require(size in SIZES, f"size must be one of {choices} (images are resized to it), got {size}")
 
 
 def initialise(layer: Layer, gain: int = 1) -> Layer:
@@ -204,23 +210,13 @@ def _generator_widths(size: int, width: int) -> list[int]:
     return [width * min(2**level, 8) for level in reversed(range(doublings + 1))]
 
 
-def _critic_widths(size: int, width: int) -> list[int]:
-    """Channels at the image size, half of it, ... down to 4x4: the generator's mirrored."""
-    return _generator_widths(size, width)[::-1]
-
-
 ARCHITECTURES: dict[str, tuple[type[GeneratorBackbone], type[CriticBackbone]]] = {
     "resnet": (ResNetGenerator, ResNetCritic),
 }
 """Generator and critic by the architecture that `config.json` names."""
 
 
-def new_generator(architecture: str, arguments: Mapping[str, Any]) -> GeneratorBackbone:
-    """A generator with fresh weights; a `UserError` if there is no such architecture."""
-    require(architecture in ARCHITECTURES, f"architecture must be {', '.join(ARCHITECTURES)}, got {architecture!r}")
-    return ARCHITECTURES[architecture][0](**arguments)
-
-
 def new_networks(architecture: str, generator: Mapping[str, Any], critic: Mapping[str, Any]) -> Networks:
     """Generator and critic with fresh weights, drawn in this order; a `UserError` if there is no such architecture."""
-    return new_generator(architecture, generator), ARCHITECTURES[architecture][1](**critic)
+    new_generator, new_critic = ARCHITECTURES[choose(architecture, ARCHITECTURES, "architecture")]
+    return new_generator(**generator), new_critic(**critic)

@@ -10,8 +10,8 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
-from ...errors import UserError
 from ...nn.norm import Affine
+from ...training.weights import check_shape
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,23 @@ def transplant(
     """
     own, head = network.state_dict(), f"{getattr(network, 'class_head', None)}."
     norms = _numbers_of_norms(network)
-    unknown = [name for name in source if name not in own and not name.startswith(head)]
-    if unknown:
-        raise UserError(_misfit(where, label, unknown[0], source[unknown[0]], None))
-    fitted, weights = [], {}
+    where, hint = f"source {where}", "leave size, channels, widths and norms to the source, or choose another one"
+    for name in source:
+        if name not in own and not name.startswith(head):
+            check_shape(None, source[name], f"{label}.{name}", where, hint)
+    fitted: list[Fitted] = []
+    weights: dict[str, Tensor | None] = {}
     for name, ours in own.items():
         theirs = source.get(name)
         if name.startswith(head):
             same = theirs is not None and list(classes) == list(source_classes) and ours.shape == theirs.shape
-            value, how = (theirs, "copied") if same else (None, "initialised: the classes are others")
-        elif theirs is None:
-            raise UserError(_misfit(where, label, name, None, ours))
-        elif name in norms and 2 in (ours.dim(), theirs.dim()):
+            value, how = (theirs, "copied") if same else (ours, "initialised: the classes are others")
+        elif theirs is not None and name in norms and 2 in (ours.dim(), theirs.dim()):
             value, how = _fit_classes(ours, theirs, classes, source_classes)
         else:
             value, how = theirs, "copied"
-        if value is not None and value.shape != ours.shape:
-            raise UserError(_misfit(where, label, name, theirs, ours))
-        weights[name] = ours if value is None else value
+        check_shape(ours, value, f"{label}.{name}", where, hint)
+        weights[name] = value
         fitted.append(Fitted(label, name, tuple(ours.shape), how))
     network.load_state_dict(weights)
     dropped = [name for name in source if name not in own]
@@ -108,11 +107,3 @@ def _fit_classes(
     known = sum(name in numbers for name in classes)
     rest = f", the mean for the other {len(classes) - known}" if known < len(classes) else ""
     return torch.stack(rows), f"mapped by name for {known} of {len(classes)} classes{rest}"
-
-
-def _misfit(where: str, label: str, name: str, theirs: Tensor | None, ours: Tensor | None) -> str:
-    shapes = [tuple(value.shape) if value is not None else "absent" for value in (theirs, ours)]
-    return (
-        f"source {where} does not fit: {label}.{name} is {shapes[0]} there and {shapes[1]} in this run; "
-        "leave size, channels, widths and norms to the source, or choose another one"
-    )

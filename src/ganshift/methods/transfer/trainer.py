@@ -1,7 +1,7 @@
 """The trainer of a transfer run: from settings to networks, data and optimisers."""
 
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, final
@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...data.datasets import ImageSet
+from ...data.datasets import ImageSet, draw_subset
 from ...data.open import open_images
 from ...data.sampling import Batch, batches
-from ...data.subsets import draw_subset
 from ...errors import UserError
 from ...inference.latents import draw_latents
 from ...nn.norm import batch_statistics
@@ -24,33 +23,24 @@ from ...training.ema import Ema
 from ...training.grad_accumulation import Updates, average_buffers
 from ...training.log import opening_progress, say
 from ...training.loop import fit
-from ...training.monitor.best import Evaluation
-from ...training.precision import adam_options, prepare_networks
+from ...training.precision import prepare_networks
 from ...training.run_folder import CRITIC, LEFT_OUT, MODEL, left_out_text, versions
 from ...training.trainer import Outcome, Stateful, Trainer
 from ...training.weights import save_weights
 from .. import losses
 from .algorithm import WGANGP, learning_rate_scale
 from .backbone import CriticBackbone, GeneratorBackbone
-from .config import TransferConfig
+from .config import WORDS, TransferConfig
 from .networks import LATENT_DIM, new_networks
 from .source import GENERATOR_PREFIX, Source, has_begun, source_of_run
 from .surgery import Fitted, as_table, initialised, transplant
-from .words import GRID_COLUMNS
 
+GRID_COLUMNS: int = WORDS["report"]["grids"][0]["class_columns"]
+"""Of the sample grids; where there are classes, each column is of one."""
 logger = logging.getLogger("ganshift")
 
 SURGERY = "surgery.txt"
 """What became of every layer of the source."""
-
-ADVICE = {
-    "gap": "Try smaller --critic-learning-rate and --generator-learning-rate, or a larger --penalty.",
-    "gradient": "Try smaller --critic-learning-rate and --generator-learning-rate, or --warmup-images.",
-    "still": "Try smaller --critic-learning-rate and --generator-learning-rate, or --warmup-images.",
-    "alike": "Try more --critic-steps, smaller learning rates, or, with few images, --augment color,translation,cutout "
-    "and a --source.",
-}
-"""Which settings to try, by what was found."""
 
 
 def train(config: TransferConfig) -> Outcome:
@@ -65,7 +55,7 @@ class TransferTrainer(Trainer):
     update: Updates
     unnamed_architecture = "resnet"
     gaps = ("critic/distance",)
-    advice = ADVICE
+    advice = WORDS["advice"]
 
     def __init__(
         self,
@@ -93,8 +83,10 @@ class TransferTrainer(Trainer):
             self.precision,
         )
         self.grid_inputs = _grid_inputs(config.seed, algorithm.latent_dim, algorithm.num_classes, device)
-        self._score = _evaluation(config, data, self.ema)
-        self.evaluates = self._score is not None
+        if config.evaluate_every:
+            from .evaluation import new_evaluation  # its packages take long to import
+
+            self.evaluate = new_evaluation(config, data, self.ema)
 
     @classmethod
     def from_config(cls, config: TransferConfig) -> "TransferTrainer":
@@ -195,24 +187,11 @@ class TransferTrainer(Trainer):
         save_weights(folder / MODEL, self.ema.average, GENERATOR_PREFIX)
         save_weights(folder / CRITIC, self.algorithm.critic)
 
-    def evaluate(self) -> Evaluation:
-        """Score the averaged generator."""
-        assert self._score, "evaluates says whether it can"
-        return self._score()
-
 
 def _new_adam(network: nn.Module, learning_rate: float, fast: bool) -> torch.optim.Adam:
     """Adam with the betas of Gulrajani et al. 2017, algorithm 1, over what is to learn."""
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return torch.optim.Adam(learning, learning_rate, betas=(0.0, 0.9), **adam_options(fast))
-
-
-def _evaluation(config: TransferConfig, data: ImageSet, ema: Ema) -> Callable[[], Evaluation] | None:
-    if not config.evaluate_every:
-        return None
-    from .evaluation import new_evaluation  # its packages take long to import
-
-    return new_evaluation(config, data, ema)
+    return torch.optim.Adam(learning, learning_rate, betas=(0.0, 0.9), fused=fast or None)
 
 
 def _choose(config: TransferConfig, setting: str, arguments: Mapping[str, Any], name: str, default: Any) -> Any:

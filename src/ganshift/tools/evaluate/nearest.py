@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...data.datasets import ImageSet
+from ...data.datasets import ImageSet, draw_subset
 from ...data.images import png_of
 from ...data.open import open_held_out, open_images
-from ...data.subsets import draw_subset
 from ...errors import UserError
 from ...files import json_bytes, write_output
 from ...inference.generator import ImageGenerator

@@ -100,7 +100,7 @@ class Run:
     @cached_property
     def words(self) -> ReportWords:
         """What its method says of such runs."""
-        return self.method.words()
+        return self.method.words
 
     @cached_property
     def grids(self) -> Sequence[Grid]:

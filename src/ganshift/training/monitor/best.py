@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from .. import checkpoint, run_folder
-from .health import Finding
+from .health import Finding, Remembered
 
 PATIENCE = 5
 """Evaluations without a clear improvement before more training is called unlikely to help."""
@@ -39,7 +39,8 @@ class Evaluation:
         return f"{self.name} {_plus_minus(self.value, self.error)}"
 
 
-class Scores:
+@final
+class Scores(Remembered):
     """The best score so far, and those since the last clear improvement; both are in the checkpoints.
 
     The lowest value is the best. An improvement is clear if the value lies below the last clear one by more than that
@@ -50,21 +51,23 @@ class Scores:
     def __init__(self) -> None:
         self.best: dict[str, Any] | None = None
         """Images, value and error."""
-        self._clear: dict[str, Any] | None = None
-        self._since: list[float] = []
-        self._name = ""
-        self._protocol: str | None = None
+        self.clear: dict[str, Any] | None = None
+        """The last clear improvement, likewise."""
+        self.since: list[float] = []
+        """Values since then."""
+        self.name = ""
+        self.protocol: str | None = None
 
     def add(self, images: int, found: Evaluation) -> bool:
         """Count an evaluation; returns whether it is the best. Scores got in another way are forgotten."""
-        if found.protocol != self._protocol:
-            self.best, self._clear, self._since = None, None, []
-            self._name, self._protocol = found.name, found.protocol
+        if found.protocol != self.protocol:
+            self.best, self.clear, self.since = None, None, []
+            self.name, self.protocol = found.name, found.protocol
         this = {"images": images, "value": found.value, "error": found.error}
-        if self._clear is None or found.value < self._clear["value"] - self._clear["error"]:
-            self._clear, self._since = this, []
+        if self.clear is None or found.value < self.clear["value"] - self.clear["error"]:
+            self.clear, self.since = this, []
         else:
-            self._since.append(found.value)
+            self.since.append(found.value)
         if self.best is not None and found.value >= self.best["value"]:
             return False
         self.best = this
@@ -73,21 +76,21 @@ class Scores:
     @property
     def stalled(self) -> bool:
         """Whether the last `PATIENCE` evaluations, or more, brought no clear improvement."""
-        return len(self._since) >= PATIENCE
+        return len(self.since) >= PATIENCE
 
     @property
     def to_be_told(self) -> bool:
         """Whether it is time to say so: at first and then now and again."""
-        return self.stalled and len(self._since) % PATIENCE == 0
+        return self.stalled and len(self.since) % PATIENCE == 0
 
     def in_words(self) -> str:
         """Why more of the same training is unlikely to help."""
-        assert self._clear is not None
+        assert self.clear is not None
         assert self.best is not None
-        clear, since = self._clear, self._since
+        clear, since = self.clear, self.since
         low, high = _like(min(since), clear["error"]), _like(max(since), clear["error"])
         words = (
-            f"{self._name} was {_plus_minus(clear['value'], clear['error'])} at {clear['images']:,} images; the "
+            f"{self.name} was {_plus_minus(clear['value'], clear['error'])} at {clear['images']:,} images; the "
             f"{len(since)} evaluations since were {low} to {high}"
         )
         if self.best["images"] == clear["images"]:
@@ -101,22 +104,7 @@ class Scores:
         """Where the best is."""
         assert self.best is not None
         score = _plus_minus(self.best["value"], self.best["error"])
-        return f"the best of the run was {self._name} {score} at {self.best['images']:,} images"
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything, as plain values."""
-        return {
-            "best": self.best,
-            "clear": self._clear,
-            "since": list(self._since),
-            "name": self._name,
-            "protocol": self._protocol,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore everything."""
-        self.best, self._clear, self._since = state["best"], state["clear"], list(state["since"])
-        self._name, self._protocol = state["name"], state["protocol"]
+        return f"the best of the run was {self.name} {score} at {self.best['images']:,} images"
 
 
 def write_best(

@@ -6,10 +6,11 @@ start must not count as a collapse, so a run has to have had something before it
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
-from typing import Any
+from typing import Any, final
 
 import torch
 
@@ -44,23 +45,32 @@ class Finding:
     """Whether an earlier checkpoint is without it."""
 
 
-@dataclass(frozen=True)
-class Said:
-    """A finding and what is said of it: where, what, and which settings to try."""
+class Remembered:
+    """What a checkpoint holds of an object: its attributes, all of them plain values."""
 
-    finding: Finding
-    message: str
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all attributes."""
+        return deepcopy(vars(self))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore all of them."""
+        for name in vars(self):
+            setattr(self, name, deepcopy(state[name]))
 
 
-class Health:
+@final
+class Health(Remembered):
     """What a run has had, what it has lost, and what was said; all of it is in its checkpoints."""
 
-    def __init__(self, advice: Mapping[str, str]):
-        self._advice = advice
-        self._lines: dict[str, int] = {}
-        self._largest: dict[str, float] = {}
-        self._rows: dict[str, int] = {}
-        self._standing: dict[str, list[str]] = {}
+    def __init__(self) -> None:
+        self.lines: dict[str, int] = {}
+        """Lines of the log that had a term."""
+        self.largest: dict[str, float] = {}
+        """What terms and diversity were at most, by name."""
+        self.rows: dict[str, int] = {}
+        """In how many evaluations in a row each kind was found."""
+        self.standing: dict[str, list[str]] = {}
+        """Kinds that each source showed last."""
         self.healthy_at = 0
         """Images shown when nothing was wrong last; checkpoints up to there are healthy."""
         self.messages: list[dict[str, Any]] = []
@@ -78,8 +88,8 @@ class Health:
                 kind, surge, what = "gradient", GRADIENT_SURGE, f"the {name.removeprefix(GRADIENT)}'s gradient norm"
             else:
                 continue
-            size, largest = abs(value), self._largest.get(name, 0.0)
-            known = self._lines.get(name, 0) >= FEWEST_LINES and largest > 0
+            size, largest = abs(value), self.largest.get(name, 0.0)
+            known = self.lines.get(name, 0) >= FEWEST_LINES and largest > 0
             if not isfinite(size):
                 found.append(Finding(kind, f"{what} is {value}"))
             elif known and size > surge * largest:
@@ -87,8 +97,8 @@ class Health:
             elif known and kind == "gradient" and size < STILL * largest:
                 found.append(Finding("still", f"{what} is {size:.3g}, and was up to {largest:.3g} before"))
             else:  # what is wrong is nothing to be compared with
-                self._lines[name] = self._lines.get(name, 0) + 1
-                self._largest[name] = max(largest, size)
+                self.lines[name] = self.lines.get(name, 0) + 1
+                self.largest[name] = max(largest, size)
         return found
 
     def of_evaluation(self, diversity: Mapping[str, float], seen: Sequence[Finding]) -> list[Finding]:
@@ -96,30 +106,32 @@ class Health:
 
         Diversity is relative to that of real images.
         """
-        self._rows = {finding.kind: self._rows.get(finding.kind, 0) + 1 for finding in seen}
-        found = [finding for finding in seen if self._rows[finding.kind] >= finding.lasting]
+        self.rows = {finding.kind: self.rows.get(finding.kind, 0) + 1 for finding in seen}
+        found = [finding for finding in seen if self.rows[finding.kind] >= finding.lasting]
         for what, value in diversity.items():
-            largest = self._largest.get(what, 0.0)
+            largest = self.largest.get(what, 0.0)
             if value < ALIKE * largest:
                 words = (
                     f"{what} images have become alike: they differ {value:.2f} times as much as real ones do, and "
                     f"differed {largest:.2f} times as much before"
                 )
                 found.append(Finding("alike", words))
-            self._largest[what] = max(largest, min(value, 1.0))
+            self.largest[what] = max(largest, min(value, 1.0))
         return found
 
-    def assess(self, images: int, findings: Sequence[Finding], source: str, *, decides: bool) -> list[Said]:
+    def assess(
+        self, images: int, findings: Sequence[Finding], source: str, advice: Mapping[str, str], *, decides: bool
+    ) -> list[tuple[Finding, str]]:
         """What to say of what a source, such as the log, shows: findings that did not stand before, with advice.
 
         `decides` says whether the run is healthy if nothing is found and nothing stands from another source.
         """
-        before = self._standing.get(source, [])
-        self._standing[source] = [finding.kind for finding in findings]
-        if decides and not any(self._standing.values()):
+        before = self.standing.get(source, [])
+        self.standing[source] = [finding.kind for finding in findings]
+        if decides and not any(self.standing.values()):
             self.healthy_at = images
         return [
-            Said(finding, self.say(images, finding.kind, f"{finding.seen}. {self._advice.get(finding.kind, '')}"))
+            (finding, self.say(images, finding.kind, f"{finding.seen}. {advice.get(finding.kind, '')}"))
             for finding in findings
             if finding.kind not in before
         ]
@@ -129,25 +141,6 @@ class Health:
         self.messages.append({"images": images, "kind": kind, "message": message.strip()})
         return f"at {images:,} images: {message.strip()}"
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything, as plain values."""
-        return {
-            "lines": dict(self._lines),
-            "largest": dict(self._largest),
-            "rows": dict(self._rows),
-            "standing": {source: list(kinds) for source, kinds in self._standing.items()},
-            "healthy_at": self.healthy_at,
-            "messages": [dict(message) for message in self.messages],
-            "rollbacks": self.rollbacks,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore everything."""
-        self._lines, self._largest = dict(state["lines"]), dict(state["largest"])
-        self._rows, self.healthy_at = dict(state["rows"]), state["healthy_at"]
-        self._standing = {source: list(kinds) for source, kinds in state["standing"].items()}
-        self.messages, self.rollbacks = [dict(message) for message in state["messages"]], state["rollbacks"]
-
 
 @contextmanager
 def gradient_norms(optimizers: Mapping[str, torch.optim.Optimizer]) -> Iterator[dict[str, torch.Tensor]]:
@@ -156,20 +149,14 @@ def gradient_norms(optimizers: Mapping[str, torch.optim.Optimizer]) -> Iterator[
     It is taken as the step begins, since gradients are not kept after it.
     """
     found: dict[str, torch.Tensor] = {}
-    hooks = [
-        optimizer.register_step_pre_hook(partial(_put_down, found, GRADIENT + name.removesuffix("_optimizer")))
-        for name, optimizer in optimizers.items()
-    ]
+
+    def put_down(name: str, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        if (norm := gradient_norm(optimizer)) is not None:
+            found[GRADIENT + name.removesuffix("_optimizer")] = norm
+
+    hooks = [optimizer.register_step_pre_hook(partial(put_down, name)) for name, optimizer in optimizers.items()]
     try:
         yield found
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _put_down(
-    found: dict[str, torch.Tensor], name: str, optimizer: torch.optim.Optimizer, _: Any, options: Mapping[str, Any]
-) -> None:
-    norm = gradient_norm(optimizer)
-    if norm is not None:
-        found[name] = norm

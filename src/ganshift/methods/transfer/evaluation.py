@@ -41,7 +41,7 @@ def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Call
         assert isinstance(network, GeneratorBackbone)
         found = measure_generator(
             partial(_draw, network, config.as_published),
-            network.num_classes,
+            training.classes if network.num_classes else (),
             latents,
             reference,
             split,

@@ -82,7 +82,7 @@ def _of_generator(
         )
     return measure_generator(
         drawing(model, model.as_published),
-        len(model.classes),
+        model.classes,
         draw_latents(settings.num_images, settings.seed, dim=model.latent_dim),
         images,
         settings.split,

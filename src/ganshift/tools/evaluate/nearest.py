@@ -14,7 +14,7 @@ from ...data.open import open_held_out, open_images
 from ...errors import UserError
 from ...files import json_bytes, write_output
 from ...inference.generator import ImageGenerator
-from ...inference.generator_scores import drawing, sample_stored
+from ...inference.generator_scores import class_labels, drawing, sample_stored
 from ...inference.latents import draw_latents
 from ...inference.names import find_model, results_place
 from ...methods.registry import open_model
@@ -54,7 +54,8 @@ def check_copying(
     extraction = Extraction.open(chosen)
     latents = draw_latents(chosen.num_images, chosen.seed, dim=model.latent_dim)
     draw = drawing(model, model.as_published)
-    batches = sample_stored(draw, len(model.classes), latents, chosen.batch, model.as_published)
+    labels, _ = class_labels(len(latents), model.classes, training, chosen.labels)
+    batches = sample_stored(draw, labels, latents, chosen.batch, model.as_published)
     (ours,) = extraction.extract(batches, chosen.num_images, "generate")
     theirs = extraction.reference(training).features
     unseen = None if others is None else extraction.reference(others).features

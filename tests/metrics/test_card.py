@@ -9,7 +9,15 @@ import pytest
 from ganshift import UserError
 from ganshift.inference.names import bundled_models
 from ganshift.metrics.record_files import compare, write_records
-from ganshift.metrics.score_record import AS_IN_REFERENCE, IN_TURN, MEASURED, ScoreRecord, difference, load_record, unlike
+from ganshift.metrics.score_record import (
+    AS_IN_REFERENCE,
+    IN_TURN,
+    MEASURED,
+    ScoreRecord,
+    difference,
+    load_record,
+    unlike,
+)
 
 CARD = ScoreRecord(
     metric="FID",

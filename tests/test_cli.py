@@ -335,6 +335,22 @@ def test_bad_runs(capsys, tmp_path, photos):
     assert "is not a run folder" in refused(capsys, "translate", photos, photos, "-o", tmp_path / "x")
 
 
+def test_tables_pass_any_encoding(tmp_path):
+    """The plus-minus sign of a score is none of ASCII's."""
+    card = {"metric": "FID", "protocol": "p", "value": 1.0, "spread": 0.5, "num_generated": 9, "num_reference": 9}
+    card |= {"reference_split": "all", "reference_hash": "0" * 64, "extractor": "cifar", "extractor_hash": "0" * 64}
+    card |= {"resize_rule": "none", "quantisation": "uint8", "seed": 0, "model_hash": "0" * 64, "versions": {}}
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "cards" / "fid.json").write_text(json.dumps(card))
+    done = subprocess.run(
+        [sys.executable, "-m", "ganshift", "compare", str(tmp_path), str(tmp_path)],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert b"+0 \\xb1 0.71" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("name", "rest"),
     [

@@ -134,16 +134,21 @@ def translate(
         from ..inference.translating import translate_files
         from ..methods.registry import open_model
 
-    done = translate_files(
-        open_model(run, device, "translator"),
-        images,
-        to,
-        out,
-        roundtrip=roundtrip,
-        training_size=training_size,
-        skip_existing=skip_existing,
-        overwrite=overwrite,
-    )
+    model = open_model(run, device, "translator")
+    try:
+        done = translate_files(
+            model,
+            images,
+            to,
+            out,
+            roundtrip=roundtrip,
+            training_size=training_size,
+            skip_existing=skip_existing,
+            overwrite=overwrite,
+        )
+    except KeyboardInterrupt:
+        say("The same command goes on from here with --skip-existing")
+        raise
     if done.skipped:
         say(f"skipped {done.skipped:,} files whose translations are in {out}")
     _say_written(done.written, out, run, "DATA")

@@ -12,6 +12,7 @@ from . import bundled
 from .cifar import read_cifar
 from .datasets import MEMORY_BUDGET_BYTES, Domains, ImageSet, open_place
 from .decoding import Progress
+from .endings import say_passed_over
 from .folders import Split, enter_split, find_domains, has_held_out, is_cifar
 from .storage import Storage, open_storage
 
@@ -61,7 +62,9 @@ def open_images(
     place = enter_split(open_storage(data), split)
     if is_cifar(place):
         return read_cifar(place, split, size, channels)
-    return open_place(place, size, channels, memory_budget_bytes, progress, classes_from_folders=True)
+    if split == "train":  # of the whole place, once
+        say_passed_over(place.root.where, place.root.names)
+    return open_place(place, size, channels, memory_budget_bytes, progress, with_classes=True)
 
 
 def open_held_out(
@@ -111,11 +114,13 @@ def open_domains(
         assert a is not None, "data, or a and b"
         assert b is not None, "data, or a and b"
         places = (enter_split(open_storage(a), "train"), enter_split(open_storage(b), "train"), None, None)
+    for root in dict.fromkeys(place.root for place in places[:2] if place):
+        say_passed_over(root.where, root.names)
     left = memory_budget_bytes
 
     def open_one(place: Storage, channels: int | None) -> ImageSet:
         nonlocal left
-        images = open_place(place, size, channels, left, progress, classes_from_folders=False)
+        images = open_place(place, size, channels, left, progress, with_classes=False)
         if not images.streams:
             left -= len(images) * images.channels * prod(height_and_width(size))
         return images

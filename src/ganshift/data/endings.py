@@ -85,6 +85,12 @@ def shown(endings: Counter[str]) -> str:
     return most + ", ..." * (len(endings) > SHOWN_ENDINGS)
 
 
+def mix_of(names: Iterable[str]) -> str:
+    """The endings of images with their numbers, in brackets, if there are several."""
+    endings = Counter(map(ending_of, names))
+    return f" ({shown(endings)})" if len(endings) > 1 else ""
+
+
 def what_it_is(name: str) -> str:
     """What a file of this ending is and how to unpack it, as "an archive; unpack it with ..."; nothing if unknown."""
     return _FOREIGN.get(ending_of(name), "")

@@ -84,6 +84,13 @@ def has_held_out(place: Storage) -> bool:
         return False
 
 
+def split_word(name: str) -> str:
+    """The first word of a name that is one of a split, as of x_train and test-00000-of-00001; nothing if none is."""
+    words = re.findall(r"t10k|[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+    known = {"t10k": "test", **{word: word for split in _SPLITS.values() for word in split}}
+    return next((known[word] for word in words if word in known), "")
+
+
 def label_by_folder(names: Sequence[str]) -> tuple[Int64[np.ndarray, " n"] | None, tuple[str, ...]]:
     """Class numbers and sorted class names, if all images lie below at least two first-level folders."""
     if any("/" not in name for name in names):
@@ -105,11 +112,14 @@ def number_classes(
 def find_domains(place: Storage) -> tuple[Storage, Storage, Storage | None, Storage | None]:
     """The places of train A, train B, and of val A and val B where there are any.
 
-    Known layouts, in any case: {train,val}/{A,B}, A and B alone, {train,test}{A,B}; also below single top folders.
+    Known layouts, in any case and by all names of splits: {train,val}/{A,B}, {A,B}/{train,val}, A and B alone,
+    {train,test}{A,B}; also below single top folders.
     """
     for level in _downwards(place):
         a, b = _pair(level, _TRAIN_DOMAINS)
         if a is not None and b is not None:
+            if has_held_out(a) and has_held_out(b):
+                return enter_split(a, "train"), enter_split(b, "train"), enter_split(a, "test"), enter_split(b, "test")
             return (a, b, *_pair(level, _VAL_DOMAINS))
         if there := a or b:
             missing = "B" if b is None else "A"

@@ -10,11 +10,12 @@ from ..files import nearest_path
 from ..tensors import Side, height_and_width
 from . import bundled
 from .cifar import read_cifar
+from .containers import open_storage
 from .datasets import MEMORY_BUDGET_BYTES, Domains, ImageSet, open_place
 from .decoding import Progress
 from .endings import say_passed_over
 from .folders import Split, enter_split, find_domains, has_held_out, is_cifar
-from .storage import Storage, open_storage
+from .storage import Storage
 
 PREFIX = "bundled:"
 IMAGES: Mapping[str, Mapping[Split, Callable[[Side], ImageSet]]] = {
@@ -46,7 +47,7 @@ def open_images(
     progress: Progress | None = None,
     split: Split = "train",
 ) -> ImageSet:
-    """Open a bundled set, a folder, a zip, a folder inside a zip, or CIFAR batches.
+    """Open a bundled set, a folder, a container such as a zip (`containers`), a folder inside one, or CIFAR batches.
 
     Where train and test (or val) folders lie side by side, `split` chooses. Class folders give labels: at least two,
     with every readable image below one of them. Unreadable files are set aside with one warning. `channels` is the
@@ -114,8 +115,8 @@ def open_domains(
         assert a is not None, "data, or a and b"
         assert b is not None, "data, or a and b"
         places = (enter_split(open_storage(a), "train"), enter_split(open_storage(b), "train"), None, None)
-    for root in dict.fromkeys(place.root for place in places[:2] if place):
-        say_passed_over(root.where, root.names)
+    for where, names in {place.root.where: place.root.names for place in places[:2] if place}.items():
+        say_passed_over(where, names)
     left = memory_budget_bytes
 
     def open_one(place: Storage, channels: int | None) -> ImageSet:

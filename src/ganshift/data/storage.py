@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files import nearest_path, open_regular
+from ..files import open_regular
 from .images import MAX_FILE_BYTES, UnreadableImage
 
 MAX_LINKED_FOLDERS = 1000
@@ -178,48 +178,6 @@ class Archive(Storage):
         if self._opened is None or self._opened[0] != os.getpid():
             self._opened = (os.getpid(), zipfile.ZipFile(self.path))
         return self._opened[1]
-
-
-def open_storage(path: Path) -> Storage:
-    """The folder, the zip, or the folder inside a zip (such as data.zip/train) that a path names."""
-    try:
-        return _locate(path)
-    except (OSError, ValueError) as error:  # a name too long, a folder that may not be looked into, a failing disk
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path} cannot be opened ({getattr(error, 'strerror', error)}); give another") from error
-
-
-def _locate(path: Path) -> Storage:
-    if path.is_dir():
-        return Folder(path)
-    if path.is_file():
-        if not zipfile.is_zipfile(path):
-            raise UserError(f"{path} is neither a folder nor a zip; give a folder of images or a zip of one")
-        return Archive(path)
-    if path.exists() or path.is_symlink():
-        raise UserError(f"{path} is neither a folder nor a regular file; give a folder of images or a zip of one")
-    for parent in path.parents:
-        if parent.is_file() and zipfile.is_zipfile(parent):
-            return _inside(Archive(parent), path.relative_to(parent).as_posix())
-    hint = nearest_path(path) or "give a folder of images, a zip of one, or a folder inside a zip"
-    raise UserError(f"{path} does not exist; {hint}")
-
-
-def _inside(archive: Archive, inner: str) -> Storage:
-    """The folder of an archive, also when the whole archive lies below one top folder."""
-    tops = _folders(archive)
-    root = archive.below(f"{tops[0]}/") if len(tops) == 1 else archive
-    for place in (archive, root):
-        if (found := place.below(f"{inner}/")).names:
-            return found
-    there = ", ".join(_folders(root)[:8]) or "no folders"
-    raise UserError(f"{archive.path} has no folder {inner}; it holds {there}")
-
-
-def _folders(place: Storage) -> list[str]:
-    """Names of the folders directly in a place."""
-    return sorted({name.split("/", 1)[0] for name in place.names if "/" in name})
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

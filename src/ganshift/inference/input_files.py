@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from ..data.endings import is_image, nothing_found, say_passed_over
-from ..data.storage import Folder, Storage, is_hidden, open_storage
+from ..data.containers import CONTAINER, open_storage
+from ..data.endings import is_image, nothing_found, say_passed_over, what_it_is
+from ..data.images import UnreadableImage
+from ..data.storage import Folder, Storage, is_hidden
 from ..errors import UserError, first_line
 from .video import is_video
 
@@ -60,8 +62,9 @@ def files_of(place: Storage, out: Path) -> list[InputFile]:
 
 
 def _find(path: Path, out: Path) -> Iterable[InputFile]:
-    if path.is_file() and path.suffix.lower() != ".zip":
-        return [InputFile(str(path), path.name, path)]
+    if path.is_file() and not CONTAINER.search(path.name):
+        is_known = not _is_translatable(path.name) and what_it_is(path.name)
+        return [InputFile(str(path), path.name, path, read=partial(_refuse, path) if is_known else None)]
     if not path.exists() and _has_wildcard(str(path)):
         return _matching(path, out)
     return files_of(open_storage(path), out)
@@ -98,6 +101,10 @@ def _without_results(found: list[InputFile], root: Path, out: Path) -> list[Inpu
     if len(others) < len(found):
         logger.warning("passed over %d files in %s: results of earlier runs", len(found) - len(others), out)
     return others
+
+
+def _refuse(path: Path) -> bytes:
+    raise UnreadableImage(what_it_is(path.name))
 
 
 def _has_wildcard(text: str) -> bool:

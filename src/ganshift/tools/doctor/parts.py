@@ -9,8 +9,9 @@ from typing import Literal
 
 from PIL import Image
 
-from ...data.datasets import ImageSet
 from ...data.classes import Classes, find_classes
+from ...data.containers import open_storage
+from ...data.datasets import ImageSet
 from ...data.endings import is_image, nothing_found, passed_over
 from ...data.folders import enter_split, find_domains, has_domains, has_held_out, is_cifar
 from ...data.images import to_picture
@@ -23,7 +24,7 @@ from ...data.open import (
     open_held_out,
     open_images,
 )
-from ...data.storage import Storage, open_storage
+from ...data.storage import Storage
 from ...errors import UserError
 
 SIZE = 32

@@ -1,13 +1,15 @@
 """Tar archives, read in place; one that is packed by gzip is unpacked into a temporary file first."""
 
 import gzip
+import os
 import re
 import tarfile
 import tempfile
+import weakref
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ..errors import UserError, first_line
 from ..files import open_regular
@@ -25,8 +27,7 @@ class Tar(Storage):
     """Members of a tar. Links in it are never followed."""
 
     def __init__(self, path: Path):
-        self._kept: IO[bytes] | None = None
-        """The temporary file, which goes with its last user."""
+        self._kept: _TemporaryFile | None = None
         self._plain = path
         self._spans: dict[str, tuple[int, int] | None] = {}
         """Where each member begins and how many bytes it has; None for what is no ordinary file."""
@@ -37,7 +38,7 @@ class Tar(Storage):
             if self.path.suffix.lower() != ".tar":
                 status = self.path.stat()
                 self._kept = _unpacked(self.path, status.st_size, status.st_mtime_ns)
-                self._plain = Path(self._kept.name)
+                self._plain = self._kept.path
             with open_regular(self._plain) as file, tarfile.open(fileobj=file, mode="r:") as archive:
                 for member in archive:
                     name = member.name.removeprefix("./")
@@ -73,14 +74,23 @@ class Tar(Storage):
         return span
 
 
+class _TemporaryFile:
+    """A path to write to; the file goes with the last that holds this, or with the program."""
+
+    def __init__(self) -> None:
+        descriptor, name = tempfile.mkstemp(prefix="ganshift-", suffix=".tar")
+        os.close(descriptor)
+        self.path = Path(name)
+        weakref.finalize(self, self.path.unlink, missing_ok=True)
+
+
 @lru_cache(maxsize=2)
-def _unpacked(path: Path, num_bytes: int, changed: int) -> IO[bytes]:
+def _unpacked(path: Path, num_bytes: int, changed: int) -> _TemporaryFile:
     """What gzip has packed into the file of this length and age."""
-    out = tempfile.NamedTemporaryFile(prefix="ganshift-", suffix=".tar")  # noqa: SIM115 - kept open, to be kept
-    with gzip.open(path) as packed:
+    unpacked = _TemporaryFile()
+    with gzip.open(path) as packed, unpacked.path.open("wb") as out:
         while chunk := packed.read(_CHUNK):
             if out.tell() + len(chunk) > MAX_RATIO * max(num_bytes, _CHUNK):
                 raise ValueError(f"it unpacks to more than {MAX_RATIO} times its size")
             out.write(chunk)
-    out.flush()
-    return out
+    return unpacked

@@ -83,7 +83,7 @@ def _described(name: str, folder: Path, config: Mapping[str, Any]) -> Source:
         description={"architecture": "resnet", **config},
         generator_arguments=generator,
         critic_arguments=critic,
-        classes=check_classes(classes, len(classes)),
+        classes=check_classes(classes, len(classes or ())),
         generator={},
         critic={},
     )

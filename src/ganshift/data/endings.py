@@ -12,7 +12,7 @@ logger = logging.getLogger("ganshift")
 
 DATASET_JSON = "dataset.json"
 """Where StyleGAN's `dataset_tool` writes the classes; it is read, so it is not counted as passed over."""
-SHOWN_ENDINGS = 6
+SHOWN_ENDINGS = 20
 """So many endings of files that are passed over are named."""
 _TABLE = "export its images as files, or as one .npz"
 _CAMERA = "a camera's raw file; develop it to JPEG or TIFF, for example with darktable or rawpy"
@@ -44,6 +44,7 @@ _FOREIGN = {
     ".psd": "a Photoshop document; export it as PNG",
     ".tga": "a Targa picture; convert it to PNG",
     ".pdf": "a PDF document; write its pages as PNG with pdftoppm -png",
+    **dict.fromkeys((".npz", ".npy", ".parquet", ".tar", ".tgz", ".zip"), "read alone; give that file itself"),
     **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf"), _CAMERA),
     **dict.fromkeys((".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm"), "a video; write its frames as PNG with ffmpeg"),
 }

@@ -12,8 +12,9 @@ from jaxtyping import Int, Int64, UInt8
 
 from ..errors import UserError
 from ..tensors import Bytes, Side, height_and_width
+from .classes import find_classes
 from .decoding import Looked, Progress, decode_all, look_at_heads, sample_channels, usual_channels
-from .folders import is_image, label_by_folder, nothing_found
+from .endings import is_image, nothing_found
 from .images import UnreadableImage, bombs_are_errors, fit_picture, load_picture, to_picture
 from .storage import Storage
 
@@ -170,7 +171,7 @@ def open_place(
     memory_budget_bytes: int | float,
     progress: Progress | None,
     *,
-    classes_from_folders: bool,
+    with_classes: bool,
 ) -> ImageSet:
     """An image set of all image files of a place; those that cannot be read are set aside with one warning.
 
@@ -204,7 +205,7 @@ def open_place(
         first = "; ".join(f"{name}: {reason}" for name, reason in quarantined[:3])
         more = "; ..." if len(quarantined) > 3 else ""
         logger.warning("%s: left out %d of %d files (%s%s)", place.where, len(quarantined), len(files), first, more)
-    labels, classes = label_by_folder(names) if classes_from_folders else (None, ())
+    labels, classes = find_classes(place, names) if with_classes else (None, ())
     digests = [looked.digest for looked in found if isinstance(looked, Looked)]
     source = {"place": place} if pixels is None else {"pixels": pixels}
     return _image_set(names, labels, classes, digests, size, wanted, quarantined=quarantined, **source)

@@ -9,15 +9,20 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ..files import read_file
 from ..tensors import Side, height_and_width
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+SUFFIXES = frozenset(
+    {
+        *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+        *(".avif", ".heic", ".heif", ".hif", ".pbm", ".pgm", ".ppm", ".pnm"),
+    }
+)
 """Files with these endings, in either case, are taken for images; all others are passed over."""
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 """Decoders that may be tried. Pillow knows more, but some of them start other programs."""
 MAX_PIXELS = 80_000_000
 """Larger pictures are refused: this is below the size at which Pillow itself begins to suspect an attack."""
@@ -141,11 +146,27 @@ def open_picture(source: Path | bytes) -> Image.Image:
     """Look at the head of the file; pixels are decoded later."""
     data = read_bytes(source)
     try:
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        picture = Image.open(io.BytesIO(data), formats=_decoders(data))
         check_pixels(*picture.size)  # in here, because some decoders find out only now that they know none
     except Exception as error:
         raise refusal(error) from error
     return picture
+
+
+def _decoders(data: bytes) -> tuple[str, ...]:
+    """Which decoders to try: that of AVIF is missing in some builds of Pillow, and that of HEIC is in an extra."""
+    if data[4:8] != b"ftyp":
+        return FORMATS
+    if b"avif" in data[8:64] or b"avis" in data[8:64]:
+        if not features.check("avif"):
+            raise UnreadableImage('AVIF, which this Pillow does not read; pip install -U "pillow>=11.3"')
+        return ("AVIF",)
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        raise UnreadableImage('HEIC; to read it, pip install "ganshift[heic]"') from error
+    register_heif_opener()
+    return ("HEIF",)
 
 
 def read_bytes(source: Path | bytes) -> bytes:
@@ -174,7 +195,7 @@ def refusal(error: Exception) -> UnreadableImage | MemoryError:
     if isinstance(error, UnreadableImage | MemoryError):  # MemoryError: the machine is at fault, not the file
         return error
     if isinstance(error, UnidentifiedImageError):
-        return UnreadableImage("not a JPEG, PNG, WebP, BMP, TIFF or GIF picture")
+        return UnreadableImage("not a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, HEIC or PNM picture")
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return UnreadableImage(f"too large: more than {MAX_PIXELS:,} pixels")
     if "truncated" in str(error).lower():

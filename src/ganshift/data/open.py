@@ -10,10 +10,12 @@ from ..files import nearest_path
 from ..tensors import Side, height_and_width
 from . import bundled
 from .cifar import read_cifar
+from .containers import open_storage
 from .datasets import MEMORY_BUDGET_BYTES, Domains, ImageSet, open_place
 from .decoding import Progress
+from .endings import say_passed_over
 from .folders import Split, enter_split, find_domains, has_held_out, is_cifar
-from .storage import Storage, open_storage
+from .storage import Storage
 
 PREFIX = "bundled:"
 IMAGES: Mapping[str, Mapping[Split, Callable[[Side], ImageSet]]] = {
@@ -45,7 +47,7 @@ def open_images(
     progress: Progress | None = None,
     split: Split = "train",
 ) -> ImageSet:
-    """Open a bundled set, a folder, a zip, a folder inside a zip, or CIFAR batches.
+    """Open a bundled set, a folder, a container such as a zip (`containers`), a folder inside one, or CIFAR batches.
 
     Where train and test (or val) folders lie side by side, `split` chooses. Class folders give labels: at least two,
     with every readable image below one of them. Unreadable files are set aside with one warning. `channels` is the
@@ -61,7 +63,9 @@ def open_images(
     place = enter_split(open_storage(data), split)
     if is_cifar(place):
         return read_cifar(place, split, size, channels)
-    return open_place(place, size, channels, memory_budget_bytes, progress, classes_from_folders=True)
+    if split == "train":  # of the whole place, once
+        say_passed_over(place.root.where, place.root.names)
+    return open_place(place, size, channels, memory_budget_bytes, progress, with_classes=True)
 
 
 def open_held_out(
@@ -111,11 +115,13 @@ def open_domains(
         assert a is not None, "data, or a and b"
         assert b is not None, "data, or a and b"
         places = (enter_split(open_storage(a), "train"), enter_split(open_storage(b), "train"), None, None)
+    for where, names in {place.root.where: place.root.names for place in places[:2] if place}.items():
+        say_passed_over(where, names)
     left = memory_budget_bytes
 
     def open_one(place: Storage, channels: int | None) -> ImageSet:
         nonlocal left
-        images = open_place(place, size, channels, left, progress, classes_from_folders=False)
+        images = open_place(place, size, channels, left, progress, with_classes=False)
         if not images.streams:
             left -= len(images) * images.channels * prod(height_and_width(size))
         return images

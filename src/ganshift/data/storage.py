@@ -2,22 +2,28 @@
 
 import os
 import stat
+import unicodedata
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files import nearest_path, open_regular
+from ..files import open_regular
 from .images import MAX_FILE_BYTES, UnreadableImage
 
 MAX_LINKED_FOLDERS = 1000
 """So many folders are entered by way of links; a few folders with links to one another are a maze of any size."""
 MAX_RATIO = 1100
 """Zip members that claim to unpack to more times their size are refused: deflate cannot, whatever is packed."""
-
-
+SYSTEM_FOLDERS = frozenset(
+    {
+        *("__macosx", "$recycle.bin", "recycler", "system volume information", "lost+found", "found.000"),
+        *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "network trash folder"),
+    }
+)
+"""Folders that systems and network drives make, in lower case: their pictures are thumbnails and deleted ones."""
 RUN_FILES = frozenset({"config.json", ".lock"})
 """What a folder that we train in holds (`training.run_folder`): below the folder that was given, it is no input."""
 
@@ -32,12 +38,17 @@ class Storage(ABC):
         """What `below` has cut off the names."""
         self.where = str(path)
         """The place as the user would write it, for messages."""
-        self.names = tuple(sorted(self._list()))
-        """All files below, except hidden ones."""
+        self.classes: Mapping[str, str] | None = None
+        """The class of each file by its name in `root`, where what holds the files says it."""
+        self.root: Storage = self
+        """What `below` was first called on."""
+        self._files = _composed(self._list())
+        self.names = tuple(sorted(self._files))
+        """All files below, except hidden ones and those of systems; in Unicode's composed form, NFC."""
 
     @abstractmethod
-    def _list(self) -> Iterable[str]:
-        """Names of all files."""
+    def _list(self) -> Mapping[str, str]:
+        """Names of all files, with what they are called there."""
 
     def below(self, prefix: str) -> "Storage":
         """The part whose names begin with the prefix, which ends in a slash and is cut off them."""
@@ -71,7 +82,7 @@ class Storage(ABC):
 class Folder(Storage):
     """Files of a folder and of all folders below it but runs, following links but never in circles."""
 
-    def _list(self) -> list[str]:
+    def _list(self) -> Mapping[str, str]:
         """What cannot be looked into stays in the list, for whoever reads it to be told why."""
         names: list[str] = []
         linked = 0
@@ -90,7 +101,7 @@ class Folder(Storage):
             if prefix and {entry.name for entry in entries} >= RUN_FILES:  # its sample grids are pictures, too
                 continue
             for entry in entries:
-                if _is_hidden(entry.name):
+                if is_hidden(entry.name):
                     continue
                 if not _is_folder(entry):
                     names.append(prefix + entry.name)
@@ -101,7 +112,7 @@ class Folder(Storage):
                         f"links below {self.path} lead to more than {MAX_LINKED_FOLDERS:,} folders; take some away"
                     )
                 left.append((f"{prefix}{entry.name}/", above | {identity}))
-        return names
+        return {name: name for name in names}
 
     def num_bytes(self, name: str) -> int:
         """See `Storage`; what is no regular file is refused, since opening a pipe or a device may wait for ever."""
@@ -118,7 +129,7 @@ class Folder(Storage):
 
     def on_disk(self, name: str) -> Path:
         """The file of this name."""
-        return self.path / self.prefix / name
+        return self.path / self._files.get(self.prefix + name, self.prefix + name)
 
 
 class Archive(Storage):
@@ -127,7 +138,8 @@ class Archive(Storage):
     _opened: tuple[int, zipfile.ZipFile] | None = None
     """The process that opened the zip, and the open zip."""
 
-    def _list(self) -> list[str]:
+    def _list(self) -> Mapping[str, str]:
+        """Old programs of Windows write backslashes between folders."""
         try:
             listed = self._zip().infolist()
             packed = sum(member.compress_size for member in listed)
@@ -135,13 +147,17 @@ class Archive(Storage):
                 raise zipfile.BadZipFile("its members overlap")
         except Exception as error:  # a damaged directory makes zipfile raise anything
             raise UserError(f"{self.path} is a damaged zip ({first_line(error)}); download or pack it again") from error
-        names = {member.filename for member in listed if not member.is_dir()}
-        return [name for name in names if not any(map(_is_hidden, name.split("/")))]
+        names = {member.filename.replace("\\", "/"): member.filename for member in listed}
+        return {
+            name: real
+            for name, real in names.items()
+            if not name.endswith("/") and not any(map(is_hidden, name.split("/")))
+        }
 
     def num_bytes(self, name: str) -> int:
         """What the zip claims; no more than this is ever unpacked."""
-        member = self._zip().getinfo(self.prefix + name)
-        if any(part in ("", "..") for part in member.filename.replace("\\", "/").split("/")):
+        member = self._zip().getinfo(self._files[self.prefix + name])
+        if any(part in ("", "..") for part in f"{self.prefix}{name}".split("/")):
             raise UnreadableImage("its name leads out of the zip")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a limit
             raise UnreadableImage("packed in an unusual way: pack it again with deflate, as all programs do by default")
@@ -151,7 +167,7 @@ class Archive(Storage):
 
     def read_bytes(self, name: str, limit: int) -> bytes:
         """See `Storage`."""
-        with self._zip().open(self.prefix + name) as member:
+        with self._zip().open(self._files[self.prefix + name]) as member:
             return member.read(limit)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -164,48 +180,6 @@ class Archive(Storage):
         return self._opened[1]
 
 
-def open_storage(path: Path) -> Storage:
-    """The folder, the zip, or the folder inside a zip (such as data.zip/train) that a path names."""
-    try:
-        return _locate(path)
-    except (OSError, ValueError) as error:  # a name too long, a folder that may not be looked into, a failing disk
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path} cannot be opened ({getattr(error, 'strerror', error)}); give another") from error
-
-
-def _locate(path: Path) -> Storage:
-    if path.is_dir():
-        return Folder(path)
-    if path.is_file():
-        if not zipfile.is_zipfile(path):
-            raise UserError(f"{path} is neither a folder nor a zip; give a folder of images or a zip of one")
-        return Archive(path)
-    if path.exists() or path.is_symlink():
-        raise UserError(f"{path} is neither a folder nor a regular file; give a folder of images or a zip of one")
-    for parent in path.parents:
-        if parent.is_file() and zipfile.is_zipfile(parent):
-            return _inside(Archive(parent), path.relative_to(parent).as_posix())
-    hint = nearest_path(path) or "give a folder of images, a zip of one, or a folder inside a zip"
-    raise UserError(f"{path} does not exist; {hint}")
-
-
-def _inside(archive: Archive, inner: str) -> Storage:
-    """The folder of an archive, also when the whole archive lies below one top folder."""
-    tops = _folders(archive)
-    root = archive.below(f"{tops[0]}/") if len(tops) == 1 else archive
-    for place in (archive, root):
-        if (found := place.below(f"{inner}/")).names:
-            return found
-    there = ", ".join(_folders(root)[:8]) or "no folders"
-    raise UserError(f"{archive.path} has no folder {inner}; it holds {there}")
-
-
-def _folders(place: Storage) -> list[str]:
-    """Names of the folders directly in a place."""
-    return sorted({name.split("/", 1)[0] for name in place.names if "/" in name})
-
-
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
@@ -213,5 +187,15 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_hidden(name: str) -> bool:
-    return (name.startswith(".") and name != "..") or name == "__MACOSX"
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is not for us: hidden by its dot, or a system's own."""
+    return (name.startswith(".") and name != "..") or name.lower() in SYSTEM_FOLDERS
+
+
+def _composed(listed: Mapping[str, str]) -> dict[str, str]:
+    """The same names in NFC, whichever form the system writes; of two files that differ in form alone, one keeps it."""
+    files = {name: real for name, real in listed.items() if unicodedata.is_normalized("NFC", name)}
+    for name, real in sorted(listed.items()):
+        composed = unicodedata.normalize("NFC", name)
+        files.setdefault(name if composed in files and files[composed] != real else composed, real)
+    return files

@@ -1,5 +1,6 @@
 """What every generator can do, whichever method trained it: pictures from latents, in numbers, strips and grids."""
 
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, SupportsFloat, SupportsIndex
@@ -172,6 +173,8 @@ class ImageGenerator(Pretrained):
             if label is not None:
                 raise UserError(f"label {shown(label)} was given, but this generator was trained without classes")
             return None
+        if isinstance(label, str):
+            label = unicodedata.normalize("NFC", label)
         if label is None:
             return torch.arange(count) % len(self.classes)
         if is_array(label):

@@ -2,19 +2,18 @@
 
 import itertools
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from ..data.folders import is_image
-from ..data.storage import Folder, Storage, open_storage
+from ..data.containers import CONTAINER, open_storage
+from ..data.endings import is_image, nothing_found, say_passed_over, what_it_is
+from ..data.images import UnreadableImage
+from ..data.storage import Folder, Storage, is_hidden
 from ..errors import UserError, first_line
 from .video import is_video
 
-SHOWN_ENDINGS = 6
-"""So many endings of files that are passed over are named."""
 logger = logging.getLogger("ganshift")
 
 
@@ -52,18 +51,9 @@ def find_input_files(images: Sequence[Path], out: Path) -> list[InputFile]:
 def files_of(place: Storage, out: Path) -> list[InputFile]:
     """The same of one folder or zip; how many files are passed over for their endings is said."""
     names = [name for name in place.names if _is_translatable(name)]
-    passed_over = Counter(PurePosixPath(name).suffix or name for name in place.names if not _is_translatable(name))
-    if passed_over:
-        logger.warning(
-            "passed over %d of %d files in %s, no pictures or videos by their endings: %s",
-            passed_over.total(),
-            len(place.names),
-            place.where,
-            ", ".join(f"{count} {ending}" for ending, count in passed_over.most_common(SHOWN_ENDINGS))
-            + ", ..." * (len(passed_over) > SHOWN_ENDINGS),
-        )
+    say_passed_over(place.where, place.names, _is_translatable, "pictures or videos")
     if not names:
-        raise UserError(f"there are no images in {place.where}")
+        raise UserError(nothing_found(place))
     if not isinstance(place, Folder):
         return [InputFile(f"{place.where}/{name}", name, place.path, read=partial(place.read, name)) for name in names]
     root = place.on_disk("")
@@ -72,8 +62,9 @@ def files_of(place: Storage, out: Path) -> list[InputFile]:
 
 
 def _find(path: Path, out: Path) -> Iterable[InputFile]:
-    if path.is_file() and path.suffix.lower() != ".zip":
-        return [InputFile(str(path), path.name, path)]
+    if path.is_file() and not CONTAINER.search(path.name):
+        is_known = not _is_translatable(path.name) and what_it_is(path.name)
+        return [InputFile(str(path), path.name, path, read=partial(_refuse, path) if is_known else None)]
     if not path.exists() and _has_wildcard(str(path)):
         return _matching(path, out)
     return files_of(open_storage(path), out)
@@ -86,10 +77,16 @@ def _matching(pattern: Path, out: Path) -> list[InputFile]:
         matching = sorted(fixed.glob(str(pattern.relative_to(fixed))))
     except (OSError, ValueError, NotImplementedError) as error:
         raise UserError(f"{pattern} is no pattern of names ({first_line(error)})") from None
-    found = [path for path in matching if path.is_file() and _is_translatable(path.name)]
+    inner = {
+        path.relative_to(fixed).as_posix(): path
+        for path in matching
+        if path.is_file() and not any(map(is_hidden, path.relative_to(fixed).parts[:-1]))
+    }
+    say_passed_over(str(pattern), list(inner), _is_translatable, "pictures or videos")
+    found = {name: path for name, path in inner.items() if _is_translatable(name)}
     if not found:
         raise UserError(f"no image matches {pattern}")
-    files = [InputFile(str(path), path.relative_to(fixed).as_posix(), path) for path in found]
+    files = [InputFile(str(path), name, path) for name, path in found.items()]
     return _without_results(files, fixed, out)
 
 
@@ -104,6 +101,10 @@ def _without_results(found: list[InputFile], root: Path, out: Path) -> list[Inpu
     if len(others) < len(found):
         logger.warning("passed over %d files in %s: results of earlier runs", len(found) - len(others), out)
     return others
+
+
+def _refuse(path: Path) -> bytes:
+    raise UnreadableImage(what_it_is(path.name))
 
 
 def _has_wildcard(text: str) -> bool:

@@ -13,10 +13,11 @@ from typing import Literal
 import torch
 from PIL import Image
 
-from ..data.folders import find_domains, is_image
+from ..data.containers import open_storage
+from ..data.endings import is_image
+from ..data.folders import find_domains
 from ..data.images import UnreadableImage, bombs_are_errors, open_picture, read_bytes
 from ..data.pixel_formats import FormattedPicture, load_formatted
-from ..data.storage import open_storage
 from ..errors import UserError, first_line
 from ..files import write_output
 from ..training.log import ProgressLine, say

@@ -103,7 +103,9 @@ def test_modes_are_noted(tmp_path):
     assert findings["mixed_modes"].what == "train: 3 colour, 1 gray"
     assert findings["passed_over"].what == "train: files that are not taken for images: 1 .txt"
     assert findings["unreadable"].what == "train: 1 of 5 image files cannot be read"
-    assert findings["unreadable"].examples == ["bad.png: not a JPEG, PNG, WebP, BMP, TIFF or GIF picture"]
+    assert findings["unreadable"].examples == [
+        "bad.png: not a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, HEIC or PNM picture"
+    ]
 
 
 def test_findings_come_worst_first(tmp_path):

@@ -184,7 +184,7 @@ def test_opacity_and_bits_are_kept(client):
     ("data", "status", "sentence"),
     [
         (b"", 400, "empty file"),
-        (b"no picture", 400, "not a JPEG, PNG, WebP, BMP, TIFF or GIF picture"),
+        (b"no picture", 400, "not a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, HEIC or PNM picture"),
         (picture()[:200], 400, ""),
         (picture(form="JPEG")[:300], 400, "truncated file"),
         (picture((600, 501)), 413, "the picture has 600 x 501 pixels, which is more than the 300,000"),

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ...data.datasets import Domains
+from ...data.endings import mix_of
 from ...data.open import open_domains
 from ...data.sampling import Batch, batches
 from ...inference.translator import round_trip_grid
@@ -82,8 +83,8 @@ class DualTrainer(Trainer):
             "versions": versions(),
         }
         self.summary = (
-            f"{len(a):,} images of a in {a.channels} channel{'s' * (a.channels > 1)}, "
-            f"{len(b):,} of b in {b.channels}, at {width} x {height}, on {device}"
+            f"{len(a):,} images{mix_of(a.names)} of a in {a.channels} channel{'s' * (a.channels > 1)}, "
+            f"{len(b):,}{mix_of(b.names)} of b in {b.channels}, at {width} x {height}, on {device}"
         )
         self.documents = {LEFT_OUT: left_out_text([*a.quarantined, *b.quarantined])}
 

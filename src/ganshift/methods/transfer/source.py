@@ -1,5 +1,6 @@
 """Opening the source that a run starts from (Wang et al. 2018, section 3)."""
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,10 +66,10 @@ def has_begun(out: Path) -> bool:
 
 
 def check_classes(classes: Any, num_classes: int) -> tuple[str, ...]:
-    """The names of the classes; a `UserError` unless they are as many names as said."""
+    """The names of the classes, in NFC as those of folders are; a `UserError` unless they are as many names as said."""
     fit = isinstance(classes, list | tuple) and all(isinstance(name, str) for name in classes)
     require(fit and len(classes) == num_classes, f"there must be {num_classes} names of classes, got {classes!r:.80}")
-    return tuple(classes)
+    return tuple(unicodedata.normalize("NFC", name) for name in classes)
 
 
 def _described(name: str, folder: Path, config: Mapping[str, Any]) -> Source:
@@ -82,7 +83,7 @@ def _described(name: str, folder: Path, config: Mapping[str, Any]) -> Source:
         description={"architecture": "resnet", **config},
         generator_arguments=generator,
         critic_arguments=critic,
-        classes=tuple(classes or ()),
+        classes=check_classes(classes, len(classes or ())),
         generator={},
         critic={},
     )

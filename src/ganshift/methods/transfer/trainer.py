@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...data.datasets import ImageSet, draw_subset
+from ...data.endings import mix_of
 from ...data.open import open_images
 from ...data.sampling import Batch, batches
 from ...errors import UserError
@@ -127,8 +128,8 @@ class TransferTrainer(Trainer):
                 "versions": versions(),
             },
             summary=(
-                f"{len(data):,} images of {size} x {size} in {data.channels} channel{'s' * (data.channels > 1)}"
-                f"{classes}, from {start}, on {device}"
+                f"{len(data):,} images{mix_of(data.names)} of {size} x {size} in {data.channels} "
+                f"channel{'s' * (data.channels > 1)}{classes}, from {start}, on {device}"
             ),
             documents={LEFT_OUT: left_out_text(data.quarantined), SURGERY: table},
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ...data.endings import shown
 from ...metrics.measuring import PREFER_KID
 from .alike import Alike
 from .scan import CHANNELS, PartFacts, Picture
@@ -79,9 +80,8 @@ def _files(facts: PartFacts) -> Iterator[DataFinding]:
         yield _finding("nothing_readable", examples, None if facts.part.split == "train" else "warning", **about)
     elif examples:
         yield _finding("unreadable", examples, **about)
-    if passed_over := facts.part.passed_over:
-        kinds = ", ".join(f"{count:,} {ending}" for ending, count in sorted(passed_over.items())[:6])
-        yield _finding("passed_over", name=facts.part.name, kinds=kinds)
+    if facts.part.passed_over:
+        yield _finding("passed_over", name=facts.part.name, kinds=shown(facts.part.passed_over))
 
 
 def _modes(facts: PartFacts) -> Iterator[DataFinding]:

@@ -13,7 +13,6 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from ...data.decoding import Progress, go_through
-from ...data.folders import label_by_folder
 from ...data.images import (
     bombs_are_errors,
     fit_picture,
@@ -152,8 +151,8 @@ def scan(part: DataPart, progress: Progress | None = None) -> PartFacts:
     with bombs_are_errors():
         found = go_through(lambda index: look(part, index), len(part.names), progress)
     pictures = [picture for picture in found if isinstance(picture, Picture)]
-    if part.classes is None and not part.domain:  # as training does: a folder without a readable picture is no class
-        labels, names = label_by_folder([picture.name for picture in pictures])
+    if part.find_classes is not None:
+        labels, names = part.find_classes([picture.name for picture in pictures])
         if labels is not None:
             pictures = [replace(each, class_name=names[label]) for each, label in zip(pictures, labels, strict=True)]
     unreadable = [(name, why) for name, why in zip(part.names, found, strict=True) if isinstance(why, str)]

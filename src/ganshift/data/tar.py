@@ -1,0 +1,96 @@
+"""Tar archives, read in place; one that is packed by gzip is unpacked into a temporary file first."""
+
+import gzip
+import os
+import re
+import tarfile
+import tempfile
+import weakref
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError, first_line
+from ..files import open_regular
+from .images import UnreadableImage
+from .storage import Storage, is_hidden
+
+TAR = re.compile(r"\.(tar|tgz|tar\.gz)$", re.IGNORECASE)
+"""How the names of tar archives end."""
+MAX_RATIO = 64
+"""Pictures hardly shrink in gzip: what unpacks to more times its size is refused."""
+_CHUNK = 1 << 20  # bytes unpacked at once
+
+
+class Tar(Storage):
+    """Members of a tar. Links in it are never followed."""
+
+    def __init__(self, path: Path):
+        self._kept: _TemporaryFile | None = None
+        self._plain = path
+        self._spans: dict[str, tuple[int, int] | None] = {}
+        """Where each member begins and how many bytes it has; None for what is no ordinary file."""
+        super().__init__(path)
+
+    def _list(self) -> Mapping[str, str]:
+        try:
+            if self.path.suffix.lower() != ".tar":
+                status = self.path.stat()
+                self._kept = _unpacked(self.path, status.st_size, status.st_mtime_ns)
+                self._plain = self._kept.path
+            with open_regular(self._plain) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+                for member in archive:
+                    name = member.name.removeprefix("./")
+                    if not member.isdir() and not any(map(is_hidden, name.split("/"))):
+                        is_plain = member.isreg() and member.sparse is None
+                        self._spans[name] = (member.offset_data, member.size) if is_plain else None
+        except Exception as error:  # a damaged head makes tarfile raise anything
+            raise UserError(
+                f"{self.path} is a damaged tar ({first_line(error)}); download or pack it again, or unpack it yourself"
+            ) from error
+        return {name: name for name in self._spans}
+
+    def num_bytes(self, name: str) -> int:
+        """See `Storage`."""
+        return self._span(name)[1]
+
+    def read_bytes(self, name: str, limit: int) -> bytes:
+        """See `Storage`."""
+        begin, length = self._span(name)
+        with open_regular(self._plain) as file:
+            file.seek(begin)
+            return file.read(min(length, limit))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": None}
+
+    def _span(self, name: str) -> tuple[int, int]:
+        real = self._files[self.prefix + name]
+        if any(part in ("", "..") for part in real.split("/")):
+            raise UnreadableImage("its name leads out of the tar")
+        if (span := self._spans[real]) is None:
+            raise UnreadableImage("a link, or no ordinary file")
+        return span
+
+
+class _TemporaryFile:
+    """A path to write to; the file goes with the last that holds this, or with the program."""
+
+    def __init__(self) -> None:
+        descriptor, name = tempfile.mkstemp(prefix="ganshift-", suffix=".tar")
+        os.close(descriptor)
+        self.path = Path(name)
+        weakref.finalize(self, self.path.unlink, missing_ok=True)
+
+
+@lru_cache(maxsize=2)
+def _unpacked(path: Path, num_bytes: int, changed: int) -> _TemporaryFile:
+    """What gzip has packed into the file of this length and age."""
+    unpacked = _TemporaryFile()
+    with gzip.open(path) as packed, unpacked.path.open("wb") as out:
+        while chunk := packed.read(_CHUNK):
+            if out.tell() + len(chunk) > MAX_RATIO * max(num_bytes, _CHUNK):
+                raise ValueError(f"it unpacks to more than {MAX_RATIO} times its size")
+            out.write(chunk)
+    return unpacked

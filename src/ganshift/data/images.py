@@ -14,6 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ..files import read_file
 from ..tensors import Side, height_and_width
+from .colour_profiles import to_srgb
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 """Files with these endings, in either case, are taken for images; all others are passed over."""
@@ -55,7 +56,7 @@ def bombs_are_errors() -> Iterator[None]:
 
 
 def load_picture(source: Path | bytes, for_size: Side | None = None) -> Image.Image:
-    """Decode the first frame, turn it upright and give it in mode L, RGB or RGBA.
+    """Decode the first frame, turn it upright and give it in sRGB, in mode L, RGB or RGBA.
 
     RGBA comes back only when some pixel is really transparent. 16-bit values are scaled from 0..65535 to 0..255, and
     so are float values, unless none is above 1: then the file is taken to hold 0..1. With `for_size`, a JPEG may come
@@ -67,7 +68,7 @@ def load_picture(source: Path | bytes, for_size: Side | None = None) -> Image.Im
         if for_size is not None:
             _draft(picture, for_size)
         picture.load()
-        return _plain(upright(picture))
+        return _plain(as_seen(picture))
 
 
 @contextmanager
@@ -232,6 +233,11 @@ def upright(picture: Image.Image) -> Image.Image:
         return ImageOps.exif_transpose(picture)
     except Exception:  # broken notes of the camera say nothing about the pixels: keep the picture as it is
         return picture
+
+
+def as_seen(picture: Image.Image) -> Image.Image:
+    """The picture upright, and in sRGB: what its values alone do not say."""
+    return to_srgb(upright(picture))
 
 
 def may_be_transparent(picture: Image.Image) -> bool:

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..errors import UserError
 from .images import (
     GRAY_MODES,
+    as_seen,
     check_pixels,
     decoding,
     deep_levels,
@@ -29,7 +30,6 @@ from .images import (
     to_picture,
     to_pixels,
     to_rgba,
-    upright,
 )
 
 _MIN_IS_BLACK, _RGB = 1, 2  # how a TIFF says what its values mean
@@ -111,7 +111,7 @@ def load_formatted(source: Path | bytes) -> FormattedPicture:
         if has_deep_file(picture):
             return _load_deep(picture, data)
         picture.load()
-        return from_pillow(upright(picture))
+        return from_pillow(picture)
 
 
 def has_deep_file(picture: Image.Image) -> bool:
@@ -120,7 +120,8 @@ def has_deep_file(picture: Image.Image) -> bool:
 
 
 def from_pillow(picture: Image.Image) -> FormattedPicture:
-    """The values of a picture of any of Pillow's modes."""
+    """The values of a picture of any of Pillow's modes, upright and in sRGB."""
+    picture = as_seen(picture)
     if is_deep(picture):
         return FormattedPicture(deep_levels(picture).round().astype(np.uint16)[None])
     is_gray = picture.mode in GRAY_MODES
@@ -174,7 +175,7 @@ def _load_deep(picture: Image.Image, data: bytes) -> FormattedPicture:
             plain = page.photometric in (_MIN_IS_BLACK, _RGB) and page.axes in ("YX", "YXS")
             plain = plain and page.dtype == np.uint16 and sorted(page.shape[:2]) == sorted(picture.size)
             if not plain:  # inverted, or a plane a channel: rare, and Pillow gives 8 bits of it
-                return from_pillow(upright(picture))
+                return from_pillow(picture)
             values = page.asarray()
     values = values[..., None] if values.ndim == 2 else values
     check_pixels(*values.shape[:2])

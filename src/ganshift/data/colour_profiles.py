@@ -1,4 +1,4 @@
-"""Colours as a file's ICC profile means them, brought to sRGB, which is what pictures without a profile are taken for."""
+"""Colours as a file's ICC profile means them, brought to sRGB, which pictures without a profile are taken for."""
 
 import io
 from functools import lru_cache
@@ -25,13 +25,13 @@ def to_srgb(picture: Image.Image) -> Image.Image:
         return Image.merge("LA", (gray, picture.getchannel("A")))
     if picture.mode in ("P", "PA"):
         plain = picture.convert("RGBA" if picture.mode == "PA" or "transparency" in picture.info else "RGB")
-        turned = to_srgb(_with_profile(plain, profile))
-        return picture if turned.tobytes() == plain.tobytes() else turned
+        converted = to_srgb(_with_profile(plain, profile))
+        return picture if converted is plain else converted
     transform = _transform(profile, picture.mode)
     if transform is None:
         return picture
     turned = ImageCms.applyTransform(picture, transform)
-    assert turned is not None, "not in place"
+    assert turned is not None, "it is not done in place"
     turned.info.pop("icc_profile", None)
     return turned.convert("L") if picture.mode == "L" else turned
 

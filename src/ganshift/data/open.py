@@ -14,6 +14,7 @@ from .datasets import MEMORY_BUDGET_BYTES, Domains, ImageSet, open_place
 from .decoding import Progress
 from .folders import Split, enter_split, find_domains, has_held_out, is_cifar
 from .storage import Storage, open_storage
+from .value_range import FIND, Wanted
 
 PREFIX = "bundled:"
 IMAGES: Mapping[str, Mapping[Split, Callable[[Side], ImageSet]]] = {
@@ -44,12 +45,14 @@ def open_images(
     memory_budget_bytes: int | float = MEMORY_BUDGET_BYTES,
     progress: Progress | None = None,
     split: Split = "train",
+    value_range: Wanted = FIND,
 ) -> ImageSet:
     """Open a bundled set, a folder, a zip, a folder inside a zip, or CIFAR batches.
 
     Where train and test (or val) folders lie side by side, `split` chooses. Class folders give labels: at least two,
     with every readable image below one of them. Unreadable files are set aside with one warning. `channels` is the
-    most frequent natural channel count unless given. `progress` is called with (images done, images in all).
+    most frequent natural channel count unless given. `value_range` says what is black and white in files of more than
+    8 bits a value. `progress` is called with (images done, images in all).
     """
     if name := bundled_name(data):
         splits = IMAGES[choose(name, IMAGES, "bundled set of images")]
@@ -61,7 +64,9 @@ def open_images(
     place = enter_split(open_storage(data), split)
     if is_cifar(place):
         return read_cifar(place, split, size, channels)
-    return open_place(place, size, channels, memory_budget_bytes, progress, classes_from_folders=True)
+    return open_place(
+        place, size, channels, memory_budget_bytes, progress, classes_from_folders=True, value_range=value_range
+    )
 
 
 def open_held_out(
@@ -71,12 +76,13 @@ def open_held_out(
     memory_budget_bytes: int | float = MEMORY_BUDGET_BYTES,
     progress: Progress | None = None,
     fewest: int = 1,
+    value_range: Wanted = FIND,
 ) -> ImageSet | None:
     """The test split beside training images, or None where there is none or it has fewer images than `fewest`."""
     try:
         if not bundled_name(data) and not has_held_out(open_storage(data)):
             return None
-        images = open_images(data, size, channels, memory_budget_bytes, progress, split="test")
+        images = open_images(data, size, channels, memory_budget_bytes, progress, split="test", value_range=value_range)
     except UserError:
         return None
     return images if len(images) >= fewest else None
@@ -90,14 +96,16 @@ def open_domains(
     *,
     channels_a: int | None = None,
     channels_b: int | None = None,
+    range_a: Wanted = FIND,
+    range_b: Wanted = FIND,
     memory_budget_bytes: int | float = MEMORY_BUDGET_BYTES,
     progress: Progress | None = None,
 ) -> Domains:
     """Open one place with both domains, or two folders or zips with one each.
 
     `data` is a bundled pair, the name of a published one that lies here, or a folder or zip with {train,val}/{A,B}, A
-    and B, or CycleGAN's trainA, trainB, testA and testB. Channels are found out per domain unless given, and hold for
-    its train and val. All sets together stay within the memory budget.
+    and B, or CycleGAN's trainA, trainB, testA and testB. Channels and ranges of values are found out per domain unless given, and
+    hold for its train and val. All sets together stay within the memory budget.
     """
     places: tuple[Storage, Storage, Storage | None, Storage | None]
     if data is not None:
@@ -113,16 +121,16 @@ def open_domains(
         places = (enter_split(open_storage(a), "train"), enter_split(open_storage(b), "train"), None, None)
     left = memory_budget_bytes
 
-    def open_one(place: Storage, channels: int | None) -> ImageSet:
+    def open_one(place: Storage, channels: int | None, value_range: Wanted) -> ImageSet:
         nonlocal left
-        images = open_place(place, size, channels, left, progress, classes_from_folders=False)
+        images = open_place(place, size, channels, left, progress, classes_from_folders=False, value_range=value_range)
         if not images.streams:
             left -= len(images) * images.channels * prod(height_and_width(size))
         return images
 
-    train_a, train_b = open_one(places[0], channels_a), open_one(places[1], channels_b)
-    val_a = open_one(places[2], train_a.channels) if places[2] else None
-    val_b = open_one(places[3], train_b.channels) if places[3] else None
+    train_a, train_b = open_one(places[0], channels_a, range_a), open_one(places[1], channels_b, range_b)
+    val_a = open_one(places[2], train_a.channels, train_a.value_range) if places[2] else None
+    val_b = open_one(places[3], train_b.channels, train_b.value_range) if places[3] else None
     return Domains(train_a, train_b, val_a, val_b)
 
 

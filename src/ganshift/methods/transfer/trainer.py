@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ...data.datasets import ImageSet, draw_subset
 from ...data.open import open_images
 from ...data.sampling import Batch, batches
+from ...data.value_range import ranges_to_json
 from ...errors import UserError
 from ...inference.latents import draw_latents
 from ...nn.norm import batch_statistics
@@ -24,7 +25,7 @@ from ...training.grad_accumulation import Updates, average_buffers
 from ...training.log import opening_progress, say
 from ...training.loop import fit
 from ...training.precision import prepare_networks
-from ...training.run_folder import CRITIC, LEFT_OUT, MODEL, left_out_text, versions
+from ...training.run_folder import CRITIC, LEFT_OUT, MODEL, left_out_text, versions, wanted_range
 from ...training.trainer import Outcome, Stateful, Trainer
 from ...training.weights import save_weights
 from .. import losses
@@ -94,7 +95,12 @@ class TransferTrainer(Trainer):
         source = source_of_run(config.out, config.source) if config.source else None
         size, channels = _image_shape(config, source)
         with opening_progress() as progress:
-            data = open_images(config.data, size, channels, config.memory_budget * 1e9, progress)
+            data = open_images(
+                *(config.data, size, channels, config.memory_budget * 1e9, progress),
+                value_range=wanted_range(config.out, config.range),
+            )
+        if data.value_range:
+            say(f"values of {data.value_range.in_words()} (--range sets others)")
         if config.subset is not None:
             data = draw_subset(data, config.subset, config.subset_seed)
         architecture, generator_arguments, critic_arguments = _architecture(config, source, data)
@@ -123,6 +129,7 @@ class TransferTrainer(Trainer):
                 "critic": critic_arguments,
                 "classes": list(data.classes) if num_classes else [],
                 "data": {"images": len(data), "content": data.content_hash},
+                **ranges_to_json({"images": data.value_range}),
                 "training": config.to_json(),
                 "versions": versions(),
             },

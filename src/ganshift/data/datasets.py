@@ -21,7 +21,7 @@ from .value_range import FIND, ValueRange, Wanted
 logger = logging.getLogger("ganshift")
 
 NEARLY_BLACK, NEARLY_CONSTANT = 16, 4
-"""Levels of 255: below the first, or within the second, lie the values of images that are warned of."""
+"""Levels of 255: up to the first (12 bits in 16), or within the second, lie the values of images that are warned of."""
 _LOOKED_AT = 64  # images of which it is found out
 MEMORY_BUDGET_BYTES = 2e9
 """Sets whose decoded images fit into this many bytes are kept in memory."""
@@ -183,9 +183,9 @@ def open_place(
 ) -> ImageSet:
     """An image set of all image files of a place; those that cannot be read are set aside with one warning.
 
-    `channels` is the most frequent natural channel count unless given. `value_range` is found in the files unless given;
-    None reads them as 0.1.0 did. Pictures that are nearly black or all of one value are warned of, and so are pages that
-    are left out.
+    `channels` is the most frequent natural channel count unless given. `value_range` is found in the files unless it is
+    given; None reads them as 0.1.0 did. Warnings say if the images are nearly black or nearly of one value, and which
+    files have pages that are not used.
     """
     height, width = height_and_width(size)
     files = [name for name in place.names if is_image(name)]
@@ -248,10 +248,10 @@ def _warn_of_flat(images: ImageSet, place: Storage) -> None:
     spread = np.linspace(0, len(images) - 1, min(len(images), _LOOKED_AT)).astype(int)
     levels = images.read(spread)[:, :3].numpy()
     low, high = np.percentile(levels, (1, 99))
-    if high < NEARLY_BLACK or high - low < NEARLY_CONSTANT:
-        what = "nearly black" if high < NEARLY_BLACK else "nearly of one value"
+    if high <= NEARLY_BLACK or high - low < NEARLY_CONSTANT:
+        what = "nearly black" if high <= NEARLY_BLACK else "nearly of one value"
         logger.warning(
-            "%s: the images are %s: 98 %% of their values lie within %.0f to %.0f of 255, of which little can be learned",
+            "%s: the images are %s: 98 %% of their values lie within %.0f to %.0f of 255: little can be learned",
             *(place.where, what, low, high),
         )
 

@@ -1,6 +1,7 @@
 """PNG and TIFF files of more than 8 bits a value: all their values, where Pillow keeps 8 bits or knows no such file."""
 
 import io
+import logging
 import struct
 from dataclasses import dataclass, field
 from typing import Any, final
@@ -93,6 +94,7 @@ def count_pages(data: bytes) -> int:
         return 1
     from tifffile import TiffFile
 
+    quieten_decoders()
     try:
         with TiffFile(io.BytesIO(data)) as file:
             return max(1, sum(not (page.aspage().is_reduced or page.aspage().is_mask) for page in file.pages))
@@ -100,10 +102,18 @@ def count_pages(data: bytes) -> int:
         return 1
 
 
+def quieten_decoders() -> None:
+    """Let decoders log nothing of damaged files on standard error: what is wrong with a file is said with its name."""
+    for name in ("PIL", "tifffile"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
 def _first_page(data: bytes) -> Any:
     if not is_tiff(data):
         return None
     from tifffile import TiffFile
+
+    quieten_decoders()
 
     try:
         with TiffFile(io.BytesIO(data)) as file:

@@ -16,7 +16,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from ..files import read_file
 from ..tensors import Side, height_and_width
 from .colour_profiles import to_srgb
-from .deep_files import DeepFile, open_deep, tiff_in_words
+from .deep_files import DeepFile, open_deep, quieten_decoders, tiff_in_words
 from .value_range import LEVELS, ValueRange, opaque_at_top, range_of_values
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
@@ -66,8 +66,8 @@ def load_picture(
 
     RGBA comes back only when some pixel is really transparent. Of files with more than 8 bits a value, `value_range`
     says which values become 0 and 255: by default that which `range_of_values` finds in this one file. Without a range
-    they are read as by 0.1.0: 0 to 65535, or floats of 0 to 1 if none is above 1. With `for_size`, a JPEG may come back
-    smaller, but at least twice as high and as wide as that: decoding large photographs this way is several times faster.
+    they are read as by 0.1.0: 0 to 65535, or floats of 0 to 1 if none is above 1. With `for_size`, a JPEG may come
+    back smaller, but at least twice as high and as wide as that: decoding large photographs so is several times faster.
     """
     data = read_bytes(source)
     if value_range is not None and (deep := open_deep(data)):
@@ -170,6 +170,7 @@ def png_of(picture: Image.Image) -> bytes:
 def open_picture(source: Path | bytes) -> Image.Image:
     """Look at the head of the file; pixels are decoded later."""
     data = read_bytes(source)
+    quieten_decoders()
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
         check_pixels(*picture.size)  # in here, because some decoders find out only now that they know none
@@ -222,7 +223,8 @@ def is_deep(picture: Image.Image) -> bool:
 
 def deep_levels(values: Shaped[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
     """Values of a type of more than 8 bits in 0..65535; floats count as 0..1 if none is above 1."""
-    levels = np.nan_to_num(values.astype(np.float32), copy=False)
+    with np.errstate(invalid="ignore", over="ignore"):  # floats of damaged files
+        levels = np.nan_to_num(values.astype(np.float32), copy=False)
     if values.dtype.kind == "f" and levels.max() <= 1:
         levels *= LEVELS
     return levels.clip(0, LEVELS, out=levels)

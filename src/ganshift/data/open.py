@@ -104,8 +104,8 @@ def open_domains(
     """Open one place with both domains, or two folders or zips with one each.
 
     `data` is a bundled pair, the name of a published one that lies here, or a folder or zip with {train,val}/{A,B}, A
-    and B, or CycleGAN's trainA, trainB, testA and testB. Channels and ranges of values are found out per domain unless given, and
-    hold for its train and val. All sets together stay within the memory budget.
+    and B, or CycleGAN's trainA, trainB, testA and testB. Channels and ranges of values are found out per domain unless
+    given, and hold for its train and val. All sets together stay within the memory budget.
     """
     places: tuple[Storage, Storage, Storage | None, Storage | None]
     if data is not None:

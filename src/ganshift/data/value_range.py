@@ -30,8 +30,8 @@ FIND: Final = "find"
 class ValueRange:
     """From black to white, in the units of the files."""
 
-    low: float
-    high: float
+    low: int | float
+    high: int | float
     dtype: str = ""
     """The type of the values, such as int16; empty where it is not known yet."""
     unit: str = ""
@@ -39,7 +39,8 @@ class ValueRange:
 
     def levels(self, values: Shaped[np.ndarray, "*shape"]) -> UInt16[np.ndarray, "*shape"]:
         """Values in 16 bits: black is 0 and white 65535; what lies outside is clipped; nan is black."""
-        scaled = (values.astype(np.float64) - self.low) * (LEVELS / (self.high - self.low))
+        with np.errstate(invalid="ignore", over="ignore"):  # floats of damaged files
+            scaled = (values.astype(np.float64) - self.low) * (LEVELS / (self.high - self.low))
         return np.nan_to_num(scaled, copy=False).round().clip(0, LEVELS).astype(np.uint16)
 
     def values(self, levels: UInt16[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
@@ -98,7 +99,7 @@ def range_of_values(values: Sequence[Shaped[np.ndarray, "..."]]) -> ValueRange:
     if kind.kind == "f":
         low, high = float(f"{low:.6g}"), float(f"{high:.6g}")
     else:
-        low, high = float(np.floor(low)), float(np.ceil(high))
+        low, high = float(np.floor(round(low, 6))), float(np.ceil(round(high, 6)))
         limits = np.iinfo(kind)
         if high - low >= (int(limits.max) - int(limits.min)) / 2:
             low, high = float(limits.min), float(limits.max)
@@ -112,8 +113,9 @@ def stored_range(config: Mapping[str, Any], of: str = "images") -> ValueRange | 
     if found is None:
         return None
     try:
-        stored = ValueRange(float(found["low"]), float(found["high"]), np.dtype(found["type"]).name, str(found["unit"]))
-        if stored.low < stored.high and isfinite(stored.high - stored.low) and np.dtype(stored.dtype).kind in "iuf":
+        kind = np.dtype(str(found["type"])).name
+        stored = ValueRange(float(found["low"]), float(found["high"]), kind, str(found["unit"]))
+        if stored.low < stored.high and isfinite(stored.high - stored.low) and np.dtype(kind).kind in "iuf":
             return stored
     except (KeyError, TypeError, ValueError):
         pass

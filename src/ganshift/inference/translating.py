@@ -61,13 +61,14 @@ def translate_files(
 ) -> Translated:
     """Translate files, and all those in folders and zips, into files of the same relative names below `out`.
 
-    Pictures become PNG, or TIFF where the values of their domain need it, animations stay what they are, videos become MP4. Of one file, `out` may be the name of its
-    translation (`Outputs`). To "both", the one folder or zip that is given has two domains: their validation images, or
-    else all, are translated into the folders `KINDS`. For a `roundtrip`, each image, its translation and the way back
-    are written there, and their mean distance is said. `training_size` crops and scales images as in training.
-    `skip_existing` leaves those alone whose results are there, to go on after an interruption; `overwrite` lets a
-    translation take the place of the file that it was made from. A file that cannot be read, translated or written is
-    left out with a warning, and the rest goes on; if nothing comes of any, a `UserError` says so.
+    Pictures become PNG, or TIFF where their domain has values that PNG cannot hold; animations stay what they are, and
+    videos become MP4. Of one file, `out` may be the name of its translation (`Outputs`). To "both", the one folder or
+    zip that is given has two domains: their validation images, or else all, are translated into the folders `KINDS`.
+    For a `roundtrip`, each image, its translation and the way back are written there, and their mean distance is said.
+    `training_size` crops and scales images as in training. `skip_existing` leaves those alone whose results are there,
+    to go on after an interruption; `overwrite` lets a translation take the place of the file that it was made from. A
+    file that cannot be read, translated or written is left out with a warning, and the rest goes on; if nothing comes
+    of any, a `UserError` says so.
     """
     found: dict[Domain, list[InputFile]]
     if to == "both":

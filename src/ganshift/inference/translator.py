@@ -57,8 +57,9 @@ class ImageTranslator(Pretrained):
     def translate_formatted(self, original: FormattedPicture, to: Domain = "b") -> FormattedPicture:
         """Translate one picture and keep what it is: its size, its bits and its opacity.
 
-        Where the other domain has a range of values, the result has values of it, of its type. Gray stays gray and colour stays colour where both domains have the same channels; elsewhere the picture
-        becomes what the other domain has.
+        Where the other domain has a range of values, the result has values of it, of its type. Gray stays gray and
+        colour stays colour where both domains have the same channels; elsewhere the picture becomes what the other
+        domain has.
         """
         translated = self.translate(original.for_network(self.channels[other_domain(to)]), to)
         return original.given_back(translated, self.keeps_mode, self.value_range(to))

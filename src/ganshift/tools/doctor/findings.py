@@ -96,7 +96,7 @@ def _modes(facts: PartFacts) -> Iterator[DataFinding]:
     for code, chosen in (
         ("gray_as_colour", [each for each in pictures if each.channels == 3 and each.shows_gray and usual == 3]),
         ("sixteen_bit", [each for each in pictures if each.is_deep]),
-        ("nearly_black", _if_most(pictures, [each for each in pictures if each.brightest < NEARLY_BLACK])),
+        ("nearly_black", _if_most(pictures, [each for each in pictures if each.brightest <= NEARLY_BLACK])),
         ("nearly_constant", _if_most(pictures, [each for each in pictures if each.is_flat])),
         ("animated", [each for each in pictures if each.is_animated]),
         ("transparent", [each for each in pictures if each.channels == 4 and usual != 4]),

@@ -78,7 +78,7 @@ class Picture:
     @property
     def is_flat(self) -> bool:
         """Whether it is nearly of one value, and not black."""
-        return self.brightest - self.darkest < NEARLY_CONSTANT and self.brightest >= NEARLY_BLACK
+        return self.brightest - self.darkest < NEARLY_CONSTANT and self.brightest > NEARLY_BLACK
 
     @property
     def shows_gray(self) -> bool:

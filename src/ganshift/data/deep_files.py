@@ -62,6 +62,9 @@ def open_deep(data: bytes) -> DeepFile | None:
     page = _first_page(data)
     if page is None or page.dtype is None or page.dtype.kind not in "iuf" or page.dtype == np.uint8:
         return None
+    width, height = page.imagewidth, page.imagelength
+    if type(width) is not int or type(height) is not int:  # of a damaged file
+        return None
     channels, extra = _TIFF_CHANNELS.get(page.photometric, 0), page.extrasamples
     if not channels or page.axes not in ("YX", "YXS", "SYX"):
         return None
@@ -71,7 +74,7 @@ def open_deep(data: bytes) -> DeepFile | None:
     alpha = next((channels + number for number, kind in enumerate(extra) if kind in _OPACITY), None)
     if more != len(extra) or (channels == 1 and more > (alpha is not None)):
         return None  # channels of which nothing says what they are; beside red, green and blue they are left out
-    return DeepFile(page.dtype, channels, alpha, page.imagewidth, page.imagelength, data)
+    return DeepFile(page.dtype, channels, alpha, width, height, data)
 
 
 def tiff_in_words(data: bytes) -> str | None:

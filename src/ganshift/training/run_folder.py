@@ -13,7 +13,6 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from .. import __version__
-from ..data.value_range import FIND, Wanted, parse_range, stored_range
 from ..errors import UserError
 from ..files import json_bytes, read_text, write_atomically
 from .config import FREE_TO_CHANGE
@@ -123,16 +122,6 @@ def read_config(run: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError(f"{path} does not hold a JSON object")
     return config
-
-
-def wanted_range(out: Path, given: str | None, of: str = "images") -> Wanted:
-    """How a run reads values of a set of images: as the run that `out` holds, or else as given, or as it will find.
-
-    A run that is resumed finds nothing anew; what is given for it is compared like other settings.
-    """
-    if (out / CONFIG).exists():
-        return stored_range(read_config(out), of)
-    return FIND if given is None else parse_range(given)
 
 
 def section(config: Mapping[str, Any], name: str) -> dict[str, Any]:

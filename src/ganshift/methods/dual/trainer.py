@@ -22,8 +22,8 @@ from ...training.log import opening_progress, say
 from ...training.loop import fit
 from ...training.optim import TensorFlowRMSprop
 from ...training.precision import prepare_networks
-from ...training.run_folder import LEFT_OUT, MODEL, left_out_text, versions, wanted_range
-from ...training.trainer import Outcome, Stateful, Trainer
+from ...training.run_folder import LEFT_OUT, MODEL, left_out_text, versions
+from ...training.trainer import Outcome, Stateful, Trainer, wanted_range
 from ...training.weights import save_weights
 from .. import losses
 from .algorithm import DualGAN

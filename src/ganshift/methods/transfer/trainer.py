@@ -25,8 +25,8 @@ from ...training.grad_accumulation import Updates, average_buffers
 from ...training.log import opening_progress, say
 from ...training.loop import fit
 from ...training.precision import prepare_networks
-from ...training.run_folder import CRITIC, LEFT_OUT, MODEL, left_out_text, versions, wanted_range
-from ...training.trainer import Outcome, Stateful, Trainer
+from ...training.run_folder import CRITIC, LEFT_OUT, MODEL, left_out_text, versions
+from ...training.trainer import Outcome, Stateful, Trainer, wanted_range
 from ...training.weights import save_weights
 from .. import losses
 from .algorithm import WGANGP, learning_rate_scale

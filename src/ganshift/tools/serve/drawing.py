@@ -11,6 +11,7 @@ from typing import final
 
 from PIL import Image
 
+from ...data.deep_files import open_deep
 from ...data.images import bombs_are_errors, open_picture
 from ...errors import UserError
 from ...inference.generator import ImageGenerator, Rows
@@ -78,7 +79,8 @@ def translate(model: ImageTranslator, data: bytes, how: Translation, limits: Lim
             _check_size("the size of training", width, height, limits, "translate the picture at its own size")
         else:
             way_out = "send a smaller one, or have it scaled to the size of training (training_size)"
-            _check_size("the picture", *open_picture(data).size, limits, way_out)
+            picture = open_deep(data) or open_picture(data)
+            _check_size("the picture", picture.width, picture.height, limits, way_out)
         original = model.as_trained(data, how.to) if how.training_size else model.load(data, how.to)
     start, there, _ = names = KINDS[other_domain(how.to)]
     distance: float | None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...data.open import open_domains, open_images
+from ...data.value_range import stored_range
 from ...errors import UserError
 from ...inference.arguments import shown
 from ...inference.generator import ImageGenerator
@@ -90,7 +91,12 @@ def _of_generator(
     images = None
     if data is not None and compares:
         with opening_progress() as progress:
-            images = open_images(data, model.size, model.channels, progress=progress, split=settings.split)
+            images = open_images(
+                *(data, model.size, model.channels),
+                progress=progress,
+                split=settings.split,
+                value_range=stored_range(model.config),
+            )
     settings.check_enough(settings.num_images, 0 if images is None else len(images))
     if images is not None and settings.num_images > FAR_MORE * len(images):
         say(
@@ -128,6 +134,8 @@ def _of_translator(
             model.size,
             channels_a=model.channels["a"],
             channels_b=model.channels["b"],
+            range_a=model.value_range("a"),
+            range_b=model.value_range("b"),
             progress=progress,
         )
     real_a, real_b, split = domains.train_a, domains.train_b, "train"

@@ -11,6 +11,7 @@ from PIL import Image
 from ...data.datasets import ImageSet, draw_subset
 from ...data.images import png_of
 from ...data.open import open_held_out, open_images
+from ...data.value_range import stored_range
 from ...errors import UserError
 from ...files import json_bytes, write_output
 from ...inference.generator import ImageGenerator
@@ -122,7 +123,9 @@ def _held_out(place: Path, training: ImageSet, model: ImageGenerator, named: Pat
     """Images of the same kind that were not trained on, at the same size, where there are any."""
     if named is None:
         with opening_progress() as progress:
-            return open_held_out(place, model.size, model.channels, progress=progress)
+            return open_held_out(
+                place, model.size, model.channels, progress=progress, value_range=stored_range(model.config)
+            )
     images = _open(named, model)
     if images.content_hash == training.content_hash:
         raise UserError(f"--held-out {named} holds the training images: name others of the same kind")
@@ -131,4 +134,4 @@ def _held_out(place: Path, training: ImageSet, model: ImageGenerator, named: Pat
 
 def _open(place: Path, model: ImageGenerator) -> ImageSet:
     with opening_progress() as progress:
-        return open_images(place, model.size, model.channels, progress=progress)
+        return open_images(place, model.size, model.channels, progress=progress, value_range=stored_range(model.config))

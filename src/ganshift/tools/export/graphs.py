@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from ... import __version__
+from ...data.value_range import STORED
 from ...errors import UserError
 from ...inference.generator import ImageGenerator
 from ...inference.latents import draw_latents
@@ -116,7 +117,8 @@ def from_stored(pictures: Pictures) -> Images:
 def _facts(model: ImageGenerator | ImageTranslator, uint8: bool, **facts: Any) -> dict[str, Any]:
     layout = "uint8, n h w c, from 0 to 255" if uint8 else "float32, n c h w, from -1 to 1"
     facts = {"method": model.method, "images": layout, "size": model.size, **facts}
-    return {**facts, "data": model.config.get("data"), "ganshift": __version__}
+    ranges = {STORED: model.config[STORED]} if STORED in model.config else {}
+    return {**facts, **ranges, "data": model.config.get("data"), "ganshift": __version__}
 
 
 def _pictures(model: ImageTranslator, source: Domain, step: int, fixed: Sequence[int]) -> list[Pictures]:

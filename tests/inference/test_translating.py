@@ -1,6 +1,7 @@
 """Translation of files as the command does it: names, kinds of files, round trips."""
 
 import zipfile
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -161,6 +162,22 @@ def test_videos_frame_by_frame(tmp_path, size):
     distances = [[np.abs(theirs - ours).max() for ours in blocks(expected)] for theirs in blocks(video)]
     assert max(np.diag(distances)) < 12
     assert min(distance for row, line in enumerate(distances) for distance in line[:row] + line[row + 1 :]) > 24
+
+
+def test_one_damaged_zip_of_several_ends_nothing(tmp_path, caplog):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "damaged.zip").write_bytes(b"PK\3\4 and nothing else")
+    noise().save(tmp_path / "good.png")
+    given = [tmp_path / name for name in ("damaged.zip", "empty", "good.png")]
+    done = translate_files(new_translator(), given, "b", tmp_path / "out")
+    assert done.written == [tmp_path / "out" / "good.png"]
+    assert [Path(name).name for name in done.left_out] == ["damaged.zip", "empty"]
+    assert "is empty; put images there" in done.left_out[str(tmp_path / "empty")]
+    with pytest.raises(UserError, match=r"damaged.zip"):
+        translate_files(new_translator(), given[:1], "b", tmp_path / "other")
+    with pytest.raises(UserError, match=r"does not exist"):
+        translate_files(new_translator(), [*given, tmp_path / "misspelt"], "b", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_video_in_a_folder_may_be_of_any_length(tmp_path, monkeypatch):

@@ -40,9 +40,17 @@ class InputFile:
 def find_input_files(images: Sequence[Path], out: Path) -> list[InputFile]:
     """All files that these names, folders, zips and globs stand for; a `UserError` if there are none.
 
+    Of several, one that holds none, such as a damaged zip, is a file that cannot be read.
     Where `out` lies in a folder, it holds results of earlier runs: those are not read.
     """
-    found = [source for path in images for source in _find(path, out)]
+    found: list[InputFile] = []
+    for path in images:
+        try:
+            found += _find(path, out)
+        except UserError as error:
+            if len(images) == 1 or not path.exists():  # a misspelt name is said before work begins
+                raise
+            found.append(InputFile(str(path), path.name, path, read=partial(_refuse, str(error))))
     if not found:
         raise UserError("name at least one image, or a folder or zip of images")
     return found
@@ -63,8 +71,8 @@ def files_of(place: Storage, out: Path) -> list[InputFile]:
 
 def _find(path: Path, out: Path) -> Iterable[InputFile]:
     if path.is_file() and not CONTAINER.search(path.name):
-        is_known = not _is_translatable(path.name) and what_it_is(path.name)
-        return [InputFile(str(path), path.name, path, read=partial(_refuse, path) if is_known else None)]
+        reason = "" if _is_translatable(path.name) else what_it_is(path.name)
+        return [InputFile(str(path), path.name, path, read=partial(_refuse, reason) if reason else None)]
     if not path.exists() and _has_wildcard(str(path)):
         return _matching(path, out)
     return files_of(open_storage(path), out)
@@ -103,8 +111,8 @@ def _without_results(found: list[InputFile], root: Path, out: Path) -> list[Inpu
     return others
 
 
-def _refuse(path: Path) -> bytes:
-    raise UnreadableImage(what_it_is(path.name))
+def _refuse(reason: str) -> bytes:
+    raise UnreadableImage(reason)
 
 
 def _has_wildcard(text: str) -> bool:

@@ -9,9 +9,11 @@ import hashlib
 import json
 import os
 import stat
+import tempfile
 import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +23,19 @@ MAX_TEXT_BYTES = 64 * 1024 * 1024
 """Longer descriptions, logs and cards are refused."""
 NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM, errno.EBADF})
 """What file systems answer that cannot write a folder down at once: they have their own way, or none."""
+
+
+def cache_folder() -> Path:
+    """What is kept between commands: ganshift in XDG_CACHE_HOME or ~/.cache; without a home, until the program ends."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ganshift"
+    except RuntimeError:  # as the users of containers and batch systems may be
+        return Path(_temporary().name)
+
+
+@cache
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="ganshift-")
 
 
 def nearest_path(path: Path) -> str:

@@ -62,11 +62,11 @@ def test_deep_tiff(channels):
         np.testing.assert_array_equal(original.alpha, values[3])
 
 
-def test_planar_tiff_falls_back_to_eight_bits():
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, random_values(3, np.uint16), photometric="rgb", planarconfig="separate")
+def test_planar_tiff_keeps_its_bits():
+    values, buffer = random_values(3, np.uint16), io.BytesIO()
+    tifffile.imwrite(buffer, values, photometric="rgb", planarconfig="separate")
     original = load_formatted(buffer.getvalue())
-    assert original.colours.dtype == np.uint8
+    np.testing.assert_array_equal(original.colours, values)
     assert original.to_pillow().mode == "RGB"
 
 

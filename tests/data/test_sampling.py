@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import signal
 from itertools import islice
 
 import numpy as np
@@ -127,6 +128,19 @@ def test_the_parent_learns_what_a_worker_found_broken(workers, tmp_path, caplog)
     assert shown == [[0, 1, 3, 3]] * 3
     assert images.quarantined == [("002.png", "empty file")]
     assert len(caplog.records) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_worker_that_is_killed_ends_in_one_line(tmp_path):
+    images = open_images(write(tmp_path / "set", many(4)), 8, memory_budget_bytes=0)
+    before, handler = set(multiprocessing.active_children()), signal.getsignal(signal.SIGCHLD)
+    reading = batches({"a": images}, batch=2, start=0, seed=0, flip=False, workers=1)
+    next(reading)
+    assert signal.getsignal(signal.SIGCHLD) == handler
+    (worker,) = set(multiprocessing.active_children()) - before
+    worker.kill()
+    with pytest.raises(UserError, match=r"gave no more \(DataLoader worker.*\): .*--workers 0 reads"):
+        list(reading)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -1,6 +1,8 @@
 """Generator and Translator as a program uses them."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -107,10 +109,81 @@ def test_truncation_of_samples():
     given = model.sample(draw_latents(3, seed=4), seed=4, truncation=0.5)
     assert as_bytes(given) == narrow
     for wrong in (0.0, -1.0, float("nan")):
-        with pytest.raises(UserError, match="truncation must be more than 0"):
+        with pytest.raises(UserError, match=r"truncation.* must be"):
             model.sample(1, truncation=wrong)
     with pytest.raises(UserError, match="seed must be at least 0"):
         model.sample(torch.zeros(1, 128), seed=-1, truncation=1.0)
+
+
+def test_what_notebooks_pass():
+    """Numbers, lists and arrays of any type give what their plain forms give."""
+    model = new_generator(("cat", "dog"))
+    assert as_bytes(model.sample(np.int32(2), seed=np.uint8(3))) == as_bytes(model.sample(2, seed=3))
+    assert as_bytes(model.sample(torch.tensor(2), np.int64(1))) == as_bytes(model.sample(2, "dog"))
+    each = as_bytes(model.sample(3, ["dog", "cat", "dog"]))
+    for labels in (
+        [1, 0, 1],
+        np.array([1, 0, 1], np.uint8),
+        torch.tensor([1, 0, 1], dtype=torch.int32),
+        ("1", "cat", 1),
+    ):
+        assert as_bytes(model.sample(3, labels)) == each
+    latents, labels = draw_latents(3, seed=0), torch.tensor([1, 0, 1])
+    expected = model.generate(latents, labels)
+    for same in (latents.numpy(), latents.tolist(), latents.double(), latents.numpy()[::-1][::-1]):
+        assert torch.equal(model.generate(same, labels), expected)
+        assert as_bytes(model.sample(same, labels)) == each
+    for same in ([1, 0, 1], labels.numpy(), labels.to(torch.uint8), np.array([1, 0, 1], np.uint64)):
+        assert torch.equal(model.generate(latents, same), expected)
+    assert len(model.interpolate(np.int64(3), np.int64(2))[0]) == 3
+
+
+WRONG_CALLS = {
+    "sample(2, seed=None)": "seed must be a whole number, got None",
+    "sample(2, seed=1.5)": "seed must be a whole number, got 1.5",
+    "sample(2.0)": "the number of images must be a whole number, got 2.0",
+    "sample('4')": "the number of images must be a whole number, got '4'",
+    "sample(True)": "the number of images must be a whole number, got True",
+    "sample(torch.zeros(128))": "latents must be [n, 128], got [128]",
+    "sample(torch.full((1, 128), float('nan')))": "latents must be finite numbers, got some that are not",
+    "sample([[1.0], [1.0, 2.0]])": "latents must be an array of numbers, got [[1.0], [1.0, 2.0]]",
+    "sample([['a', 'b']])": "latents must be an array of numbers, got [['a', 'b']]",
+    "sample(1, truncation='0.7')": "truncation, in standard deviations, must be a number, got '0.7'",
+    "sample(2, [0])": "labels must be 2 whole numbers from 0 to 1, one for each image; their shape is [1]",
+    "sample(2, 1.0)": "label must be a whole number, got 1.0",
+    "sample(2, 7)": "there is no class 7; this generator has cat, dog, or their numbers from 0 to 1",
+    "generate(torch.zeros(2, 128), torch.eye(2))": (
+        "labels must be 2 whole numbers from 0 to 1, one for each image; their shape is [2, 2]"
+    ),
+    "generate(torch.zeros(2, 128), [0.0, 1.0])": (
+        "labels must be 2 whole numbers from 0 to 1, one for each image; they are of type torch.float32"
+    ),
+    "generate(torch.zeros(2, 128), [0, 2])": (
+        "labels must be 2 whole numbers from 0 to 1, one for each image, got [0, 2]"
+    ),
+    "interpolate(2.5)": "steps of an interpolation, its two ends among them, must be a whole number, got 2.5",
+    "class_grid(None)": "the number of images must be a whole number, got None",
+}
+TRIES = """
+import json, sys, torch
+from ganshift import Generator, UserError
+model = Generator({"size": 32, "width": 4, "channels": 1, "num_classes": 2, "norm": True}, ("cat", "dog"))
+said = {}
+for call in json.load(sys.stdin):
+    try:
+        eval(f"model.{call}")
+    except UserError as error:
+        said[call] = str(error)
+json.dump(said, sys.stdout)
+"""
+"""Without the tests' checks of annotations, which notebooks do not have."""
+
+
+def test_what_cannot_be_is_said_in_one_sentence():
+    done = subprocess.run(
+        [sys.executable, "-c", TRIES], input=json.dumps([*WRONG_CALLS]), capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == WRONG_CALLS
 
 
 @pytest.mark.parametrize("truncation", [None, 0.7])
@@ -135,7 +208,7 @@ def test_strips_stay_in_one_class():
     assert alike([strip[0] for strip in strips], model.sample(4, seed=1))
     for number, strip in enumerate(strips):
         assert alike(strip, model.sample(number + 2, number % 3, seed=1)[number:])
-    with pytest.raises(UserError, match="at least 2 steps, its two ends; got 1"):
+    with pytest.raises(UserError, match="its two ends among them, must be at least 2, got 1"):
         model.interpolate(1)
     with pytest.raises(UserError, match="no class 'bird'"):
         model.interpolate(2, label="bird")

@@ -63,7 +63,7 @@ def test_redrawn_numbers_depend_on_the_seed_only():
 
 @pytest.mark.parametrize("threshold", [0.0, -1.0, math.nan, -math.inf])
 def test_threshold_must_be_positive(threshold):
-    with pytest.raises(UserError, match="truncation must be more than 0 standard deviations, got"):
+    with pytest.raises(UserError, match=r"truncation.* must be (more than 0 standard deviations|a number), got"):
         truncate(torch.zeros(1, 2), threshold, 0)
 
 
@@ -120,5 +120,5 @@ def test_slerp_without_an_arc_is_straight():
 
 @pytest.mark.parametrize("steps", [1, 0, -3])
 def test_slerp_needs_both_ends(steps):
-    with pytest.raises(UserError, match=f"at least 2 steps, its two ends; got {steps}"):
+    with pytest.raises(UserError, match=f"its two ends among them, must be at least 2, got {steps}"):
         slerp(torch.ones(1, 2), torch.ones(1, 2), steps)

@@ -1,5 +1,6 @@
 """What may be given to a translator and to a generator, and what comes back for it."""
 
+import imagecodecs
 import numpy as np
 import pytest
 import torch
@@ -42,6 +43,17 @@ def test_arrays_are_translated_as_the_same_pictures_are(translator, photo):
         translated = translator((photo / 255).astype(kind))
         assert (translated.dtype, translated.shape) == (kind, (40, 56, 1))
         assert np.abs(translated[..., 0] * 255.0 - expected).max() <= (6 if kind == np.float16 else 0.51)
+
+
+def test_a_pillow_picture_is_seen_as_its_file_is(translator, tmp_path):
+    """Its camera's orientation and its ICC profile hold when it is handed in, too."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rng, adobe = np.random.default_rng(0), bytes(imagecodecs.cms_profile("adobergb"))
+    Image.fromarray(rng.integers(0, 256, (40, 56, 3), np.uint8)).save(tmp_path / "p.png", exif=exif, icc_profile=adobe)
+    by_name, handed_in = translator(tmp_path / "p.png"), translator(Image.open(tmp_path / "p.png"))
+    assert by_name.size == handed_in.size == (40, 56)
+    assert by_name.tobytes() == handed_in.tobytes()
 
 
 @pytest.mark.parametrize(("given", "to", "expected"), [((8, 9), "a", (8, 9, 3)), ((8, 9, 1), "a", (8, 9, 3))])

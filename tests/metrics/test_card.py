@@ -9,7 +9,15 @@ import pytest
 from ganshift import UserError
 from ganshift.inference.names import bundled_models
 from ganshift.metrics.record_files import compare, write_records
-from ganshift.metrics.score_record import MEASURED, ScoreRecord, difference, load_record, unlike
+from ganshift.metrics.score_record import (
+    AS_IN_REFERENCE,
+    IN_TURN,
+    MEASURED,
+    ScoreRecord,
+    difference,
+    load_record,
+    unlike,
+)
 
 CARD = ScoreRecord(
     metric="FID",
@@ -49,6 +57,11 @@ def test_numbers_that_json_does_not_know(tmp_path, value):
     assert isnan(record.spread)
 
 
+def test_classes_as_in_the_reference_are_what_a_generator_without_classes_draws():
+    assert unlike(CARD, replace(CARD, labels=AS_IN_REFERENCE)) == []
+    assert unlike(CARD, replace(CARD, labels=IN_TURN)) == ["labels: None / in turn"]
+
+
 def test_infinite_scores_can_be_compared():
     perfect = replace(CARD, metric="PSNR a-b", value=inf, spread=nan)
     good = replace(perfect, value=30.0, spread=1.0)
@@ -66,7 +79,7 @@ def test_names_say_the_extractor():
 
 @pytest.mark.parametrize("name", sorted({field.name for field in fields(ScoreRecord)} - MEASURED))
 def test_cards_that_differ_in_any_setting_are_refused(name):
-    kinds = {dict: {"torch": "2.10"}, int: 7, str: "other"}
+    kinds = {dict: {"torch": "2.10"}, int: 7, str: "other", type(None): "in turn"}
     other = replace(CARD, **{name: kinds[type(getattr(CARD, name))]})
     (reason,) = unlike(CARD, other)
     assert ("version of torch" if name == "versions" else name.replace("_", " ")) in reason

@@ -9,9 +9,9 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 
 from ganshift import UserError
 from ganshift.data.datasets import open_array
+from ganshift.files import cache_folder
 from ganshift.metrics import scores
 from ganshift.metrics.measuring import EvaluationSettings, Extraction
-from ganshift.metrics.reference import cache_folder
 
 
 def gaussian(count, dim, seed, mean=0.0, scale=1.0):
@@ -131,7 +131,7 @@ def test_damaged_and_unwritable_cache(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     opened, images = extraction("one"), open_array(random_images(20, 1).numpy())
     opened.reference(images)
-    (entry,) = cache_folder().iterdir()
+    (entry,) = (cache_folder() / "features").iterdir()
     entry.write_bytes(b"damaged")
     opened.reference(images)
     assert "extracting again" in caplog.text
@@ -151,3 +151,14 @@ def test_too_few_images():
     with pytest.raises(UserError, match="kid subset size must be from 2 to 30"):
         scores.kid_subset_size(31, 50, 30)
     assert [scores.kid_subset_size(None, count, 5000) for count in (50, 1999, 2000, 9000)] == [25, 999, 1000, 1000]
+
+
+def test_a_user_without_a_home_has_a_cache_until_the_program_ends(monkeypatch):
+    def nobody(_):
+        raise KeyError
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    assert cache_folder().is_dir()
+    assert cache_folder() == cache_folder()

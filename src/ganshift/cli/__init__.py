@@ -1,5 +1,6 @@
 """The command line: one function a command, imported when it is called and importing what it needs when it runs."""
 
+import io
 import os
 import pkgutil
 import signal
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     _bound_spinning()
     _open_closed_streams()
+    _print_anything()
     given = list(sys.argv[1:] if arguments is None else arguments)
     words = [word for word in given if word != QUIET]
     if words[:1] == ["help"]:
@@ -53,6 +55,12 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for as long as the process
+
+
+def _print_anything() -> None:
+    """Where a terminal or a pipe has few characters, the others are written out, such as \\xb1; nothing fails."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _answer(words: Sequence[str], quiet: bool) -> int:

@@ -134,16 +134,21 @@ def translate(
         from ..inference.translating import translate_files
         from ..methods.registry import open_model
 
-    done = translate_files(
-        open_model(run, device, "translator"),
-        images,
-        to,
-        out,
-        roundtrip=roundtrip,
-        training_size=training_size,
-        skip_existing=skip_existing,
-        overwrite=overwrite,
-    )
+    model = open_model(run, device, "translator")
+    try:
+        done = translate_files(
+            model,
+            images,
+            to,
+            out,
+            roundtrip=roundtrip,
+            training_size=training_size,
+            skip_existing=skip_existing,
+            overwrite=overwrite,
+        )
+    except KeyboardInterrupt:
+        say("The same command goes on from here with --skip-existing")
+        raise
     if done.skipped:
         say(f"skipped {done.skipped:,} files whose translations are in {out}")
     _say_written(done.written, out, run, "DATA")
@@ -195,6 +200,7 @@ def export(
     format: Literal["onnx", "safetensors", "html"] = "onnx",
     uint8: bool = False,
     half: bool = False,
+    size: Annotated[Maybe[str], arg(metavar="SIDE|HEIGHTxWIDTH")] = None,
     onnxruntime_web: Maybe[Path] = None,
     out: Annotated[Maybe[Path], arg(aliases=["-o"])] = None,
 ) -> int:
@@ -208,6 +214,8 @@ def export(
         uint8: Let models take and give images as uint8 [n, h, w, c], as files hold them, instead of float32
             [n, c, h, w] in [-1, 1].
         half: Store the weights of safetensors in half precision.
+        size: Let ONNX models of a translator take images of this size alone, in pixels, for readers that need it, such
+            as OpenCV 4.
         onnxruntime_web: For html, the file that npm pack onnxruntime-web writes. npm fetches it, once, if this is left
             out.
         out: New folder for the files; RUN/export/FORMAT if left out. Bundled models and those of the hub need one.
@@ -215,6 +223,7 @@ def export(
     Examples:
         ganshift export runs/mine
         ganshift export runs/drawings --uint8 -o for-the-app/
+        ganshift export runs/drawings --size 256 -o for-opencv/
         ganshift export runs/mine --format safetensors --half
         ganshift export runs/mine --format html
     """
@@ -223,7 +232,10 @@ def export(
     with loading():
         from ..tools.export import export as export_run
 
-    paths, parities = export_run(run, out, format=format, uint8=uint8, half=half, onnxruntime_web=onnxruntime_web)
+    sides = None if size is None else _sides(size)
+    paths, parities = export_run(
+        run, out, format=format, uint8=uint8, half=half, size=sides, onnxruntime_web=onnxruntime_web
+    )
     for name, parity in parities.items():
         say(f"{name}: at most {parity['max_abs_error']:.2g} from the PyTorch model ({parity['unit']})")
     for path in paths[:-1]:
@@ -231,6 +243,15 @@ def export(
     use = "open index.html there in a browser" if format == "html" else "docs/export.md says how to load it"
     say(f"wrote {paths[-1]}. Next: {use}")
     return 0
+
+
+def _sides(text: str) -> int | tuple[int, int]:
+    """64 of squares, or 48x64: height and width."""
+    height, x, width = text.partition("x")
+    try:
+        return (int(height), int(width)) if x else int(height)
+    except ValueError:
+        raise UserError(f"--size must be a side or HEIGHTxWIDTH, such as 64 or 48x64, got {text!r}") from None
 
 
 def _say_written(paths: Sequence[Path], out: Path, run: str, reference: str) -> None:

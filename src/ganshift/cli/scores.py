@@ -35,6 +35,7 @@ def evaluate(
     split: Literal["train", "test"] = "train",
     held_out: Maybe[Path] = None,
     seed: int = 0,
+    labels: Literal["reference", "uniform"] = "reference",
     kid_subsets: int = 100,
     kid_subset_size: Maybe[int] = None,
     out: Annotated[Maybe[Path], arg(aliases=["-o"])] = None,
@@ -62,6 +63,7 @@ def evaluate(
         held_out: Real images like those trained on, but not among them, to judge copying by. The test split that lies
             beside the training images, if left out.
         seed: The same seed draws the same images.
+        labels: How often a generator draws each class: as often as the reference has it, or all equally often.
         kid_subsets: Random subsets that KID is the mean over.
         kid_subset_size: Images in each; 1000, or half of the smaller set where that is less.
         out: Folder for cards and pictures; RUN if left out, which a bundled model or one of the hub cannot be.
@@ -86,7 +88,8 @@ def evaluate(
         from ..tools.evaluate.nearest import CHECKED, check_copying
     if out is not None:
         refuse_among_pictures(out, (reference, a, b, held_out))
-    shared = {"extractor": extractor, "extractor_weights": extractor_weights, "seed": seed, "device": device}
+    shared: dict[str, Any] = {"extractor": extractor, "extractor_weights": extractor_weights, "seed": seed}
+    shared |= {"labels": labels, "device": device}
     place = results_place(run, out)
     records: list[ScoreRecord] = []
     if scores != ():

@@ -13,13 +13,17 @@ from jaxtyping import Int, Int64, UInt8
 from ..errors import UserError
 from ..tensors import Bytes, Side, height_and_width
 from .classes import find_classes
-from .decoding import Looked, Progress, decode_all, look_at_heads, sample_channels, usual_channels
+from .decoding import Looked, Progress, decode_all, look_at_heads, sample_channels, sample_range, usual_channels
 from .endings import is_image, nothing_found
 from .images import UnreadableImage, bombs_are_errors, fit_picture, load_picture, to_picture
 from .storage import Storage
+from .value_range import FIND, ValueRange, Wanted
 
 logger = logging.getLogger("ganshift")
 
+NEARLY_BLACK, NEARLY_CONSTANT = 16, 4
+"""Levels of 255: up to the first (12 bits in 16), or within the second, lie the values of images that are warned of."""
+_LOOKED_AT = 64  # images of which it is found out
 MEMORY_BUDGET_BYTES = 2e9
 """Sets whose decoded images fit into this many bytes are kept in memory."""
 
@@ -45,6 +49,8 @@ class ImageSet:
     """Files set aside, as (name, reason)."""
     pixels: Bytes | None = field(default=None, repr=False)
     place: Storage | None = field(default=None, repr=False)
+    value_range: ValueRange | None = None
+    """What became 0 and 255, where files have more than 8 bits a value."""
     _broken: set[str] = field(default_factory=set, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -100,7 +106,9 @@ class ImageSet:
             if name in self._broken:
                 continue
             try:
-                return fit_picture(load_picture(self.place.read(name), for_size=self.size), self.size, self.channels)
+                return fit_picture(
+                    load_picture(self.place.read(name), self.size, self.value_range), self.size, self.channels
+                )
             except UnreadableImage as error:
                 self.set_aside(name, str(error))
         raise UserError(
@@ -172,10 +180,13 @@ def open_place(
     progress: Progress | None,
     *,
     with_classes: bool,
+    value_range: Wanted = FIND,
 ) -> ImageSet:
     """An image set of all image files of a place; those that cannot be read are set aside with one warning.
 
-    `channels` is the most frequent natural channel count unless given.
+    `channels` is the most frequent natural channel count unless given. `value_range` is found in the files unless it is
+    given; None reads them as 0.1.0 did. Warnings say if the images are nearly black or nearly of one value, and which
+    files have pages that are not used.
     """
     height, width = height_and_width(size)
     files = [name for name in place.names if is_image(name)]
@@ -184,11 +195,12 @@ def open_place(
 
     def look(channels: int) -> tuple[list[Looked | str], Bytes | None]:
         if len(files) * channels * height * width > memory_budget_bytes:
-            return look_at_heads(place, files, progress), None
-        return decode_all(place, files, size, channels, progress)
+            return look_at_heads(place, files, ranged, progress), None
+        return decode_all(place, files, size, channels, ranged, progress)
 
     with bombs_are_errors():
-        wanted = sample_channels(place, files) if channels is None else channels
+        ranged = _range_of(place, files, value_range)
+        wanted = sample_channels(place, files, ranged) if channels is None else channels
         found, pixels = look(wanted)
         usual = usual_channels(found)
         if channels is None and usual not in (None, wanted):
@@ -205,10 +217,44 @@ def open_place(
         first = "; ".join(f"{name}: {reason}" for name, reason in quarantined[:3])
         more = "; ..." if len(quarantined) > 3 else ""
         logger.warning("%s: left out %d of %d files (%s%s)", place.where, len(quarantined), len(files), first, more)
+    if several := [
+        name for name, looked in zip(files, found, strict=True) if isinstance(looked, Looked) and looked.pages > 1
+    ]:
+        logger.warning(
+            "%s: %d of %d files have several pages, of which the first is used (%s)",
+            *(place.where, len(several), len(files), ", ".join(several[:3]) + ", ..." * (len(several) > 3)),
+        )
     labels, classes = find_classes(place, names) if with_classes else (None, ())
     digests = [looked.digest for looked in found if isinstance(looked, Looked)]
     source = {"place": place} if pixels is None else {"pixels": pixels}
-    return _image_set(names, labels, classes, digests, size, wanted, quarantined=quarantined, **source)
+    about: dict[str, Any] = {"quarantined": quarantined, "value_range": ranged, **source}
+    images = _image_set(names, labels, classes, digests, size, wanted, **about)
+    _warn_of_flat(images, place)
+    return images
+
+
+def _range_of(place: Storage, files: Sequence[str], wanted: Wanted) -> ValueRange | None:
+    """What is wanted, found in the files as far as it is not known."""
+    given = wanted if isinstance(wanted, ValueRange) else None
+    if wanted is None or (given and given.dtype):
+        return given
+    found = sample_range(files, place.read, given)
+    if given and not found:
+        logger.warning("%s: the range %s is ignored: its files have 8 bits a value, 0 to 255", place.where, given)
+    return found
+
+
+def _warn_of_flat(images: ImageSet, place: Storage) -> None:
+    """Say that there is little to learn from images that are nearly black, or nearly of one value."""
+    spread = np.linspace(0, len(images) - 1, min(len(images), _LOOKED_AT)).astype(int)
+    levels = images.read(spread)[:, :3].numpy()
+    low, high = np.percentile(levels, (1, 99))
+    if high <= NEARLY_BLACK or high - low < NEARLY_CONSTANT:
+        what = "nearly black" if high <= NEARLY_BLACK else "nearly of one value"
+        logger.warning(
+            "%s: the images are %s: 98 %% of their values lie within %.0f to %.0f of 255: little can be learned",
+            *(place.where, what, low, high),
+        )
 
 
 def _image_set(

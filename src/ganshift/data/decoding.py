@@ -5,14 +5,17 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from ..tensors import Bytes, Side, height_and_width
-from .images import UnreadableImage, fit_picture, load_picture, probe_channels
+from .deep_files import count_pages, open_deep
+from .images import MAX_FILE_BYTES, UnreadableImage, fit_picture, load_picture, probe_channels, read_deep
 from .storage import Storage
+from .value_range import ValueRange, range_of_values
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
@@ -22,6 +25,9 @@ HEAD_BYTES = 64 * 1024
 """So much of a file is read to check it without decoding, and tells its contents from others."""
 _SAMPLE = 32  # files looked at to guess the channel count before going through all of them
 _CHUNK = 64  # files per task of the thread pool
+_MOST_RANGED = 256  # files, spread over the set, in which its range of values is looked for
+_MOST_VALUES = 10_000  # of each of them
+_DEEP_SUFFIXES = (".png", ".tif", ".tiff")
 
 
 class Looked(NamedTuple):
@@ -31,12 +37,42 @@ class Looked(NamedTuple):
     """Its natural count: 1 for gray, 3 for colour, 4 for colour with transparency."""
     digest: str
     """A fingerprint of its contents."""
+    pages: int = 1
+    """How many pictures it holds; the first is used."""
 
 
-def sample_channels(place: Storage, files: Sequence[str]) -> int:
+def sample_channels(place: Storage, files: Sequence[str], value_range: ValueRange | None) -> int:
     """A guess at the usual channel count from a few files spread over the set; 3 if none of them can be read."""
-    spread = np.linspace(0, len(files) - 1, min(len(files), _SAMPLE)).astype(int)
-    return usual_channels(look_at_heads(place, [files[index] for index in spread], progress=None)) or 3
+    return usual_channels(look_at_heads(place, _spread(files, _SAMPLE), value_range, progress=None)) or 3
+
+
+def sample_range(
+    names: Sequence[str], read: Callable[[str, int], bytes], given: ValueRange | None = None
+) -> ValueRange | None:
+    """The range of the files of more than 8 bits a value, from many of them spread over the set; None without any.
+
+    Where their types differ, it is that of the most frequent. A range that is given only gets their type.
+    """
+    files = _spread([name for name in names if name.lower().endswith(_DEEP_SUFFIXES)], _MOST_RANGED)
+
+    def look(index: int) -> np.ndarray | None:
+        name = files[index]
+        if name.lower().endswith(".png") and open_deep(read(name, HEAD_BYTES)) is None:
+            return None
+        deep = open_deep(read(name, MAX_FILE_BYTES))
+        if deep is None:
+            return None
+        values = read_deep(deep)[0].ravel()
+        return values[np.random.default_rng(index).integers(0, values.size, min(values.size, _MOST_VALUES))]
+
+    found = [values for values in go_through(look, len(files), None) if isinstance(values, np.ndarray)]
+    if not found:
+        return None
+    types = Counter(values.dtype.name for values in found)
+    usual = max(types, key=lambda name: (types[name], name))
+    if given is not None:
+        return replace(given, dtype=usual)
+    return range_of_values([values for values in found if values.dtype.name == usual])
 
 
 def usual_channels(found: Iterable[Looked | str]) -> int | None:
@@ -46,16 +82,21 @@ def usual_channels(found: Iterable[Looked | str]) -> int | None:
 
 
 def decode_all(
-    place: Storage, files: Sequence[str], size: Side, channels: int, progress: Progress | None
+    place: Storage,
+    files: Sequence[str],
+    size: Side,
+    channels: int,
+    value_range: ValueRange | None,
+    progress: Progress | None,
 ) -> tuple[list[Looked | str], Bytes]:
     """Decode every file: what is found of each, or why it cannot be used, and the images of the usable ones."""
     images = np.empty((len(files), channels, *height_and_width(size)), dtype=np.uint8)
 
     def decode(index: int) -> Looked:
         data = place.read(files[index])
-        picture = load_picture(data, for_size=size)
+        picture = load_picture(data, size, value_range)
         images[index] = fit_picture(picture, size, channels)
-        return Looked(len(picture.getbands()), fingerprint(len(data), data))
+        return Looked(len(picture.getbands()), fingerprint(len(data), data), count_pages(data))
 
     found = go_through(decode, len(files), progress)
     good = [index for index, looked in enumerate(found) if isinstance(looked, Looked)]
@@ -65,19 +106,26 @@ def decode_all(
     return found, torch.from_numpy(images[: len(good)])
 
 
-def look_at_heads(place: Storage, files: Sequence[str], progress: Progress | None) -> list[Looked | str]:
+def look_at_heads(
+    place: Storage, files: Sequence[str], value_range: ValueRange | None, progress: Progress | None
+) -> list[Looked | str]:
     """Check the head of every file: what is found of each, or why it cannot be used."""
 
     def look(index: int) -> Looked:
         name = files[index]
         head = place.read(name, HEAD_BYTES)
         try:
-            channels = probe_channels(head)
+            channels = probe_channels(head, value_range)
         except UnreadableImage:  # the head may be longer than usual, or the file may need all of its bytes
-            channels = probe_channels(place.read(name))
+            channels = probe_channels(place.read(name), value_range)
         return Looked(channels, fingerprint(place.num_bytes(name), head))
 
     return go_through(look, len(files), progress)
+
+
+def _spread(files: Sequence[str], most: int) -> list[str]:
+    """At most so many, evenly spread."""
+    return [files[index] for index in np.linspace(0, len(files) - 1, min(len(files), most)).astype(int)]
 
 
 def fingerprint(num_bytes: int, head: bytes) -> str:

@@ -6,14 +6,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Shaped, UInt8, UInt16
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, features
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ..files import read_file
 from ..tensors import Side, height_and_width
+from .colour_profiles import to_srgb
+from .deep_files import DeepFile, open_deep, quieten_decoders, tiff_in_words
+from .value_range import LEVELS, ValueRange, opaque_at_top, range_of_values
 
 SUFFIXES = frozenset(
     {
@@ -33,6 +37,7 @@ MAX_FILE_BYTES = 256 * 1024 * 1024
 LARGE_PIXELS = 8_000_000
 """Pictures of more pixels than this are decoded one at a time, so that threads do not multiply what they take."""
 
+NO_PICTURE = "not a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, HEIC or PNM picture"
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _DEEP = ("I", "F")  # how the names of modes with more than 8 bits begin: I, I;16, I;16B, F
 _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
@@ -59,24 +64,29 @@ def bombs_are_errors() -> Iterator[None]:
         yield
 
 
-def load_picture(source: Path | bytes, for_size: Side | None = None) -> Image.Image:
-    """Decode the first frame, turn it upright and give it in mode L, RGB or RGBA.
+def load_picture(
+    source: Path | bytes, for_size: Side | None = None, value_range: ValueRange | Literal["own"] | None = "own"
+) -> Image.Image:
+    """Decode the first frame, turn it upright and give it in sRGB, in mode L, RGB or RGBA.
 
-    RGBA comes back only when some pixel is really transparent. 16-bit values are scaled from 0..65535 to 0..255, and
-    so are float values, unless none is above 1: then the file is taken to hold 0..1. With `for_size`, a JPEG may come
-    back smaller, but at least twice as high and as wide as that: decoding large photographs this way is several times
-    faster.
+    RGBA comes back only when some pixel is really transparent. Of files with more than 8 bits a value, `value_range`
+    says which values become 0 and 255: by default that which `range_of_values` finds in this one file. Without a range
+    they are read as by 0.1.0: 0 to 65535, or floats of 0 to 1 if none is above 1. With `for_size`, a JPEG may come
+    back smaller, but at least twice as high and as wide as that: decoding large photographs so is several times faster.
     """
-    picture = open_picture(source)
+    data = read_bytes(source)
+    if value_range is not None and (deep := open_deep(data)):
+        return _eight_bits(deep, value_range)
+    picture = open_picture(data)
     with decoding(picture):
         if for_size is not None:
             _draft(picture, for_size)
         picture.load()
-        return _plain(upright(picture))
+        return _plain(as_seen(picture))
 
 
 @contextmanager
-def decoding(picture: Image.Image) -> Iterator[None]:
+def decoding(picture: Image.Image | DeepFile) -> Iterator[None]:
     """Decode a picture inside the block: one large one at a time, and whatever a decoder raises as `refusal` of it."""
     with _large if picture.width * picture.height > LARGE_PIXELS else nullcontext():
         try:
@@ -85,9 +95,29 @@ def decoding(picture: Image.Image) -> Iterator[None]:
             raise refusal(error) from error
 
 
-def probe_channels(source: Path | bytes) -> int:
+def read_deep(deep: DeepFile) -> tuple[Shaped[np.ndarray, "h w c"], UInt16[np.ndarray, "h w"] | None]:
+    """The values of colours, and opacity in 16 bits if there is any."""
+    check_pixels(deep.width, deep.height)
+    with decoding(deep):
+        colours, alpha = deep.read()
+        return colours, None if alpha is None else opaque_at_top(alpha.dtype).levels(alpha)
+
+
+def _eight_bits(deep: DeepFile, value_range: ValueRange | Literal["own"]) -> Image.Image:
+    colours, alpha = read_deep(deep)
+    levels = (range_of_values([colours]) if value_range == "own" else value_range).levels(colours)
+    if alpha is not None and alpha.min() < LEVELS:
+        levels = np.dstack([levels.repeat(3 // levels.shape[2], axis=2), alpha])
+    return to_picture((levels.transpose(2, 0, 1) / (LEVELS / 255)).round().astype(np.uint8))
+
+
+def probe_channels(source: Path | bytes, value_range: ValueRange | Literal["own"] | None = "own") -> int:
     """How many bands `load_picture` gives, from the head alone; what may be transparent is decoded in full."""
-    picture = open_picture(source)
+    data = read_bytes(source)
+    if value_range is not None and (deep := open_deep(data)):
+        check_pixels(deep.width, deep.height)
+        return deep.channels if deep.alpha is None else len(load_picture(data, None, value_range).getbands())
+    picture = open_picture(data)
     if may_be_transparent(picture):
         with decoding(picture):
             picture.load()
@@ -145,9 +175,12 @@ def png_of(picture: Image.Image) -> bytes:
 def open_picture(source: Path | bytes) -> Image.Image:
     """Look at the head of the file; pixels are decoded later."""
     data = read_bytes(source)
+    quieten_decoders()
     try:
         picture = Image.open(io.BytesIO(data), formats=_decoders(data))
         check_pixels(*picture.size)  # in here, because some decoders find out only now that they know none
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(tiff_in_words(data) or NO_PICTURE) from error
     except Exception as error:
         raise refusal(error) from error
     return picture
@@ -195,7 +228,7 @@ def refusal(error: Exception) -> UnreadableImage | MemoryError:
     if isinstance(error, UnreadableImage | MemoryError):  # MemoryError: the machine is at fault, not the file
         return error
     if isinstance(error, UnidentifiedImageError):
-        return UnreadableImage("not a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, HEIC or PNM picture")
+        return UnreadableImage(NO_PICTURE)
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return UnreadableImage(f"too large: more than {MAX_PIXELS:,} pixels")
     if "truncated" in str(error).lower():
@@ -209,13 +242,13 @@ def is_deep(picture: Image.Image) -> bool:
     return picture.mode.startswith(_DEEP)
 
 
-def deep_levels(picture: Image.Image) -> Float32[np.ndarray, "h w"]:
-    """The values of a deep picture in 0..65535; floats count as 0..1 if none is above 1."""
-    values = np.asarray(picture).astype(np.float32)
-    np.nan_to_num(values, copy=False)
-    if picture.mode == "F" and values.max() <= 1:
-        values *= 65535
-    return values.clip(0, 65535, out=values)
+def deep_levels(values: Shaped[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
+    """Values of a type of more than 8 bits in 0..65535; floats count as 0..1 if none is above 1."""
+    with np.errstate(invalid="ignore", over="ignore"):  # floats of damaged files
+        levels = np.nan_to_num(values.astype(np.float32), copy=False)
+    if values.dtype.kind == "f" and levels.max() <= 1:
+        levels *= LEVELS
+    return levels.clip(0, LEVELS, out=levels)
 
 
 def _draft(picture: Image.Image, size: Side) -> None:
@@ -255,6 +288,11 @@ def upright(picture: Image.Image) -> Image.Image:
         return picture
 
 
+def as_seen(picture: Image.Image) -> Image.Image:
+    """The picture upright, and in sRGB: what its values alone do not say."""
+    return to_srgb(upright(picture))
+
+
 def may_be_transparent(picture: Image.Image) -> bool:
     """Whether its mode or its palette has transparency; no pixel need be transparent."""
     return picture.mode in _ALPHA or "transparency" in picture.info
@@ -268,7 +306,7 @@ def to_rgba(picture: Image.Image) -> Image.Image:
 def _plain(picture: Image.Image) -> Image.Image:
     """Bring any of Pillow's modes to L, RGB or RGBA."""
     if is_deep(picture):
-        return Image.fromarray((deep_levels(picture) * (255 / 65535)).round().astype(np.uint8))
+        return Image.fromarray((deep_levels(np.asarray(picture)) * (255 / LEVELS)).round().astype(np.uint8))
     if not may_be_transparent(picture):
         if picture.mode in ("L", "RGB"):
             return picture

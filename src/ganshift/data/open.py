@@ -16,6 +16,7 @@ from .decoding import Progress
 from .endings import say_passed_over
 from .folders import Split, enter_split, find_domains, has_held_out, is_cifar, say_unsplit
 from .storage import Storage
+from .value_range import FIND, Wanted
 
 PREFIX = "bundled:"
 IMAGES: Mapping[str, Mapping[Split, Callable[[Side], ImageSet]]] = {
@@ -46,12 +47,14 @@ def open_images(
     memory_budget_bytes: int | float = MEMORY_BUDGET_BYTES,
     progress: Progress | None = None,
     split: Split = "train",
+    value_range: Wanted = FIND,
 ) -> ImageSet:
     """Open a bundled set, a folder, a container such as a zip (`containers`), a folder inside one, or CIFAR batches.
 
     Where train and test (or val) folders lie side by side, `split` chooses. Class folders give labels: at least two,
     with every readable image below one of them. Unreadable files are set aside with one warning. `channels` is the
-    most frequent natural channel count unless given. `progress` is called with (images done, images in all).
+    most frequent natural channel count unless given. `value_range` says what is black and white in files of more than
+    8 bits a value. `progress` is called with (images done, images in all).
     """
     if name := bundled_name(data):
         splits = IMAGES[choose(name, IMAGES, "bundled set of images")]
@@ -66,7 +69,7 @@ def open_images(
     if split == "train":  # of the whole place, once
         say_passed_over(place.root.where, place.root.names)
         say_unsplit(place.root)
-    return open_place(place, size, channels, memory_budget_bytes, progress, with_classes=True)
+    return open_place(place, size, channels, memory_budget_bytes, progress, with_classes=True, value_range=value_range)
 
 
 def open_held_out(
@@ -76,12 +79,13 @@ def open_held_out(
     memory_budget_bytes: int | float = MEMORY_BUDGET_BYTES,
     progress: Progress | None = None,
     fewest: int = 1,
+    value_range: Wanted = FIND,
 ) -> ImageSet | None:
     """The test split beside training images, or None where there is none or it has fewer images than `fewest`."""
     try:
         if not bundled_name(data) and not has_held_out(open_storage(data)):
             return None
-        images = open_images(data, size, channels, memory_budget_bytes, progress, split="test")
+        images = open_images(data, size, channels, memory_budget_bytes, progress, split="test", value_range=value_range)
     except UserError:
         return None
     return images if len(images) >= fewest else None
@@ -95,14 +99,16 @@ def open_domains(
     *,
     channels_a: int | None = None,
     channels_b: int | None = None,
+    range_a: Wanted = FIND,
+    range_b: Wanted = FIND,
     memory_budget_bytes: int | float = MEMORY_BUDGET_BYTES,
     progress: Progress | None = None,
 ) -> Domains:
     """Open one place with both domains, or two folders or zips with one each.
 
     `data` is a bundled pair, the name of a published one that lies here, or a folder or zip with {train,val}/{A,B}, A
-    and B, or CycleGAN's trainA, trainB, testA and testB. Channels are found out per domain unless given, and hold for
-    its train and val. All sets together stay within the memory budget.
+    and B, or CycleGAN's trainA, trainB, testA and testB. Channels and ranges of values are found out per domain unless
+    given, and hold for its train and val. All sets together stay within the memory budget.
     """
     places: tuple[Storage, Storage, Storage | None, Storage | None]
     if data is not None:
@@ -120,16 +126,16 @@ def open_domains(
         say_passed_over(where, names)
     left = memory_budget_bytes
 
-    def open_one(place: Storage, channels: int | None) -> ImageSet:
+    def open_one(place: Storage, channels: int | None, value_range: Wanted) -> ImageSet:
         nonlocal left
-        images = open_place(place, size, channels, left, progress, with_classes=False)
+        images = open_place(place, size, channels, left, progress, with_classes=False, value_range=value_range)
         if not images.streams:
             left -= len(images) * images.channels * prod(height_and_width(size))
         return images
 
-    train_a, train_b = open_one(places[0], channels_a), open_one(places[1], channels_b)
-    val_a = open_one(places[2], train_a.channels) if places[2] else None
-    val_b = open_one(places[3], train_b.channels) if places[3] else None
+    train_a, train_b = open_one(places[0], channels_a, range_a), open_one(places[1], channels_b, range_b)
+    val_a = open_one(places[2], train_a.channels, train_a.value_range) if places[2] else None
+    val_b = open_one(places[3], train_b.channels, train_b.value_range) if places[3] else None
     return Domains(train_a, train_b, val_a, val_b)
 
 

@@ -1,40 +1,37 @@
-"""Pictures with what translation gives back: gray or colour, transparency, and 8 or 16 bits a value.
+"""Pictures with what translation gives back: gray or colour, transparency, and 8 or more bits a value.
 
 Training needs none of this: there `images.load_picture` brings everything to 8 bits. Pillow has no deep colour, so
-that imagecodecs and tifffile read files of 16 bits, and imagecodecs writes what is given back.
+that `deep_files` reads what has more than 8 bits, and imagecodecs and tifffile write what is given back.
 """
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt
+from jaxtyping import Float, Shaped, UInt
 from PIL import Image
 from torch import Tensor
 
 from ..errors import UserError
+from .deep_files import open_deep
 from .images import (
     GRAY_MODES,
-    check_pixels,
+    as_seen,
     decoding,
     deep_levels,
     is_deep,
     may_be_transparent,
     open_picture,
-    orientation,
     read_bytes,
+    read_deep,
     to_picture,
     to_pixels,
     to_rgba,
-    upright,
 )
-
-_MIN_IS_BLACK, _RGB = 1, 2  # how a TIFF says what its values mean
-_TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
-"""`orientation`, to whether to mirror left to right and how many quarter turns to make then, against the clock."""
+from .value_range import ValueRange, opaque_at_top
 
 
 @final
@@ -46,6 +43,8 @@ class FormattedPicture:
     """One channel of gray or three of colour, as uint8 or uint16."""
     alpha: UInt[np.ndarray, "h w"] | None = None
     """Opacity of the same type, if the picture has any."""
+    value_range: ValueRange | None = None
+    """What 0 and 65535 stand for, where that is something else."""
 
     def for_network(self, channels: int) -> Float[Tensor, "1 channels h w"]:
         """In [-1, 1], as gray (1), colour (3) or colour with opacity (4).
@@ -62,67 +61,111 @@ class FormattedPicture:
             values = np.concatenate([values, alpha])
         return torch.from_numpy(values.astype(np.float32))[None] / (_top(values) / 2) - 1
 
-    def given_back(self, images: Float[Tensor, "1 d h w"], keep_mode: bool) -> "FormattedPicture":
+    def given_back(
+        self, images: Float[Tensor, "1 d h w"], keep_mode: bool, value_range: ValueRange | None = None
+    ) -> "FormattedPicture":
         """What a network made of this picture, in [-1, 1], with this picture's bits and, if its own, its opacity.
 
         With `keep_mode`, gray stays gray, and opacity is there if it was before; else both are as the network says.
+        `value_range` is that of the result's domain: with it, the result has values of it; without it, what had a range
+        becomes 8 bits, since the domain knows no others.
         """
-        top = _top(self.colours)
+        kind = self.colours.dtype if self.value_range is None else np.dtype(np.uint8)
+        kind = kind if value_range is None else np.dtype(np.uint16)
+        top = int(np.iinfo(kind).max)
         levels = ((images[0].detach().float().cpu() + 1) * (top / 2)).round().clamp(0, top).numpy()
-        values = levels.astype(self.colours.dtype)
-        colours, alpha = values[:3], values[3] if len(values) == 4 else self.alpha
+        values = levels.astype(kind)
+        own = None if self.alpha is None else (self.alpha * (top / _top(self.alpha))).round().astype(kind)
+        colours, alpha = values[:3], values[3] if len(values) == 4 else own
         if keep_mode and self.alpha is None and alpha is not None:
             seen = alpha / top
-            colours, alpha = (colours * seen + top * (1 - seen)).round().astype(values.dtype), None
+            colours, alpha = (colours * seen + top * (1 - seen)).round().astype(kind), None
         if keep_mode:
             colours = _gray(colours) if len(self.colours) == 1 else _colour(colours)
+        return FormattedPicture(colours, alpha, value_range)
+
+    def in_eight_bits(self) -> "FormattedPicture":
+        """The same for looking at: no range, and 8 bits a value."""
+        if self.colours.dtype == np.uint8:
+            return self
+        colours, alpha = (
+            None if each is None else (each / 257).round().astype(np.uint8) for each in (self.colours, self.alpha)
+        )
+        assert colours is not None, "only opacity may be missing"
         return FormattedPicture(colours, alpha)
 
     def to_pillow(self) -> Image.Image:
-        """A picture of mode L, LA, RGB or RGBA; of mode I;16 if it is deep and only gray, since Pillow has no other."""
+        """A picture of mode L, LA, RGB or RGBA; where it is deep and only gray, of mode I;16, I or F, with its values.
+
+        Pillow has no other deep ones: those become 8 bits.
+        """
         if self.colours.dtype == np.uint16 and len(self.colours) == 1 and self.alpha is None:
-            return Image.fromarray(self.colours[0])
-        values = self.channels()
-        if values.dtype == np.uint16:
-            values = (values / 257).round().astype(np.uint8)
-        return to_picture(values)
+            (values,) = self.channels()
+            kinds = {"u": np.uint16 if values.dtype == np.uint16 else np.float32, "i": np.int32, "f": np.float32}
+            return Image.fromarray(values.astype(kinds[values.dtype.kind]))
+        return to_picture(self.in_eight_bits().channels())
+
+    @property
+    def ending(self) -> str:
+        """Of the name of a file that holds all of it."""
+        return ending_of(self.value_range)
 
     def to_png(self) -> bytes:
-        """A PNG file of exactly these values."""
+        """A PNG file of exactly these values; of those that PNG cannot hold (`ending`), their levels in 16 bits."""
         from imagecodecs import png_encode
 
-        values = self.channels()
+        values = replace(self, value_range=None).channels() if self.ending != ".png" else self.channels()
         # A copy, because the strides of one pixel's view are none that the encoder takes; and as many bytes as it may
         # need, because it forgets the byte of each row, which is much of a picture that is one pixel wide.
         most = values.nbytes + values.nbytes // 8 + values.shape[1] * 8 + 4096
         pixels = values[0] if len(values) == 1 else values.transpose(1, 2, 0)
         return bytes(png_encode(pixels.copy(order="C"), out=most))
 
-    def channels(self) -> UInt[np.ndarray, "d h w"]:
-        """Colours, and opacity if there is any."""
-        return self.colours if self.alpha is None else np.concatenate([self.colours, self.alpha[None]])
+    def to_tiff(self) -> bytes:
+        """A TIFF file of exactly these values."""
+        from tifffile import imwrite
+
+        values, buffer = self.channels(), io.BytesIO()
+        pixels = values[0] if len(values) == 1 else values.transpose(1, 2, 0)
+        kind = "rgb" if len(self.colours) == 3 else "minisblack"
+        extra: dict[str, Any] = {} if self.alpha is None else {"extrasamples": ["unassalpha"], "planarconfig": "contig"}
+        imwrite(buffer, pixels, photometric=kind, compression="zlib", metadata=None, **extra)
+        return buffer.getvalue()
+
+    def channels(self) -> Shaped[np.ndarray, "d h w"]:
+        """Colours, and opacity if there is any, in the units and of the type of the range if there is one."""
+        colours, alpha = self.colours, self.alpha
+        if self.value_range is not None:
+            colours = self.value_range.values(colours)
+            alpha = alpha if alpha is None else opaque_at_top(colours.dtype).values(alpha)
+        return colours if alpha is None else np.concatenate([colours, alpha[None]])
 
 
-def load_formatted(source: Path | bytes) -> FormattedPicture:
-    """Decode the first frame, upright; raises `images.UnreadableImage`."""
+def ending_of(value_range: ValueRange | None) -> str:
+    """Of the name of a file that holds all values of a range; of 8 and 16 bits without one."""
+    return ".png" if value_range is None or value_range.dtype == "uint16" else ".tif"
+
+
+def load_formatted(source: Path | bytes, value_range: ValueRange | None = None) -> FormattedPicture:
+    """Decode the first frame, upright and in sRGB; raises `images.UnreadableImage`.
+
+    Of files with more than 8 bits a value, `value_range` says which values are black and white; without it these are 0
+    and 65535, or 0 and 1 of floats of which none is above 1.
+    """
     data = read_bytes(source)
+    if deep := open_deep(data):
+        return _deep(*read_deep(deep), value_range)
     picture = open_picture(data)
     with decoding(picture):
-        if has_deep_file(picture):
-            return _load_deep(picture, data)
         picture.load()
-        return from_pillow(upright(picture))
+        return from_pillow(picture)
 
 
-def has_deep_file(picture: Image.Image) -> bool:
-    """Whether the file of an opened picture has 16 bits a value, of which Pillow may keep 8."""
-    return picture.format in ("PNG", "TIFF") and ";16" in str(getattr(picture, "tile", ""))  # how Pillow would unpack
-
-
-def from_pillow(picture: Image.Image) -> FormattedPicture:
-    """The values of a picture of any of Pillow's modes."""
+def from_pillow(picture: Image.Image, value_range: ValueRange | None = None) -> FormattedPicture:
+    """The values of a picture of any of Pillow's modes, upright and in sRGB; `value_range` is that of deep ones."""
+    picture = as_seen(picture)
     if is_deep(picture):
-        return FormattedPicture(deep_levels(picture).round().astype(np.uint16)[None])
+        return _deep(np.asarray(picture)[..., None], None, value_range)
     is_gray = picture.mode in GRAY_MODES
     if not may_be_transparent(picture):
         return FormattedPicture(to_pixels(picture.convert("L" if is_gray else "RGB")))
@@ -130,10 +173,11 @@ def from_pillow(picture: Image.Image) -> FormattedPicture:
     return FormattedPicture(values[:1] if is_gray else values[:3], values[3])
 
 
-def from_array(array: np.ndarray) -> FormattedPicture:
-    """The values of an array [h, w] or [h, w, c], of uint8, uint16, or floats in [0, 1], which become 16 bits.
+def from_array(array: np.ndarray, value_range: ValueRange | None = None) -> FormattedPicture:
+    """The values of an array [h, w] or [h, w, c]: uint8, uint16, or floats in [0, 1], which become 16 bits.
 
-    1 channel is gray, 2 are gray and opacity, 3 colour, 4 colour and opacity. Raises a `UserError` for anything else.
+    With a `value_range`, what is not uint8 holds values of it, of any type of numbers. 1 channel is gray, 2 are gray
+    and opacity, 3 colour, 4 colour and opacity. Raises a `UserError` for anything else.
     """
     values = array[..., None] if array.ndim == 2 else array
     if values.ndim != 3 or values.shape[2] not in (1, 2, 3, 4) or 0 in values.shape:
@@ -141,6 +185,10 @@ def from_array(array: np.ndarray) -> FormattedPicture:
             f"an array must be [h, w] or [h, w, c] with 1 to 4 channels, got {list(array.shape)}: "
             "move its channels to the end, and give one picture at a time, or give a tensor [n, c, h, w] in [-1, 1]"
         )
+    if value_range is not None and values.dtype != np.uint8 and values.dtype.kind in "iuf":
+        channels = 1 if values.shape[2] < 3 else 3
+        alpha = opaque_at_top(values.dtype).levels(values[..., -1]) if values.shape[2] > channels else None
+        return _deep(values[..., :channels], alpha, value_range)
     if np.issubdtype(values.dtype, np.floating):
         if not ((values >= 0) & (values <= 1)).all():  # so written, nan fails too
             raise UserError(
@@ -150,44 +198,26 @@ def from_array(array: np.ndarray) -> FormattedPicture:
         values = (values.astype(np.float64) * 65535).round().astype(np.uint16)
     if values.dtype not in (np.uint8, np.uint16):
         raise UserError(f"an array must be of uint8, uint16 or floats in [0, 1], got {array.dtype}: convert it")
-    return _from_channels(values)
+    values = np.ascontiguousarray(values.transpose(2, 0, 1))
+    return FormattedPicture(values) if len(values) in (1, 3) else FormattedPicture(values[:-1], values[-1])
 
 
 def to_array(original: FormattedPicture, like: np.ndarray) -> np.ndarray:
-    """The values as an array of the type of `like`, from which they come; [h, w] if it is so and one will do."""
+    """The values as an array of the type of `like`, from which they come; [h, w] if it is so and one will do.
+
+    What has a range has the type of its range.
+    """
     values = original.channels().transpose(1, 2, 0)
-    if np.issubdtype(like.dtype, np.floating):
-        values = (values / 65535).astype(like.dtype)
+    if original.value_range is None and np.issubdtype(like.dtype, np.floating):
+        values = (values / _top(original.colours)).astype(like.dtype)
     return np.ascontiguousarray(values[..., 0] if like.ndim == 2 and values.shape[2] == 1 else values)
 
 
-def _load_deep(picture: Image.Image, data: bytes) -> FormattedPicture:
-    if picture.format == "PNG":
-        from imagecodecs import png_decode
-
-        values = png_decode(data)
-    else:
-        from tifffile import TiffFile
-
-        with TiffFile(io.BytesIO(data)) as file:
-            page: Any = file.pages[0]
-            plain = page.photometric in (_MIN_IS_BLACK, _RGB) and page.axes in ("YX", "YXS")
-            plain = plain and page.dtype == np.uint16 and sorted(page.shape[:2]) == sorted(picture.size)
-            if not plain:  # inverted, or a plane a channel: rare, and Pillow gives 8 bits of it
-                return from_pillow(upright(picture))
-            values = page.asarray()
-    values = values[..., None] if values.ndim == 2 else values
-    check_pixels(*values.shape[:2])
-    if values.shape[2] > 4:
-        raise ValueError(f"{values.shape[2]} channels")
-    mirrored, turns = _TURNS.get(orientation(picture), (False, 0))
-    return _from_channels(np.rot90(values[:, ::-1] if mirrored else values, turns).astype(np.uint16, copy=False))
-
-
-def _from_channels(values: UInt[np.ndarray, "h w d"]) -> FormattedPicture:
-    """1 channel is gray, 2 are gray and opacity, 3 colour, 4 colour and opacity."""
-    values = np.ascontiguousarray(values.transpose(2, 0, 1))
-    return FormattedPicture(values) if len(values) in (1, 3) else FormattedPicture(values[:-1], values[-1])
+def _deep(
+    colours: Shaped[np.ndarray, "h w c"], alpha: UInt[np.ndarray, "h w"] | None, value_range: ValueRange | None
+) -> FormattedPicture:
+    levels = deep_levels(colours).round().astype(np.uint16) if value_range is None else value_range.levels(colours)
+    return FormattedPicture(np.ascontiguousarray(levels.transpose(2, 0, 1)), alpha, value_range)
 
 
 def _top(values: UInt[np.ndarray, "..."]) -> int:

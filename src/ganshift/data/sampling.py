@@ -18,13 +18,17 @@ import torch
 from jaxtyping import Bool, Int, Int64, UInt64
 from torch.utils.data import DataLoader, Dataset
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..tensors import Bytes, Labels
 from .datasets import ImageSet
 from .stop_signals import STOP_SIGNALS
 
 _ORDER, _FLIP = 1, 2  # what a hash is for, so that order and flips of one seed have nothing to do with each other
 _MASK = 2**64 - 1
+LOOK_SECONDS, LONGEST_WAIT = 5, 600
+"""How often it is looked whether workers are alive; and seconds for one batch: a disk that takes longer is gone."""
+Arrays = tuple[np.ndarray, np.ndarray | None]
+"""Pixels and labels of a batch."""
 
 
 @dataclass(frozen=True)
@@ -75,21 +79,44 @@ def batches(
     if not any(images.streams for images in sets.values()):
         for positions in _positions(batch, steps, part, start):
             yield reader.read(positions)
-    loader: DataLoader[Any] = DataLoader(
-        reader,
-        batch_sampler=_positions(batch, steps, part, start),  # type: ignore[arg-type]
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        worker_init_fn=_leave_to_parent,
-        generator=torch.Generator(),  # or else starting it would draw from the global one, which training uses
+    before = signal.getsignal(signal.SIGCHLD)
+    loader = iter(
+        DataLoader(
+            reader,
+            batch_sampler=_positions(batch, steps, part, start),  # type: ignore[arg-type]
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=_leave_to_parent,
+            timeout=LOOK_SECONDS if workers else 0,
+            generator=torch.Generator(),  # or else starting it would draw from the global one, which training uses
+        )
     )
-    for found, set_aside in loader:
+    if signal.getsignal(signal.SIGCHLD) is not before:  # torch would raise wherever the program is when a worker ends
+        signal.signal(signal.SIGCHLD, before)
+    while True:
+        found, set_aside = _patiently(loader)
         for name, files in set_aside.items():  # what a worker found out, the parent must know and say
             for file, reason in files:
                 sets[name].set_aside(file, reason)
         if isinstance(found, UserError):
             raise found
-        yield found
+        yield {name: _from_numpy(*each) for name, each in found.items()}
+
+
+def _patiently(loader: Iterator[Any]) -> Any:
+    """The next batch of workers; a `UserError` if they are gone, or take for ever."""
+    for _ in range(LONGEST_WAIT // LOOK_SECONDS):
+        try:
+            return next(loader)
+        except RuntimeError as error:
+            if "DataLoader timed out" in str(error):
+                reason = f"none in {LONGEST_WAIT} seconds: the disk does not answer"
+            elif "DataLoader worker" in str(error):
+                reason = f"no more ({first_line(error)}): they may have run out of memory"
+                break
+            else:
+                raise
+    raise UserError(f"the processes that read images ahead gave {reason}; --workers 0 reads in the main process")
 
 
 class _Reader(Dataset[Any]):
@@ -102,29 +129,32 @@ class _Reader(Dataset[Any]):
 
     def read(self, positions: Int64[np.ndarray, " n"]) -> dict[str, Batch]:
         """The batch of each set."""
-        return {name: self._read_one(name, positions) for name in self.sets}
+        return {name: _from_numpy(*self._read_one(name, positions)) for name in self.sets}
 
     def __getitems__(
         self, positions: Int64[np.ndarray, " n"]
-    ) -> tuple[dict[str, Batch] | UserError, dict[str, list[tuple[str, str]]]]:
-        """What DataLoader calls: the batch, and the files found broken on the way."""
+    ) -> tuple[dict[str, Arrays] | UserError, dict[str, list[tuple[str, str]]]]:
+        """What DataLoader calls: the batch, and the files found broken on the way.
+
+        Arrays go to the parent through a pipe. Tensors would go through /dev/shm, which is small in containers.
+        """
         known = {name: len(images.quarantined) for name, images in self.sets.items()}
-        found: dict[str, Batch] | UserError
+        found: dict[str, Arrays] | UserError
         try:
-            found = self.read(positions)
+            found = {name: self._read_one(name, positions) for name in self.sets}
         except UserError as error:  # raised here, it would reach the user wrapped in a worker's traceback
             found = error
         return found, {name: images.quarantined[known[name] :] for name, images in self.sets.items()}
 
-    def _read_one(self, name: str, positions: Int64[np.ndarray, " n"]) -> Batch:
+    def _read_one(self, name: str, positions: Int64[np.ndarray, " n"]) -> Arrays:
         images = self.sets[name]
         seed = self.seed ^ zlib.crc32(name.encode()) << 64  # above the bits that a seed uses, so no two sets can meet
         indices = order(positions, len(images), seed)
-        pixels = images.read(indices)
+        pixels = images.read(indices).numpy()
         if self.flip:
             mirrored = flips(positions, seed)
-            pixels.numpy()[mirrored] = pixels.numpy()[mirrored, ..., ::-1]  # in place
-        return Batch(pixels, None if images.labels is None else torch.from_numpy(images.labels[indices]))
+            pixels[mirrored] = pixels[mirrored, ..., ::-1]  # in place
+        return pixels, None if images.labels is None else images.labels[indices]
 
 
 def _positions(batch: int, steps: int, part: slice, start: int) -> Iterator[Int64[np.ndarray, " n"]]:
@@ -132,6 +162,10 @@ def _positions(batch: int, steps: int, part: slice, start: int) -> Iterator[Int6
     wanted = np.arange(batch * steps, dtype=np.int64).reshape(steps, batch)[:, part].ravel()
     for first in itertools.count(start, batch * steps):
         yield first + wanted
+
+
+def _from_numpy(pixels: np.ndarray, labels: np.ndarray | None) -> Batch:
+    return Batch(torch.from_numpy(pixels), None if labels is None else torch.from_numpy(labels))
 
 
 def _as_it_is(found: Any) -> Any:

@@ -3,19 +3,18 @@
 import unicodedata
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, SupportsFloat, SupportsIndex
 
-import numpy as np
 import torch
-from jaxtyping import Float
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from ..data.images import to_picture
 from ..errors import UserError
 from ..tensors import Images, Labels, Latents, image_grid, to_uint8
 from ..training import run_folder
 from ..training.config import require
+from .arguments import Array, is_array, labels_from, latents_from, shown, whole_number
 from .latents import draw_latents, slerp, truncate
 from .pretrained import CardGrids, Pretrained, enlarged
 
@@ -48,11 +47,11 @@ class ImageGenerator(Pretrained):
     """Hears how many images have been generated of those that were asked for, for a progress bar."""
 
     @abstractmethod
-    def generate(self, latents: Latents, labels: Labels | None = None, batch_statistics: bool = False) -> Images:
+    def generate(self, latents: Array, labels: Array | None = None, batch_statistics: bool = False) -> Images:
         """Map standard normal latents [n, latent_dim] to images [n, channels, size, size] in [-1, 1].
 
-        A conditional generator needs labels [n], class numbers from 0. `batch_statistics` normalises by the batch,
-        where there is a batch norm.
+        Tensors, arrays and lists will do. A conditional generator needs labels [n], class numbers from 0.
+        `batch_statistics` normalises by the batch, where there is a batch norm.
         """
 
     @property
@@ -67,40 +66,39 @@ class ImageGenerator(Pretrained):
 
     def sample(
         self,
-        what: int | Latents | Float[np.ndarray, "n z"],
-        label: str | int | None = None,
-        seed: int = 0,
+        what: SupportsIndex | Array,
+        label: str | SupportsIndex | Array | None = None,
+        seed: SupportsIndex = 0,
         batch_statistics: bool = False,
-        truncation: float | None = None,
+        truncation: SupportsFloat | None = None,
     ) -> list[Image.Image]:
-        """Generate pictures: as many as said, or one per latent of a tensor or array [n, latent_dim].
+        """Generate pictures: as many as said, or one per latent of a tensor, array or list [n, latent_dim].
 
-        `label` is a class name or number; a text that is both is taken for the name. Without one, a conditional
-        generator takes its classes in turn. `truncation` redraws numbers of the latents that are more standard
-        deviations from 0 than it says: 2.0 changes little, 0.5 gives more typical pictures that differ less. The same
-        seed gives the same pictures, and, to rounding, the first ones of a larger number; under `batch_statistics` only
-        whole batches of `SAMPLING_BATCH` stay the same.
+        `label` is a class name or number, or a list of one for each picture; a text that is both is taken for the name.
+        Without one, a conditional generator takes its classes in turn. `truncation` redraws numbers of the latents that
+        are more standard deviations from 0 than it says: 2.0 changes little, 0.5 gives more typical pictures that
+        differ less. The same seed gives the same pictures, and, to rounding, the first ones of a larger number; under
+        `batch_statistics` only whole batches of `SAMPLING_BATCH` stay the same.
 
         >>> generator = Generator.from_pretrained("digits32")
         >>> generator.sample(2, seed=1, truncation=1.0) == generator.sample(2, seed=1, truncation=1.0)
         True
         """
-        if isinstance(what, np.ndarray):
-            what = torch.from_numpy(np.array(what, np.float32, order="C"))  # torch takes no reversed or read-only ones
-        if isinstance(what, Tensor):
-            latents = what.float() if truncation is None else truncate(what.float(), truncation, seed)
+        if is_array(what):
+            latents = latents_from(what, self.latent_dim)
+            latents = latents if truncation is None else truncate(latents, truncation, seed)
         else:
-            latents = self._draw(what, seed, truncation)
+            latents = draw_latents(what, seed, truncation, self.latent_dim)  # type: ignore[arg-type]
         return self._pictures(latents, self._labels(len(latents), label), batch_statistics)
 
     def interpolate(
         self,
-        steps: int = 8,
-        count: int = 8,
-        label: str | int | None = None,
-        seed: int = 0,
+        steps: SupportsIndex = 8,
+        count: SupportsIndex = 8,
+        label: str | SupportsIndex | Array | None = None,
+        seed: SupportsIndex = 0,
         batch_statistics: bool = False,
-        truncation: float | None = None,
+        truncation: SupportsFloat | None = None,
     ) -> Rows:
         """Generate strips of pictures that change step by step, `count` strips of `steps` pictures.
 
@@ -112,15 +110,20 @@ class ImageGenerator(Pretrained):
         >>> len(strips), len(strips[0])
         (2, 5)
         """
-        require(count >= 1, f"the number of strips must be at least 1, got {count}")
+        count = whole_number("the number of strips", count, 1)
         labels = self._labels(count, label)
         ends = self._draw(count + 1, seed, truncation)
         latents = slerp(ends[:-1], ends[1:], steps).flatten(0, 1)  # count steps z -> count*steps z
-        labels = labels.repeat_interleave(steps) if labels is not None else None
-        return _in_rows(self._pictures(latents, labels, batch_statistics), steps)
+        length = len(latents) // (len(ends) - 1)
+        labels = labels.repeat_interleave(length) if labels is not None else None
+        return _in_rows(self._pictures(latents, labels, batch_statistics), length)
 
     def class_grid(
-        self, count: int = 8, seed: int = 0, batch_statistics: bool = False, truncation: float | None = None
+        self,
+        count: SupportsIndex = 8,
+        seed: SupportsIndex = 0,
+        batch_statistics: bool = False,
+        truncation: SupportsFloat | None = None,
     ) -> Rows:
         """Generate one row a class from the same `count` latents: a column shows what the class alone changes."""
         if not self.classes:
@@ -128,12 +131,12 @@ class ImageGenerator(Pretrained):
                 "a class grid needs a generator with classes, and this one was trained without: draw with sample "
                 "(leave out --class-grid), or train one with --conditioning acgan on one folder a class"
             )
-        num_classes = len(self.classes)
-        latents = self._draw(count, seed, truncation).repeat(num_classes, 1)
-        labels = torch.arange(num_classes).repeat_interleave(count)
-        return _in_rows(self._pictures(latents, labels, batch_statistics), count)
+        row = self._draw(count, seed, truncation)
+        latents = row.repeat(len(self.classes), 1)
+        labels = torch.arange(len(self.classes)).repeat_interleave(len(row))
+        return _in_rows(self._pictures(latents, labels, batch_statistics), len(row))
 
-    def published_sheet(self, seed: int = 0) -> Rows:
+    def published_sheet(self, seed: SupportsIndex = 0) -> Rows:
         """Generate the fixed sheet of both published codes: 10 rows of 10, normalised by the batch of all hundred.
 
         Picture i is of class i modulo the number of classes, so with ten classes each has a column. The latents are
@@ -150,7 +153,7 @@ class ImageGenerator(Pretrained):
         images = self.generate(latents, labels, self.as_published)
         return {"samples.png": enlarged(image_grid(images, CARD_COLUMNS))}
 
-    def _draw(self, count: int, seed: int, truncation: float | None = None) -> Latents:
+    def _draw(self, count: SupportsIndex, seed: SupportsIndex, truncation: SupportsFloat | None = None) -> Latents:
         return draw_latents(count, seed, truncation, self.latent_dim)
 
     def _pictures(
@@ -165,21 +168,29 @@ class ImageGenerator(Pretrained):
             self.on_images(len(pictures))
         return pictures
 
-    def _labels(self, count: int, label: str | int | None) -> Labels | None:
+    def _labels(self, count: int, label: str | SupportsIndex | Array | None) -> Labels | None:
         if not self.classes:
             if label is not None:
-                raise UserError(f"label {label!r} was given, but this generator was trained without classes")
+                raise UserError(f"label {shown(label)} was given, but this generator was trained without classes")
             return None
         if isinstance(label, str):
             label = unicodedata.normalize("NFC", label)
         if label is None:
             return torch.arange(count) % len(self.classes)
-        numbers = [str(number) for number in range(len(self.classes))]
-        names = numbers if isinstance(label, int) else [*self.classes, *numbers]
-        if str(label) not in names:
+        if is_array(label):
+            return labels_from([self._class_number(each) for each in label], count, len(self.classes))
+        return torch.full((count,), self._class_number(label))
+
+    def _class_number(self, label: Any) -> int:
+        """Of a class by its name, or by its number as a number or text."""
+        if isinstance(label, str) and label in self.classes:
+            return self.classes.index(label)
+        numbers = {str(number): number for number in range(len(self.classes))}
+        text = label if isinstance(label, str) else str(whole_number("label", label, -(2**63)))
+        if text not in numbers:
             known = f"{', '.join(self.classes)}, or their numbers from 0 to {len(self.classes) - 1}"
-            raise UserError(f"there is no class {label!r}; this generator has {known}")
-        return torch.full((count,), names.index(str(label)) % len(self.classes))
+            raise UserError(f"there is no class {shown(label)}; this generator has {known}")
+        return numbers[text]
 
 
 def _in_rows(pictures: list[Image.Image], columns: int) -> Rows:

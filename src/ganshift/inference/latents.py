@@ -1,6 +1,7 @@
 """What can be done with latents before a generator sees them: drawing, truncation, interpolation; pure functions."""
 
 import math
+from typing import SupportsFloat, SupportsIndex
 
 import torch
 from jaxtyping import Float
@@ -9,24 +10,25 @@ from torch.nn import functional as F
 
 from ..errors import UserError
 from ..tensors import Latents
-from ..training.config import SEEDS, require
+from .arguments import number, whole_number
 
 OTHER_STREAM = 0x7A6D_4C1B
 """Sets the seed of redrawn values apart from that of the latents, so that the two are independent."""
 
 
-def draw_latents(count: int, seed: int, truncation: float | None = None, dim: int = 128) -> Latents:
+def draw_latents(
+    count: SupportsIndex, seed: SupportsIndex, truncation: SupportsFloat | None = None, dim: int = 128
+) -> Latents:
     """Standard normal latents [count, dim], truncated if said; a larger count starts with the same ones.
 
     128 numbers make an image in both published codes.
     """
-    require(count >= 1, f"the number of images must be at least 1, got {count}")
-    SEEDS.check("seed", seed)
+    count, seed = whole_number("the number of images", count, 1), whole_number("seed", seed, 0)
     latents = torch.randn(count, dim, generator=torch.Generator().manual_seed(seed))
     return latents if truncation is None else truncate(latents, truncation, seed)
 
 
-def truncate(latents: Latents, threshold: float, seed: int) -> Latents:
+def truncate(latents: Latents, threshold: SupportsFloat, seed: SupportsIndex) -> Latents:
     """Redraw every number beyond the threshold until it lies within (Brock et al. 2019, section 3.1).
 
     The result of standard normal latents follows the normal distribution truncated to [-threshold, threshold]; numbers
@@ -34,8 +36,8 @@ def truncate(latents: Latents, threshold: float, seed: int) -> Latents:
     What a redrawn number becomes depends on the seed and its place only. Redrawing is done at once, by the inverse of
     the truncated distribution function, so that a tiny threshold takes no longer.
     """
-    SEEDS.check("seed", seed)
-    if not threshold > 0:  # so written, nan fails too
+    seed, threshold = whole_number("seed", seed, 0), number("truncation, in standard deviations,", threshold)
+    if threshold <= 0:
         raise UserError(f"truncation must be more than 0 standard deviations, got {threshold}")
     generator = torch.Generator().manual_seed(seed ^ OTHER_STREAM)
     uniform = 2 * torch.rand(latents.shape, generator=generator, dtype=torch.float64) - 1
@@ -44,7 +46,7 @@ def truncate(latents: Latents, threshold: float, seed: int) -> Latents:
     return torch.where(latents.abs() > threshold, redrawn, latents)
 
 
-def slerp(start: Latents, end: Latents, steps: int) -> Float[Tensor, "n {steps} z"]:
+def slerp(start: Latents, end: Latents, steps: SupportsIndex) -> Float[Tensor, "n steps z"]:
     """Go from each start to its end in equal steps of angle along the arc between them (White 2016, section 2.1).
 
     Vectors of one length keep it all the way. That is what normal latents of many dimensions need: they lie close to a
@@ -52,8 +54,7 @@ def slerp(start: Latents, end: Latents, steps: int) -> Float[Tensor, "n {steps} 
     last step are the start and the end, bit for bit. Between equal or opposite directions, where no arc or no single
     one is the shortest, the way is straight.
     """
-    if steps < 2:
-        raise UserError(f"an interpolation takes at least 2 steps, its two ends; got {steps}")
+    steps = whole_number("steps of an interpolation, its two ends among them,", steps, 2)
     a, b = start[:, None].double(), end[:, None].double()  # n 1 z
     towards_a, towards_b = F.normalize(a, dim=2), F.normalize(b, dim=2)
     # Unlike the arc cosine of the inner product, exact to rounding near 0 and 180 degrees.

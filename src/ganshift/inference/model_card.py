@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from ..data.value_range import stored_range
 from ..errors import printable
 from ..files import read_text, write_output
 from ..metrics.copying import load_verdict
@@ -68,6 +69,7 @@ def model_card(model: "Pretrained", config: Mapping[str, Any], folder: Path | No
         where=re.sub(r"[^\w./-]", "-", name if "/" in name else f"path/to/{name}"),  # it stands in code
         notes=notes,
         classes=config.get("classes") or [],
+        ranges={of: each for of in ("images", "a", "b") if (each := stored_range(config, of))},
         num_weights=sum(weights.numel() for weights in model.parameters()),
         training=training,
         saved=saved,

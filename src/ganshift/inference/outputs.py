@@ -24,7 +24,7 @@ class Outputs:
     named like a picture or a video, and is no folder, is the one file that one source becomes. Raises a `UserError` if
     two results would have one name, and if one would replace, or come to lie among, what is read. With `overwrite`, a
     file may be replaced by its own translation, but never by that of another. All
-    files that the command reads are in `read`.
+    files that the command reads are in `read`; results of pictures have one of `picture_endings`.
     """
 
     def __init__(
@@ -34,9 +34,10 @@ class Outputs:
         kinds: Sequence[str],
         overwrite: bool,
         read: Sequence[InputFile],
+        picture_endings: Sequence[str] = (PICTURE_ENDING,),
     ):
         self.sources, self.kinds = sources, tuple(kinds)
-        self._out, self._overwrite = out, overwrite
+        self._out, self._overwrite, self._picture_endings = out, overwrite, picture_endings
         self._is_file = out.suffix.lower() in FILE_ENDINGS and not out.is_dir()
         short = [PurePosixPath(source.name).with_suffix("").as_posix() for source in sources]
         counts = Counter(short)  # names keep their ending where two differ in nothing else
@@ -55,11 +56,11 @@ class Outputs:
             )
         seen: dict[Path, int] = {}
         for number, source in enumerate(sources):
-            usual = self._place(number, _endings(source)[0], self.kinds[0])
+            usual = self._place(number, self._endings(source)[0], self.kinds[0])
             if (other := seen.setdefault(usual, number)) != number:
                 both = f"{source.where} and {sources[other].where}"
                 raise UserError(f"{both} would write one file: translate them into two --out")
-            for ending, kind in product(_endings(source), self.kinds):
+            for ending, kind in product(self._endings(source), self.kinds):
                 self._refuse_replacing(number, self._place(number, ending, kind))
 
     def path(self, number: int, ending: str, kind: str) -> Path:
@@ -71,17 +72,17 @@ class Outputs:
 
     def exist(self, number: int) -> bool:
         """Whether all results of a source are there; each was written whole or not at all."""
-        endings = _endings(self.sources[number])
+        endings = self._endings(self.sources[number])
         return all(
             any(os.path.isfile(self._place(number, ending, kind)) for ending in endings)  # noqa: PTH113 - never raises
             for kind in self.kinds
         )
 
     @property
-    def picture_ending(self) -> str:
-        """The ending of a picture's result, which says its format."""
+    def picture_ending(self) -> str | None:
+        """The ending of a picture's result, which says its format; None if any will do."""
         ending = self._out.suffix.lower()
-        return ending if self._is_file and ending in STILL_ENDINGS else PICTURE_ENDING
+        return ending if self._is_file and ending in STILL_ENDINGS else None
 
     def _place(self, number: int, ending: str, kind: str) -> Path:
         if self._is_file:
@@ -89,6 +90,12 @@ class Outputs:
         name = self._names[number]
         has_ending = name == self.sources[number].name and name.endswith(ending)
         return self._out / kind / (name if has_ending else name + ending)
+
+    def _endings(self, source: InputFile) -> list[str]:
+        """The usual endings of its results, and that of an animation, which only its content tells from a picture."""
+        own = PurePosixPath(source.name).suffix.lower()
+        usual = [VIDEO_ENDING] if is_video(source.name) else [*self._picture_endings]
+        return [*usual, own] if own in ANIMATED_FORMATS.values() and own not in usual else usual
 
     def _refuse_replacing(self, number: int, path: Path) -> None:
         found = _identity(path)
@@ -107,13 +114,6 @@ def refuse_among_pictures(out: Path, read: Sequence[Path | None]) -> None:
     for folder in read:
         if folder is not None and folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
             raise UserError(f"--out {out} lies among the pictures in {folder}, which are read: name a folder elsewhere")
-
-
-def _endings(source: InputFile) -> list[str]:
-    """The usual ending of its result, and that of an animation, which only its content tells from a picture."""
-    own = PurePosixPath(source.name).suffix.lower()
-    usual = VIDEO_ENDING if is_video(source.name) else PICTURE_ENDING
-    return [usual, own] if own in ANIMATED_FORMATS.values() and own != usual else [usual]
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

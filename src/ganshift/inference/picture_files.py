@@ -25,12 +25,14 @@ def encode_picture(picture: FormattedPicture, ending: str) -> bytes:
     JPEG alone, by its nature, changes values.
     """
     kind = Image.registered_extensions()[ending]
-    if kind == "PNG":
+    if kind == "PNG" and picture.ending == ".png":
         return picture.to_png()
     is_deep = picture.colours.dtype == np.uint16
+    if kind == "TIFF" and is_deep:
+        return picture.to_tiff()
     if is_deep or (picture.alpha is not None and kind in ("JPEG", "BMP")):  # a BMP's is not read back
-        what = "16 bits a value" if is_deep else "opacity"
-        raise UnreadableImage(f"{kind} would lose its {what}: name a file that ends in .png")
+        what = "opacity" if not is_deep else "16 bits a value" if picture.ending == ".png" else "units"
+        raise UnreadableImage(f"{kind} would lose its {what}: name a file that ends in {picture.ending}")
     buffer = io.BytesIO()
     picture.to_pillow().save(buffer, kind, **({"quality": 95} if kind == "JPEG" else {"lossless": True}))
     return buffer.getvalue()

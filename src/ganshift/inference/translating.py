@@ -14,15 +14,16 @@ import torch
 from PIL import Image
 
 from ..data.containers import open_storage
+from ..data.deep_files import count_pages, is_tiff
 from ..data.endings import is_image
 from ..data.folders import find_domains
 from ..data.images import UnreadableImage, bombs_are_errors, open_picture, read_bytes
-from ..data.pixel_formats import FormattedPicture, load_formatted
+from ..data.pixel_formats import FormattedPicture, ending_of
 from ..errors import UserError, first_line
 from ..files import write_output
 from ..training.log import ProgressLine, say
 from .input_files import InputFile, files_of, find_input_files
-from .outputs import VIDEO_ENDING, Outputs
+from .outputs import PICTURE_ENDING, VIDEO_ENDING, Outputs
 from .picture_files import encode_picture
 from .translator import Domain, ImageTranslator, other_domain
 from .video import ANIMATED_FORMATS, is_animation, is_video, translate_animation, translate_video
@@ -61,13 +62,14 @@ def translate_files(
 ) -> Translated:
     """Translate files, and all those in folders and zips, into files of the same relative names below `out`.
 
-    Pictures become PNG, animations stay what they are, videos become MP4. Of one file, `out` may be the name of its
-    translation (`Outputs`). To "both", the one folder or zip that is given has two domains: their validation images, or
-    else all, are translated into the folders `KINDS`. For a `roundtrip`, each image, its translation and the way back
-    are written there, and their mean distance is said. `training_size` crops and scales images as in training.
-    `skip_existing` leaves those alone whose results are there, to go on after an interruption; `overwrite` lets a
-    translation take the place of the file that it was made from. A file that cannot be read, translated or written is
-    left out with a warning, and the rest goes on; if nothing comes of any, a `UserError` says so.
+    Pictures become PNG, or TIFF where their domain has values that PNG cannot hold; animations stay what they are, and
+    videos become MP4. Of one file, `out` may be the name of its translation (`Outputs`). To "both", the one folder or
+    zip that is given has two domains: their validation images, or else all, are translated into the folders `KINDS`.
+    For a `roundtrip`, each image, its translation and the way back are written there, and their mean distance is said.
+    `training_size` crops and scales images as in training. `skip_existing` leaves those alone whose results are there,
+    to go on after an interruption; `overwrite` lets a translation take the place of the file that it was made from. A
+    file that cannot be read, translated or written is left out with a warning, and the rest goes on; if nothing comes
+    of any, a `UserError` says so.
     """
     found: dict[Domain, list[InputFile]]
     if to == "both":
@@ -87,7 +89,10 @@ def translate_files(
     for way, sources in found.items():
         kinds = KINDS[other_domain(way)]
         kinds = kinds if roundtrip else kinds[1:2] if to == "both" else ("",)
-        outputs = Outputs(sources, out, kinds, overwrite, every)
+        endings = [ending_of(model.value_range(way))]
+        if roundtrip:
+            endings = [*endings, ending_of(model.value_range(other_domain(way))), PICTURE_ENDING]
+        outputs = Outputs(sources, out, kinds, overwrite, every, list(dict.fromkeys(endings)))
         ways.append(_Translation(model, way, outputs, done, roundtrip, training_size, skip_existing))
     for translation in ways:
         translation.run()
@@ -157,34 +162,40 @@ class _Translation:
         if self.training_size:
             return self.model.as_trained(source.content(), self.to)
         if self.roundtrip:
-            return load_formatted(source.content())
+            return self.model.load(source.content(), self.to)
         if is_video(source.name):
             return None
         data = read_bytes(source.content())
-        picture = open_picture(data)
-        return picture if is_animation(picture) else load_formatted(data)
+        if not is_tiff(data) and is_animation(picture := open_picture(data)):
+            return picture
+        if (pages := count_pages(data)) > 1:
+            logger.warning("%s has %d pages: the first is translated, the others are left out", source.where, pages)
+        return self.model.load(data, self.to)
 
     def _translate(
         self, number: int, content: Content, threads: ThreadPoolExecutor, note: Callable[[str], None]
     ) -> None:
         kinds, source = self.outputs.kinds, self.outputs.sources[number]
         change = partial(self.model.translate_formatted, to=self.to)
+
+        def change_frame(frame: FormattedPicture) -> FormattedPicture:
+            return change(frame).in_eight_bits()
+
         if isinstance(content, FormattedPicture):
-            ending = self.outputs.picture_ending
-            paths = [self.outputs.path(number, ending, kind) for kind in kinds]
             if self.roundtrip:
                 made, distance = self.model.round_trip(content, self.to)
                 self.distances.append(distance)
             else:
                 made = [change(content)]
-            for picture, path in zip(made, paths, strict=True):
+            for picture, kind in zip(made, kinds, strict=True):
+                path = self.outputs.path(number, self.outputs.picture_ending or picture.ending, kind)
                 self.writing.append((number, threads.submit(_write, picture, path)))
         elif isinstance(content, Image.Image):
             path = self.outputs.path(number, ANIMATED_FORMATS[str(content.format)], kinds[0])
-            self.done.written.append(write_output(path, translate_animation(content, change)))
+            self.done.written.append(write_output(path, translate_animation(content, change_frame)))
         else:
             path = self.outputs.path(number, VIDEO_ENDING, kinds[0])
-            translate_video(source.content(), path, change, lambda frame: note(f"{source.name}, frame {frame:,}"))
+            translate_video(source.content(), path, change_frame, lambda frame: note(f"{source.name}, frame {frame:,}"))
             self.done.written.append(path)
 
     def _finish_writing(self, most: int) -> None:

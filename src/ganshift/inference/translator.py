@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..data.bundled import photographs, sketch
 from ..data.images import UnreadableImage, fit_picture, load_picture, to_picture
 from ..data.pixel_formats import FormattedPicture, from_array, from_pillow, load_formatted, to_array
+from ..data.value_range import ValueRange, stored_range
 from ..errors import UserError
 from ..tensors import Images, Side, image_grid, to_colour
 from ..training.config import require
@@ -56,11 +57,12 @@ class ImageTranslator(Pretrained):
     def translate_formatted(self, original: FormattedPicture, to: Domain = "b") -> FormattedPicture:
         """Translate one picture and keep what it is: its size, its bits and its opacity.
 
-        Gray stays gray and colour stays colour where both domains have the same channels; elsewhere the picture
-        becomes what the other domain has.
+        Where the other domain has a range of values, the result has values of it, of its type. Gray stays gray and
+        colour stays colour where both domains have the same channels; elsewhere the picture becomes what the other
+        domain has.
         """
         translated = self.translate(original.for_network(self.channels[other_domain(to)]), to)
-        return original.given_back(translated, keep_mode=self.keeps_mode)
+        return original.given_back(translated, self.keeps_mode, self.value_range(to))
 
     def round_trip(self, original: FormattedPicture, to: Domain = "b") -> tuple[list[FormattedPicture], float]:
         """The picture, its translation and the way back; and the mean distance of both ends.
@@ -70,13 +72,24 @@ class ImageTranslator(Pretrained):
         images = original.for_network(self.channels[other_domain(to)])
         there = self.translate(images, to)
         back = self.translate(there, other_domain(to))  # not rounded in between
-        made = [original, original.given_back(there, self.keeps_mode), original.given_back(back, keep_mode=True)]
+        own, other = self.value_range(other_domain(to)), self.value_range(to)
+        made = [original, original.given_back(there, self.keeps_mode, other), original.given_back(back, True, own)]
         return made, (back - images).abs().mean().item()
+
+    def load(self, source: Path | bytes, to: Domain = "b") -> FormattedPicture:
+        """The picture of a file of the domain that this way starts from; raises `UnreadableImage`."""
+        return load_formatted(source, self.value_range(other_domain(to)))
 
     def as_trained(self, source: Path | bytes, to: Domain = "b") -> FormattedPicture:
         """The picture of a file, cropped and scaled to the size of training, in the channels of its domain."""
-        channels = self.channels[other_domain(to)]
-        return from_pillow(to_picture(fit_picture(load_picture(source, for_size=self.size), self.size, channels)))
+        return self._fitted(load_picture(source, self.size, self.value_range(other_domain(to))), to)
+
+    def _fitted(self, picture: Image.Image, to: Domain) -> FormattedPicture:
+        return from_pillow(to_picture(fit_picture(picture, self.size, self.channels[other_domain(to)])))
+
+    def value_range(self, domain: Domain) -> ValueRange | None:
+        """What is black and white in files of a domain with more than 8 bits a value, as its run found or was told."""
+        return stored_range(self.config, domain)
 
     @property
     def keeps_mode(self) -> bool:
@@ -98,10 +111,11 @@ class ImageTranslator(Pretrained):
         """Translate one picture, at its own size and in its own mode, and give back the kind of thing that was given.
 
         - The name of a file, or a Pillow picture: a Pillow picture. Deep colour comes back in 8 bits, since Pillow has
-          no other; `translate_formatted` keeps it.
+          no other; `translate_formatted` keeps it. Deep gray has the values of its domain, in mode I;16, I or F.
         - An array [h, w] or [h, w, c] of uint8, of uint16, or of floats in [0, 1], where c is 1 gray, 2 gray and
           opacity, 3 colour, or 4 colour and opacity: an array of the same type, of [h, w] if one was given and the
-          result is gray. Floats are rounded to 16 bits.
+          result is gray. Floats are rounded to 16 bits. Of a domain with a range of values (`value_range`), arrays of
+          any type but uint8 hold values of it, and what is translated to it has its type.
         - A tensor [c, h, w] or [n, c, h, w] of floats in [-1, 1], with the channels of its domain: a tensor of as many
           dimensions, and of its type.
 
@@ -115,8 +129,20 @@ class ImageTranslator(Pretrained):
         """
         if isinstance(picture, Tensor):
             return self._translate_tensor(picture, to)
-        translated = self.translate_formatted(_original(picture), to)
+        translated = self.translate_formatted(self._original(picture, to), to)
         return to_array(translated, picture) if isinstance(picture, np.ndarray) else translated.to_pillow()
+
+    def _original(self, picture: str | Path | Image.Image | np.ndarray, to: Domain) -> FormattedPicture:
+        """What a file, a Pillow picture or an array holds; a `UserError` if that is no picture."""
+        value_range = self.value_range(other_domain(to))
+        if isinstance(picture, np.ndarray):
+            return from_array(picture, value_range)
+        if isinstance(picture, Image.Image):
+            return from_pillow(picture, value_range)
+        try:
+            return self.load(Path(picture), to)
+        except UnreadableImage as error:
+            raise UserError(f"{picture}: {error}") from None
 
     def _translate_tensor(self, images: Tensor, to: Domain) -> Tensor:
         """Translate a batch or one image, after a look at what it is."""
@@ -142,7 +168,8 @@ class ImageTranslator(Pretrained):
             require(
                 len(shown) > 0, f"name at least one picture of {domain} to show the model on, or leave {domain} out"
             )
-            fitted = [self.as_trained(_original(picture).to_png(), to) for picture in shown]
+            originals = [self._original(picture, to) for picture in shown]
+            fitted = [self._fitted(to_picture(each.in_eight_bits().channels()), to) for each in originals]
             start = torch.cat([picture.for_network(self.channels[back]) for picture in fitted])
             trips = round_trip_grid(start, partial(self.translate, to=to), partial(self.translate, to=back))
             found[f"samples-{domain}.png"] = enlarged(trips)
@@ -154,18 +181,6 @@ def other_domain(domain: Domain) -> Domain:
     if domain not in get_args(Domain):
         raise UserError(f"to must be a or b, got {domain!r}")
     return "a" if domain == "b" else "b"
-
-
-def _original(picture: str | Path | Image.Image | np.ndarray) -> FormattedPicture:
-    """What a file, a Pillow picture or an array holds; a `UserError` if that is no picture."""
-    if isinstance(picture, np.ndarray):
-        return from_array(picture)
-    if isinstance(picture, Image.Image):
-        return from_pillow(picture)
-    try:
-        return load_formatted(Path(picture))
-    except UnreadableImage as error:
-        raise UserError(f"{picture}: {error}") from None
 
 
 def _bundled_pictures(size: Side) -> dict[str, list[Image.Image]]:

@@ -1,8 +1,8 @@
-"""Moving pictures: animations by Pillow, videos by imageio, changed frame by frame."""
+"""Moving pictures: animations by Pillow, videos by PyAV, changed frame by frame."""
 
 import io
 import itertools
-import math
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +15,7 @@ from ..data.pixel_formats import FormattedPicture, from_pillow
 from ..errors import UserError, first_line
 from ..files import open_regular, write_atomically
 
+logger = logging.getLogger("ganshift")
 Change = Callable[[FormattedPicture], FormattedPicture]
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm"})
 """Files with these endings are taken for videos."""
@@ -24,8 +25,12 @@ MAX_ANIMATION_PIXELS = 2**28
 """Of all frames together, since all of them are in memory before the first is written."""
 USUAL_DURATION = 100
 """Milliseconds; what browsers take where none is given."""
-MAX_RATE = 1000.0
-"""Frames a second."""
+HIGH = 720
+"""Rows from which on players take the colours of HD (BT.709) where a video does not say which it has."""
+MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+"""How a video says what its colours mean (ISO/IEC 23091-4), to the number that FFmpeg's scaler has for that."""
+FULL_RANGE = 2
+"""Levels from 0 to 255, as pictures have them."""
 MAX_DURATION, MAX_LOOPS = 655_350, 65_535
 """What a GIF can hold, the least of the formats."""
 DEMUXERS = "mov,matroska,avi"
@@ -88,63 +93,112 @@ def _frames(picture: Image.Image) -> Iterator[tuple[FormattedPicture, float]]:
 
 
 def translate_video(source: Path | bytes, path: Path, change: Change, progress: Callable[[int], None]) -> None:
-    """Write the changed video as H.264, without sound, into a file that is whole or not there, with its folders.
+    """Write the changed video as H.264 into an MP4 that is whole or not there, with its folders.
 
-    `progress` is called with the number of frames done. Raises `UnreadableImage` if imageio cannot read the source.
+    Frames keep their times and are upright; colours keep their matrix, range and tags; sound is copied. `progress` is
+    called with the number of frames done. Raises `UnreadableImage` if the video cannot be read.
     """
-    import imageio.v3 as iio
-
+    try:
+        import av
+    except ImportError:
+        raise UnreadableImage("videos need pip install 'ganshift[video]'") from None
     try:
         if isinstance(source, Path):
             open_regular(source).close()
-        # its types know none of PyAV's options
-        video: Any = iio.imopen(source, "r", plugin="pyav", options={"format_whitelist": DEMUXERS})  # type: ignore[call-overload]
-        known = video.properties()
-        check_pixels(known.shape[-2], known.shape[-3])
-        frames = _same_size(iter(video.iter()))
-        first = next(frames)
-        rate = float(video.metadata()["fps"])
-        if not (math.isfinite(rate) and 0 < rate <= MAX_RATE):
-            raise ValueError(f"{rate} frames a second")
-    except ImportError:
-        raise UnreadableImage("videos need pip install 'ganshift[video]'") from None
+        file = str(source) if isinstance(source, Path) else io.BytesIO(source)
+        opened = av.open(file, options={"format_whitelist": DEMUXERS})
+        check_pixels(opened.streams.video[0].width, opened.streams.video[0].height)
     except UnreadableImage:
         raise
-    except Exception as error:  # every decoder has errors of its own
+    except Exception as error:  # every demuxer has errors of its own
         raise UnreadableImage(f"no video that can be read ({first_line(error)})") from error
+    with opened as given:
 
-    def changed(pixels: np.ndarray) -> np.ndarray:
-        return np.asarray(change(from_pillow(Image.fromarray(pixels))).to_pillow().convert("RGB"))
+        def write(beside: Path) -> None:
+            with av.open(str(beside), "w", format="mp4") as written:
+                _copy(given, written, change, progress)
 
-    def write(beside: Path) -> None:
-        height, width = first.shape[:2]
-        halves_colour = height % 2 == width % 2 == 0  # what all players can show, but for even sizes only
-        kind: dict[str, Any] = {"extension": ".mp4", "container": "mp4"}  # which the name beside its place hides
-        with video, iio.imopen(beside, "w", plugin="pyav", **kind) as written:
-            written.init_video_stream("libx264", fps=rate, pixel_format="yuv420p" if halves_colour else "yuv444p")
-            written.write_frame(changed(first))
-            for index, frame in enumerate(frames, start=2):
-                written.write_frame(changed(frame))
-                progress(index)
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, write, durable=False)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _same_size(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """The frames of a video; `UnreadableImage` where decoding fails or the size changes."""
-    shape = None
-    for number in itertools.count(1):
         try:
-            frame = next(frames)
-        except StopIteration:
-            return
-        except Exception as error:  # every decoder has errors of its own
-            raise UnreadableImage(f"frame {number} is damaged ({first_line(error)})") from error
-        if shape not in (None, frame.shape):
-            raise UnreadableImage(f"frame {number} is of another size than those before")
-        shape = frame.shape
-        yield frame
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, write, durable=False)
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _copy(given: Any, written: Any, change: Change, progress: Callable[[int], None]) -> None:
+    """Put the changed frames of an open video, and its sound, into another."""
+    video = given.streams.video[0]
+    video.thread_type = "AUTO"
+    sound = {}
+    for stream in given.streams.audio:
+        if stream.codec_context.name in written.supported_codecs:
+            sound[stream] = written.add_stream_from_template(stream)
+        else:
+            logger.warning("the sound is left out: an MP4 cannot hold %s", stream.codec_context.name)
+    made = written.add_stream("libx264", rate=video.average_rate)
+    size, last, count = None, None, 0
+    early: list[Any] = []
+    """Sound that comes before the first frame, from which the encoder learns what it has to write."""
+    for packet in given.demux(video, *sound):
+        if packet.stream in sound:
+            if packet.dts is not None:
+                packet.stream = sound[packet.stream]
+                early.append(packet)
+            while early and last is not None:
+                written.mux(early.pop(0))
+            continue
+        for frame in _decoded(packet, count):
+            count += 1
+            if size not in (None, (frame.width, frame.height)):
+                raise UnreadableImage(f"frame {count} is of another size than those before")
+            size = frame.width, frame.height
+            changed = _changed(frame, change)
+            if last is None:
+                _say_what_is_written(made, changed, video)
+            changed.time_base, changed.duration = video.time_base, frame.duration
+            changed.pts = (last or 0) + 1 if frame.pts is None else frame.pts
+            if last is not None:  # or the encoder would end; two frames at one time are seen as one
+                changed.pts = max(changed.pts, last + 1)
+            last = changed.pts
+            written.mux(made.encode(changed))
+            progress(count)
+    if last is None:
+        raise UnreadableImage("no video that can be read (it has no frame)")
+    written.mux(made.encode(None))
+
+
+def _decoded(packet: Any, count: int) -> Any:
+    """The frames of a packet; `count` came before."""
+    try:
+        return packet.decode()
+    except Exception as error:  # every decoder has errors of its own
+        raise UnreadableImage(f"frame {count + 1} is damaged ({first_line(error)})") from error
+
+
+def _changed(frame: Any, change: Change) -> Any:
+    """A frame of the same colours, turned upright."""
+    import av
+
+    matrix = MATRICES.get(frame.colorspace, MATRICES[1 if frame.height >= HIGH else 6])
+    shown = frame.reformat(format="rgb24", src_colorspace=matrix, dst_color_range=FULL_RANGE).to_ndarray()
+    picture = Image.fromarray(np.ascontiguousarray(np.rot90(shown, frame.rotation // 90)))
+    values = np.asarray(change(from_pillow(picture)).to_pillow().convert("RGB"))
+    halves_colour = values.shape[0] % 2 == values.shape[1] % 2 == 0  # what all players show, but for even sizes only
+    made = av.VideoFrame.from_ndarray(values, format="rgb24").reformat(
+        format="yuv420p" if halves_colour else "yuv444p",
+        src_color_range=FULL_RANGE,
+        dst_colorspace=matrix,
+        dst_color_range=frame.color_range,
+    )
+    made.colorspace, made.color_range = frame.colorspace, frame.color_range
+    made.color_primaries, made.color_trc = frame.color_primaries, frame.color_trc
+    return made
+
+
+def _say_what_is_written(made: Any, frame: Any, video: Any) -> None:
+    """Set up the encoder for frames like this one, at the times of this video."""
+    made.width, made.height, made.pix_fmt = frame.width, frame.height, frame.format.name
+    encoder = made.codec_context
+    encoder.time_base = video.time_base
+    encoder.colorspace, encoder.color_range = frame.colorspace, frame.color_range
+    encoder.color_primaries, encoder.color_trc = frame.color_primaries, frame.color_trc

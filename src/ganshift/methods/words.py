@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..training.log import duration
-
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -127,6 +125,8 @@ def _some_classes(run: Any) -> str:
 @cache
 def _environment() -> "Environment":
     from jinja2 import Environment
+
+    from ..training.log import duration
 
     environment = Environment(autoescape=False, trim_blocks=True, lstrip_blocks=True)  # the page escapes
     filters = {"shown": shown, "counted": counted, "duration": duration, "pixels": pixels, "classes": _some_classes}

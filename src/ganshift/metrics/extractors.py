@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from ..errors import UserError, first_line
 from ..tensors import Bytes, Images, from_uint8, to_colour
@@ -122,6 +121,8 @@ def weights_hash(extractor: nn.Module) -> str:
 
 
 def _open_inception(weights: Path | None) -> nn.Module:
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # takes seconds
+
     if weights is None:
         try:
             return FeatureExtractorInceptionV3("inception", INCEPTION_LAYERS)

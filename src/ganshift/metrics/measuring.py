@@ -8,7 +8,7 @@ from importlib.metadata import version
 from itertools import chain
 from math import sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float32
@@ -38,6 +38,7 @@ PREFER_KID = 5_000
 BATCH = 64
 """Images generated, translated and extracted at once, as torch-fidelity does."""
 ROUNDED, TRUNCATED = "rounded to 256 levels", "truncated to 256 levels"
+ClassFrequencies = Literal["reference", "uniform"]
 Batch = Callable[[], Bytes]
 """Makes or reads a batch of images when it is called, by the process that extracts their features."""
 
@@ -55,6 +56,8 @@ class EvaluationSettings:
     """Part of a generator's reference, where there are parts."""
     seed: Seed = 0
     """Of the latents."""
+    labels: ClassFrequencies = "reference"
+    """How often a generator draws each of its classes: as often as the reference has it, or equally often."""
     kid_subsets: PositiveInt = scores.KID_SUBSETS
     kid_subset_size: int | None = None
     """1000 if left out, or half of the smaller set where that is less."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..files import write_atomically
+from ..files import cache_folder, write_atomically
 from .scores import Statistics
 
 logger = logging.getLogger("ganshift")
@@ -23,11 +22,6 @@ class Reference:
 
     features: Float32[Tensor, "m d"]
     statistics: Statistics
-
-
-def cache_folder() -> Path:
-    """Where features are kept: ganshift/features in XDG_CACHE_HOME, or else in ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ganshift" / "features"
 
 
 def load_cached(key: str) -> Reference | None:
@@ -56,4 +50,4 @@ def cache(reference: Reference, key: str) -> None:
 
 
 def _path(key: str) -> Path:
-    return cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
+    return cache_folder() / "features" / f"{hashlib.sha256(key.encode()).hexdigest()}.safetensors"

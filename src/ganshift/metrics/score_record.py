@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import hypot, isfinite, isnan, sqrt
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ PER_IMAGE = ("L1", "PSNR", "SSIM")
 """Means over images."""
 INCEPTION_SPLITS = 10
 """Of the Inception Score, as published (Salimans et al. 2016)."""
+AS_IN_REFERENCE, IN_TURN = "as often as in the reference", "in turn"
+"""How the classes of generated images are chosen."""
 CLEAR = 2.0
 """A difference of fewer standard errors ranks nothing."""
 MEASURED = frozenset({"value", "spread", "model_hash"})
@@ -61,6 +63,8 @@ class ScoreRecord:
     model_hash: str
     """SHA-256 of model.safetensors."""
     versions: dict[str, str]
+    labels: str | None = field(default=None, repr=False)  # so that what runs of 0.1.0 have measured still counts
+    """`AS_IN_REFERENCE` or `IN_TURN`; None without classes, and in cards of 0.1.0, which took them in turn."""
 
     @property
     def kind(self) -> str:
@@ -92,8 +96,12 @@ class ScoreRecord:
 
     @property
     def how(self) -> "ScoreRecord":
-        """The same without a model, its score and versions: what was measured, and how."""
-        return replace(self, value=0.0, spread=0.0, model_hash="", versions={})
+        """The same without a model, its score and versions: what was measured, and how.
+
+        Classes as in the reference are what a generator without classes draws, too.
+        """
+        labels = None if self.labels == AS_IN_REFERENCE else self.labels
+        return replace(self, value=0.0, spread=0.0, model_hash="", versions={}, labels=labels)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values; a number that is not finite, such as the PSNR of equal images, is its name."""
@@ -132,8 +140,9 @@ def record_from(content: Any) -> ScoreRecord:
 def unlike(first: ScoreRecord, second: ScoreRecord) -> list[str]:
     """What keeps two records from being ranked, one entry a field; empty if nothing does."""
     found = []
-    for name in (field.name for field in fields(ScoreRecord) if field.name not in MEASURED):
-        before, after = getattr(first, name), getattr(second, name)
+    one, other = (replace(record.how, versions=record.versions) for record in (first, second))
+    for name in (each.name for each in fields(ScoreRecord) if each.name not in MEASURED):
+        before, after = getattr(one, name), getattr(other, name)
         if isinstance(before, dict):
             keys = sorted({*before, *after})
             found += [
@@ -184,6 +193,7 @@ def record_rows(records: Sequence[ScoreRecord]) -> list[dict[str, Any]]:
             "resize": record.resize_rule,
             "quantisation": record.quantisation,
             "seed": record.seed,
+            "labels": record.labels,
             "model": _short("model_hash", record.model_hash),
             "versions": ", ".join(f"{package} {version}" for package, version in record.versions.items()),
         }

@@ -1,5 +1,7 @@
 """IS, FID, KID, precision and recall of features; torch-fidelity does the mathematics.
 
+It is imported where it is needed, since it brings torchvision and takes seconds.
+
 Papers: Salimans et al. 2016 (IS), Heusel et al. 2017 (FID), Bińkowski et al. 2018 (KID), Kynkäänniemi et al. 2019
 (precision and recall).
 """
@@ -15,10 +17,6 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor
-from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
-from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
-from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
-from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
 from ..errors import UserError
 from .score_record import INCEPTION_SPLITS
@@ -83,6 +81,8 @@ def jackknife(features: Float32[Tensor, "n d"], num_groups: int) -> Iterator[Sta
 
 def frechet_distance(first: Statistics, second: Statistics) -> float:
     """FID between two sets: |m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½)."""
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
+
     pair = [{"mu": s.mean.numpy(), "sigma": s.covariance.numpy()} for s in (first, second)]
     return fid_statistics_to_metric(*pair, verbose=False)[KEY_METRIC_FID]
 
@@ -96,6 +96,8 @@ def fid(generated: Float32[Tensor, "n d"], reference: Statistics) -> Score:
 
 def inception_score(logits: Float32[Tensor, "n classes"]) -> Score:
     """exp of the mean KL(p(y|x) ‖ p(y)): mean and standard deviation over consecutive splits, as published."""
+    from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
+
     found = [
         isc_features_to_metric(logits[start:stop], splits=1, shuffle=False)[KEY_METRIC_ISC_MEAN]
         for start, stop in pairwise(_bounds(len(logits), INCEPTION_SPLITS))
@@ -105,6 +107,8 @@ def inception_score(logits: Float32[Tensor, "n classes"]) -> Score:
 
 def kid(generated: Float32[Tensor, "n d"], reference: Float32[Tensor, "m d"], subsets: int, subset_size: int) -> Score:
     """Unbiased squared MMD under the kernel (x·y/d + 1)³: mean and standard deviation over random subsets."""
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+
     found = kid_features_to_metric(
         generated, reference, kid_subsets=subsets, kid_subset_size=subset_size, verbose=False
     )
@@ -113,6 +117,8 @@ def kid(generated: Float32[Tensor, "n d"], reference: Float32[Tensor, "m d"], su
 
 def precision_recall(generated: Float32[Tensor, "n d"], reference: Float32[Tensor, "m d"]) -> tuple[Score, Score]:
     """Share of generated images near real ones, and of real ones near generated; binomial standard errors."""
+    from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
     found = prc_features_to_metric(
         generated,
         reference,

@@ -208,7 +208,7 @@ def _measure(name: str, folder: Path, model: ImageGenerator, images: ImageSet, e
     settings.check_enough(settings.num_images, len(images))
     found = measure_generator(
         drawing(model, as_published=False),
-        len(model.classes),
+        model.classes,
         draw_latents(settings.num_images, settings.seed, dim=model.latent_dim),
         images,
         "train",

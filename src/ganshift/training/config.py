@@ -87,6 +87,14 @@ Channels = Literal[1, 3, 4]
 """Gray, colour, colour with opacity."""
 
 
+def check_range(name: str, value: str | None) -> None:
+    """Raise a `UserError` for a range of values that cannot be understood."""
+    if value is not None:
+        from ..data.value_range import parse_range  # no NumPy for --help
+
+        parse_range(value, name)
+
+
 def check_values(kind: type, values: Mapping[str, Any]) -> None:
     """Raise a `UserError` that names the first value that its field's type or `Range` does not allow."""
     hints, annotated = get_type_hints(kind), get_type_hints(kind, include_extras=True)

@@ -18,8 +18,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from ..data.value_range import FIND, Wanted, parse_range, stored_range
 from ..errors import UserError, first_line
 from ..tensors import Terms
+from . import run_folder
 from .config import RunConfig
 from .draws import seed_of
 from .grad_accumulation import Updates
@@ -134,6 +136,16 @@ class Trainer(ABC):
         """Restore all parts."""
         for name, part in self.parts().items():
             part.load_state_dict(state[name])
+
+
+def wanted_range(out: Path, given: str | None, of: str = "images") -> Wanted:
+    """How a run reads the values of a set of images: as the run that `out` holds, or else as given, or as it will find.
+
+    A run that is resumed finds nothing anew; what is given for it is compared like other settings.
+    """
+    if (out / run_folder.CONFIG).exists():
+        return stored_range(run_folder.read_config(out), of)
+    return FIND if given is None else parse_range(given)
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,7 @@ def test_published_numbers(tmp_path):
 PART = {
     *("name", "split", "domain", "files", "images", "unreadable", "passed_over", "classes", "smallest", "median"),
     *("largest", "aspects", "channels", "modes", "gray_as_colour", "sixteen_bit", "animated", "mean_colour", "chroma"),
-    *("texture", "cropped_to_square"),
+    *("texture", "cropped_to_square", "value_range"),
 }
 
 

@@ -29,6 +29,7 @@ def write_run(folder, model, **config):
 
 @pytest.fixture(scope="session")
 def generator(tmp_path_factory):
+    torch.manual_seed(0)
     model = Generator(NETWORK, CLASSES)
     return write_run(tmp_path_factory.mktemp("a drawer"), model, method="transfer", generator=NETWORK, classes=CLASSES)
 
@@ -36,5 +37,6 @@ def generator(tmp_path_factory):
 @pytest.fixture(scope="session")
 def translator(tmp_path_factory):
     gen_ba = {**UNET, "in_channels": 1, "out_channels": 3}
+    torch.manual_seed(0)
     model = Translator(UNET, gen_ba)
     return write_run(tmp_path_factory.mktemp("translator"), model, method="dual", gen_ab=UNET, gen_ba=gen_ba)

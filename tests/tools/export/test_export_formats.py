@@ -47,6 +47,32 @@ def test_translator_at_batches_and_sizes_that_were_not_checked(
     assert_close(torch.from_numpy(translated), translator.model.translate(images, to), rtol=0, atol=1e-5)
 
 
+def test_a_translator_of_one_size(translator, tmp_path):
+    """Some readers, such as OpenCV 4, know no sides that vary; any number of images still goes through."""
+    (path, *_), _ = export(translator.folder, tmp_path / "out", size=(16, 24))
+    shapes = [
+        [each.dim_param or each.dim_value for each in value.type.tensor_type.shape.dim]
+        for value in (onnx.load(path).graph.input[0], onnx.load(path).graph.output[0])
+    ]
+    assert shapes == [["n", 3, 16, 24], ["n", 1, 16, 24]]
+    images = 2 * torch.rand(2, 3, 16, 24) - 1
+    expected = translator.model.translate(images, "b")
+    assert_close(torch.from_numpy(run(path, images=images)), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("run", "size", "said"),
+    [
+        ("translator", 12, "size must be multiples of 8 up to 8192, got 12 x 12"),
+        ("translator", (8, 0), "size must be multiples of 8 up to 8192, got 8 x 0"),
+        ("generator", 32, "--size is for translators: this generator draws 32 x 32 pixels"),
+    ],
+)
+def test_sizes_that_cannot_be(run, size, said, tmp_path, request):
+    with pytest.raises(UserError, match=said):
+        export(request.getfixturevalue(run).folder, tmp_path / "out", size=size)
+
+
 def test_what_an_onnx_file_says(onnx_translator):
     assert {path.name for path in onnx_translator.iterdir()} == {"a2b.onnx", "b2a.onnx", "parity.json"}
     content = (onnx_translator / "b2a.onnx").read_bytes()
@@ -159,6 +185,7 @@ def refused(capsys, *arguments):
     ("options", "said"),
     [
         ({"uint8": True, "format": "safetensors"}, "--uint8 goes with --format onnx, not"),
+        ({"size": 64, "format": "html"}, "--size goes with --format onnx, not with html"),
         ({"half": True}, "--half goes with --format safetensors, not with onnx"),
         ({"onnxruntime_web": Path("x.tgz")}, "--onnxruntime-web goes with --format html, not with onnx"),
     ],

@@ -88,9 +88,21 @@ def test_the_page_translates_what_translate_translates(to, name, translating, tr
     assert np.array_equal(np.asarray(saved), pixels(translating))
 
 
-def test_other_sizes_are_scaled_and_other_files_refused(translating):
-    translating.set_input_files("#picture", [as_file(Image.new("RGB", (21, 3), "red"), "odd.png")])
-    translating.get_by_text("at 24 x 8 pixels, scaled from 21 x 3").wait_for()
+@pytest.mark.parametrize("size", [(21, 3), (8, 17), (1, 1)])
+def test_the_page_keeps_sizes_that_are_no_multiples_of_the_step(size, translating, translator):
+    """Of the picture whose last row and column go on until they are, what the model makes is cut off there."""
+    picture = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    translating.select_option("#direction", "a2b")
+    translating.set_input_files("#picture", [as_file(Image.fromarray(picture), f"{size}.png")])
+    translating.get_by_text(f"at {size[0]} x {size[1]} pixels").wait_for()
+    padded = np.pad(picture, [(0, -size[1] % 8), (0, -size[0] % 8), (0, 0)], "edge")
+    wanted = np.asarray(translator.model(Image.fromarray(padded), "b").convert("RGB"), np.int64)
+    assert np.abs(pixels(translating) - wanted[: size[1], : size[0]]).max() <= 1
+
+
+def test_large_pictures_are_scaled_and_other_files_refused(translating):
+    translating.set_input_files("#picture", [as_file(Image.new("RGB", (2048, 1024), "red"), "large.png")])
+    translating.get_by_text("at 1448 x 724 pixels, scaled from 2048 x 1024").wait_for()
     translating.set_input_files("#picture", [{"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"}])
     translating.get_by_text("This did not work: the browser cannot read a.png as a picture").wait_for()
 

@@ -12,7 +12,7 @@ from scipy import stats
 from ganshift.metrics.score_record import ScoreRecord
 from ganshift.tools.study.cell import STATE
 from ganshift.tools.study.recipe import open_study
-from ganshift.tools.study.results import interval, means, rows, score_names, write_csv
+from ganshift.tools.study.results import interval, kept_apart, means, rows, score_names, write_csv
 
 
 @pytest.mark.parametrize(
@@ -148,10 +148,21 @@ def test_curves_are_means_where_all_seeds_were_measured(study):
     assert with_curve.curve("KID[cifar]") == without.curve("FID[cifar]") == []
 
 
-def test_cells_measured_otherwise_are_named(study):
-    assert rows(study)[0].unlike() == []
+def test_scores_that_cannot_be_compared_are_kept_apart(study):
+    assert kept_apart(rows(study)) == []
     finish(study.cells[1], record("FID", 1.0, num_generated=65), record("KID", 1.0))
-    assert rows(study)[0].unlike() == ["num generated: 64 / 65"]
+    table = rows(study)
+    assert kept_apart(table) == ["FID[cifar] #1 and FID[cifar] #2 cannot be compared (num generated: 64 / 65)"]
+    assert [(labels["augment"], name, found.number, str(found)) for labels, name, found in means(table)] == [
+        ("no", "FID[cifar] #1", 1, "10"),
+        ("color", "FID[cifar] #1", 1, "7"),
+        ("no", "FID[cifar] #2", 1, "1"),
+        ("no", "KID[cifar]", 2, "1 ± 0"),
+        ("color", "KID[cifar]", 1, "5"),
+    ]
+    measure_on_the_way(study.cells[0], {16: 30.0})
+    measure_on_the_way(study.cells[1], {16: 50.0})
+    assert [result.curve("FID[cifar] #2") for result in rows(study)[0].results] == [{}, {16: 50.0}]
 
 
 def test_scores_that_are_not_finite_are_kept(study):

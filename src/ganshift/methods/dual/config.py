@@ -20,6 +20,7 @@ from ...training.config import (
     RunConfig,
     Steps,
     Width,
+    check_range,
     read_table,
     require,
 )
@@ -47,6 +48,11 @@ class DualConfig(RunConfig):
     """Channels of domain a: 1 (gray), 3 (RGB) or 4 (RGBA); by default what its images have."""
     channels_b: Channels | None = None
     """Channels of domain b, likewise."""
+    range_a: str | None = None
+    """LOW,HIGH, or with a unit hu:-1000,1000: which values of files of domain a with more than 8 bits a value are black
+    and white. What the images use of their type, if left out; files of 8 bits always use 0 to 255."""
+    range_b: str | None = None
+    """The same of domain b; `translate` gives values back in its unit."""
     architecture: Literal["unet"] = "unet"
     """Which networks (docs/architecture.md says how to add one)."""
     generator_width: Width = 64
@@ -97,6 +103,8 @@ class DualConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_range("range_a", self.range_a)
+        check_range("range_b", self.range_b)
         given = [f"--{name}" for name in ("data", "a", "b") if getattr(self, name) is not None]
         require(
             given in (["--data"], ["--a", "--b"]),

@@ -12,18 +12,19 @@ from ...data.datasets import Domains
 from ...data.endings import mix_of
 from ...data.open import open_domains
 from ...data.sampling import Batch, batches
+from ...data.value_range import ranges_to_json
 from ...inference.translator import round_trip_grid
 from ...tensors import Terms, from_uint8
 from ...training.distributed import join, part_of
 from ...training.draws import Draws
 from ...training.ema import Ema
 from ...training.grad_accumulation import Updates
-from ...training.log import opening_progress
+from ...training.log import opening_progress, say
 from ...training.loop import fit
 from ...training.optim import TensorFlowRMSprop
 from ...training.precision import prepare_networks
 from ...training.run_folder import LEFT_OUT, MODEL, left_out_text, versions
-from ...training.trainer import Outcome, Stateful, Trainer
+from ...training.trainer import Outcome, Stateful, Trainer, wanted_range
 from ...training.weights import save_weights
 from .. import losses
 from .algorithm import DualGAN
@@ -79,6 +80,7 @@ class DualTrainer(Trainer):
             "data": {
                 name: {"images": len(images), "content": images.content_hash} for name, images in (("a", a), ("b", b))
             },
+            **ranges_to_json({"a": a.value_range, "b": b.value_range}),
             "training": config.to_json(),
             "versions": versions(),
         }
@@ -99,9 +101,14 @@ class DualTrainer(Trainer):
                 config.image_size,
                 channels_a=config.channels_a,
                 channels_b=config.channels_b,
+                range_a=wanted_range(config.out, config.range_a, "a"),
+                range_b=wanted_range(config.out, config.range_b, "b"),
                 memory_budget_bytes=config.memory_budget * 1e9,
                 progress=progress,
             )
+        for name, images in (("a", domains.train_a), ("b", domains.train_b)):
+            if images.value_range:
+                say(f"domain {name}: values of {images.value_range.in_words()} (--range-{name} sets others)")
         device = join(config.device)
         with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
             torch.manual_seed(config.seed)

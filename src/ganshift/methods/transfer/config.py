@@ -15,6 +15,7 @@ from ...training.config import (
     Seed,
     Steps,
     Width,
+    check_range,
     read_table,
     require,
 )
@@ -39,6 +40,9 @@ class TransferConfig(RunConfig):
     """Side of the square images, in pixels: 32, 64 or 128; others are resized and cropped. The source's, else 32."""
     channels: Channels | None = None
     """1 gray, 3 colour, 4 with alpha. The source's, else inferred from the images."""
+    range: str | None = None
+    """LOW,HIGH, or with a unit hu:-1000,1000: which values of files with more than 8 bits a value are black and white.
+    What the images use of their type, if left out; files of 8 bits always use 0 to 255."""
     architecture: Literal["resnet"] | None = None
     """Which networks (docs/architecture.md says how to add one). The source's, else resnet."""
     width: Width | None = None
@@ -100,6 +104,7 @@ class TransferConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_range("range", self.range)
         unknown = set(self.augment.split(",")) - {"", *AUGMENTATIONS}
         require(not unknown, f"augment takes any of {', '.join(AUGMENTATIONS)}, got {', '.join(sorted(unknown))}")
         require(

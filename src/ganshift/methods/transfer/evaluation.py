@@ -28,7 +28,9 @@ def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Call
     size = training.size
     assert isinstance(size, int), "generators make squares"
     budget = config.memory_budget * 1e9
-    held_out = open_held_out(config.data, size, training.channels, budget, fewest=FEWEST_HELD_OUT)
+    held_out = open_held_out(
+        config.data, size, training.channels, budget, fewest=FEWEST_HELD_OUT, value_range=training.value_range
+    )
     reference, split = (held_out, "test") if held_out else (training, "train")
     if not enough(reference):
         return None
@@ -41,7 +43,7 @@ def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Call
         assert isinstance(network, GeneratorBackbone)
         found = measure_generator(
             partial(_draw, network, config.as_published),
-            network.num_classes,
+            training.classes if network.num_classes else (),
             latents,
             reference,
             split,

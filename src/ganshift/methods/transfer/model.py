@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from ...errors import UserError, choose
+from ...inference.arguments import Array, labels_from, latents_from
 from ...inference.generator import ImageGenerator
 from ...nn.norm import batch_statistics as using_batch_statistics
-from ...tensors import Images, Labels, Latents
-from ...training.config import require
+from ...tensors import Images
 from .backbone import GeneratorBackbone
 from .networks import ARCHITECTURES, LATENT_DIM
 from .source import check_classes
@@ -60,27 +60,24 @@ class Generator(ImageGenerator):
         return self.generator
 
     @torch.no_grad()
-    def generate(self, latents: Latents, labels: Labels | None = None, batch_statistics: bool = False) -> Images:
+    def generate(self, latents: Array, labels: Array | None = None, batch_statistics: bool = False) -> Images:
         """Map standard normal latents [n, 128] to images [n, channels, size, size] in [-1, 1], on the latents' device.
 
-        A conditional generator needs labels [n], class numbers from 0. `batch_statistics` normalises by the batch, as
-        both published codes do: then every image depends on its neighbours. Raises a `UserError` for latents of
-        another shape, and for labels that are missing, not wanted, or of no class.
+        Tensors, arrays and lists will do. A conditional generator needs labels [n], class numbers from 0.
+        `batch_statistics` normalises by the batch, as both published codes do: then every image depends on its
+        neighbours. Raises a `UserError` for latents of another shape, and for labels that are missing, not wanted, or
+        of no class.
 
         >>> generator = Generator.from_pretrained("digits32")
         >>> images = generator.generate(torch.randn(2, 128))
         >>> images.shape, bool(images.abs().max() <= 1)
         (torch.Size([2, 1, 32, 32]), True)
         """
-        given = list(latents.shape)
-        require(len(given) == 2 and given[1] == LATENT_DIM, f"latents must be [n, {LATENT_DIM}], got {given}")
+        given = latents_from(latents, LATENT_DIM)
         if (labels is None) != (not self.classes):
             needs = f"needs labels from 0 to {len(self.classes) - 1}" if self.classes else "takes no labels"
             raise UserError(f"this generator {needs}")
         device = next(self.parameters()).device
-        if labels is not None:
-            named = len(labels) == len(latents) and bool(((labels >= 0) & (labels < len(self.classes))).all())
-            require(named, f"labels must be a number from 0 to {len(self.classes) - 1} for each of the latents")
-            labels = labels.to(device)
+        chosen = None if labels is None else labels_from(labels, len(given), len(self.classes)).to(device)
         with using_batch_statistics(self.generator) if batch_statistics else nullcontext():
-            return self.generator(latents.to(device), labels).to(latents.device)
+            return self.generator(given.to(device), chosen).to(given.device)

@@ -14,6 +14,7 @@ from ...data.datasets import ImageSet, draw_subset
 from ...data.endings import mix_of
 from ...data.open import open_images
 from ...data.sampling import Batch, batches
+from ...data.value_range import ranges_to_json
 from ...errors import UserError
 from ...inference.latents import draw_latents
 from ...nn.norm import batch_statistics
@@ -26,7 +27,7 @@ from ...training.log import opening_progress, say
 from ...training.loop import fit
 from ...training.precision import prepare_networks
 from ...training.run_folder import CRITIC, LEFT_OUT, MODEL, left_out_text, versions
-from ...training.trainer import Outcome, Stateful, Trainer
+from ...training.trainer import Outcome, Stateful, Trainer, wanted_range
 from ...training.weights import save_weights
 from .. import losses
 from .algorithm import WGANGP, learning_rate_scale
@@ -95,7 +96,12 @@ class TransferTrainer(Trainer):
         source = source_of_run(config.out, config.source) if config.source else None
         size, channels = _image_shape(config, source)
         with opening_progress() as progress:
-            data = open_images(config.data, size, channels, config.memory_budget * 1e9, progress)
+            data = open_images(
+                *(config.data, size, channels, config.memory_budget * 1e9, progress),
+                value_range=wanted_range(config.out, config.range),
+            )
+        if data.value_range:
+            say(f"values of {data.value_range.in_words()} (--range sets others)")
         if config.subset is not None:
             data = draw_subset(data, config.subset, config.subset_seed)
         architecture, generator_arguments, critic_arguments = _architecture(config, source, data)
@@ -124,6 +130,7 @@ class TransferTrainer(Trainer):
                 "critic": critic_arguments,
                 "classes": list(data.classes) if num_classes else [],
                 "data": {"images": len(data), "content": data.content_hash},
+                **ranges_to_json({"images": data.value_range}),
                 "training": config.to_json(),
                 "versions": versions(),
             },

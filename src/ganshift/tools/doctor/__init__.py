@@ -98,7 +98,10 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
         problem = DataFinding("problem", "cannot_open", what, f"{do[:1].upper()}{do[1:]}." if do else "")
         return Report(given, [], find_alike([]), [problem])
     with opening_progress() as progress:
-        facts = [scan(part, progress) for part in parts]
+        facts: list[PartFacts] = []
+        for part in parts:  # val is read as its train
+            ranges = [each.value_range for each in facts if each.part.domain == part.domain]
+            facts.append(scan(part, progress, *ranges[:1]))
     alike = find_alike([picture for part in facts for picture in part.pictures])
     train = [part for part in facts if part.part.split == "train"]
     can_train = all(part.pictures for part in train)

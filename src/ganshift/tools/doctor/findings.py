@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ...data.datasets import NEARLY_BLACK
 from ...data.endings import shown
 from ...metrics.measuring import PREFER_KID
 from .alike import Alike
@@ -95,12 +96,20 @@ def _modes(facts: PartFacts) -> Iterator[DataFinding]:
     for code, chosen in (
         ("gray_as_colour", [each for each in pictures if each.channels == 3 and each.shows_gray and usual == 3]),
         ("sixteen_bit", [each for each in pictures if each.is_deep]),
+        ("nearly_black", _if_most(pictures, [each for each in pictures if each.brightest <= NEARLY_BLACK])),
+        ("nearly_constant", _if_most(pictures, [each for each in pictures if each.is_flat])),
         ("animated", [each for each in pictures if each.is_animated]),
         ("transparent", [each for each in pictures if each.channels == 4 and usual != 4]),
     ):
         if chosen:
             names = (picture.name for picture in chosen)
-            yield _finding(code, names, name=facts.part.name, count=len(chosen), total=len(pictures))
+            values = facts.value_range.in_words() if facts.value_range else "0 to 65,535 are black to white"
+            yield _finding(code, names, name=facts.part.name, count=len(chosen), total=len(pictures), values=values)
+
+
+def _if_most(pictures: Sequence[Picture], chosen: Sequence[Picture]) -> Sequence[Picture]:
+    """The chosen, if they are more than half."""
+    return chosen if 2 * len(chosen) > len(pictures) else []
 
 
 def _repeats(alike: Alike) -> Iterator[DataFinding]:

@@ -12,7 +12,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from ...data.decoding import Progress, go_through
+from ...data.datasets import NEARLY_BLACK, NEARLY_CONSTANT
+from ...data.decoding import Progress, go_through, sample_range
+from ...data.deep_files import count_pages, is_tiff, open_deep
 from ...data.images import (
     bombs_are_errors,
     fit_picture,
@@ -22,7 +24,7 @@ from ...data.images import (
     upright_size,
     with_channels,
 )
-from ...data.pixel_formats import has_deep_file
+from ...data.value_range import FIND, ValueRange, Wanted
 from .parts import DataPart
 
 THUMB = 16
@@ -48,7 +50,7 @@ class Picture:
     channels: int
     """As training counts: 1 gray, 3 colour, 4 where some pixel is transparent."""
     mode: str
-    """How Pillow calls what the file stores."""
+    """How Pillow calls what the file stores, or the type of values of more than 8 bits."""
     is_deep: bool
     """Whether it has 16 bits a value, or floats."""
     is_animated: bool
@@ -61,6 +63,9 @@ class Picture:
     """Mean red, green and blue, from 0 to 255."""
     chroma: float
     """Mean difference of the largest and the smallest of the three, from 0 (gray) to 255."""
+    darkest: float
+    brightest: float
+    """Percentiles 1 and 99 of the luma, from 0 to 255."""
     texture: float
     """RMS of what a 2 x 2 mean takes from the luma, from 0 (smooth) to 127.5."""
 
@@ -68,6 +73,11 @@ class Picture:
     def full_name(self) -> str:
         """The name with that of its part."""
         return f"{self.part.name}: {self.name}"
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it is nearly of one value, and not black."""
+        return self.brightest - self.darkest < NEARLY_CONSTANT and self.brightest > NEARLY_BLACK
 
     @property
     def shows_gray(self) -> bool:
@@ -84,6 +94,8 @@ class PartFacts:
     """Those that can be read."""
     unreadable: list[tuple[str, str]]
     """Names of the other files, with the reason."""
+    value_range: ValueRange | None = None
+    """What training takes for black and white in files of more than 8 bits a value."""
 
     @property
     def classes(self) -> dict[str, int]:
@@ -137,6 +149,7 @@ class PartFacts:
             "channels": dict(Counter(CHANNELS[picture.channels] for picture in pictures)),
             "modes": dict(Counter(picture.mode for picture in pictures)),
             "gray_as_colour": sum(picture.channels == 3 and picture.shows_gray for picture in pictures),
+            "value_range": self.value_range.to_json() if self.value_range else None,
             "sixteen_bit": sum(picture.is_deep for picture in pictures),
             "animated": sum(picture.is_animated for picture in pictures),
             "mean_colour": np.mean([each.colour for each in pictures], axis=0).round(2).tolist() if pictures else None,
@@ -146,26 +159,40 @@ class PartFacts:
         }
 
 
-def scan(part: DataPart, progress: Progress | None = None) -> PartFacts:
+def scan(part: DataPart, progress: Progress | None = None, value_range: Wanted = FIND) -> PartFacts:
     """Look at every picture of a part; a broken one becomes a reason."""
     with bombs_are_errors():
-        found = go_through(lambda index: look(part, index), len(part.names), progress)
+        ranged = range_of_part(part) if value_range == FIND else value_range
+        found = go_through(lambda index: look(part, index, ranged), len(part.names), progress)
     pictures = [picture for picture in found if isinstance(picture, Picture)]
     if part.find_classes is not None:
         labels, names = part.find_classes([picture.name for picture in pictures])
         if labels is not None:
             pictures = [replace(each, class_name=names[label]) for each, label in zip(pictures, labels, strict=True)]
     unreadable = [(name, why) for name, why in zip(part.names, found, strict=True) if isinstance(why, str)]
-    return PartFacts(part, pictures, unreadable)
+    return PartFacts(part, pictures, unreadable, ranged)
 
 
-def look(part: DataPart, index: int) -> Picture:
+def range_of_part(part: DataPart) -> ValueRange | None:
+    """The range that training would find in these files."""
+    numbers = {name: number for number, name in enumerate(part.names)}
+
+    def read(name: str, most: int) -> bytes:
+        source = part.read(numbers[name])
+        return source[:most] if isinstance(source, bytes) else b""
+
+    return sample_range(part.names, read)
+
+
+def look(part: DataPart, index: int, value_range: ValueRange | None = None) -> Picture:
     """The facts of one picture of a part; raises `UnreadableImage` as training would."""
     source = part.read(index)
+    deep = None
     if isinstance(source, Image.Image):
         head, picture, content = source, source, source.tobytes()
     else:
-        head, picture, content = open_picture(source), load_picture(source, for_size=VIEW), source
+        picture, content, deep = load_picture(source, VIEW, value_range or "own"), source, open_deep(source)
+        head = picture if deep else open_picture(source)
     width, height = upright_size(head)
     seen = fit_picture(picture, VIEW, 3).astype(np.float32)
     thumb = with_channels(picture, 3).resize((THUMB, THUMB), Image.Resampling.BOX)
@@ -179,13 +206,15 @@ def look(part: DataPart, index: int) -> Picture:
         width=width,
         height=height,
         channels=len(picture.getbands()),
-        mode=head.mode,
-        is_deep=has_deep_file(head) or head.mode.startswith(("I", "F")),
-        is_animated=_is_animated(head),
+        mode=deep.dtype.name if deep else head.mode,
+        is_deep=deep is not None,
+        is_animated=count_pages(content) > 1 if is_tiff(content) else _is_animated(head),
         digest=hashlib.sha256(content).digest(),
         thumb=np.ascontiguousarray(to_pixels(thumb).transpose(1, 2, 0)),
         colour=(red, green, blue),
         chroma=float((seen.max(axis=0) - seen.min(axis=0)).mean()),
+        darkest=float(np.percentile(luma, 1)),
+        brightest=float(np.percentile(luma, 99)),
         texture=float(np.sqrt(np.square(blocks - blocks.mean(axis=(1, 3), keepdims=True)).mean())),
     )
 

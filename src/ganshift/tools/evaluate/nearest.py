@@ -11,10 +11,11 @@ from PIL import Image
 from ...data.datasets import ImageSet, draw_subset
 from ...data.images import png_of
 from ...data.open import open_held_out, open_images
+from ...data.value_range import stored_range
 from ...errors import UserError
 from ...files import json_bytes, write_output
 from ...inference.generator import ImageGenerator
-from ...inference.generator_scores import drawing, sample_stored
+from ...inference.generator_scores import class_labels, drawing, sample_stored
 from ...inference.latents import draw_latents
 from ...inference.names import find_model, results_place
 from ...methods.registry import open_model
@@ -54,7 +55,8 @@ def check_copying(
     extraction = Extraction.open(chosen)
     latents = draw_latents(chosen.num_images, chosen.seed, dim=model.latent_dim)
     draw = drawing(model, model.as_published)
-    batches = sample_stored(draw, len(model.classes), latents, chosen.batch, model.as_published)
+    labels, _ = class_labels(len(latents), model.classes, training, chosen.labels)
+    batches = sample_stored(draw, labels, latents, chosen.batch, model.as_published)
     (ours,) = extraction.extract(batches, chosen.num_images, "generate")
     theirs = extraction.reference(training).features
     unseen = None if others is None else extraction.reference(others).features
@@ -121,7 +123,9 @@ def _held_out(place: Path, training: ImageSet, model: ImageGenerator, named: Pat
     """Images of the same kind that were not trained on, at the same size, where there are any."""
     if named is None:
         with opening_progress() as progress:
-            return open_held_out(place, model.size, model.channels, progress=progress)
+            return open_held_out(
+                place, model.size, model.channels, progress=progress, value_range=stored_range(model.config)
+            )
     images = _open(named, model)
     if images.content_hash == training.content_hash:
         raise UserError(f"--held-out {named} holds the training images: name others of the same kind")
@@ -130,4 +134,4 @@ def _held_out(place: Path, training: ImageSet, model: ImageGenerator, named: Pat
 
 def _open(place: Path, model: ImageGenerator) -> ImageSet:
     with opening_progress() as progress:
-        return open_images(place, model.size, model.channels, progress=progress)
+        return open_images(place, model.size, model.channels, progress=progress, value_range=stored_range(model.config))

@@ -9,6 +9,7 @@ from ...errors import UserError
 from ...files import json_bytes, write_output
 from ...inference.names import find_model, results_place, short_name
 from ...methods.registry import method_in
+from ...tensors import Side
 from ...training import run_folder
 from . import formats
 from .graphs import graphs_of
@@ -24,13 +25,15 @@ def export(
     format: Literal["onnx", "safetensors", "html"] = "onnx",
     uint8: bool = False,
     half: bool = False,
+    size: Side | None = None,
     onnxruntime_web: Path | None = None,
 ) -> tuple[list[Path], Parities]:
     """Write a run's averaged model for other programs, with `parity.json` beside it; returns files and what differs.
 
     `run` is any name of a model (`inference.names.find_model`). `out` is a folder that is new or empty;
     RUN/export/FORMAT if left out. `uint8` lets ONNX take and give uint8 [n, h, w, c] instead of float32 [n, c, h, w];
-    `half` stores the weights of safetensors in half precision; `onnxruntime_web` is the npm tarball of the runtime for
+    `half` stores the weights of safetensors in half precision; `size` fixes the sides that ONNX of a translator takes,
+    for readers that need it; `onnxruntime_web` is the npm tarball of the runtime for
     html, fetched with npm if left out. What differs is told by model: generator, or a2b and b2a. Raises a `UserError`,
     and writes nothing, if the options do not go together, models of the run's method cannot be exported to the format,
     or the file does not give what the model gives in PyTorch.
@@ -38,6 +41,7 @@ def export(
     for option, given, wanted in (
         ("--uint8", uint8, "onnx"),
         ("--half", half, "safetensors"),
+        ("--size", size, "onnx"),
         ("--onnxruntime-web", onnxruntime_web, "html"),
     ):
         if given and format != wanted:
@@ -59,7 +63,7 @@ def export(
         files, parities = formats.to_safetensors(model, folder, half)
     else:
         runtime = web_runtime(onnxruntime_web) if format == "html" else None
-        graphs = graphs_of(model, uint8=uint8 or format == "html")
+        graphs = graphs_of(model, uint8=uint8 or format == "html", size=size)
         files, parities = formats.to_onnx(graphs)
         facts = {"opset": formats.OPSET}
         versions |= {name: version(name) for name in ("onnx", "onnxscript", "onnxruntime")}

@@ -14,11 +14,13 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from ... import __version__
+from ...data.value_range import STORED
+from ...errors import UserError
 from ...inference.generator import ImageGenerator
 from ...inference.latents import draw_latents
 from ...inference.translator import MAX_SIDE, Domain, ImageTranslator, other_domain
 from ...nn.plain import plain_copy
-from ...tensors import Images, from_uint8, height_and_width, to_uint8
+from ...tensors import Images, Side, from_uint8, height_and_width, to_uint8
 from ...training.config import require
 
 BATCHES = (1, 3, 8)
@@ -50,11 +52,15 @@ class Graph:
     """What a user of the file has to know."""
 
 
-def graphs_of(model: ImageGenerator | ImageTranslator, uint8: bool) -> list[Graph]:
-    """All networks of a model: one of a generator, of a translator one for each way."""
+def graphs_of(model: ImageGenerator | ImageTranslator, uint8: bool, size: Side | None = None) -> list[Graph]:
+    """All networks of a model: one of a generator, of a translator one for each way.
+
+    A translator takes images of one size alone if it is given, for readers that know no others (OpenCV 4).
+    """
     if isinstance(model, ImageGenerator):
+        require(size is None, f"--size is for translators: this generator draws {model.size} x {model.size} pixels")
         return [graph_of_generator(model, uint8)]
-    return [graph_of_translator(model, uint8, to) for to in ("b", "a")]
+    return [graph_of_translator(model, uint8, to, size) for to in ("b", "a")]
 
 
 def graph_of_generator(model: ImageGenerator, uint8: bool) -> Graph:
@@ -75,21 +81,26 @@ def graph_of_generator(model: ImageGenerator, uint8: bool) -> Graph:
     )
 
 
-def graph_of_translator(model: ImageTranslator, uint8: bool, to: Domain) -> Graph:
-    """One way of a translator: images whose sides are multiples of its step, to images of the same sides."""
+def graph_of_translator(model: ImageTranslator, uint8: bool, to: Domain, size: Side | None = None) -> Graph:
+    """One way of a translator: images whose sides are multiples of its step, or of one size, to images like them."""
     source, step = other_domain(to), model.step
     require(2 * step <= MAX_SIDE, f"images would have to be multiples of {step} pixels: this network is too deep")
     before, after = (from_stored, to_stored) if uint8 else (nn.Identity(), nn.Identity())
     channels = {"channels_in": model.channels[source], "channels_out": model.channels[to]}
-    pictures = _pictures(model, source, step)
+    sides = () if size is None else height_and_width(size)
+    if any(side < step or side % step or side > MAX_SIDE for side in sides):
+        raise UserError(f"size must be multiples of {step} up to {MAX_SIDE}, got {' x '.join(map(str, sides))}")
+    pictures = _pictures(model, source, step, sides)
+    fixed = {"fixed_size": list(sides)} if sides else {}
+    varying = (0,) if sides else (0, 1, 2) if uint8 else (0, 2, 3)
     return Graph(
         name=f"{source}2{to}",
         module=_Pipeline(before, plain_copy(model.network(to)), after),
-        inputs={"images": {0: 1, 1: step, 2: step} if uint8 else {0: 1, 2: step, 3: step}},
+        inputs={"images": {axis: step if axis else 1 for axis in varying}},
         output="translated",
         reference=lambda images: after(model.translate(before(images), to)),
         cases=[(images if uint8 else from_stored(images),) for images in pictures],
-        facts=_facts(model, uint8, direction=f"{source} to {to}", step=step, **channels),
+        facts=_facts(model, uint8, direction=f"{source} to {to}", step=step, **channels, **fixed),
     )
 
 
@@ -106,13 +117,15 @@ def from_stored(pictures: Pictures) -> Images:
 def _facts(model: ImageGenerator | ImageTranslator, uint8: bool, **facts: Any) -> dict[str, Any]:
     layout = "uint8, n h w c, from 0 to 255" if uint8 else "float32, n c h w, from -1 to 1"
     facts = {"method": model.method, "images": layout, "size": model.size, **facts}
-    return {**facts, "data": model.config.get("data"), "ganshift": __version__}
+    ranges = {STORED: model.config[STORED]} if STORED in model.config else {}
+    return {**facts, **ranges, "data": model.config.get("data"), "ganshift": __version__}
 
 
-def _pictures(model: ImageTranslator, source: Domain, step: int) -> list[Pictures]:
-    """Noise: all batches at the size trained at, then a taller and a wider one."""
-    height, width = (-(-side // step) * step for side in height_and_width(model.size))  # rounded up to whole steps
-    shapes = [*((count, height, width) for count in BATCHES), (1, height + step, width), (3, height, width + step)]
+def _pictures(model: ImageTranslator, source: Domain, step: int, fixed: Sequence[int]) -> list[Pictures]:
+    """Noise: all batches at the size trained at, then a taller and a wider one, unless the size is fixed."""
+    height, width = fixed or (-(-side // step) * step for side in height_and_width(model.size))  # up to whole steps
+    shapes = [(count, height, width) for count in BATCHES]
+    shapes += [] if fixed else [(1, height + step, width), (3, height, width + step)]
     random, channels = torch.Generator().manual_seed(CHECK_SEED), model.channels[source]
     return [torch.randint(256, (*shape, channels), generator=random, dtype=torch.uint8) for shape in shapes]
 

@@ -6,7 +6,6 @@ It does not ship with ganshift: it is larger than all the rest.
 import base64
 import hashlib
 import io
-import os
 import shutil
 import subprocess
 import tarfile
@@ -14,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from ...errors import UserError
-from ...files import read_file, write_output
+from ...files import cache_folder, read_file, write_output
 from ...training.log import say
 
 VERSION = "1.30.0"
@@ -35,8 +34,7 @@ def web_runtime(tarball: Path | None) -> dict[str, bytes]:
     """
     if tarball is not None:
         return _unpack(tarball)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    kept = cache / "ganshift" / TARBALL
+    kept = cache_folder() / TARBALL
     try:
         return _unpack(kept)
     except UserError:  # not there, or damaged

@@ -11,8 +11,8 @@ from typing import final
 
 from PIL import Image
 
+from ...data.deep_files import open_deep
 from ...data.images import bombs_are_errors, open_picture
-from ...data.pixel_formats import load_formatted
 from ...errors import UserError
 from ...inference.generator import ImageGenerator, Rows
 from ...inference.picture_files import picture_grid
@@ -79,8 +79,9 @@ def translate(model: ImageTranslator, data: bytes, how: Translation, limits: Lim
             _check_size("the size of training", width, height, limits, "translate the picture at its own size")
         else:
             way_out = "send a smaller one, or have it scaled to the size of training (training_size)"
-            _check_size("the picture", *open_picture(data).size, limits, way_out)
-        original = model.as_trained(data, how.to) if how.training_size else load_formatted(data)
+            picture = open_deep(data) or open_picture(data)
+            _check_size("the picture", picture.width, picture.height, limits, way_out)
+        original = model.as_trained(data, how.to) if how.training_size else model.load(data, how.to)
     start, there, _ = names = KINDS[other_domain(how.to)]
     distance: float | None
     if how.roundtrip:

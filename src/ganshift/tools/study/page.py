@@ -7,7 +7,7 @@ from ..report.page import Figure, render
 from ..report.plots import looks, plot_curves
 from ..report.runs import environment, open_run
 from .recipe import SEED, Study
-from .results import CELLS, TABLE, Row, score_names
+from .results import CELLS, TABLE, Row, kept_apart, score_names
 
 PAGE = "results.html"
 
@@ -44,6 +44,7 @@ def write_page(study: Study, table: Sequence[Row], command: str) -> None:
         axes=list(table[0].labels),
         scores=names,
         rows=rows,
+        apart=kept_apart(table),
         failed=[(cell.place, why) for cell in study.cells if not cell.finished and (why := cell.failure())],
         curves={name: figures for name in names if (figures := _curves(study, table, name))},
         looks=looks(study.labels(study.recipe.compared)),
@@ -56,10 +57,10 @@ def write_page(study: Study, table: Sequence[Row], command: str) -> None:
 def _protocol(table: Sequence[Row]) -> list[tuple[str, str]]:
     """How each score was measured; where rows differ, as by their reference, all ways are named."""
     found: dict[str, dict[str, None]] = {}
-    for record in (record for row in table for result in row.results for record in result.records):
+    for name, record in (item for row in table for result in row.results for item in result.scores.items()):
         reference = f"{record.num_reference:,} of {record.reference_split}" if record.num_reference else "none"
         way = f"{record.num_generated:,} images, reference {reference}, {record.protocol}"
-        found.setdefault(record.name, {})[way] = None
+        found.setdefault(name, {})[way] = None
     return [(name, "; or ".join(ways)) for name, ways in found.items()]
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev
@@ -59,8 +60,8 @@ class Result:
 
     cell: Cell
     run: Run
-    records: Sequence[ScoreRecord]
-    """The scores that its evaluation came to."""
+    scores: Mapping[str, ScoreRecord]
+    """What its evaluation came to, by the names of `_comparable`."""
 
     def curve(self, score: str) -> dict[int, float]:
         """A score by the images shown so far, as far as the run was measured on the way."""
@@ -68,7 +69,7 @@ class Result:
             line["images"]: record.value
             for line in self.run.evaluations
             for record in map(record_from, line["cards"])
-            if record.name == score
+            if score in self.scores and record.name == self.scores[score].name
         }
 
 
@@ -85,8 +86,9 @@ class Row:
     def scores(self) -> dict[str, Interval]:
         """Each score over the cells that have it."""
         values: dict[str, list[float]] = {}
-        for record in self._records():
-            values.setdefault(record.name, []).append(record.value)
+        for result in self.results:
+            for name, record in result.scores.items():
+                values.setdefault(name, []).append(record.value)
         return {name: interval(found) for name, found in values.items()}
 
     def curve(self, score: str) -> list[tuple[int, float]]:
@@ -95,31 +97,59 @@ class Row:
         shared = set.intersection(*map(set, curves)) if curves else set()
         return [(images, fmean(curve[images] for curve in curves)) for images in sorted(shared)]
 
-    def unlike(self) -> list[str]:
-        """What keeps the cells' scores from being averaged; empty if nothing does."""
-        first: dict[str, ScoreRecord] = {}
-        return sorted({why for one in self._records() for why in unlike(first.setdefault(one.name, one), one)})
-
-    def _records(self) -> list[ScoreRecord]:
-        return [record for result in self.results for record in result.records]
-
 
 def rows(study: Study) -> list[Row]:
     """The rows of the table in the order of the grid."""
+    measured = {cell.place: cell.records() for cell in study.cells if cell.evaluation is not None}
+    comparable = _comparable([record for records in measured.values() for record in records or ()])
     groups: dict[tuple[tuple[str, str], ...], list[Result]] = {}
     for cell in study.cells:
         if cell.evaluation is not None:
             place = tuple((axis, label) for axis, label in cell.labels.items() if axis != SEED)
             found = groups.setdefault(place, [])
-            if (records := cell.records()) is not None:
-                found.append(Result(cell=cell, run=open_run(cell.run), records=records))
+            if (records := measured[cell.place]) is not None:
+                scores = {_name_among(comparable, record): record for record in records}
+                found.append(Result(cell=cell, run=open_run(cell.run), scores=scores))
     return [Row(labels=dict(place), results=results) for place, results in groups.items()]
+
+
+def _comparable(records: Sequence[ScoreRecord]) -> dict[str, ScoreRecord]:
+    """Of all scores that `ganshift compare` would compare the first, by a name; others of its metric are numbered."""
+    kinds: dict[str, list[ScoreRecord]] = {}
+    for record in records:
+        firsts = kinds.setdefault(record.name, [])
+        if all(unlike(first, record) for first in firsts):
+            firsts.append(record)
+    return {
+        name if len(firsts) == 1 else f"{name} #{number}": first
+        for name, firsts in kinds.items()
+        for number, first in enumerate(firsts, start=1)
+    }
+
+
+def _name_among(comparable: Mapping[str, ScoreRecord], record: ScoreRecord) -> str:
+    return next(name for name, first in comparable.items() if first.name == record.name and not unlike(first, record))
+
+
+def _firsts(table: Sequence[Row]) -> dict[str, ScoreRecord]:
+    """One record of each score that any row has, in the usual order."""
+    found = {name: record for row in table for result in row.results for name, record in result.scores.items()}
+    return dict(sorted(found.items(), key=lambda item: (item[1].rank, item[0])))
 
 
 def score_names(table: Sequence[Row]) -> list[str]:
     """The scores that any row has, in the usual order."""
-    found = {record.name: record for row in table for result in row.results for record in result.records}
-    return sorted(found, key=lambda name: (found[name].rank, name))
+    return list(_firsts(table))
+
+
+def kept_apart(table: Sequence[Row]) -> list[str]:
+    """A sentence for each two columns of one metric, which says why they cannot be compared."""
+    firsts = _firsts(table)
+    return [
+        f"{one} and {other} cannot be compared ({'; '.join(unlike(firsts[one], firsts[other]))})"
+        for one, other in pairwise(firsts)
+        if firsts[one].name == firsts[other].name
+    ]
 
 
 def means(table: Sequence[Row]) -> list[tuple[Mapping[str, str], str, Interval]]:
@@ -147,7 +177,7 @@ def write_csv(out: Path, table: Sequence[Row]) -> None:
             **result.cell.labels,
             "images": result.run.images,
             "seconds": result.run.seconds,
-            "score": record.name,
+            "score": name,
             "value": record.value,
             "spread": record.spread,
             "generated": record.num_generated,
@@ -156,7 +186,7 @@ def write_csv(out: Path, table: Sequence[Row]) -> None:
         }
         for row in table
         for result in row.results
-        for record in result.records
+        for name, record in result.scores.items()
     ]
     for name, lines in ((TABLE, averaged), (CELLS, single)):
         text = io.StringIO()

@@ -27,7 +27,7 @@ from . import worker
 from .cell import STATE, Cell
 from .page import PAGE, write_page
 from .recipe import Study
-from .results import CELLS, TABLE, means, rows, write_csv
+from .results import CELLS, TABLE, kept_apart, means, rows, write_csv
 
 RECIPE = "recipe.toml"
 """The recipe in the folder of a study; written when work on it begins."""
@@ -65,10 +65,8 @@ def run_study(study: Study, processes: int = 1, device: str | None = None, comma
 def write_results(study: Study, command: str) -> None:
     """Show the scores, and write them and the page into the folder."""
     table = rows(study)
-    for row in table:
-        if reasons := row.unlike():
-            name = ", ".join(f"{axis} {label}" for axis, label in row.labels.items())
-            say(f"warning: cells of {name or 'the study'} were not measured alike ({'; '.join(reasons)})", always=True)
+    for sentence in kept_apart(table):
+        say(f"warning: {sentence}", always=True)
     with _writing(study):
         write_csv(study.out, table)
         write_page(study, table, command)

@@ -10,6 +10,7 @@ import json
 import os
 import stat
 import tempfile
+import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -45,6 +46,12 @@ def nearest_path(path: Path) -> str:
         return ""
     folder = "" if path.parent == Path() else f"{path.parent}{os.sep}"
     return nearest(printable(path.name), map(printable, beside), folder, cutoff=0.75)
+
+
+def on_disk(path: Path) -> Path:
+    """The path in the form of Unicode, composed or not, in which something is there; else as it is."""
+    forms = (path, *(Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD")))
+    return next((form for form in forms if form.exists()), path)
 
 
 def open_regular(path: Path) -> BinaryIO:

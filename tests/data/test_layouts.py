@@ -96,13 +96,14 @@ def test_splits_by_many_names(place, train, test):
     assert [part.split for part in find_parts(place)] == ["train", "val"]
 
 
-def test_a_folder_of_a_split_in_itself_and_pictures_to_predict(place):
+def test_a_folder_of_a_split_in_itself_and_pictures_to_predict(place, caplog):
     """Intel's scenes, as Kaggle has them."""
     files = {
         f"seg_{split}/seg_{split}/{kind}/0.png": png(1) for split in ("train", "test") for kind in ("sea", "street")
     }
     write(place, {**files, "seg_pred/seg_pred/5.png": png(5)})
     assert open_images(place, 8).classes == open_held_out(place, 8).classes == ("sea", "street")
+    assert [record.getMessage() for record in caplog.records] == [f"1 images in {place} are of neither split: seg_pred"]
 
 
 @pytest.mark.parametrize(
@@ -178,8 +179,11 @@ def test_both_forms_in_one_place_are_one_class(place):
 
 
 def test_a_path_in_the_other_form_is_found(tmp_path):
-    write(tmp_path / NFD, many(2))
-    assert len(open_images(tmp_path / NFC, 8)) == 2
+    write(tmp_path / NFD, {**many(2, "A/"), **many(2, "B/")})
+    assert len(open_images(tmp_path / NFC / "A", 8)) == 2
+    assert len(open_domains(tmp_path / NFC, None, None, 8).train_a) == 2
+    (tmp_path / f"{NFD}.png").write_bytes(png(1))
+    assert len(find_input_files([tmp_path / NFC, tmp_path / f"{NFC}.png"], tmp_path / "out")) == 5
 
 
 def test_what_is_passed_over_is_counted_by_ending(place, caplog, tmp_path):

@@ -1,13 +1,12 @@
 """The place that a path names: a folder, a zip, a tar, arrays or tables; and, seen as one, a folder of the latter."""
 
 import re
-import unicodedata
 import zipfile
 from functools import partial
 from pathlib import Path
 
 from ..errors import UserError
-from ..files import nearest_path
+from ..files import nearest_path, on_disk
 from .arrays import IDX, Arrays, idx_files, load_idx, load_npy, load_npz
 from .endings import is_image, what_it_is
 from .parquet import Tables
@@ -29,8 +28,7 @@ def open_storage(path: Path) -> Storage:
 
 
 def _locate(path: Path) -> Storage:
-    forms = (Path(unicodedata.normalize(form, str(path))) for form in ("NFC", "NFD"))
-    path = path if path.exists() else next((form for form in forms if form.exists()), path)
+    path = on_disk(path)
     if path.is_dir():
         return _seen_as_one(Folder(path))
     if path.is_file():

@@ -94,7 +94,7 @@ def mix_of(names: Iterable[str]) -> str:
 
 def what_it_is(name: str) -> str:
     """What a file of this ending is and how to unpack it, as "an archive; unpack it with ..."; nothing if unknown."""
-    return _FOREIGN.get(ending_of(name), "")
+    return _FOREIGN.get(ending_of(name).partition("-")[0], "")  # x.tfrecord-00000-of-00010
 
 
 def nothing_found(place: Storage) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from ..errors import UserError
-from .endings import is_image, nothing_found
+from .endings import is_image, logger, nothing_found
 from .storage import Storage
 
 Split = Literal["train", "test"]
@@ -23,7 +23,7 @@ _SPLITS: dict[Split, tuple[str, ...]] = {
     ),
 }
 """The names of each split, the first that is there is taken."""
-_NO_SPLIT = ("pred", "predict", "prediction", "predictions", "unlabeled", "unlabelled")
+_NO_SPLIT = ("pred", "predict", "prediction", "predictions", "unlabeled", "unlabelled", "meta")
 """Beside the splits, in neither."""
 _PLAIN = frozenset({"test", "val", "valid", "validation"})
 """Words that are splits also where none is named for training."""
@@ -74,6 +74,17 @@ def enter_split(place: Storage, split: Split) -> Storage:
     if split == "test":
         raise UserError(f"{level.where} has no test split; add a folder named test or val beside one named train")
     return level
+
+
+def say_unsplit(place: Storage) -> None:
+    """Warn of images that lie beside the folders of the splits and belong to none of them."""
+    for level in _downwards(place):
+        words = _split_words(level)
+        training = sorted(top for top in words if words[top] in _SPLITS["train"])
+        others = sorted(top for top in words if words[top] in _NO_SPLIT) + training[1:]
+        prefixes = tuple(f"{top}/" for top in others)
+        if count := sum(name.startswith(prefixes) and is_image(name) for name in level.names):
+            logger.warning("%d images in %s are of neither split: %s", count, level.where, ", ".join(others))
 
 
 def has_held_out(place: Storage) -> bool:

@@ -6,7 +6,7 @@ from math import prod
 from pathlib import Path
 
 from ..errors import UserError, choose, nearest
-from ..files import nearest_path
+from ..files import nearest_path, on_disk
 from ..tensors import Side, height_and_width
 from . import bundled
 from .cifar import read_cifar
@@ -14,7 +14,7 @@ from .containers import open_storage
 from .datasets import MEMORY_BUDGET_BYTES, Domains, ImageSet, open_place
 from .decoding import Progress
 from .endings import say_passed_over
-from .folders import Split, enter_split, find_domains, has_held_out, is_cifar
+from .folders import Split, enter_split, find_domains, has_held_out, is_cifar, say_unsplit
 from .storage import Storage
 from .value_range import FIND, Wanted
 
@@ -68,6 +68,7 @@ def open_images(
         return read_cifar(place, split, size, channels)
     if split == "train":  # of the whole place, once
         say_passed_over(place.root.where, place.root.names)
+        say_unsplit(place.root)
     return open_place(place, size, channels, memory_budget_bytes, progress, with_classes=True, value_range=value_range)
 
 
@@ -145,7 +146,7 @@ def _check_channels(data: Path, images: ImageSet, channels: int | None) -> None:
 
 def find_published(data: Path) -> Path:
     """The same path, unless nothing is there and it is the name of a published set: then where that set lies."""
-    name = str(data)
+    name, data = str(data), on_disk(data)
     if data.exists():
         return data
     if name not in PUBLISHED:

@@ -40,11 +40,15 @@ class Storage(ABC):
         """The place as the user would write it, for messages."""
         self.classes: Mapping[str, str] | None = None
         """The class of each file by its name in `root`, where what holds the files says it."""
-        self.root: Storage = self
-        """What `below` was first called on."""
+        self._whole: Storage | None = None
         self._files = _composed(self._list())
         self.names = tuple(sorted(self._files))
         """All files below, except hidden ones and those of systems; in Unicode's composed form, NFC."""
+
+    @property
+    def root(self) -> "Storage":
+        """The whole, of which `below` has taken parts."""
+        return self._whole or self
 
     @abstractmethod
     def _list(self) -> Mapping[str, str]:
@@ -54,6 +58,7 @@ class Storage(ABC):
         """The part whose names begin with the prefix, which ends in a slash and is cut off them."""
         part = type(self).__new__(type(self))
         part.__dict__.update(self.__dict__)  # what is open is shared
+        part._whole = self.root
         part.where, part.prefix = f"{self.where}/{prefix}".rstrip("/"), self.prefix + prefix
         part.names = tuple(name.removeprefix(prefix) for name in self.names if name.startswith(prefix))
         return part

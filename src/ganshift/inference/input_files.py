@@ -12,6 +12,7 @@ from ..data.endings import is_image, nothing_found, say_passed_over, what_it_is
 from ..data.images import UnreadableImage
 from ..data.storage import Folder, Storage, is_hidden
 from ..errors import UserError, first_line
+from ..files import on_disk
 from .video import is_video
 
 logger = logging.getLogger("ganshift")
@@ -70,6 +71,7 @@ def files_of(place: Storage, out: Path) -> list[InputFile]:
 
 
 def _find(path: Path, out: Path) -> Iterable[InputFile]:
+    path = on_disk(path)
     if path.is_file() and not CONTAINER.search(path.name):
         reason = "" if _is_translatable(path.name) else what_it_is(path.name)
         return [InputFile(str(path), path.name, path, read=partial(_refuse, reason) if reason else None)]

@@ -37,9 +37,9 @@ class DualConfig(RunConfig):
     data: Path | None = None
     """Folder or zip with train/A and train/B (and val/A, val/B), or a published set's name; instead of --a and --b."""
     a: Path | None = None
-    """Folder or zip of the images of domain a; goes with --b."""
+    """Folder, zip, tar, .npz or Parquet table of the images of domain a; goes with --b."""
     b: Path | None = None
-    """Folder or zip of the images of domain b; goes with --a."""
+    """Folder, zip, tar, .npz or Parquet table of the images of domain b; goes with --a."""
     size: Annotated[int, Range(32, MAX_WIDTH)] = 256
     """Shorter side, in pixels, of the images trained on: any number from 32 up, since the critic halves five times."""
     aspect: str = "1:1"

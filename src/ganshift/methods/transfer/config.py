@@ -29,7 +29,7 @@ class TransferConfig(RunConfig):
     """Teach a pretrained generator the images of a folder (Transferring GANs, Wang et al. 2018, on WGAN-GP)."""
 
     data: Path
-    """Images to learn: a folder, class subfolders, a zip of either, CIFAR batches, or bundled:digits, bundled:faces."""
+    """Images to learn: a folder, class folders, a zip, tar, .npz or Parquet table, CIFAR batches, or bundled:faces."""
     subset: PositiveInt | None = None
     """Learn so many of the images only, of each class as many as can be; a smaller subset lies within a larger."""
     subset_seed: Seed = 0

@@ -254,3 +254,10 @@ def test_float_colour_is_translated(tmp_path):
     tifffile.imwrite(tmp_path / "f.tif", np.random.default_rng(0).random((40, 40, 3), np.float32), photometric="rgb")
     translate_files(new_translator(), [tmp_path / "f.tif"], "b", tmp_path / "out")
     assert load_formatted(tmp_path / "out" / "f.png").colours.dtype == np.uint16
+
+
+def test_twelve_bits_are_nearly_black_to_a_model_without_a_range(tmp_path, caplog):
+    for index in range(2):
+        Image.fromarray(np.full((40, 40), 4000, np.uint16)).save(tmp_path / f"{index}.png")
+    translate_files(new_translator(), [tmp_path], "b", tmp_path / "out")
+    assert caplog.text.count("is nearly black to this model") == 1

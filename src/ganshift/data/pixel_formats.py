@@ -85,6 +85,11 @@ class FormattedPicture:
             colours = _gray(colours) if len(self.colours) == 1 else _colour(colours)
         return FormattedPicture(colours, alpha, value_range)
 
+    @property
+    def is_nearly_black(self) -> bool:
+        """Whether 16 bits were taken for all that they can hold, and hold values of 12 bits or less."""
+        return bool(self.value_range is None and self.colours.dtype == np.uint16 and self.colours.max() < 2**12)
+
     def in_eight_bits(self) -> "FormattedPicture":
         """The same for looking at: no range, and 8 bits a value."""
         if self.colours.dtype == np.uint8:

@@ -129,6 +129,8 @@ class _Translation:
     skip_existing: bool
     distances: list[float] = field(default_factory=list)
     """Of images from their round trips."""
+    said: bool = False
+    """Whether it was said that pictures are nearly black."""
     writing: deque[tuple[int, Future[Path]]] = field(default_factory=deque)
     """Results on their way to the disk, by the numbers of their sources."""
 
@@ -205,6 +207,12 @@ class _Translation:
     def _translate_picture(
         self, number: int, original: FormattedPicture, threads: ThreadPoolExecutor, page: int = 1
     ) -> None:
+        if original.is_nearly_black and not self.said:
+            self.said = True
+            logger.warning(
+                "%s is nearly black to this model, which was trained without a range of values: 65535 is white to it",
+                self.outputs.sources[number].where,
+            )
         if self.roundtrip:
             made, distance = self.model.round_trip(original, self.to)
             self.distances.append(distance)

@@ -245,14 +245,36 @@ def test_training_size(tmp_path, size):
         assert translated.size == ((32, 32) if size == 32 else (48, 32))
 
 
-def test_pages_that_are_left_out_are_said(tmp_path, caplog):
-    tifffile.imwrite(tmp_path / "s.tif", np.random.default_rng(0).integers(0, 256, (5, 40, 40), np.uint8))
-    with caplog.at_level("WARNING"):
-        translate_files(new_translator(), [tmp_path / "s.tif"], "b", tmp_path / "out")
-    assert "s.tif has 5 pages: the first is translated, the others are left out" in caplog.text
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_all_pages_of_a_tiff_are_translated(tmp_path, kind):
+    stack = np.random.default_rng(0).integers(0, 256, (3, 40, 44), np.uint8).astype(kind)
+    tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack")
+    model, out = new_translator(), tmp_path / "out"
+    written = translate_files(model, [tmp_path / "s.tif"], "b", out).written
+    assert names_below(out) == ["s-page2.png", "s-page3.png", "s.png"]
+    assert len(written) == 3
+    for name, page in zip(("s", "s-page2", "s-page3"), stack, strict=True):
+        expected = model(page)
+        np.testing.assert_array_equal(load_formatted(out / f"{name}.png").colours[0], expected)
+    assert translate_files(model, [tmp_path / "s.tif"], "b", out, skip_existing=True).skipped == 1
+
+
+def test_a_page_replaces_no_other_file(tmp_path):
+    tifffile.imwrite(tmp_path / "s.tif", np.zeros((2, 40, 40), np.uint8), photometric="minisblack")
+    noise(mode="L").save(tmp_path / "s-page2.png")
+    done = translate_files(new_translator(), [tmp_path / "s.tif", tmp_path / "s-page2.png"], "b", tmp_path / "out")
+    assert [reason for reason in done.left_out.values() if "its page 2 and another file" in reason]
+    assert names_below(tmp_path / "out") == ["s-page2.png"]
 
 
 def test_float_colour_is_translated(tmp_path):
     tifffile.imwrite(tmp_path / "f.tif", np.random.default_rng(0).random((40, 40, 3), np.float32), photometric="rgb")
     translate_files(new_translator(), [tmp_path / "f.tif"], "b", tmp_path / "out")
     assert load_formatted(tmp_path / "out" / "f.png").colours.dtype == np.uint16
+
+
+def test_twelve_bits_are_nearly_black_to_a_model_without_a_range(tmp_path, caplog):
+    for index in range(2):
+        Image.fromarray(np.full((40, 40), 4000, np.uint16)).save(tmp_path / f"{index}.png")
+    translate_files(new_translator(), [tmp_path], "b", tmp_path / "out")
+    assert caplog.text.count("is nearly black to this model") == 1

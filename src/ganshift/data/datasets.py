@@ -23,7 +23,7 @@ logger = logging.getLogger("ganshift")
 
 NEARLY_BLACK, NEARLY_CONSTANT = 16, 4
 """Levels of 255: up to the first (12 bits in 16), or within the second, lie the values of images that are warned of."""
-_LOOKED_AT = 64  # images of which it is found out
+_LOOKED_AT = 16  # images of which it is found out
 MEMORY_BUDGET_BYTES = 2e9
 """Sets whose decoded images fit into this many bytes are kept in memory."""
 

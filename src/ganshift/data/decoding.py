@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..tensors import Bytes, Side, height_and_width
-from .deep_files import count_pages, open_deep
+from .deep_files import open_deep, page_numbers
 from .images import MAX_FILE_BYTES, UnreadableImage, fit_picture, load_picture, probe_channels, read_deep
 from .storage import Storage
 from .value_range import ValueRange, range_of_values
@@ -96,7 +96,7 @@ def decode_all(
         data = place.read(files[index])
         picture = load_picture(data, size, value_range)
         images[index] = fit_picture(picture, size, channels)
-        return Looked(len(picture.getbands()), fingerprint(len(data), data), count_pages(data))
+        return Looked(len(picture.getbands()), fingerprint(len(data), data), len(page_numbers(data)))
 
     found = go_through(decode, len(files), progress)
     good = [index for index, looked in enumerate(found) if isinstance(looked, Looked)]

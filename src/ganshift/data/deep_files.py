@@ -39,10 +39,13 @@ class DeepFile:
     height: int
     """Of the picture as it is stored, in pixels."""
     _data: bytes = field(repr=False)
+    _page: int = 0
 
     def read(self) -> tuple[Colours, Alpha | None]:
         """Colours, and opacity if there is any, upright; uint16 in sRGB. Decoders raise what they like."""
-        values, turned, profile = _read_png(self._data) if self._data.startswith(_PNG) else _read_tiff(self._data)
+        values, turned, profile = (
+            _read_png(self._data) if self._data.startswith(_PNG) else _read_tiff(self._data, self._page)
+        )
         mirrored, turns = _TURNS.get(turned, (False, 0))
         values = np.rot90(values[:, ::-1] if mirrored else values, turns)
         colours = np.ascontiguousarray(values[..., : self.channels])
@@ -51,15 +54,18 @@ class DeepFile:
         return colours, None if self.alpha is None else np.ascontiguousarray(values[..., self.alpha])
 
 
-def open_deep(data: bytes) -> DeepFile | None:
-    """The file of these first bytes, or all; None for what has 8 bits a value, and for what cannot be read so."""
+def open_deep(data: bytes, page_number: int = 0) -> DeepFile | None:
+    """The file of these first bytes, or all; None for what has 8 bits a value, and for what cannot be read so.
+
+    Of a TIFF it is the page of a number from `page_numbers`.
+    """
     if data.startswith(_PNG):
         width, height, bits, kind = _HEADER.unpack(data[16:26].ljust(10, b"\0"))
         if bits != 16 or kind not in _PNG_CHANNELS:
             return None
         channels, has_alpha = _PNG_CHANNELS[kind]
         return DeepFile(np.dtype(np.uint16), channels, channels if has_alpha else None, width, height, data)
-    page = _first_page(data)
+    page = _page(data, page_number)
     if page is None or page.dtype is None or page.dtype.kind not in "iuf" or page.dtype == np.uint8:
         return None
     width, height = page.imagewidth, page.imagelength
@@ -74,12 +80,12 @@ def open_deep(data: bytes) -> DeepFile | None:
     alpha = next((channels + number for number, kind in enumerate(extra) if kind in _OPACITY), None)
     if more != len(extra) or (channels == 1 and more > (alpha is not None)):
         return None  # channels of which nothing says what they are; beside red, green and blue they are left out
-    return DeepFile(page.dtype, channels, alpha, width, height, data)
+    return DeepFile(page.dtype, channels, alpha, width, height, data, page_number)
 
 
 def tiff_in_words(data: bytes) -> str | None:
     """What a TIFF is, where Pillow and `open_deep` cannot read it."""
-    page = _first_page(data)
+    page = _page(data)
     if page is None:
         return None
     channels = f"{page.samplesperpixel} channels" if page.samplesperpixel > 1 else "1 channel"
@@ -91,18 +97,19 @@ def is_tiff(data: bytes) -> bool:
     return data.startswith(_TIFF)
 
 
-def count_pages(data: bytes) -> int:
-    """How many pictures a TIFF holds, without masks and smaller copies; 1 for other files and damaged ones."""
+def page_numbers(data: bytes) -> list[int]:
+    """Which pages of a TIFF are pictures, and no masks or smaller copies; [0] for other files and damaged ones."""
     if not is_tiff(data):
-        return 1
+        return [0]
     from tifffile import TiffFile
 
     quieten_decoders()
     try:
         with TiffFile(io.BytesIO(data)) as file:
-            return max(1, sum(not (page.aspage().is_reduced or page.aspage().is_mask) for page in file.pages))
+            pages = enumerate(page.aspage() for page in file.pages)
+            return [number for number, page in pages if not (page.is_reduced or page.is_mask)] or [0]
     except Exception:
-        return 1
+        return [0]
 
 
 def quieten_decoders() -> None:
@@ -111,7 +118,7 @@ def quieten_decoders() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-def _first_page(data: bytes) -> Any:
+def _page(data: bytes, number: int = 0) -> Any:
     if not is_tiff(data):
         return None
     from tifffile import TiffFile
@@ -120,7 +127,7 @@ def _first_page(data: bytes) -> Any:
 
     try:
         with TiffFile(io.BytesIO(data)) as file:
-            return file.pages[0]
+            return file.pages[number].aspage()
     except Exception:  # a head that is too short, or a damaged file: Pillow says what is wrong with it
         return None
 
@@ -139,11 +146,11 @@ def _read_png(data: bytes) -> tuple[Colours, int, bytes | None]:
     return values[..., None] if values.ndim == 2 else values, turned, profile
 
 
-def _read_tiff(data: bytes) -> tuple[Colours, int, bytes | None]:
+def _read_tiff(data: bytes, number: int) -> tuple[Colours, int, bytes | None]:
     from tifffile import TiffFile
 
     with TiffFile(io.BytesIO(data)) as file:
-        page: Any = file.pages[0]
+        page: Any = file.pages[number]
         values = page.asarray()
         values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values
         values = values[..., None] if values.ndim == 2 else values

@@ -20,6 +20,7 @@ from .deep_files import open_deep
 from .images import (
     GRAY_MODES,
     as_seen,
+    check_pixels,
     decoding,
     deep_levels,
     is_deep,
@@ -84,6 +85,11 @@ class FormattedPicture:
             colours = _gray(colours) if len(self.colours) == 1 else _colour(colours)
         return FormattedPicture(colours, alpha, value_range)
 
+    @property
+    def is_nearly_black(self) -> bool:
+        """Whether 16 bits were taken for all that they can hold, and hold values of 12 bits or less."""
+        return bool(self.value_range is None and self.colours.dtype == np.uint16 and self.colours.max() < 2**12)
+
     def in_eight_bits(self) -> "FormattedPicture":
         """The same for looking at: no range, and 8 bits a value."""
         if self.colours.dtype == np.uint8:
@@ -146,17 +152,20 @@ def ending_of(value_range: ValueRange | None) -> str:
     return ".png" if value_range is None or value_range.dtype == "uint16" else ".tif"
 
 
-def load_formatted(source: Path | bytes, value_range: ValueRange | None = None) -> FormattedPicture:
-    """Decode the first frame, upright and in sRGB; raises `images.UnreadableImage`.
+def load_formatted(source: Path | bytes, value_range: ValueRange | None = None, page: int = 0) -> FormattedPicture:
+    """Decode the first frame, or a page of a TIFF, upright and in sRGB; raises `images.UnreadableImage`.
 
     Of files with more than 8 bits a value, `value_range` says which values are black and white; without it these are 0
     and 65535, or 0 and 1 of floats of which none is above 1.
     """
     data = read_bytes(source)
-    if deep := open_deep(data):
+    if deep := open_deep(data, page):
         return _deep(*read_deep(deep), value_range)
     picture = open_picture(data)
     with decoding(picture):
+        if page:
+            picture.seek(page)
+            check_pixels(*picture.size)
         picture.load()
         return from_pillow(picture)
 

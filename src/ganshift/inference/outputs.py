@@ -54,7 +54,7 @@ class Outputs:
                 f"--out {out} would put translations among the originals in {among[0]}: name another folder, or "
                 "--overwrite"
             )
-        seen: dict[Path, int] = {}
+        self._usual = seen = dict[Path, int]()
         for number, source in enumerate(sources):
             usual = self._place(number, self._endings(source)[0], self.kinds[0])
             if (other := seen.setdefault(usual, number)) != number:
@@ -63,9 +63,17 @@ class Outputs:
             for ending, kind in product(self._endings(source), self.kinds):
                 self._refuse_replacing(number, self._place(number, ending, kind))
 
-    def path(self, number: int, ending: str, kind: str) -> Path:
-        """Where this result is written; `UnreadableImage` if `out` names a file of another ending."""
+    def path(self, number: int, ending: str, kind: str, page: int = 1) -> Path:
+        """Where this result is written; `UnreadableImage` if `out` names a file of another ending.
+
+        Pages after the first get their number into the name.
+        """
         path = self._place(number, ending, kind)
+        if page > 1:
+            path = path.with_name(f"{path.stem}-page{page}{path.suffix}")
+            if path in self._usual:
+                raise UnreadableImage(f"its page {page} and another file would both be written as {path.name}")
+            self._refuse_replacing(number, path)
         if self._is_file and path.suffix.lower() != ending:
             raise UnreadableImage(f"its translation is a {ending}, so that {path.name} would have to end so")
         return path

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from ..data.containers import open_storage
-from ..data.deep_files import count_pages, is_tiff
+from ..data.deep_files import is_tiff, page_numbers
 from ..data.endings import is_image
 from ..data.folders import find_domains
 from ..data.images import UnreadableImage, bombs_are_errors, open_picture, read_bytes
@@ -28,8 +28,17 @@ from .picture_files import encode_picture
 from .translator import Domain, ImageTranslator, other_domain
 from .video import ANIMATED_FORMATS, is_animation, is_video, translate_animation, translate_video
 
-Content = FormattedPicture | Image.Image | None
-"""A still picture, an open animation, or None for a video, which is read while it is written."""
+
+@dataclass(frozen=True)
+class Pages:
+    """A TIFF of several pictures, which are read one after the other."""
+
+    data: bytes
+    numbers: list[int]
+
+
+Content = FormattedPicture | Pages | Image.Image | None
+"""A still picture, several, an open animation, or None for a video, which is read while it is written."""
 logger = logging.getLogger("ganshift")
 
 THREADS = 2
@@ -63,9 +72,10 @@ def translate_files(
     """Translate files, and all those in folders and zips, into files of the same relative names below `out`.
 
     Pictures become PNG, or TIFF where their domain has values that PNG cannot hold; animations stay what they are, and
-    videos become MP4. Of one file, `out` may be the name of its translation (`Outputs`). To "both", the one folder or
-    zip that is given has two domains: their validation images, or else all, are translated into the folders `KINDS`.
-    For a `roundtrip`, each image, its translation and the way back are written there, and their mean distance is said.
+    videos become MP4; of a TIFF of several pages, each becomes a picture. Of one file, `out` may be the name of its
+    translation (`Outputs`). To "both", the one folder or zip that is given has two domains: their validation images, or
+    else all, are translated into the folders `KINDS`. For a `roundtrip`, each image, its translation and the way back
+    are written there, and their mean distance is said.
     `training_size` crops and scales images as in training. `skip_existing` leaves those alone whose results are there,
     to go on after an interruption; `overwrite` lets a translation take the place of the file that it was made from. A
     file that cannot be read, translated or written is left out with a warning, and the rest goes on; if nothing comes
@@ -120,6 +130,8 @@ class _Translation:
     skip_existing: bool
     distances: list[float] = field(default_factory=list)
     """Of images from their round trips."""
+    said: bool = False
+    """Whether it was said that pictures are nearly black."""
     writing: deque[tuple[int, Future[Path]]] = field(default_factory=deque)
     """Results on their way to the disk, by the numbers of their sources."""
 
@@ -161,42 +173,55 @@ class _Translation:
         """What a source holds; of animations and videos the first frame where pictures are asked for."""
         if self.training_size:
             return self.model.as_trained(source.content(), self.to)
-        if self.roundtrip:
-            return self.model.load(source.content(), self.to)
-        if is_video(source.name):
+        if is_video(source.name) and not self.roundtrip:
             return None
         data = read_bytes(source.content())
-        if not is_tiff(data) and is_animation(picture := open_picture(data)):
+        if not self.roundtrip and not is_tiff(data) and is_animation(picture := open_picture(data)):
             return picture
-        if (pages := count_pages(data)) > 1:
-            logger.warning("%s has %d pages: the first is translated, the others are left out", source.where, pages)
-        return self.model.load(data, self.to)
+        numbers = page_numbers(data)
+        return Pages(data, numbers) if len(numbers) > 1 else self.model.load(data, self.to)
 
     def _translate(
         self, number: int, content: Content, threads: ThreadPoolExecutor, note: Callable[[str], None]
     ) -> None:
         kinds, source = self.outputs.kinds, self.outputs.sources[number]
-        change = partial(self.model.translate_formatted, to=self.to)
 
-        def change_frame(frame: FormattedPicture) -> FormattedPicture:
-            return change(frame).in_eight_bits()
+        def change(frame: FormattedPicture) -> FormattedPicture:
+            return self.model.translate_formatted(frame, self.to).in_eight_bits()
 
         if isinstance(content, FormattedPicture):
-            if self.roundtrip:
-                made, distance = self.model.round_trip(content, self.to)
-                self.distances.append(distance)
-            else:
-                made = [change(content)]
-            for picture, kind in zip(made, kinds, strict=True):
-                path = self.outputs.path(number, self.outputs.picture_ending or picture.ending, kind)
-                self.writing.append((number, threads.submit(_write, picture, path)))
+            self._translate_picture(number, content, threads)
+        elif isinstance(content, Pages):
+            for page, index in reversed(
+                [*enumerate(content.numbers, start=1)]
+            ):  # the first one there says that all are
+                self._translate_picture(number, self.model.load(content.data, self.to, index), threads, page)
+                self._finish_writing(2 * THREADS)
         elif isinstance(content, Image.Image):
             path = self.outputs.path(number, ANIMATED_FORMATS[str(content.format)], kinds[0])
-            self.done.written.append(write_output(path, translate_animation(content, change_frame)))
+            self.done.written.append(write_output(path, translate_animation(content, change)))
         else:
             path = self.outputs.path(number, VIDEO_ENDING, kinds[0])
-            translate_video(source.content(), path, change_frame, lambda frame: note(f"{source.name}, frame {frame:,}"))
+            translate_video(source.content(), path, change, lambda frame: note(f"{source.name}, frame {frame:,}"))
             self.done.written.append(path)
+
+    def _translate_picture(
+        self, number: int, original: FormattedPicture, threads: ThreadPoolExecutor, page: int = 1
+    ) -> None:
+        if original.is_nearly_black and not self.said:
+            self.said = True
+            logger.warning(
+                "%s is nearly black to this model, which was trained without a range of values: 65535 is white to it",
+                self.outputs.sources[number].where,
+            )
+        if self.roundtrip:
+            made, distance = self.model.round_trip(original, self.to)
+            self.distances.append(distance)
+        else:
+            made = [self.model.translate_formatted(original, self.to)]
+        for picture, kind in zip(made, self.outputs.kinds, strict=True):
+            path = self.outputs.path(number, self.outputs.picture_ending or picture.ending, kind, page)
+            self.writing.append((number, threads.submit(_write, picture, path)))
 
     def _finish_writing(self, most: int) -> None:
         """Wait until at most so many results are on their way."""

@@ -76,9 +76,9 @@ class ImageTranslator(Pretrained):
         made = [original, original.given_back(there, self.keeps_mode, other), original.given_back(back, True, own)]
         return made, (back - images).abs().mean().item()
 
-    def load(self, source: Path | bytes, to: Domain = "b") -> FormattedPicture:
+    def load(self, source: Path | bytes, to: Domain = "b", page: int = 0) -> FormattedPicture:
         """The picture of a file of the domain that this way starts from; raises `UnreadableImage`."""
-        return load_formatted(source, self.value_range(other_domain(to)))
+        return load_formatted(source, self.value_range(other_domain(to)), page)
 
     def as_trained(self, source: Path | bytes, to: Domain = "b") -> FormattedPicture:
         """The picture of a file, cropped and scaled to the size of training, in the channels of its domain."""

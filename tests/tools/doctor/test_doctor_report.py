@@ -6,8 +6,10 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pictures import encoded, scene, write
+from PIL import Image
 from rich.console import Console
 
 from ganshift.cli import main
@@ -304,3 +306,24 @@ def test_training_that_fails_is_a_problem(tmp_path, monkeypatch):
     assert report.exit_code == 1
     assert report.findings[0].code == "training_fails"
     assert report.throughput is None
+
+
+def test_values_of_more_than_eight_bits(tmp_path):
+    """The range that training would use is said; val is looked at as train is."""
+    files = {}
+    for split, factor in (("train", 4), ("test", 2)):
+        for index in range(4):
+            values = np.random.default_rng(index).integers(0, 1000, (40, 40)).astype(np.uint16) * factor
+            files[f"{split}/{index}.png"] = encoded(Image.fromarray(values))
+    report = examine(write(tmp_path / "d", files), seconds=0)
+    assert report.facts[0].value_range == report.facts[1].value_range
+    said = next(finding for finding in report.findings if finding.code == "sixteen_bit")
+    assert f"{report.facts[0].value_range.in_words()}. --range" in said.do
+
+
+@pytest.mark.parametrize(("level", "code"), [(3, "nearly_black"), (200, "nearly_constant")])
+def test_images_without_content(tmp_path, level, code):
+    files = {f"{index}.png": encoded(Image.new("L", (40, 40), level + index % 2)) for index in range(5)}
+    found = {finding.code: finding.severity for finding in examine(write(tmp_path / "d", files), seconds=0).findings}
+    assert found[code] == "warning"
+    assert not {"nearly_black", "nearly_constant"} - {code} & set(found)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ...data.datasets import NEARLY_BLACK, NEARLY_CONSTANT
 from ...data.decoding import Progress, go_through, sample_range
-from ...data.deep_files import count_pages, is_tiff, open_deep
+from ...data.deep_files import is_tiff, open_deep, page_numbers
 from ...data.images import (
     bombs_are_errors,
     fit_picture,
@@ -208,7 +208,7 @@ def look(part: DataPart, index: int, value_range: ValueRange | None = None) -> P
         channels=len(picture.getbands()),
         mode=deep.dtype.name if deep else head.mode,
         is_deep=deep is not None,
-        is_animated=count_pages(content) > 1 if is_tiff(content) else _is_animated(head),
+        is_animated=len(page_numbers(content)) > 1 if is_tiff(content) else _is_animated(head),
         digest=hashlib.sha256(content).digest(),
         thumb=np.ascontiguousarray(to_pixels(thumb).transpose(1, 2, 0)),
         colour=(red, green, blue),

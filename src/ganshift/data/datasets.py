@@ -247,7 +247,8 @@ def _range_of(place: Storage, files: Sequence[str], wanted: Wanted) -> ValueRang
 def _warn_of_flat(images: ImageSet, place: Storage) -> None:
     """Say that there is little to learn from images that are nearly black, or nearly of one value."""
     spread = np.linspace(0, len(images) - 1, min(len(images), _LOOKED_AT)).astype(int)
-    levels = images.read(spread)[:, :3].numpy()
+    sample = images.select(spread)  # a set of its own, so that what is broken is set aside when it is read in training
+    levels = sample.read(range(len(sample)))[:, :3].numpy()
     low, high = np.percentile(levels, (1, 99))
     if high <= NEARLY_BLACK or high - low < NEARLY_CONSTANT:
         what = "nearly black" if high <= NEARLY_BLACK else "nearly of one value"

@@ -246,8 +246,8 @@ def deep_levels(values: Shaped[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*s
     """Values of a type of more than 8 bits in 0..65535; floats count as 0..1 if none is above 1."""
     with np.errstate(invalid="ignore", over="ignore"):  # floats of damaged files
         levels = np.nan_to_num(values.astype(np.float32), copy=False)
-    if values.dtype.kind == "f" and levels.max() <= 1:
-        levels *= LEVELS
+        if values.dtype.kind == "f" and levels.max() <= 1:
+            levels *= LEVELS
     return levels.clip(0, LEVELS, out=levels)
 
 

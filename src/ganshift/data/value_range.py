@@ -40,7 +40,7 @@ class ValueRange:
     def levels(self, values: Shaped[np.ndarray, "*shape"]) -> UInt16[np.ndarray, "*shape"]:
         """Values in 16 bits: black is 0 and white 65535; what lies outside is clipped; nan is black."""
         with np.errstate(invalid="ignore", over="ignore"):  # floats of damaged files
-            scaled = (values.astype(np.float64) - self.low) * (LEVELS / (self.high - self.low))
+            scaled = (values.astype(np.float64) - self.low) / (self.high - self.low) * LEVELS
         return np.nan_to_num(scaled, copy=False).round().clip(0, LEVELS).astype(np.uint16)
 
     def values(self, levels: UInt16[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
@@ -103,7 +103,7 @@ def range_of_values(values: Sequence[Shaped[np.ndarray, "..."]]) -> ValueRange:
         limits = np.iinfo(kind)
         if high - low >= (int(limits.max) - int(limits.min)) / 2:
             low, high = float(limits.min), float(limits.max)
-    return ValueRange(low, high if high > low else low + 1, kind.name)
+    return ValueRange(low, high if high > low else low + max(1, abs(low) * 1e-6), kind.name)
 
 
 def stored_range(config: Mapping[str, Any], of: str = "images") -> ValueRange | None:

@@ -141,5 +141,5 @@ def test_latents_of_all_kinds():
 @pytest.mark.parametrize("labels", [torch.tensor([0, 2, 3]), torch.tensor([-1, 0, 0])])
 def test_labels_of_no_class_are_refused(labels):
     model = Generator({"size": 32, "width": 4, "num_classes": 3}, ("cat", "dog", "rose"))
-    with pytest.raises(UserError, match="a number from 0 to 2 for each"):
+    with pytest.raises(UserError, match="3 whole numbers from 0 to 2, one for each image, got"):
         model.generate(draw_latents(3, seed=1), labels)

@@ -146,7 +146,7 @@ TEMPLATES = {
         "grids": {MARKUP: [FIGURE]},
         "looks": looks([MARKUP]),
         "own": MARKUP,
-        **{key: [MARKUP] for key in ("axes", "scores")},
+        **{key: [MARKUP] for key in ("axes", "scores", "apart")},
         **{key: [(MARKUP, MARKUP)] for key in ("rows", "failed", "facts")},
     },
 }

@@ -3,6 +3,8 @@
 import logging
 import multiprocessing
 import signal
+import subprocess
+import sys
 from itertools import islice
 
 import numpy as np
@@ -141,6 +143,24 @@ def test_a_worker_that_is_killed_ends_in_one_line(tmp_path):
     worker.kill()
     with pytest.raises(UserError, match=r"gave no more \(DataLoader worker.*\): .*--workers 0 reads"):
         list(reading)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ganshift.data.open import open_images
+from ganshift.data.sampling import batches
+images = open_images(Path(sys.argv[1]), 128, memory_budget_bytes=0)
+next(batches({"a": images}, batch=8, start=0, seed=0, flip=False, workers=2))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    """Though nobody reads their batches, which do not fit into a pipe. They hold the output open for as long."""
+    place = write(tmp_path / "set", many(8))
+    done = subprocess.run([sys.executable, "-c", KILLED, str(place)], capture_output=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -6,7 +6,10 @@ generator of NumPy's: their streams may change between versions, and then a resu
 
 import itertools
 import logging
+import os
 import signal
+import threading
+import time
 import zlib
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -177,6 +180,14 @@ def _leave_to_parent(worker: int) -> None:
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     logging.getLogger("ganshift").setLevel(logging.ERROR)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End a worker whose parent was killed: it would wait for ever for somebody to read its batches."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 @lru_cache(maxsize=8)

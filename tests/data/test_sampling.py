@@ -146,12 +146,15 @@ def test_a_worker_that_is_killed_ends_in_one_line(tmp_path):
 
 
 KILLED = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 from ganshift.data.open import open_images
 from ganshift.data.sampling import batches
 images = open_images(Path(sys.argv[1]), 128, memory_budget_bytes=0)
-next(batches({"a": images}, batch=8, start=0, seed=0, flip=False, workers=2))
+reading = batches({"a": images}, batch=8, start=0, seed=0, flip=False, workers=2)
+for _ in range(5):
+    next(reading)
+time.sleep(1)  # until the pipe is full
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -76,10 +76,10 @@ def class_labels(
     assert reference is not None
     assert reference.labels is not None
     numbers = np.bincount(reference.labels, minlength=len(reference.classes))
-    frequencies = {classes.index(name): number for name, number in zip(reference.classes, numbers, strict=True)}
+    frequencies = sorted((classes.index(name), number) for name, number in zip(reference.classes, numbers, strict=True))
     # Image k of a class has its place at (k + 1/2) / frequency on a line that all classes share.
-    drawn = [np.full(count, label) for label, number in sorted(frequencies.items()) if number]
-    places = [(np.arange(count) + 0.5) / number for _, number in sorted(frequencies.items()) if number]
+    drawn = [np.full(count, label) for label, number in frequencies if number]
+    places = [(np.arange(count) + 0.5) / number for _, number in frequencies if number]
     order = np.argsort(np.concatenate(places), kind="stable")[:count]
     return torch.from_numpy(np.concatenate(drawn)[order]), AS_IN_REFERENCE
 

@@ -192,9 +192,8 @@ class _Translation:
         if isinstance(content, FormattedPicture):
             self._translate_picture(number, content, threads)
         elif isinstance(content, Pages):
-            for page, index in reversed(
-                [*enumerate(content.numbers, start=1)]
-            ):  # the first one there says that all are
+            pages = [*enumerate(content.numbers, start=1)]
+            for page, index in reversed(pages):  # the first one is written last: where it is, all are
                 self._translate_picture(number, self.model.load(content.data, self.to, index), threads, page)
                 self._finish_writing(2 * THREADS)
         elif isinstance(content, Image.Image):

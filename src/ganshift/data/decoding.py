@@ -13,7 +13,7 @@ import torch
 
 from ..tensors import Bytes, Side, height_and_width
 from .deep_files import open_deep, page_numbers
-from .images import MAX_FILE_BYTES, UnreadableImage, fit_picture, load_picture, probe_channels, read_deep
+from .images import MAX_FILE_BYTES, UnreadableImage, decoding, fit_picture, load_picture, probe_channels, read_deep
 from .storage import Storage
 from .value_range import ValueRange, range_of_values
 
@@ -62,8 +62,9 @@ def sample_range(
         deep = open_deep(read(name, MAX_FILE_BYTES))
         if deep is None:
             return None
-        values = read_deep(deep)[0].ravel()
-        return values[np.random.default_rng(index).integers(0, values.size, min(values.size, _MOST_VALUES))]
+        with decoding(deep):
+            values = read_deep(deep)[0].ravel()
+            return values[np.random.default_rng(index).integers(0, values.size, min(values.size, _MOST_VALUES))]
 
     found = [values for values in go_through(look, len(files), None) if isinstance(values, np.ndarray)]
     if not found:

@@ -17,7 +17,7 @@ from ..files import read_file
 from ..tensors import Side, height_and_width
 from .colour_profiles import to_srgb
 from .deep_files import DeepFile, open_deep, quieten_decoders, tiff_in_words
-from .value_range import LEVELS, ValueRange, opaque_at_top, range_of_values
+from .value_range import LEVELS, ValueRange, eight_bits, opaque_at_top, range_of_values
 
 SUFFIXES = frozenset(
     {
@@ -44,7 +44,7 @@ _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 GRAY_MODES = ("1", "L", "LA", "La")
 """Modes of gray with up to 8 bits."""
 
-_large = threading.Lock()
+_large = threading.RLock()
 
 
 class UnreadableImage(Exception):  # noqa: N818 - it names a thing that is set aside, not a failure of the run
@@ -104,11 +104,12 @@ def read_deep(deep: DeepFile) -> tuple[Shaped[np.ndarray, "h w c"], UInt16[np.nd
 
 
 def _eight_bits(deep: DeepFile, value_range: ValueRange | Literal["own"]) -> Image.Image:
-    colours, alpha = read_deep(deep)
-    levels = (range_of_values([colours]) if value_range == "own" else value_range).levels(colours)
-    if alpha is not None and alpha.min() < LEVELS:
-        levels = np.dstack([levels.repeat(3 // levels.shape[2], axis=2), alpha])
-    return to_picture((levels.transpose(2, 0, 1) / (LEVELS / 255)).round().astype(np.uint8))
+    with decoding(deep):
+        colours, alpha = read_deep(deep)
+        levels = (range_of_values([colours]) if value_range == "own" else value_range).levels(colours)
+        if alpha is not None and alpha.min() < LEVELS:
+            levels = np.dstack([levels.repeat(3 // levels.shape[2], axis=2), alpha])
+        return to_picture(eight_bits(levels).transpose(2, 0, 1))
 
 
 def probe_channels(source: Path | bytes, value_range: ValueRange | Literal["own"] | None = "own") -> int:

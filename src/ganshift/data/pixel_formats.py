@@ -32,7 +32,7 @@ from .images import (
     to_pixels,
     to_rgba,
 )
-from .value_range import ValueRange, opaque_at_top
+from .value_range import ValueRange, eight_bits, opaque_at_top
 
 
 @final
@@ -94,11 +94,7 @@ class FormattedPicture:
         """The same for looking at: no range, and 8 bits a value."""
         if self.colours.dtype == np.uint8:
             return self
-        colours, alpha = (
-            None if each is None else (each / 257).round().astype(np.uint8) for each in (self.colours, self.alpha)
-        )
-        assert colours is not None, "only opacity may be missing"
-        return FormattedPicture(colours, alpha)
+        return FormattedPicture(eight_bits(self.colours), None if self.alpha is None else eight_bits(self.alpha))
 
     def to_pillow(self) -> Image.Image:
         """A picture of mode L, LA, RGB or RGBA; where it is deep and only gray, of mode I;16, I or F, with its values.

@@ -5,13 +5,13 @@ for resuming, sampling, translating and scoring.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final, Literal, final
 
 import numpy as np
-from jaxtyping import Shaped, UInt16
+from jaxtyping import Shaped, UInt8, UInt16
 
 from ..errors import UserError
 
@@ -23,6 +23,8 @@ STORED = "value_ranges"
 """The key of `config.json`, with a range for each set of images that has one."""
 FIND: Final = "find"
 """To find the range in the images."""
+_PART = 2**20  # values converted at a time
+_MOST_VALUES = 2**22  # of one array are looked at for its range
 
 
 @final
@@ -39,9 +41,13 @@ class ValueRange:
 
     def levels(self, values: Shaped[np.ndarray, "*shape"]) -> UInt16[np.ndarray, "*shape"]:
         """Values in 16 bits: black is 0 and white 65535; what lies outside is clipped; nan is black."""
-        with np.errstate(invalid="ignore", over="ignore"):  # floats of damaged files
-            scaled = (values.astype(np.float64) - self.low) / (self.high - self.low) * LEVELS
-        return np.nan_to_num(scaled, copy=False).round().clip(0, LEVELS).astype(np.uint16)
+
+        def scale(part: np.ndarray) -> np.ndarray:
+            with np.errstate(invalid="ignore", over="ignore"):  # floats of damaged files
+                scaled = (part.astype(np.float64) - self.low) / (self.high - self.low) * LEVELS
+            return np.nan_to_num(scaled, copy=False).round().clip(0, LEVELS)
+
+        return _in_parts(scale, values, np.dtype(np.uint16))
 
     def values(self, levels: UInt16[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
         """What `levels` stand for, in the units and the type of the files."""
@@ -63,6 +69,19 @@ class ValueRange:
     def to_json(self) -> dict[str, Any]:
         """As `config.json` keeps it."""
         return {"low": self.low, "high": self.high, "type": self.dtype, "unit": self.unit}
+
+
+def eight_bits(levels: UInt16[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """Levels of 16 bits in 8, to the nearest."""
+    return _in_parts(lambda part: (part / (LEVELS / 255)).round(), levels, np.dtype(np.uint8))
+
+
+def _in_parts(function: Callable[[np.ndarray], np.ndarray], values: np.ndarray, kind: np.dtype[Any]) -> np.ndarray:
+    """What a function of single values gives, in another type; part by part, since it works in float64."""
+    result, flat = np.empty(values.shape, kind), values.reshape(-1)
+    for start in range(0, flat.size, _PART):
+        result.reshape(-1)[start : start + _PART] = function(flat[start : start + _PART])
+    return result
 
 
 def opaque_at_top(kind: np.dtype[Any]) -> ValueRange:
@@ -90,10 +109,10 @@ def range_of_values(values: Sequence[Shaped[np.ndarray, "..."]]) -> ValueRange:
     """What these values, all of one type, use of it.
 
     That is from percentile 0.1 to 99.9 if they are floats, or if these cover less than half of the type; else it is the
-    whole type. What is not finite does not count.
+    whole type. What is not finite does not count. Of large arrays every second value is looked at, or every third, ...
     """
     kind = values[0].dtype
-    every = np.concatenate([part.ravel() for part in values])
+    every = np.concatenate([part.reshape(-1)[:: 1 + part.size // _MOST_VALUES] for part in values])
     every = every[np.isfinite(every)]
     low, high = np.percentile(every.astype(np.float64), PERCENTILES).tolist() if len(every) else (0.0, 1.0)
     if kind.kind == "f":

@@ -13,7 +13,7 @@ from ganshift.errors import UserError
 from ganshift.training.draws import seed_of
 from ganshift.training.grad_accumulation import LossScale, Updates
 from ganshift.training.optim import NonFiniteLoss, TensorFlowRMSprop
-from ganshift.training.precision import LOW, fast_arithmetic
+from ganshift.training.precision import LOW, computing_in
 from ganshift.training.run_folder import read_log
 from ganshift.training.update import PlainUpdate
 
@@ -223,7 +223,7 @@ def test_a_loss_that_is_not_finite_is_computed_again_in_float32(precision, capsy
         return {"mean": scores.float().mean() + bad}
 
     updates = new_updates(line, lr=1e-12, precision=precision)
-    with fast_arithmetic(torch.device("cpu"), False, precision):
+    with computing_in(precision, torch.device("cpu")):
         updates(line, loss, torch.full((4, 2), 1e5))
     assert tries == [LOW[precision], torch.float32]
     assert line.statistic.item() == 1
@@ -252,7 +252,7 @@ def test_the_loss_scale_keeps_small_gradients_and_follows_overflows():
 
     def slope(factor):
         nn.init.zeros_(line.weight)
-        with fast_arithmetic(torch.device("cpu"), False, "fp16"):
+        with computing_in("fp16", torch.device("cpu")):
             updates(line, lambda images: {"score": line(images).float().sum() * factor}, torch.ones(1, 1))
         return -line.weight.item()
 

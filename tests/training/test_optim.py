@@ -16,13 +16,14 @@ def by_hand(start, gradients, lr, decay, eps):
     return p
 
 
+@pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize(("lr", "decay", "eps"), [(5e-5, 0.9, 1e-10), (0.1, 0.5, 1e-2)])
-def test_rmsprop_against_numpy(lr, decay, eps):
+def test_rmsprop_against_numpy(lr, decay, eps, fused):
     random = np.random.default_rng(0)
     starts = [random.standard_normal(shape).astype(np.float32) for shape in ((3, 2), (5,), ())]
     gradients = [[10 * random.standard_normal(s.shape).astype(np.float32) for s in starts] for _ in range(6)]
     parameters = [nn.Parameter(torch.tensor(start)) for start in starts]
-    optimizer = TensorFlowRMSprop(parameters, lr=lr, decay=decay, eps=eps)
+    optimizer = TensorFlowRMSprop(parameters, lr=lr, decay=decay, eps=eps, fused=fused)
     for step in gradients:
         for parameter, gradient in zip(parameters, step, strict=True):
             parameter.grad = torch.tensor(gradient)
@@ -52,6 +53,21 @@ def test_rmsprop_moves_large_and_strided_parameters():
     for parameter, start in zip((large, strided), starts, strict=True):
         expected = by_hand(start.numpy(), [parameter.grad.numpy()], 0.1, 0.9, 1e-10)
         torch.testing.assert_close(parameter.detach().double(), torch.tensor(expected), rtol=1e-6, atol=1e-6)
+
+
+def test_rmsprop_reads_its_rate_and_stands_still_as_tensors_say():
+    """As a CUDA graph needs it: neither is a number of Python."""
+    parameter = nn.Parameter(torch.zeros(3))
+    optimizer = TensorFlowRMSprop([parameter], lr=torch.tensor(1.0))
+    parameter.grad = torch.full((3,), 1e-3)
+    optimizer.step()
+    torch.testing.assert_close(parameter.detach(), torch.full((3,), -1e-3 / 0.9**0.5))
+    moved, slot = parameter.detach().clone(), optimizer.state[parameter]["mean_square"].clone()
+    optimizer.found_inf = torch.ones(())
+    parameter.grad = torch.full((3,), torch.nan)
+    optimizer.step()
+    assert torch.equal(parameter.detach(), moved)
+    assert torch.equal(optimizer.state[parameter]["mean_square"], slot)
 
 
 def test_the_norm_of_gradients():

@@ -17,8 +17,9 @@ from ganshift.methods.transfer.config import TransferConfig
 from ganshift.methods.transfer.networks import ResNetCritic
 from ganshift.methods.transfer.trainer import TransferTrainer
 from ganshift.training import precision
+from ganshift.training.grad_accumulation import Updates
 from ganshift.training.loop import arithmetic
-from ganshift.training.precision import fast_arithmetic
+from ganshift.training.precision import computing_in
 
 CPU = torch.device("cpu")
 
@@ -53,7 +54,7 @@ def test_an_iteration_is_the_same_within_rounding(method, caplog):
     for fast in (False, True):
         trainer = trainer_of(method, fast)
         trainer.seen = trainer.images_per_iteration
-        with fast_arithmetic(CPU, fast, trainer.precision):
+        with computing_in(trainer.precision, CPU):
             terms[fast] = trainer.iteration(next(trainer.batches(0)))
         for name, part in trainer.parts().items():
             tensors = [value for value in part.state_dict().values() if isinstance(value, torch.Tensor)]
@@ -97,26 +98,68 @@ def test_the_penalty_is_not_rounded(norm):
         return gradient_penalty(lambda images: critic(images)[0], real, fake, alpha)
 
     exact = penalty()
-    with fast_arithmetic(CPU, True, "bf16"):
+    with computing_in("bf16", CPU):
         torch.testing.assert_close(penalty(), exact, rtol=0, atol=0)
         assert critic(real)[0].dtype == torch.float32
 
 
+def test_the_penalty_of_an_update_has_gradients_in_float32():
+    """Its second derivative, too: autocast is for forward passes."""
+    real, fake, alpha = torch.rand(3, 3, 32, 32), torch.rand(3, 3, 32, 32), torch.rand(3)
+
+    def moved(precision):
+        torch.manual_seed(0)
+        critic = ResNetCritic(size=32, width=8)
+        update = Updates({critic: torch.optim.SGD(critic.parameters(), 1.0)}, precision=precision)
+
+        def loss(real, fake, alpha):
+            return {"penalty": gradient_penalty(lambda images: critic(images)[0], real, fake, alpha)}
+
+        with computing_in(precision, CPU):
+            update(critic, loss, real, fake, alpha)
+        return list(critic.parameters())
+
+    for exact, low in zip(moved("fp32"), moved("bf16"), strict=True):
+        assert torch.equal(exact, low)
+
+
 def test_arithmetic_is_left_as_it_was():
-    before = torch.get_float32_matmul_precision()
-    with fast_arithmetic(CPU, False, "fp32"):
+    with computing_in("fp32", CPU):
         assert not torch.is_autocast_enabled("cpu")
-    with fast_arithmetic(CPU, True, "bf16"):
+    with computing_in("bf16", CPU):
         assert torch.is_autocast_enabled("cpu")
-        assert torch.get_float32_matmul_precision() == "high"
-    assert torch.get_float32_matmul_precision() == before
     assert not torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize("chosen", ["ieee", "tf32", "none"])
+def test_tf32_is_what_the_settings_say(chosen):
+    """Whatever the program has chosen before, by torch's newer settings: these it finds again."""
+    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before = matmul.fp32_precision
+    matmul.fp32_precision = chosen
+    try:
+        for wanted, found in {"fp32": "ieee", "tf32": "tf32"}.items():
+            with computing_in(wanted, torch.device("cuda")):
+                assert (matmul.fp32_precision, conv.fp32_precision) == (found, found)
+            assert (matmul.fp32_precision, conv.fp32_precision) == (chosen, "tf32")
+        with computing_in("tf32", CPU):
+            assert matmul.fp32_precision == chosen
+    finally:
+        matmul.fp32_precision = before
+
+
+def test_tf32_is_for_cuda():
+    assert {name: precision.precision_on(torch.device(name), "tf32") for name in ("cpu", "cuda", "mps")} == {
+        "cpu": "fp32",
+        "cuda": "tf32",
+        "mps": "fp32",
+    }
 
 
 def test_weights_changed_within_the_block_are_seen():
     """Autocast's cache would hand out casts from before an update."""
     layer, images = torch.nn.Linear(4, 4), torch.ones(1, 4)
-    with fast_arithmetic(CPU, True, "bf16"):
+    with computing_in("bf16", CPU):
         before = layer(images)
         with torch.no_grad():
             layer.weight.add_(1)
@@ -127,7 +170,7 @@ COMPARE = """
 import torch
 from torch.testing import assert_close
 from ganshift.training.precision import prepare_networks
-from ganshift.methods.transfer.networks import ResNetGenerator
+from ganshift.methods.transfer.networks import ResNetCritic, ResNetGenerator
 
 torch.manual_seed(0)
 generator, twin = ResNetGenerator(size=32, width=8), ResNetGenerator(size=32, width=8)
@@ -142,6 +185,9 @@ assert_close(twin(latents), generator(latents), rtol=1e-4, atol=1e-5)
 for ours, theirs in zip(twin.parameters(), generator.parameters(), strict=True):
     assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-6)
 assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+assert not torch._dynamo.utils.counters["graph_break"]
+critic = ResNetCritic(size=64, width=8)
+torch.compile(critic, backend="eager", fullgraph=True)(torch.rand(2, 3, 64, 64))
 """
 """Without the tests' checks of annotations, which torch.compile cannot trace."""
 

@@ -69,7 +69,10 @@ class _Rectified(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, in_place: bool) -> Tensor:
         if in_place:
             ctx.mark_dirty(x)
-        y = F.relu(x, in_place)
+            torch.relu_(x)
+            y = x  # the very object: torch.compile breaks its graph where what is marked is not what is returned
+        else:
+            y = F.relu(x)
         ctx.save_for_backward(y)
         return y
 

@@ -113,6 +113,8 @@ class LayerNorm(Affine):
     def forward(self, x: Images, labels: Labels | None = None) -> Images:
         """Normalise; `labels` are used, and needed, by a conditional norm only."""
         x = x.to(self.gain.dtype)
+        if x.device.type != "cpu":
+            x = x.contiguous()  # all that kernels of accelerators know; before torch 2.14 they refuse other layouts
         if self.gain.dim() == 1:
             return _LayerNorm.apply(x, self.gain, self.bias, self.eps)
         return self.of_labels(_LayerNorm.apply(x, None, None, self.eps), _needed(labels))

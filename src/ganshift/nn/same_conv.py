@@ -58,9 +58,7 @@ class DownConv(nn.Module):
                 2, (height, width)
             )
             return maps if bias is None else maps + bias[:, None, None]
-        if maps.device.type == "cpu":
-            return halving_convolution(maps, self.weight, bias, (top, left))
-        return F.conv2d(maps, self.weight, bias, stride=2, padding=(top, left))
+        return halving_convolution(maps, self.weight, bias, (top, left))
 
     def plain(self) -> nn.Module:
         """The same layer for maps with even sides, of operators that every runtime knows; shares the weights."""
@@ -88,10 +86,8 @@ class UpConv(nn.Module):
             patches = _images(product(_rows(maps.flatten(2)), self.weight), len(maps))  # n c*k*k h*w
             maps = F.fold(patches, full, kernel, padding=(top, left), stride=2)
             maps = maps if bias is None else maps + bias[:, None, None]
-        elif maps.device.type == "cpu":
-            maps = doubling_convolution(maps, self.weight, bias, (top, left), full)
         else:
-            maps = F.conv_transpose2d(maps, self.weight, bias, stride=2, padding=(top, left))
+            maps = doubling_convolution(maps, self.weight, bias, (top, left), full)
         return maps[:, :, :height, :width]  # the padding after the map, where it exceeds that before
 
     def plain(self) -> nn.Module:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 
 from ..errors import UserError, choose
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 """Of convolutions and products."""
 BUDGET_FIELDS = ("images", "iterations", "epochs")
 """Ways to say how long to train; exactly one is set."""
@@ -178,13 +178,14 @@ class RunConfig(ABC):
     device: str = "auto"
     """Where to compute: auto (an accelerator if there is one), cpu, cuda, cuda:1, npu, mps."""
     fast: bool = False
-    """For accelerators: bfloat16 and TF32, channels-last, fused Adam, compiled generators. Rounds more."""
+    """For accelerators: bfloat16, channels-last, compiled generators. Rounds more."""
     micro_batch: PositiveInt | None = None
     """Compute at most so many images of a batch at a time, in every process, and add up their gradients: less memory,
     the same result but for batch norm's statistics (docs/scaling.md). All at once if left out."""
     precision: Precision | None = None
-    """What convolutions compute in; fp32 if left out, and bf16 with --fast. Norms, the penalty, losses, averages and
-    the optimisers keep to fp32. A loss that is not finite in bf16 or fp16 is computed again in fp32."""
+    """What convolutions and products compute in: fp32 (IEEE), tf32 (its factors rounded to 11 bits, on CUDA alone),
+    bf16 or fp16; tf32 if left out, and bf16 with --fast. Norms, the penalty, losses, averages and optimisers keep to
+    fp32. A loss that is not finite in bf16 or fp16 is computed again in fp32."""
     log_every: PositiveInt
     """Write a line to log.jsonl every so many images; its terms are means since the line before."""
     sample_every: PositiveInt
@@ -232,7 +233,7 @@ class RunConfig(ABC):
     @property
     def computes_in(self) -> Precision:
         """The precision of convolutions and products."""
-        return self.precision or ("bf16" if self.fast else "fp32")
+        return self.precision or ("bf16" if self.fast else "tf32")
 
     @property
     @abstractmethod

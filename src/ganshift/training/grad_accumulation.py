@@ -19,7 +19,8 @@ from .config import Precision
 from .draws import seed_of
 from .log import say, say_here
 from .memory import is_out_of_memory, release
-from .optim import frozen, refuse_non_finite, sum_of
+from .optim import frozen, non_finite_loss, refuse_non_finite, sum_of
+from .precision import LOW
 from .update import Loss
 
 FIRST_SCALE = 2.0**14
@@ -94,6 +95,23 @@ class Updates:
     def __post_init__(self) -> None:
         device = next(parameter for network in self.optimizers for parameter in network.parameters()).device
         self.scale = LossScale(device) if self.precision == "fp16" else None
+        self._failed: Tensor | None = None
+
+    def defer(self, failed: Tensor | None) -> None:
+        """Do not wait for the device to see whether losses are finite; None waits again.
+
+        Instead, `failed` becomes 1 with the first that is not, and optimisers move nothing while it is (which those of
+        torch that are fused, and ours, can): so the networks stay as they are. `refuse_failed` reads it.
+        """
+        self._failed = failed
+        for optimizer in self.optimizers.values():
+            optimizer.found_inf = failed  # type: ignore[attr-defined]
+
+    def refuse_failed(self, means: Mapping[str, float]) -> None:
+        """Raise `NonFiniteLoss` if a loss was not finite since it was last asked; the means of terms tell which."""
+        if self._failed is not None and self._failed.item():
+            self._failed.zero_()
+            raise non_finite_loss(means)
 
     def state(self) -> dict[str, LossScale]:
         """What a checkpoint has to hold, by name."""
@@ -109,7 +127,10 @@ class Updates:
             terms = self._differentiate(step)
         terms = average(step.optimizer, terms, step.count)
         try:
-            refuse_non_finite(terms)
+            if self._failed is None:
+                refuse_non_finite(terms)
+            else:
+                torch.maximum(self._failed, (~torch.isfinite(sum_of(terms))).float(), out=self._failed)
             if self.scale:  # skips the update if a gradient overflowed, and lowers the scale
                 self.scale.scaler.unscale_(step.optimizer)
                 self.scale.scaler.step(step.optimizer)
@@ -123,7 +144,7 @@ class Updates:
     def _differentiate(self, step: _Step) -> Terms:
         """Gradients of the mean over this process's images; returns its terms, detached."""
         inner, graphs = step.leaves()
-        if self.precision == "fp32":
+        if self.precision not in LOW or self._failed is not None:
             terms = self._within_memory(inner)
         else:
             put_back = self._remember_buffers()
@@ -135,7 +156,8 @@ class Updates:
                 with torch.autocast(step.device.type, enabled=False):
                     terms = self._within_memory(inner)
         if graphs:
-            torch.autograd.backward([whole for whole, _ in graphs], [leaf.grad for _, leaf in graphs])
+            with torch.autocast(step.device.type, enabled=False):
+                torch.autograd.backward([whole for whole, _ in graphs], [leaf.grad for _, leaf in graphs])
         return terms
 
     def _within_memory(self, step: _Step) -> Terms:
@@ -149,7 +171,8 @@ class Updates:
             try:
                 return self._in_parts(step, at_once)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
+                recording = step.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+                if recording or not is_out_of_memory(error):  # nothing can be tried again in a graph
                     raise
                 message = first_line(error)
             if at_once == 1:
@@ -179,7 +202,9 @@ class Updates:
     def _backward(self, step: _Step, part: slice) -> Terms:
         terms = step.terms(part)
         loss = sum_of(terms)
-        (self.scale.scaler.scale(loss) if self.scale else loss).backward()
+        # Autocast is for forward passes: it would round the second derivative of a penalty that is float32.
+        with torch.autocast(step.device.type, enabled=False):
+            (self.scale.scaler.scale(loss) if self.scale else loss).backward()
         return {name: term.detach() for name, term in terms.items()}
 
     def _remember_buffers(self) -> Callable[[], None]:

@@ -28,7 +28,7 @@ from .memory import keep_freed_memory
 from .monitor.best import mend_best, write_best
 from .monitor.health import Finding, gradient_norms
 from .optim import NonFiniteLoss
-from .precision import fast_arithmetic
+from .precision import computing_in
 from .signals import collected_signals
 from .state import TrainState
 from .trackers import require_packages
@@ -122,16 +122,20 @@ def _sit(trainer: Trainer, state: TrainState, stop: list[signal.Signals]) -> Non
             last = seen >= budget
             logs = last or _crossed(config.log_every, before, seen)
             evaluates = _evaluates(trainer) and (last or _crossed(config.evaluate_every, before, seen))
+            samples = last or _crossed(config.sample_every, before, seen)
+            saves = last or _crossed(config.checkpoint_every, before, seen)
 
-            # The iteration.
+            # The iteration. To look at what it did is to wait for the device.
             batch = next(batches)
             started = time.monotonic()
             with gradient_norms(optimizers if logs else {}) as norms:
                 terms = _iterate(trainer, state, batch)
-            state.seconds += time.monotonic() - started
             state.means.add(terms)
             state.means.add(norms)
-            note = _shown(state.means.read()) if before == 0 else ""
+            note = ""
+            if before == 0 or logs or evaluates or samples or saves:
+                note = _shown(_look(trainer, state))
+            state.seconds += time.monotonic() - started
 
             # Log, scores, and what they say of the run's health.
             wrong: list[tuple[Finding, str]] = []
@@ -142,7 +146,6 @@ def _sit(trainer: Trainer, state: TrainState, stop: list[signal.Signals]) -> Non
                 iteration = seen // trainer.images_per_iteration
                 if log:
                     log.write(seen, line, iteration=iteration, seconds=round(state.seconds, 3), **more)
-                note = _shown(line)
                 found = state.health.of_line(line, trainer.gaps)
                 wrong += state.health.assess(seen, found, "log", trainer.advice, decides=not _evaluates(trainer))
             if evaluates:
@@ -150,13 +153,14 @@ def _sit(trainer: Trainer, state: TrainState, stop: list[signal.Signals]) -> Non
             progress.update(seen, note)
 
             # Samples and checkpoints.
-            if last or _crossed(config.sample_every, before, seen):
+            if samples:
                 from_first(partial(_write_grids, trainer, log))
             if wrong:
                 _react(trainer, state, wrong)
-            if last or _crossed(config.checkpoint_every, before, seen):
+            if saves:
                 saved_at = _save(trainer, state)
         if saved_at < trainer.seen:
+            _look(trainer, state)
             _save(trainer, state)
 
 
@@ -172,18 +176,33 @@ def _open_log(trainer: Trainer) -> Iterator[RunLog | None]:
 @contextmanager
 def arithmetic(trainer: Trainer) -> Iterator[None]:
     """Compute as the settings say, and leave the process's arithmetic and random generators as they were."""
-    config, device = trainer.config, trainer.device
+    device = trainer.device
     devices = [] if device.type == "cpu" else [device]
     with (
         torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"),
-        fast_arithmetic(device, config.fast, trainer.precision),
+        computing_in(trainer.precision, device),
     ):
         yield
 
 
 def _iterate(trainer: Trainer, state: TrainState, batch: Any) -> Terms:
-    try:
+    with _finite(trainer, state):
         return trainer.iteration(batch)
+
+
+def _look(trainer: Trainer, state: TrainState) -> Mapping[str, float]:
+    """The means of all terms since the last line of the log."""
+    means = state.means.read()
+    with _finite(trainer, state):
+        trainer.refuse_failed(means)
+    return means
+
+
+@contextmanager
+def _finite(trainer: Trainer, state: TrainState) -> Iterator[None]:
+    """Go back, or stop, if a loss inside the block is not finite."""
+    try:
+        yield
     except NonFiniteLoss as error:
         if trainer.config.on_collapse == "rollback":
             raise Collapse(f"{state.health.say(trainer.seen, 'not finite', str(error))}.") from None

@@ -1,11 +1,12 @@
-"""One parameter update: TensorFlow 1's RMSProp, a step that refuses losses that are not finite, frozen networks.
+"""One parameter update: optimisers, a step that refuses losses that are not finite, frozen networks.
 
 Sources: tf.compat.v1.train.RMSPropOptimizer (its slot is initialised with ones and its kernel adds epsilon before the
 root), used by the published DualGAN code; `torch.optim.RMSprop` starts the slot at 0 and adds epsilon after the root.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any
 
 import torch
@@ -29,12 +30,25 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
 
     As `ms` starts at 1, the first steps are those of gradient descent with rate `lr`: a slot that starts at 0 makes a
     first step of lr / sqrt(1 - decay) for every parameter, however small its gradient. No momentum, not centred.
+
+    `fused` takes one pass over all numbers, by a kernel that processors and CUDA have, where it is the default. Like
+    torch's fused optimisers, that one stands still while the attribute `found_inf`, a tensor, is 1.
     """
 
-    def __init__(self, params: Iterable[Any], lr: float = 5e-5, decay: float = 0.9, eps: float = 1e-10) -> None:
+    found_inf: Tensor | None = None
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | Tensor = 5e-5,
+        decay: float = 0.9,
+        eps: float = 1e-10,
+        fused: bool | None = None,
+    ) -> None:
         if lr < 0 or not 0 < decay < 1 or eps <= 0:
             raise UserError(f"RMSprop needs lr >= 0, 0 < decay < 1 and eps > 0, got {lr}, {decay} and {eps}")
         super().__init__(params, {"lr": lr, "decay": decay, "eps": eps})
+        self.fused = fused
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -42,7 +56,7 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
         for group in self.param_groups:
             self._move(group["params"], group["lr"], group["decay"], group["eps"])
 
-    def _move(self, parameters: list[Tensor], lr: float, decay: float, eps: float) -> None:
+    def _move(self, parameters: list[Tensor], lr: float | Tensor, decay: float, eps: float) -> None:
         moving = [parameter for parameter in parameters if parameter.grad is not None]
         for parameter in moving:
             if not self.state[parameter]:
@@ -50,15 +64,23 @@ class TensorFlowRMSprop(torch.optim.Optimizer):
         if not moving:
             return
         slots = [self.state[parameter]["mean_square"] for parameter in moving]
-        # The slots hold ms + eps, whose root is taken as it is: decay (ms + eps) + (1 - decay) g^2 by the kernel,
-        # and (1 - decay) eps, which is added here.
-        torch._foreach_add_(slots, eps * (1 - decay) / decay)
+        gradients = [_laid_out_as(parameter, parameter.grad) for parameter in moving]
+        device = moving[0].device
+        # The slots hold ms + eps, whose root is taken as it is.
+        if not (device.type in ("cpu", "cuda") if self.fused is None else self.fused):
+            torch._foreach_mul_(slots, decay)
+            torch._foreach_addcmul_(slots, gradients, gradients, 1 - decay)
+            torch._foreach_add_(slots, eps * (1 - decay))
+            torch._foreach_addcdiv_(moving, gradients, torch._foreach_sqrt(slots), -float(lr))
+            return
+        # decay (ms + eps) + (1 - decay) g^2 by the kernel, and (1 - decay) eps, which is added here.
+        moves = torch.ones((), device=device) if self.found_inf is None else 1 - self.found_inf
+        torch._foreach_add_(slots, moves, alpha=eps * (1 - decay) / decay)
         # All else takes one pass: Adam whose mean of gradients is the last gradient (beta1 is 0, so that the
         # gradients may stand for it), after so many steps that its corrections for the first ones are 1.
-        steps = [torch.full((), MANY_STEPS, device=parameter.device) for parameter in moving]
-        gradients = [_laid_out_as(parameter, parameter.grad) for parameter in moving]
+        steps = [torch.full((), MANY_STEPS, device=device)] * len(moving)  # they are only read
         settings = {"lr": lr, "beta1": 0.0, "beta2": decay, **UNUSED}
-        torch._fused_adam_(moving, gradients, gradients, slots, [], steps, **settings)
+        torch._fused_adam_(moving, gradients, gradients, slots, [], steps, **settings, found_inf=self.found_inf)
 
 
 def _laid_out_as(parameter: Tensor, gradient: Tensor | None) -> Tensor:
@@ -86,9 +108,14 @@ def refuse_non_finite(terms: Terms) -> None:
     Reading the total waits for the device: the price, once an update, of never stepping along NaN.
     """
     if not torch.isfinite(sum_of(terms)):
-        bad = [f"{name} is {term.item()}" for name, term in terms.items() if not torch.isfinite(term)]
-        what = ", ".join(bad) or f"the sum of {', '.join(terms)} overflows"
-        raise NonFiniteLoss(f"the loss must be finite, but {what}; nothing was updated")
+        raise non_finite_loss({name: term.item() for name, term in terms.items()})
+
+
+def non_finite_loss(terms: Mapping[str, float]) -> NonFiniteLoss:
+    """What to raise where the sum of terms is not finite."""
+    bad = [f"{name} is {term}" for name, term in terms.items() if not isfinite(term)]
+    what = ", ".join(bad) or f"the sum of {', '.join(terms)} overflows"
+    return NonFiniteLoss(f"the loss must be finite, but {what}; nothing was updated")
 
 
 @contextmanager

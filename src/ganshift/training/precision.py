@@ -1,15 +1,13 @@
-"""`--fast`: what accelerators gain from lower precision and from preparation, behind one choice.
+"""What convolutions and products compute in (`--precision`), and `--fast`, which is more for accelerators.
 
-- Convolutions and products in bfloat16 (autocast; `--precision` chooses another), and in TF32 where they stay in
-  float32. The networks themselves keep norm statistics, images and scores in float32, and the losses, the penalty and
-  the optimisers compute in it too.
-- Images and kernels channels-last, the layout that tensor cores want.
-- Adam in one fused kernel.
-- Generators compiled, with graph capture: their steps are many small kernels. Critics are not, because the gradient
-  penalty differentiates twice, which torch.compile cannot.
+`--precision`, whatever it is, leaves norm statistics, images, scores, losses, the penalty with its gradients, averages
+and optimisers in float32. `--fast` adds what changes rounding:
 
-Off by default: rounding changes what is learned, and DualGAN was seen to blur its images under mixed precision. None of
-this has been measured on an accelerator yet; docs/performance.md has the command that does.
+- bfloat16, unless `--precision` says something else;
+- images and kernels channels-last, the layout that tensor cores want;
+- generators compiled. Critics are not, because the gradient penalty differentiates twice, which torch.compile cannot.
+
+Off by default: rounding changes what is learned, and DualGAN was seen to blur its images under mixed precision.
 """
 
 import logging
@@ -25,12 +23,17 @@ from .config import Precision
 
 LOW: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """What autocast is told."""
+_CUDA_OPERATORS: tuple[Any, ...] = (
+    torch.backends.cuda.matmul,
+    *(getattr(torch.backends.cudnn, name) for name in ("conv", "rnn")),
+)
+"""Whose float32 may be TF32. We have no recurrent ones, but PyTorch wants one answer for all of cuDNN."""
 logger = logging.getLogger("ganshift")
 
 
 def computes(device: torch.device, precision: Precision) -> bool:
     """Whether a device has arithmetic of this precision; PyTorch lets processors imitate what they lack."""
-    if device.type != "cpu" or precision == "fp32":
+    if device.type != "cpu" or precision in ("fp32", "tf32"):
         return True
     if precision == "fp16":
         return torch.ops.mkldnn._is_mkldnn_fp16_supported()
@@ -40,7 +43,9 @@ def computes(device: torch.device, precision: Precision) -> bool:
 
 
 def precision_on(device: torch.device, precision: Precision) -> Precision:
-    """The precision asked for, or fp32, with a warning, on a processor that would only imitate it."""
+    """The precision asked for, or fp32: with a warning on a processor that would only imitate it."""
+    if precision == "tf32" and device.type != "cuda":
+        return "fp32"  # to which TF32 is the nearest there
     if computes(device, precision):
         return precision
     logger.warning("this processor has no %s arithmetic, and imitating it takes longer: computing in fp32", precision)
@@ -48,18 +53,19 @@ def precision_on(device: torch.device, precision: Precision) -> Precision:
 
 
 @contextmanager
-def fast_arithmetic(device: torch.device, fast: bool, precision: Precision) -> Iterator[None]:
-    """Compute in a precision inside the block, with TF32 if fast, and leave the process as it was."""
-    before = torch.get_float32_matmul_precision()
-    if fast:
-        torch.set_float32_matmul_precision("high")
+def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Compute in a precision inside the block, and leave the process as it was."""
     # Without its cache, which would hand out casts of weights from before an update within one iteration.
     low = torch.autocast(device.type, LOW[precision], cache_enabled=False) if precision in LOW else nullcontext()
+    before = [operators.fp32_precision for operators in _CUDA_OPERATORS]
     try:
+        for operators in _CUDA_OPERATORS if device.type == "cuda" else ():
+            operators.fp32_precision = "ieee" if precision == "fp32" else "tf32"
         with low:
             yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        for operators, value in zip(_CUDA_OPERATORS, before, strict=True):
+            operators.fp32_precision = value
 
 
 def prepare_networks(
@@ -77,12 +83,5 @@ def prepare_networks(
         network.to(memory_format=torch.channels_last)
     if device.type == "cpu" and backend == "inductor":
         return
-    options: dict[str, Any] = {"mode": "reduce-overhead"} if backend == "inductor" else {}
     for network in generators:
-        network.compile(backend=backend, **options)
-
-
-def begin_iteration(device: torch.device, fast: bool) -> None:
-    """Tell captured graphs that results of the last iteration are no longer needed."""
-    if fast and device.type != "cpu":
-        torch.compiler.cudagraph_mark_step_begin()
+        network.compile(backend=backend)

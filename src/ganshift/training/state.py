@@ -1,9 +1,12 @@
 """Where a run stands: what a checkpoint holds beside the networks and optimisers of the method."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from ..tensors import Terms
 from . import checkpoint, run_folder
@@ -18,16 +21,27 @@ class Means:
     """Running means of named terms since the last line of the log."""
 
     sums: dict[str, list[float]] = field(default_factory=dict)
+    _unread: list[tuple[Sequence[str], Tensor]] = field(default_factory=list)
 
     def add(self, terms: Terms) -> None:
-        """Count one more value of each term."""
-        for name, value in terms.items():
-            total, count = self.sums.get(name, (0.0, 0.0))
-            self.sums[name] = [total + value.item(), count + 1]
+        """Count one more value of each term; waits for no device."""
+        if terms:
+            self._unread.append((tuple(terms), torch.stack(tuple(terms.values()))))
 
     def read(self) -> dict[str, float]:
-        """The means so far."""
+        """The means so far; waits for the device that computes them."""
+        if self._unread:
+            values = iter(torch.cat([values for _, values in self._unread]).tolist())
+            for name in (name for names, _ in self._unread for name in names):
+                total, count = self.sums.get(name, (0.0, 0.0))
+                self.sums[name] = [total + next(values), count + 1]
+            self._unread.clear()
         return {name: total / count for name, (total, count) in self.sums.items()}
+
+    def state_dict(self) -> dict[str, list[float]]:
+        """The sum and the number of values of each term."""
+        self.read()
+        return self.sums
 
     def take(self) -> dict[str, float]:
         """Return the means and start over."""
@@ -52,7 +66,7 @@ class TrainState:
         return {
             "budget": self.trainer.budget,
             "seconds": self.seconds,
-            "means": self.means.sums,
+            "means": self.means.state_dict(),
             "state": self.trainer.state_dict(),
             "health": self.health.state_dict(),
             "scores": self.scores.state_dict(),

@@ -27,7 +27,7 @@ from .draws import seed_of
 from .grad_accumulation import Updates
 from .memory import is_out_of_memory
 from .monitor.best import Evaluation
-from .precision import begin_iteration, precision_on
+from .precision import precision_on
 
 
 @runtime_checkable
@@ -106,12 +106,12 @@ class Trainer(ABC):
     def iteration(self, batch: Any) -> Terms:
         """One iteration, all draws of which follow from the seed, the images seen and the rollbacks.
 
-        It seeds torch's generators. Raises `NonFiniteLoss` if a loss is not finite, before anything has moved along it,
-        and a `UserError` if not even one image fits into memory.
+        It seeds torch's generators. Raises `NonFiniteLoss` if a loss is not finite, before anything has moved along it
+        (on CUDA `refuse_failed` does, and until then nothing moves), and a `UserError` if not even one image fits into
+        memory.
         """
         again = [self.rollbacks] if self.rollbacks else []
         torch.manual_seed(seed_of(self.config.seed, self.seen, *again))
-        begin_iteration(self.device, self.config.fast)
         try:
             terms = self.run_iteration(batch)
         except (RuntimeError, MemoryError) as error:
@@ -122,6 +122,11 @@ class Trainer(ABC):
             ) from None
         self.seen += self.images_per_iteration
         return terms
+
+    def refuse_failed(self, means: Mapping[str, float]) -> None:
+        """Raise `NonFiniteLoss` where an iteration could not, since it did not wait for the device."""
+        if self.update is not None:
+            self.update.refuse_failed(means)
 
     @property
     def learning_rate_factor(self) -> float:

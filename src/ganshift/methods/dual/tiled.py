@@ -130,15 +130,19 @@ def _normalise(norm: nn.Module, rows: Rows, band: int) -> Rows:
     """Instance norm by the statistics of all rows, which are gone through once for them."""
     if not isinstance(norm, InstanceNorm):
         return rows
-    count, mean, squares = 0, torch.tensor(0.0), torch.tensor(0.0)  # of the squared differences from the mean, the sum
+    # In float64 on the CPU, since not every accelerator has it.
+    count, mean = 0, torch.zeros((), dtype=torch.float64)
+    squares = mean  # of the squared differences from the mean, the sum
     for start in range(0, rows.height, band):
         maps = rows.read(start, min(start + band, rows.height))
         more = maps.shape[2] * maps.shape[3]
-        variance, middle = (part.double() for part in torch.var_mean(maps, dim=(2, 3), correction=0, keepdim=True))
+        statistics = torch.var_mean(maps, dim=(2, 3), correction=0, keepdim=True)
+        variance, middle = (part.cpu().double() for part in statistics)
         # Chan et al. 1979: the statistics of a union from those of its parts
-        shift = middle - mean.to(middle)
-        squares = squares.to(shift) + variance * more + shift**2 * (count * more / (count + more))
-        mean, count = mean.to(shift) + shift * (more / (count + more)), count + more
-    scale = (norm.weight[:, None, None].double() / (squares / count + INSTANCE_EPSILON).sqrt()).to(norm.weight.dtype)
-    centre, bias = mean.to(norm.weight.dtype), norm.bias[:, None, None]
+        shift = middle - mean
+        squares = squares + variance * more + shift**2 * (count * more / (count + more))
+        mean, count = mean + shift * (more / (count + more)), count + more
+    gain = norm.weight[:, None, None]
+    scale = (gain.cpu().double() / (squares / count + INSTANCE_EPSILON).sqrt()).to(gain)
+    centre, bias = mean.to(gain), norm.bias[:, None, None]
     return _apply(lambda maps: torch.addcmul(bias, maps - centre, scale), rows)

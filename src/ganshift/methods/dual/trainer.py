@@ -6,7 +6,8 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import UInt8
+from torch import Tensor, nn
 
 from ...data.datasets import Domains
 from ...data.endings import mix_of
@@ -15,6 +16,7 @@ from ...data.sampling import Batch, batches
 from ...data.value_range import ranges_to_json
 from ...inference.translator import round_trip_grid
 from ...tensors import Terms, from_uint8
+from ...training.cuda_graph import Replayed, set_learning_rate
 from ...training.distributed import join, part_of
 from ...training.draws import Draws
 from ...training.ema import Ema
@@ -63,6 +65,7 @@ class DualTrainer(Trainer):
             config.micro_batch,
             precision=self.precision,
         )
+        self.steps = Replayed(self._steps, self.update, device)
         shown = (domains.val_a or domains.train_a, domains.val_b or domains.train_b)
         self.grid_inputs = [from_uint8(images.read(range(min(GRID_ROWS, len(images))))).to(device) for images in shown]
         if config.evaluate_every:
@@ -135,11 +138,15 @@ class DualTrainer(Trainer):
         """Algorithm 1 on one pair of batches for each update of the critics."""
         config = self.settings
         for optimizer in (self.generator_optimizer, self.critic_optimizer):
-            optimizer.param_groups[0]["lr"] = config.learning_rate * self.learning_rate_factor
-        a, b = (from_uint8(batch[name].images.to(self.device)).chunk(config.critic_steps) for name in "ab")
-        terms = self.algorithm.iteration(list(zip(a, b, strict=True)), self.update, self.draws)
+            set_learning_rate(optimizer, config.learning_rate * self.learning_rate_factor)
+        terms = self.steps(batch["a"].images, batch["b"].images)
         self.ema.update(self.seen + config.images_per_iteration, config.images_per_iteration)
         return terms
+
+    def _steps(self, images_a: UInt8[Tensor, "n a h w"], images_b: UInt8[Tensor, "n b h w"]) -> Terms:
+        """All updates of an iteration."""
+        a, b = (from_uint8(images).chunk(self.settings.critic_steps) for images in (images_a, images_b))
+        return self.algorithm.iteration(list(zip(a, b, strict=True)), self.update, self.draws)
 
     def parts(self) -> dict[str, Stateful]:
         """Networks, optimisers and averages."""
@@ -203,5 +210,5 @@ def new_optimizer(config: DualConfig, networks: nn.Module) -> torch.optim.Optimi
     """The optimiser that the settings ask for, over all parameters."""
     if config.optimizer == "adam":
         betas = (config.beta1, 0.999)
-        return torch.optim.Adam(networks.parameters(), config.learning_rate, betas, fused=config.fast or None)
+        return torch.optim.Adam(networks.parameters(), config.learning_rate, betas)
     return TensorFlowRMSprop(networks.parameters(), lr=config.learning_rate)

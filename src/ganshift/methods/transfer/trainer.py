@@ -18,7 +18,8 @@ from ...data.value_range import ranges_to_json
 from ...errors import UserError
 from ...inference.latents import draw_latents
 from ...nn.norm import batch_statistics
-from ...tensors import Terms, image_grid
+from ...tensors import Bytes, Labels, Terms, image_grid
+from ...training.cuda_graph import Replayed, set_learning_rate
 from ...training.distributed import join, part_of
 from ...training.draws import Draws
 from ...training.ema import Ema
@@ -76,14 +77,15 @@ class TransferTrainer(Trainer):
         generator, critic = algorithm.generator, algorithm.critic
         self.ema = Ema(generator, config.ema_images)
         prepare_networks([generator], [critic], device, config.fast)
-        self.generator_optimizer = _new_adam(generator, config.generator_learning_rate, config.fast)
-        self.critic_optimizer = _new_adam(critic, config.critic_learning_rate, config.fast)
+        self.generator_optimizer = _new_adam(generator, config.generator_learning_rate)
+        self.critic_optimizer = _new_adam(critic, config.critic_learning_rate)
         self.draws = Draws(device)
         self.update = Updates(
             {generator: self.generator_optimizer, critic: self.critic_optimizer},
             config.micro_batch,
             self.precision,
         )
+        self.steps = Replayed(self._steps, self.update, device)
         self.grid_inputs = _grid_inputs(config.seed, algorithm.latent_dim, algorithm.num_classes, device)
         if config.evaluate_every:
             from .evaluation import new_evaluation  # its packages take long to import
@@ -159,17 +161,19 @@ class TransferTrainer(Trainer):
         """Algorithm 1 on one batch for each critic update; as published, the critic has the first one to itself."""
         config, seen = self.settings, self.seen
         scale = self.learning_rate_factor * learning_rate_scale(config, seen, self.budget)
-        self.generator_optimizer.param_groups[0]["lr"] = config.generator_learning_rate * scale
-        self.critic_optimizer.param_groups[0]["lr"] = config.critic_learning_rate * scale
-        images = batch["real"].images.to(self.device).chunk(config.critic_steps)
-        labels: Sequence[Tensor | None] = [None] * config.critic_steps
-        if self.algorithm.num_classes and batch["real"].labels is not None:
-            labels = batch["real"].labels.to(self.device).chunk(config.critic_steps)
-        real = list(zip(images, labels, strict=True))
-        terms = self.algorithm.iteration(real, self.update, self.draws, critic_only=seen == 0)
+        set_learning_rate(self.generator_optimizer, config.generator_learning_rate * scale)
+        set_learning_rate(self.critic_optimizer, config.critic_learning_rate * scale)
+        images, labels = batch["real"].images, batch["real"].labels if self.algorithm.num_classes else None
+        terms = self.steps(images, labels)
         average_buffers(self.algorithm.generator)
         self.ema.update(seen + config.images_per_iteration, config.images_per_iteration)
         return terms
+
+    def _steps(self, images: Bytes, labels: Labels | None) -> Terms:
+        """All updates of an iteration."""
+        each = self.settings.critic_steps
+        real = list(zip(images.chunk(each), [None] * each if labels is None else labels.chunk(each), strict=True))
+        return self.algorithm.iteration(real, self.update, self.draws, critic_only=self.seen == 0)
 
     def parts(self) -> dict[str, Stateful]:
         """Networks, optimisers and averages."""
@@ -196,10 +200,10 @@ class TransferTrainer(Trainer):
         save_weights(folder / CRITIC, self.algorithm.critic)
 
 
-def _new_adam(network: nn.Module, learning_rate: float, fast: bool) -> torch.optim.Adam:
+def _new_adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:
     """Adam with the betas of Gulrajani et al. 2017, algorithm 1, over what is to learn."""
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return torch.optim.Adam(learning, learning_rate, betas=(0.0, 0.9), fused=fast or None)
+    return torch.optim.Adam(learning, learning_rate, betas=(0.0, 0.9))
 
 
 def _choose(config: TransferConfig, setting: str, arguments: Mapping[str, Any], name: str, default: Any) -> Any:

@@ -1,0 +1,114 @@
+"""One CUDA graph an iteration: the host starts one thing, where it would launch thousands of kernels one by one.
+
+A graph is recorded once and then replayed on whatever its tensors hold. So what changes from one iteration to the next
+must be a tensor on the device: the batch, learning rates, the seed of draws (PyTorch sees to that), and whether a loss
+was not finite. Everything else, EMA included, stays outside.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ..tensors import Terms
+from . import distributed
+from .grad_accumulation import Updates
+from .log import say
+from .memory import is_out_of_memory, release
+
+WARM_UP = 2
+"""Iterations before the graph is recorded: they make what stays, such as the states of optimisers."""
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set it for all parameters; in place, where it is a number on the device that a graph reads."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor) and group["lr"].is_cuda:
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+class Replayed:
+    """The part of an iteration that goes into a graph: `steps`, a function of tensors that takes steps by `updates`.
+
+    It computes what `steps` computes, from the same draws. Where a graph can be recorded, it reads nothing from the
+    device: after a loss that is not finite no optimiser moves anything, and `updates.refuse_failed` tells.
+    """
+
+    def __init__(self, steps: Callable[..., Terms], updates: Updates, device: torch.device) -> None:
+        self.steps, self.updates, self.device = steps, updates, device
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: Sequence[Tensor | None] = ()
+        self._names: Sequence[str] = ()
+        self._values = torch.empty(0)
+        self._calls = 0
+        self._has_none = device.type != "cuda"
+        for optimizer in updates.optimizers.values():
+            optimizer.register_load_state_dict_post_hook(self._begin_anew)
+
+    def __call__(self, *inputs: Tensor | None) -> Terms:
+        """The terms of one iteration on inputs that lie anywhere."""
+        if not self._has_none and (reason := self._objection()):
+            self._give_up(reason)
+        if self._has_none:
+            return self.steps(*(value if value is None else value.to(self.device) for value in inputs))
+        if self._calls == 0:
+            self._prepare(inputs)
+        self._calls += 1
+        for own, value in zip(self._inputs, inputs, strict=True):
+            if own is not None and value is not None:
+                own.copy_(value.pin_memory() if value.device.type == "cpu" else value, non_blocking=True)
+        observed = any(optimizer._optimizer_step_pre_hooks for optimizer in self.updates.optimizers.values())
+        if self._calls <= WARM_UP or observed:  # hooks are Python, which a graph does not run
+            return self.steps(*self._inputs)
+        if self._graph is None:
+            try:
+                self._record()
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._give_up("memory ran out while it was recorded")
+                release(self.device)
+                return self.steps(*self._inputs)
+        assert self._graph is not None
+        self._graph.replay()
+        return dict(zip(self._names, self._values.clone().unbind(), strict=True))
+
+    def _objection(self) -> str | None:
+        """What keeps this run from having a graph."""
+        if self.updates.micro_batch is not None:
+            return "a batch is computed in parts"
+        if self.updates.scale is not None:
+            return "the loss scale of fp16 is read in every update"
+        return "several processes share a batch" if distributed.world_size() > 1 else None
+
+    def _give_up(self, reason: str) -> None:
+        say(f"an iteration is not one CUDA graph, but many kernels: {reason}")
+        self._has_none, self._graph = True, None
+        self.updates.defer(None)
+
+    def _begin_anew(self, _: torch.optim.Optimizer) -> None:
+        """Optimisers have other states: a graph would go on with those that they had."""
+        self._graph, self._calls = None, 0
+
+    def _prepare(self, inputs: Sequence[Tensor | None]) -> None:
+        """Let optimisers read learning rates from the device, and stand still after a loss that is not finite."""
+        self._inputs = [value if value is None else torch.empty_like(value, device=self.device) for value in inputs]
+        self.updates.defer(torch.zeros((), device=self.device))
+        for optimizer in self.updates.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=self.device)
+                if isinstance(optimizer, torch.optim.Adam):
+                    group["fused"] = group["capturable"] = True
+                    for state in (optimizer.state[parameter] for parameter in group["params"]):
+                        if "step" in state:  # of a checkpoint from a processor
+                            state["step"] = state["step"].to(self.device)
+
+    def _record(self) -> None:
+        torch.cuda.synchronize(self.device)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            terms = self.steps(*self._inputs)
+            self._values = torch.stack(tuple(terms.values()))
+        self._names, self._graph = tuple(terms), graph

@@ -148,6 +148,15 @@ def test_tf32_is_what_the_settings_say(chosen):
         matmul.fp32_precision = before
 
 
+def test_deterministic_operators_are_used_within_a_run():
+    trainer = trainer_of("dual", False)
+    object.__setattr__(trainer.config, "deterministic", True)
+    with arithmetic(trainer):
+        assert torch.are_deterministic_algorithms_enabled()
+        trainer.iteration(next(trainer.batches(0)))
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def test_tf32_is_for_cuda():
     assert {name: precision.precision_on(torch.device(name), "tf32") for name in ("cpu", "cuda", "mps")} == {
         "cpu": "fp32",

@@ -20,6 +20,9 @@ def product(rows: Float[Tensor, "n k"], weight: Tensor, transposed: bool = False
     return result
 
 
+HAS_ONEDNN = torch.backends.mkldnn.is_available()  # asked for here, since torch.compile cannot ask
+
+
 @skips_zeros
 class _Product(torch.autograd.Function):
     """Gradients of a product are products, so that the backward pass can be differentiated like the forward pass."""
@@ -49,6 +52,6 @@ def multiply(left: Float[Tensor, "n k"], right: Float[Tensor, "k m"]) -> Float[T
     """`left @ right` without a derivative."""
     if len(left) > right.shape[1]:  # oneDNN likes results of few long rows, and copies nothing to transpose
         return multiply(right.t(), left.t()).t()
-    if left.device.type == "cpu" and left.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+    if left.device.type == "cpu" and left.dtype == torch.float32 and HAS_ONEDNN:
         return torch.ops.mkldnn._linear_pointwise(left, right.t(), None, "none", [], "")
     return left @ right

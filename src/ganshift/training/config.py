@@ -21,11 +21,11 @@ WATCHING = (
     *("log_every", "sample_every", "checkpoint_every", "keep_checkpoints"),
     *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse", "tracker"),
 )
-MACHINE = ("device", "fast", "precision", "micro_batch", "memory_budget", "workers")
+MACHINE = ("device", "fast", "precision", "deterministic", "micro_batch", "memory_budget", "workers", "overhead")
 """Settings of every run that stand together in the help."""
 FREE_TO_CHANGE = frozenset(
     {
-        *(*BUDGET_FIELDS, *WATCHING, "out", "device", "workers", "memory_budget", "micro_batch"),
+        *(*BUDGET_FIELDS, *WATCHING, "out", "device", "workers", "memory_budget", "micro_batch", "overhead"),
         "memory_limit",  # of runs that 0.1.0 began
         *("data", "a", "b"),  # where the images lie; a hash of what they are is compared instead
     }
@@ -186,6 +186,8 @@ class RunConfig(ABC):
     """What convolutions and products compute in: fp32 (IEEE), tf32 (its factors rounded to 11 bits, on CUDA alone),
     bf16 or fp16; tf32 if left out, and bf16 with --fast. Norms, the penalty, losses, averages and optimisers keep to
     fp32. A loss that is not finite in bf16 or fp16 is computed again in fp32."""
+    deterministic: bool = False
+    """Use no operator whose sums come in any order, so that a run resumes to the last bit on CUDA, too. Slower."""
     log_every: PositiveInt
     """Write a line to log.jsonl every so many images; its terms are means since the line before."""
     sample_every: PositiveInt
@@ -209,6 +211,9 @@ class RunConfig(ABC):
     tracker: str = "tensorboard"
     """Where to show numbers while training: any of tensorboard,wandb,mlflow,trackio, joined by commas, or none. All but
     tensorboard need a package of their own (docs/report.md)."""
+    overhead: Annotated[float, Range(0, 1)] = 0.05
+    """On accelerators, the part of the time that evaluations, sample sheets and checkpoints may take each: what falls
+    due sooner is passed over, but for the last. 1 passes over nothing."""
     workers: Annotated[int, Range(0, 256)] = 2
     """Processes that decode images when the set is too large to be kept in memory."""
     memory_budget: PositiveFloat = 2.0

@@ -21,6 +21,7 @@ from ..errors import UserError
 from ..files import write_atomically
 from ..tensors import Terms
 from . import checkpoint, run_folder
+from .cadence import Cadence, crossed
 from .config import RunConfig
 from .distributed import any_has, from_first, is_first, world_size
 from .log import ProgressLine, RunLog, say
@@ -28,7 +29,7 @@ from .memory import keep_freed_memory
 from .monitor.best import mend_best, write_best
 from .monitor.health import Finding, gradient_norms
 from .optim import NonFiniteLoss
-from .precision import computing_in
+from .precision import computing_in, same_bits
 from .signals import collected_signals
 from .state import TrainState
 from .trackers import require_packages
@@ -36,6 +37,8 @@ from .trainer import Outcome, Trainer
 
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 """What the system says when a disk is full, read-only, not ours, or failing."""
+AGREE_EVERY = 16
+"""Iterations after which processes with accelerators tell each other of requests to stop."""
 SHOWN_TERMS = 4
 """How many loss terms fit on the progress line."""
 MOST_ROLLBACKS = 3
@@ -105,7 +108,10 @@ def _fit(trainer: Trainer) -> Outcome:
 def _sit(trainer: Trainer, state: TrainState, stop: list[signal.Signals]) -> None:
     """Train from where the run stands until the budget is spent or something ends it."""
     config, budget = trainer.config, trainer.budget
-    saved_at = trainer.seen
+    saved_at, already = trainer.seen, state.seconds
+    share = 1.0 if trainer.device.type == "cpu" else config.overhead
+    evaluations = Cadence(config.evaluate_every, share)
+    grids, checkpoints = Cadence(config.sample_every, share), Cadence(config.checkpoint_every, share)
     optimizers = {name: part for name, part in trainer.parts().items() if isinstance(part, torch.optim.Optimizer)}
     with (
         _open_log(trainer) as log,
@@ -120,10 +126,11 @@ def _sit(trainer: Trainer, state: TrainState, stop: list[signal.Signals]) -> Non
             # What is due after this iteration.
             before, seen = trainer.seen, trainer.seen + trainer.images_per_iteration
             last = seen >= budget
-            logs = last or _crossed(config.log_every, before, seen)
-            evaluates = _evaluates(trainer) and (last or _crossed(config.evaluate_every, before, seen))
-            samples = last or _crossed(config.sample_every, before, seen)
-            saves = last or _crossed(config.checkpoint_every, before, seen)
+            logs = last or crossed(config.log_every, before, seen)
+            trained = state.seconds - already
+            evaluates = _evaluates(trainer) and (last or evaluations.is_due(before, seen, trained))
+            samples = last or grids.is_due(before, seen, trained)
+            saves = last or checkpoints.is_due(before, seen, trained)
 
             # The iteration. To look at what it did is to wait for the device.
             batch = next(batches)
@@ -149,16 +156,19 @@ def _sit(trainer: Trainer, state: TrainState, stop: list[signal.Signals]) -> Non
                 found = state.health.of_line(line, trainer.gaps)
                 wrong += state.health.assess(seen, found, "log", trainer.advice, decides=not _evaluates(trainer))
             if evaluates:
-                wrong += _evaluate(trainer, state, log)
+                with evaluations.timed():
+                    wrong += _evaluate(trainer, state, log)
             progress.update(seen, note)
 
             # Samples and checkpoints.
             if samples:
-                from_first(partial(_write_grids, trainer, log))
+                with grids.timed():
+                    from_first(partial(_write_grids, trainer, log))
             if wrong:
                 _react(trainer, state, wrong)
             if saves:
-                saved_at = _save(trainer, state)
+                with checkpoints.timed():
+                    saved_at = _save(trainer, state)
         if saved_at < trainer.seen:
             _look(trainer, state)
             _save(trainer, state)
@@ -181,6 +191,7 @@ def arithmetic(trainer: Trainer) -> Iterator[None]:
     with (
         torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"),
         computing_in(trainer.precision, device),
+        same_bits(trainer.config.deterministic),
     ):
         yield
 
@@ -313,11 +324,6 @@ def _shown(terms: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.3g}" for name, value in list(terms.items())[:SHOWN_TERMS])
 
 
-def _crossed(every: int, before: int, seen: int) -> bool:
-    """Whether a multiple of `every` images was reached since `before`."""
-    return seen // every > before // every
-
-
 def _claim(trainer: Trainer) -> None:
     """Make the run folder this run's, and whole."""
     out = trainer.config.out
@@ -347,7 +353,10 @@ def _tell_of_stop(received: list[signal.Signals]) -> None:
 
 
 def _agreed(stop: list[signal.Signals], trainer: Trainer) -> bool:
-    """Whether any process was asked to stop: then all are."""
+    """Whether any process was asked to stop: then all are. To ask is to wait for the device, so not each time."""
+    iterations = trainer.seen // trainer.images_per_iteration
+    if world_size() > 1 and trainer.device.type != "cpu" and iterations % AGREE_EVERY:
+        return False
     if any_has(bool(stop), trainer.device) and not stop:
         stop.append(signal.SIGTERM)
     return bool(stop)

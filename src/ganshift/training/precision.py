@@ -11,6 +11,7 @@ Off by default: rounding changes what is learned, and DualGAN was seen to blur i
 """
 
 import logging
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -66,6 +67,19 @@ def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
     finally:
         for operators, value in zip(_CUDA_OPERATORS, before, strict=True):
             operators.fp32_precision = value
+
+
+@contextmanager
+def same_bits(wanted: bool) -> Iterator[None]:
+    """If wanted, use deterministic operators alone inside the block, and leave the process as it was."""
+    before, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked by cuBLAS, which else sums in any order
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warns)
 
 
 def prepare_networks(

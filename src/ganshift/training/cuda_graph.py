@@ -53,6 +53,10 @@ class Replayed:
             self._give_up(reason)
         if self._has_none:
             return self.steps(*(value if value is None else value.to(self.device) for value in inputs))
+        with torch.cuda.device(self.device):
+            return self._on_cuda(inputs)
+
+    def _on_cuda(self, inputs: Sequence[Tensor | None]) -> Terms:
         if self._calls == 0:
             self._prepare(inputs)
         self._calls += 1
@@ -62,15 +66,10 @@ class Replayed:
         observed = any(optimizer._optimizer_step_pre_hooks for optimizer in self.updates.optimizers.values())
         if self._calls <= WARM_UP or observed:  # hooks are Python, which a graph does not run
             return self.steps(*self._inputs)
-        if self._graph is None:
-            try:
-                self._record()
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                self._give_up("memory ran out while it was recorded")
-                release(self.device)
-                return self.steps(*self._inputs)
+        if self._graph is None and not self._record():
+            self._give_up("there is too little memory")
+            release(self.device)
+            return self.steps(*self._inputs)
         assert self._graph is not None
         self._graph.replay()
         return dict(zip(self._names, self._values.clone().unbind(), strict=True))
@@ -105,10 +104,17 @@ class Replayed:
                         if "step" in state:  # of a checkpoint from a processor
                             state["step"] = state["step"].to(self.device)
 
-    def _record(self) -> None:
-        torch.cuda.synchronize(self.device)
+    def _record(self) -> bool:
+        """Record the graph; whether there is enough memory for it."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            terms = self.steps(*self._inputs)
-            self._values = torch.stack(tuple(terms.values()))
+        try:
+            with torch.cuda.graph(graph):
+                terms = self.steps(*self._inputs)
+                self._values = torch.stack(tuple(terms.values()))
+        except RuntimeError as error:
+            cause = error.__context__  # of an error at the end of a recording that broke off
+            if is_out_of_memory(error) or (cause is not None and is_out_of_memory(cause)):
+                return False
+            raise
         self._names, self._graph = tuple(terms), graph
+        return True

@@ -50,7 +50,7 @@ class Replayed:
     def __call__(self, *inputs: Tensor | None) -> Terms:
         """The terms of one iteration on inputs that lie anywhere."""
         if not self._has_none and (reason := self._objection()):
-            self._give_up(reason)
+            self.give_up(reason)
         if self._has_none:
             return self.steps(*(value if value is None else value.to(self.device) for value in inputs))
         with torch.cuda.device(self.device):
@@ -67,7 +67,7 @@ class Replayed:
         if self._calls <= WARM_UP or observed:  # hooks are Python, which a graph does not run
             return self.steps(*self._inputs)
         if self._graph is None and not self._record():
-            self._give_up("there is too little memory")
+            self.give_up("there is too little memory")
             release(self.device)
             return self.steps(*self._inputs)
         assert self._graph is not None
@@ -82,7 +82,8 @@ class Replayed:
             return "the loss scale of fp16 is read in every update"
         return "several processes share a batch" if distributed.world_size() > 1 else None
 
-    def _give_up(self, reason: str) -> None:
+    def give_up(self, reason: str) -> None:
+        """Compute kernel by kernel from now on, and say why."""
         say(f"an iteration is not one CUDA graph, but many kernels: {reason}")
         self._has_none, self._graph = True, None
         self.updates.defer(None)

@@ -56,6 +56,7 @@ PROGRAMS = (
     "source",
     "tensorboard",
     "torchrun",
+    "sh",
 )
 """What else a code block may begin a line with."""
 NOT_OURS = {
@@ -217,6 +218,8 @@ def test_other_programs_are_known(document):
                 script = ROOT / (rest[1].replace(".", "/") + ".py" if rest[0] == "-m" else rest[0])
                 source = script.read_text(encoding="utf-8")
                 assert all(f'"{word}"' in source for word in rest if word.startswith("--")), line
+            elif program == "sh":
+                assert (ROOT / rest[0]).is_file(), line
             elif program == "pip":
                 assert all(extra in extras for extra in re.findall(r"\[(\w+)\]", line)), line
 

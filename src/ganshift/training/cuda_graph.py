@@ -109,7 +109,7 @@ class Replayed:
         """Record the graph; whether there is enough memory for it."""
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
+            with torch.cuda.graph(graph, stream=torch.cuda.Stream(self.device)):  # torch's own may be another device's
                 terms = self.steps(*self._inputs)
                 self._values = torch.stack(tuple(terms.values()))
         except RuntimeError as error:

@@ -73,13 +73,17 @@ def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
 def same_bits(wanted: bool) -> Iterator[None]:
     """If wanted, use deterministic operators alone inside the block, and leave the process as it was."""
     before, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    settings: Any = torch.utils.deterministic
+    fills = settings.fill_uninitialized_memory
     if wanted:
+        settings.fill_uninitialized_memory = False  # of which nothing reads any: it only takes time
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked by cuBLAS, which else sums in any order
         torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warns)
+        settings.fill_uninitialized_memory = fills
 
 
 def prepare_networks(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from e2e.test_runs import start
 from e2e.test_watched_runs import assert_equal_watched_runs
 from PIL import Image
+from processes import Command
 
 from ganshift.cli import main
 
@@ -48,7 +48,7 @@ def newest(out: Path) -> int:
 
 def kill(command: list[str], out: Path, while_writing: bool, chance: random.Random) -> bool:
     """Start the run, let it get on, and kill it; False if it came to its end first."""
-    process, before = start(command, out), newest(out)
+    process, before = Command([*command, "--out", str(out)], out.with_name("said")), newest(out)
     goal = time.monotonic() + 120
     while newest(out) == before and process.poll() is None:
         assert time.monotonic() < goal, "no checkpoint within two minutes"
@@ -59,9 +59,9 @@ def kill(command: list[str], out: Path, while_writing: bool, chance: random.Rand
     while while_writing and process.poll() is None and not any((out / "checkpoints").glob(".*.part")):
         pass  # a part is there for a millisecond
     process.kill()
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode in (0, -9), said
-    return process.returncode == -9
+    code = process.wait(60)
+    assert code in (0, -9), process.said()
+    return code == -9
 
 
 @pytest.mark.parametrize("kills", KILLS)

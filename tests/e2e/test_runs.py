@@ -13,6 +13,7 @@ import time
 import pytest
 import torch
 from PIL import Image
+from processes import Command
 from safetensors.torch import load_file
 
 from ganshift.cli import main
@@ -39,16 +40,10 @@ def straight(request, tmp_path_factory):
     return request.param, out
 
 
-def start(command, out):
-    """Run a command in a process group of its own."""
-    arguments = [sys.executable, "-m", "ganshift", *command, "--out", str(out)]
-    return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
-
-
 def wait_for_lines(process, log, count):
     """Until the log has so many lines; the run must still be going on then."""
     while not log.exists() or len(read_log(log)) < count:
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, "it ended before"
         time.sleep(0.01)
 
 
@@ -108,7 +103,8 @@ def test_output_tree(straight):
 def test_interrupted_run_equals_straight_run(straight, tmp_path, stop, code):
     method, expected = straight
     out = tmp_path / "resumed"
-    process = start(COMMANDS[method], out)
+    command = [sys.executable, "-m", "ganshift", *COMMANDS[method], "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_for_lines(process, out / "log.jsonl", 3)
     process.send_signal(stop)
     _, messages = process.communicate(timeout=60)
@@ -205,11 +201,11 @@ def test_other_settings_resume_exactly_too(name, tmp_path):
     command = [str(folder) if word == "FOLDER" else word for word in [*OTHER_SETTINGS[name], "--preset", "tiny"]]
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
     assert main([*command, "--out", str(straight)]) == 0
-    process = start(command, resumed)
+    process = Command([*command, "--out", str(resumed)], tmp_path / "said")
     wait_for_lines(process, resumed / "log.jsonl", 2)
     os.killpg(process.pid, signal.SIGTERM)
-    _, messages = process.communicate(timeout=60)
-    assert process.returncode == 143, messages
+    code, messages = process.wait(60), process.said()
+    assert code == 143, messages
     assert messages.count("stopping after this iteration") == 1
     assert main([*command, "--out", str(resumed)]) == 0
     assert_equal_runs(resumed, straight)
@@ -306,10 +302,10 @@ def test_a_run_is_a_source(tmp_path, straight, capsys):
 def test_damaged_checkpoint_falls_back(tmp_path, straight, caplog):
     method, expected = straight
     out = tmp_path / "run"
-    process = start(COMMANDS[method], out)
+    process = Command([*COMMANDS[method], "--out", str(out)], tmp_path / "said")
     wait_for_lines(process, out / "log.jsonl", 7)
     process.kill()
-    process.communicate(timeout=60)
+    process.wait(60)
     newest = max((out / "checkpoints").glob("*.pt"))
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 255

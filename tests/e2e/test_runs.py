@@ -43,7 +43,7 @@ def straight(request, tmp_path_factory):
 def wait_for_lines(process, log, count):
     """Until the log has so many lines; the run must still be going on then."""
     while not log.exists() or len(read_log(log)) < count:
-        assert process.poll() is None, "it ended before"
+        assert process.poll() is None, process.said()
         time.sleep(0.01)
 
 
@@ -103,12 +103,11 @@ def test_output_tree(straight):
 def test_interrupted_run_equals_straight_run(straight, tmp_path, stop, code):
     method, expected = straight
     out = tmp_path / "resumed"
-    command = [sys.executable, "-m", "ganshift", *COMMANDS[method], "--out", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = Command([*COMMANDS[method], "--out", str(out)], tmp_path / "said")
     wait_for_lines(process, out / "log.jsonl", 3)
     process.send_signal(stop)
-    _, messages = process.communicate(timeout=60)
-    assert process.returncode == code, messages
+    ended, messages = process.wait(60), process.said()
+    assert ended == code, messages
     if stop != signal.SIGKILL:
         assert f"stopped by {stop.name}" in messages
         assert "The same command goes on from here" in messages

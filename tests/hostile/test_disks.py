@@ -161,12 +161,11 @@ def test_what_is_written_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch
 
 def test_a_run_goes_on_when_its_source_has_moved(tmp_path):
     """Its weights are in the checkpoint: the run is the one that would have gone on with the source in place."""
-    states = []
+    states, trained, here = [], tmp_path / "trained", tmp_path / "source"
+    assert main([*TRAIN, "--images", "32", "--out", str(trained)]) == 0
     for name in ("moved", "stayed"):
-        source, out = tmp_path / name / "source", tmp_path / name / "run"
-        assert main([*TRAIN, "--images", "32", "--out", str(source)]) == 0
-        here = tmp_path / "source"
-        shutil.copytree(source, here)
+        out = tmp_path / name
+        shutil.copytree(trained, here)
         arguments = [*TRAIN, "--source", str(here), "--out", str(out)]
         assert main([*arguments, "--images", "32"]) == 0
         surgery = (out / "surgery.txt").read_text()

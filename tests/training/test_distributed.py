@@ -9,7 +9,7 @@ import time
 
 import pytest
 import torch
-from processes import WAIT, exit_codes, run_together, start_together
+from processes import WAIT, exit_codes, run, run_together, start_together
 
 from ganshift.cli import main
 from ganshift.errors import UserError
@@ -55,11 +55,11 @@ def assert_same_training(out, expected):
 def test_two_processes_equal_one_and_resume_each_other(method, tmp_path):
     """Penalty included; the run is begun by two, resumed by one, and ended by two."""
     one, several = tmp_path / "one", tmp_path / "several"
-    assert main(arguments(method, one, 6)) == 0
+    run(arguments(method, one, 6), tmp_path / "said-one")
     codes, said = run_together(arguments(method, several, 2), tmp_path / "said")
     assert codes == [0, 0], said
     assert said.count("images to show, 0 done") == 1  # one process speaks
-    assert main(arguments(method, several, 4)) == 0
+    run(arguments(method, several, 4), tmp_path / "said-four")
     codes, said = run_together(arguments(method, several, 6), tmp_path / "more")
     assert codes == [0, 0], said
     assert said.count("resuming") == 1
@@ -105,7 +105,7 @@ def test_what_steps_draw_differs_by_process_and_is_drawn_again(more, tmp_path):
     straight, interrupted = (last_state(tmp_path / name)["state"] for name in ("straight", "interrupted"))
     torch.testing.assert_close(interrupted, straight, rtol=0, atol=0)
     one = tmp_path / "one"
-    assert main([*arguments(method, one, 4), *settings]) == 0
+    run([*arguments(method, one, 4), *settings], tmp_path / "said-one")
     with pytest.raises(AssertionError):  # one process draws, or normalises, otherwise
         assert_same_training(tmp_path / "straight", one)
 

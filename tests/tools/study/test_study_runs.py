@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
-from processes import Command
+from processes import Command, run
 from recipes import TINY, write_recipe
 from safetensors.torch import load_file
 
@@ -149,7 +149,8 @@ def test_interrupted_study_goes_on(tmp_path, stop, code):
     assert f"resuming {cell.run} at" in said
     assert read_log(log)[-1]["images"] == 320
     assert cell.finished
-    train(replace(cell.config, out=tmp_path / "straight"))
+    straight = ["transfer", "--preset", "tiny", "--data", "bundled:faces", "--augment", "color", "--images", "320"]
+    run([*straight, "--out", tmp_path / "straight"], tmp_path / "said-straight")
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (cell.run, tmp_path / "straight"))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 

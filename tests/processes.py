@@ -29,9 +29,11 @@ class Command:
         """With the packages of a folder installed, and with more in the environment."""
         self._said, self._printed = said, said.with_name(f"{said.name}.printed")
         place = {**os.environ, **environment}
-        work = (list(map(str, arguments)), said, self._printed, packages, place)
+        self._ends, held = _context.Pipe(duplex=False)
+        work = (list(map(str, arguments)), said, self._printed, packages, place, held)
         self._process = _context.Process(target=_work, args=work)
         self._process.start()
+        held.close()
         self.pid = self._process.pid
 
     def poll(self):
@@ -45,10 +47,11 @@ class Command:
         self.send_signal(signal.SIGKILL)
 
     def wait(self, seconds=WAIT):
-        """The exit code; None, and the process is killed, if it has not ended by then."""
+        """The exit code; None, and the process is killed, if it has not ended by then. Its workers must end with it."""
         self._process.join(seconds)
         code = self.poll()
         self._process.kill()
+        assert self._ends.poll(60), "processes that it forked go on without it"
         return code
 
     def said(self):
@@ -85,8 +88,10 @@ def run_together(arguments, said: Path, number=2):
     return codes, said.read_text()
 
 
-def _work(arguments, said, printed, packages, environment):
+def _work(arguments, said, printed, packages, environment, held):
+    """Run the command; it and all that it forks hold one end of a pipe."""
     os.setsid()
+    multiprocessing.set_start_method(None, force=True)  # processes of its own begin as anywhere else
     for path, stream in ((printed, 1), (said, 2)):
         with path.open("a") as file:
             os.dup2(file.fileno(), stream)

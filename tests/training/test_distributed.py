@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from processes import WAIT, exit_codes, run, run_together, start_together
 
 from ganshift.cli import main
 from ganshift.errors import UserError
-from ganshift.training import distributed
+from ganshift.training import distributed, loop
 
 COMMANDS = {  # norms across images off, and batches that do not halve evenly
     "transfer": [
@@ -141,6 +142,19 @@ def test_a_signal_to_one_stops_all_after_the_same_iteration(tmp_path):
     os.kill(processes[1].pid, signal.SIGTERM)
     assert exit_codes(processes) == [128 + signal.SIGTERM] * 2, said.read_text()
     assert said.read_text().count("saved. The same command goes on from here") == 1
+
+
+def test_a_signal_that_comes_while_processes_agree_counts_the_next_time(monkeypatch):
+    """Or this process would stop alone.."""
+    stop, trainer = [], SimpleNamespace(device="cpu")
+
+    def ask(flag, device):
+        stop.append(signal.SIGTERM)
+        return flag
+
+    monkeypatch.setattr(loop, "any_has", ask)
+    assert not loop._agreed(stop, trainer)
+    assert loop._agreed(stop, trainer)
 
 
 def test_errors_of_all_and_of_the_first(tmp_path):

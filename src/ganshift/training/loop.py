@@ -328,10 +328,11 @@ def _tell_of_stop(received: list[signal.Signals]) -> None:
 
 
 def _agreed(stop: list[signal.Signals], trainer: Trainer) -> bool:
-    """Whether any process was asked to stop: then all are."""
-    if any_has(bool(stop), trainer.device) and not stop:
+    """Whether any process was asked to stop: then all are. A signal that comes meanwhile counts the next time."""
+    agreed = any_has(bool(stop), trainer.device)
+    if agreed and not stop:
         stop.append(signal.SIGTERM)
-    return bool(stop)
+    return agreed
 
 
 def _resume(trainer: Trainer) -> TrainState:

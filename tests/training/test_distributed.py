@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
 import torch
 from processes import WAIT, exit_codes, run, run_together, start_together
+from training.test_loop import Config, WalkTrainer
 
 from ganshift.cli import main
 from ganshift.errors import UserError
@@ -144,9 +144,9 @@ def test_a_signal_to_one_stops_all_after_the_same_iteration(tmp_path):
     assert said.read_text().count("saved. The same command goes on from here") == 1
 
 
-def test_a_signal_that_comes_while_processes_agree_counts_the_next_time(monkeypatch):
+def test_a_signal_that_comes_while_processes_agree_counts_the_next_time(tmp_path, monkeypatch):
     """Or this process would stop alone.."""
-    stop, trainer = [], SimpleNamespace(device="cpu")
+    stop, trainer = [], WalkTrainer(Config(out=tmp_path / "run", images=8))
 
     def ask(flag, device):
         stop.append(signal.SIGTERM)

@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SPREAD := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo test test-all lint format docs bench clean
 
@@ -27,11 +28,12 @@ $(VENV)/.installed: pyproject.toml
 demo: setup
 	$(BIN)/ganshift demo --out runs/demo
 
+# The tests of a file run in one process, which makes what they share once; long files come early.
 test: setup
-	$(BIN)/pytest -n 2 -m "not ring_two"
+	$(BIN)/pytest $(SPREAD) -m "not ring_two"
 
 test-all: setup
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest $(SPREAD)
 
 lint: setup
 	$(BIN)/ruff format --check .

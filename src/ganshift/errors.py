@@ -17,6 +17,8 @@ def printable(text: str, keep: str = "") -> str:
     Names of files and contents of foreign files get into messages; as they are they could break lines, and say
     anything to a terminal.
     """
+    if text.isprintable():
+        return text
     return "".join(one if one.isprintable() or one in keep else ascii(one)[1:-1] for one in text)
 
 

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from e2e.test_runs import start
 from e2e.test_watched_runs import assert_equal_watched_runs
 from PIL import Image
-
-from ganshift.cli import main
+from processes import Command, run
 
 KILLS = (4, pytest.param(20, marks=pytest.mark.ring_two))
 """Of each method; every other one strikes while a checkpoint is being written."""
@@ -48,7 +46,7 @@ def newest(out: Path) -> int:
 
 def kill(command: list[str], out: Path, while_writing: bool, chance: random.Random) -> bool:
     """Start the run, let it get on, and kill it; False if it came to its end first."""
-    process, before = start(command, out), newest(out)
+    process, before = Command([*command, "--out", str(out)], out.with_name("said")), newest(out)
     goal = time.monotonic() + 120
     while newest(out) == before and process.poll() is None:
         assert time.monotonic() < goal, "no checkpoint within two minutes"
@@ -59,9 +57,9 @@ def kill(command: list[str], out: Path, while_writing: bool, chance: random.Rand
     while while_writing and process.poll() is None and not any((out / "checkpoints").glob(".*.part")):
         pass  # a part is there for a millisecond
     process.kill()
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode in (0, -9), said
-    return process.returncode == -9
+    code = process.wait(60)
+    assert code in (0, -9), process.said()
+    return code == -9
 
 
 @pytest.mark.parametrize("kills", KILLS)
@@ -76,6 +74,6 @@ def test_a_run_killed_again_and_again_equals_a_straight_one(method, kills, tmp_p
     command = [*COMMANDS[method], "--images", IMAGES[method][kills], *data, *STREAMED]
     killed = [kill(command, tmp_path / "killed", bool(number % 2), chance) for number in range(kills)]
     assert all(killed), "the run ended before it had been killed as often as it should be"
-    assert main([*command, "--out", str(tmp_path / "killed")]) == 0
-    assert main([*command, "--out", str(tmp_path / "straight")]) == 0
+    for name in ("killed", "straight"):
+        run([*command, "--out", str(tmp_path / name)], tmp_path / "said")
     assert_equal_watched_runs(tmp_path / "killed", tmp_path / "straight")

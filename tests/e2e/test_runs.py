@@ -13,6 +13,7 @@ import time
 import pytest
 import torch
 from PIL import Image
+from processes import Command, run
 from safetensors.torch import load_file
 
 from ganshift.cli import main
@@ -35,20 +36,14 @@ CHECKPOINTS = {"transfer": (288, 320), "dual": (20, 24)}
 def straight(request, tmp_path_factory):
     """A run from start to end in one go."""
     out = tmp_path_factory.mktemp(request.param) / "straight"
-    assert main([*COMMANDS[request.param], "--out", str(out)]) == 0
+    run([*COMMANDS[request.param], "--out", str(out)], out.with_name("said"))
     return request.param, out
-
-
-def start(command, out):
-    """Run a command in a process group of its own."""
-    arguments = [sys.executable, "-m", "ganshift", *command, "--out", str(out)]
-    return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def wait_for_lines(process, log, count):
     """Until the log has so many lines; the run must still be going on then."""
     while not log.exists() or len(read_log(log)) < count:
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.said()
         time.sleep(0.01)
 
 
@@ -108,16 +103,15 @@ def test_output_tree(straight):
 def test_interrupted_run_equals_straight_run(straight, tmp_path, stop, code):
     method, expected = straight
     out = tmp_path / "resumed"
-    process = start(COMMANDS[method], out)
+    process = Command([*COMMANDS[method], "--out", str(out)], tmp_path / "said")
     wait_for_lines(process, out / "log.jsonl", 3)
     process.send_signal(stop)
-    _, messages = process.communicate(timeout=60)
-    assert process.returncode == code, messages
+    ended, messages = process.wait(60), process.said()
+    assert ended == code, messages
     if stop != signal.SIGKILL:
         assert f"stopped by {stop.name}" in messages
         assert "The same command goes on from here" in messages
-    assert main([*COMMANDS[method], "--out", str(out)]) == 0
-
+    run([*COMMANDS[method], "--out", str(out)], tmp_path / "said")
     assert_equal_runs(out, expected)
 
 
@@ -148,10 +142,10 @@ def terminal_gone(command):
 
 
 @pytest.mark.ring_two
-@pytest.mark.parametrize("run", [closed_before, reader_gone, terminal_gone], ids=lambda run: run.__name__)
-def test_training_needs_nobody_to_listen(tmp_path, run):
+@pytest.mark.parametrize("alone", [closed_before, reader_gone, terminal_gone], ids=lambda alone: alone.__name__)
+def test_training_needs_nobody_to_listen(tmp_path, alone):
     command = [sys.executable, "-m", "ganshift", *COMMANDS["transfer"], "--out", str(tmp_path / "run")]
-    assert run(command) == 0
+    assert alone(command) == 0
     assert read_log(tmp_path / "run" / "log.jsonl")[-1]["images"] == 320
 
 
@@ -204,14 +198,14 @@ def test_other_settings_resume_exactly_too(name, tmp_path):
         Image.effect_noise((40, 36), 40 + 10 * index).save(folder / f"{index}.png")
     command = [str(folder) if word == "FOLDER" else word for word in [*OTHER_SETTINGS[name], "--preset", "tiny"]]
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
-    assert main([*command, "--out", str(straight)]) == 0
-    process = start(command, resumed)
+    run([*command, "--out", str(straight)], tmp_path / "said-straight")
+    process = Command([*command, "--out", str(resumed)], tmp_path / "said")
     wait_for_lines(process, resumed / "log.jsonl", 2)
     os.killpg(process.pid, signal.SIGTERM)
-    _, messages = process.communicate(timeout=60)
-    assert process.returncode == 143, messages
+    code, messages = process.wait(60), process.said()
+    assert code == 143, messages
     assert messages.count("stopping after this iteration") == 1
-    assert main([*command, "--out", str(resumed)]) == 0
+    run([*command, "--out", str(resumed)], tmp_path / "said")
     assert_equal_runs(resumed, straight)
     if command[0] == "dual":
         assert main(["translate", str(resumed), str(folder / "0.png"), "-o", str(tmp_path / "translated")]) == 0
@@ -303,18 +297,19 @@ def test_a_run_is_a_source(tmp_path, straight, capsys):
     assert "has generator_width 4, but this run (by option or preset) 8" in capsys.readouterr().err
 
 
-def test_damaged_checkpoint_falls_back(tmp_path, straight, caplog):
+def test_damaged_checkpoint_falls_back(tmp_path, straight):
     method, expected = straight
     out = tmp_path / "run"
-    process = start(COMMANDS[method], out)
+    process = Command([*COMMANDS[method], "--out", str(out)], tmp_path / "said")
     wait_for_lines(process, out / "log.jsonl", 7)
     process.kill()
-    process.communicate(timeout=60)
+    process.wait(60)
     newest = max((out / "checkpoints").glob("*.pt"))
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 255
     newest.write_bytes(content)
-    assert main([*COMMANDS[method], "--out", str(out)]) == 0
-    assert "is damaged" in caplog.text
-    assert "falling back" in caplog.text
+    process = Command([*COMMANDS[method], "--out", str(out)], tmp_path / "said-later")
+    assert process.wait() == 0, process.said()
+    assert "is damaged" in process.said()
+    assert "falling back" in process.said()
     assert_equal_runs(out, expected)

@@ -102,7 +102,7 @@ def test_generators_keep_a_range_too(data, tmp_path):
         "--data",
         str(data / "B"),
         "--images",
-        "64",
+        "16",
         "--out",
         str(tmp_path / "run"),
     ]
@@ -114,7 +114,7 @@ def test_generators_keep_a_range_too(data, tmp_path):
 
 def test_runs_of_8_bits_have_none(tmp_path):
     assert (
-        main(["transfer", "--preset", "tiny", "--data", "bundled:digits", "--images", "64", "--out", str(tmp_path)])
+        main(["transfer", "--preset", "tiny", "--data", "bundled:digits", "--images", "16", "--out", str(tmp_path)])
         == 0
     )
     config = json.loads((tmp_path / "config.json").read_text())

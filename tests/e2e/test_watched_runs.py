@@ -1,11 +1,13 @@
 """Whole runs with evaluation on: killed and resumed, the best taken up and used, and runs that really collapse."""
 
 import json
+import shutil
 import signal
 
 import pytest
 import torch
-from e2e.test_runs import assert_equal_runs, assert_equal_states, start, wait_for_lines, without_times
+from e2e.test_runs import assert_equal_runs, assert_equal_states, wait_for_lines, without_times
+from processes import Command, run
 from safetensors.torch import load_file
 
 from ganshift.cli import main
@@ -44,6 +46,19 @@ def assert_equal_watched_runs(out, expected):
         assert (out / "health.json").read_text() == (expected / "health.json").read_text()
 
 
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """Runs by name, from start to end in one go; each is trained when it is first asked for, and only read."""
+    folder = tmp_path_factory.mktemp("straight")
+
+    def straight(name):
+        if not (folder / name).exists():
+            run([*COMMANDS[name], "--out", str(folder / name)], folder / f"{name}.said")
+        return folder / name
+
+    return straight
+
+
 @pytest.mark.parametrize(
     ("name", "stop"),
     [
@@ -52,30 +67,28 @@ def assert_equal_watched_runs(out, expected):
         pytest.param("rollback", signal.SIGKILL, marks=pytest.mark.ring_two),
     ],
 )
-def test_interrupted_run_equals_straight_run(name, stop, tmp_path):
-    straight, resumed = tmp_path / "straight", tmp_path / "resumed"
-    assert main([*COMMANDS[name], "--out", str(straight)]) == 0
-    evaluations = read_log(straight / "evaluations.jsonl")
+def test_interrupted_run_equals_straight_run(name, stop, straight, tmp_path):
+    expected, resumed = straight(name), tmp_path / "resumed"
+    evaluations = read_log(expected / "evaluations.jsonl")
     assert [line["images"] for line in evaluations] == (
         [6, 12, 18, 24] if name == "dual" else list(range(64, evaluations[-1]["images"] + 1, 64))
     )
-    process = start(COMMANDS[name], resumed)
+    process = Command([*COMMANDS[name], "--out", str(resumed)], tmp_path / "said")
     wait_for_lines(process, resumed / "evaluations.jsonl", 2)
     process.send_signal(stop)
-    process.communicate(timeout=60)
-    assert main([*COMMANDS[name], "--out", str(resumed)]) == 0
-    assert_equal_watched_runs(resumed, straight)
+    assert process.wait(60) in (-9, 130), process.said()
+    run([*COMMANDS[name], "--out", str(resumed)], tmp_path / "said")
+    assert_equal_watched_runs(resumed, expected)
     if name == "rollback":
-        health = json.loads((straight / "health.json").read_text())
+        health = json.loads((expected / "health.json").read_text())
         assert health["rollbacks"] >= 1
         assert health["messages"][-1]["kind"] == "rollback"
 
 
-def test_the_best_generates_is_a_source_and_can_be_resumed(tmp_path):
-    run = tmp_path / "run"
-    assert main([*COMMANDS["transfer"], "--out", str(run)]) == 0
-    best = run / "best"
-    lines = read_log(run / "evaluations.jsonl")
+def test_the_best_generates_is_a_source_and_can_be_resumed(straight, tmp_path):
+    whole = shutil.copytree(straight("transfer"), tmp_path / "whole")
+    best = whole / "best"
+    lines = read_log(whole / "evaluations.jsonl")
     (lowest,) = [line for line in lines if line["score"]["value"] == min(line["score"]["value"] for line in lines)]
     kept = json.loads((best / "evaluation.json").read_text())
     assert kept["images"] == lowest["images"]
@@ -94,26 +107,26 @@ def test_the_best_generates_is_a_source_and_can_be_resumed(tmp_path):
     assert main(["generate", str(best), "-n", "4", "-o", str(tmp_path / "sheet.png")]) == 0
     new = ["transfer", "--preset", "tiny", "--data", "bundled:faces", "--images", "8", "--source", str(best)]
     assert main([*new, "--out", str(tmp_path / "new")]) == 0
-    assert main([*COMMANDS["transfer"], "--out", str(best)]) == 0
-    assert_equal_states(load_file(best / "model.safetensors"), load_file(run / "model.safetensors"))
+    run([*COMMANDS["transfer"], "--out", str(best)], tmp_path / "said")
+    assert_equal_states(load_file(best / "model.safetensors"), load_file(whole / "model.safetensors"))
 
 
-def test_the_best_translates(tmp_path):
-    run, photo = tmp_path / "run", tmp_path / "sheet.png"
-    assert main([*COMMANDS["dual"], "--out", str(run)]) == 0
-    kept = json.loads((run / "best" / "evaluation.json").read_text())
+def test_the_best_translates(straight, tmp_path):
+    whole, photo = straight("dual"), tmp_path / "sheet.png"
+    kept = json.loads((whole / "best" / "evaluation.json").read_text())
     assert kept["score"]["name"] == "mean FID[cifar] of both ways"
     assert [record["metric"] for record in kept["cards"]] == ["FID a-b", "L1 a-b-a", "FID b-a", "L1 b-a-b"]
     assert {record["reference_split"] for record in kept["cards"]} == {"train"}  # the 14 of val are too few
     assert {"trip/a-b", "trip/b-a", "diversity/translated a-b"} <= kept["signs"].keys()
-    photo.write_bytes((run / "samples" / "a-b-a-000000000024.png").read_bytes())
-    assert main(["translate", str(run / "best"), str(photo), "--to", "b", "-o", str(tmp_path / "out")]) == 0
+    photo.write_bytes((whole / "samples" / "a-b-a-000000000024.png").read_bytes())
+    assert main(["translate", str(whole / "best"), str(photo), "--to", "b", "-o", str(tmp_path / "out")]) == 0
 
 
-def test_a_run_that_collapses_says_what_was_seen_and_what_to_try(tmp_path, capsys):
+def test_a_run_that_collapses_says_what_was_seen_and_what_to_try(tmp_path):
     command = [*TRANSFER, "--images", "640", "--evaluate-every", "64", *COLLAPSING, "--out", str(tmp_path / "run")]
-    assert main([*command, "--on-collapse", "stop"]) == 2
-    said = capsys.readouterr().err
+    process = Command([*command, "--on-collapse", "stop"], tmp_path / "said")
+    assert process.wait() == 2
+    said = process.said()
     assert "stopped on signs of collapse at" in said
     # Which sign comes first is up to rounding.
     assert "the critic's gap critic/distance is" in said or "'s gradient norm is" in said

@@ -3,7 +3,6 @@
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import Command
 
 from ganshift.cli import main
 from ganshift.errors import UserError
@@ -19,10 +19,6 @@ from ganshift.files import write_atomically, write_output
 from ganshift.training import checkpoint, run_folder
 
 TRAIN = ["transfer", "--preset", "tiny", "--data", "bundled:digits", "--checkpoint-every", "32"]
-
-
-def command(out, images, *more):
-    return [sys.executable, "-m", "ganshift", *TRAIN, "--images", str(images), "--out", str(out), *more]
 
 
 @contextmanager
@@ -63,7 +59,8 @@ def test_files_that_cannot_grow(tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (longest // 2, longest // 2))
 
-    run = subprocess.run(command(out, 64), preexec_fn=limit, capture_output=True, text=True, timeout=90)
+    command = [sys.executable, "-m", "ganshift", *TRAIN, "--images", "64", "--out", str(out)]
+    run = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, timeout=90)
     assert_stopped(run.returncode, run.stderr)
     assert {path: path.read_bytes() for path in (out / "checkpoints").iterdir()} == before
     assert main([*TRAIN, "--images", "64", "--out", str(out)]) == 0
@@ -103,7 +100,7 @@ def test_a_full_and_a_read_only_disk(tmp_path, capsys):
 
 def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path, capsys):
     out = tmp_path / "run"
-    first = subprocess.Popen(command(out, 10**9), stderr=subprocess.DEVNULL)
+    first = Command([*TRAIN, "--images", str(10**9), "--out", str(out)], tmp_path / "said")
     try:
         while not list((out / "checkpoints").glob("*.pt")):
             assert first.poll() is None
@@ -116,7 +113,7 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path, capsys):
         assert (out / "log.jsonl").read_text().startswith(log)
         assert main(["generate", str(out), "-n", "1", "-o", str(tmp_path / "one.png")]) == 0
     finally:
-        first.send_signal(signal.SIGKILL)
+        first.kill()
         first.wait()
     with run_folder.held(out):
         pass
@@ -164,12 +161,11 @@ def test_what_is_written_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch
 
 def test_a_run_goes_on_when_its_source_has_moved(tmp_path):
     """Its weights are in the checkpoint: the run is the one that would have gone on with the source in place."""
-    states = []
+    states, trained, here = [], tmp_path / "trained", tmp_path / "source"
+    assert main([*TRAIN, "--images", "32", "--out", str(trained)]) == 0
     for name in ("moved", "stayed"):
-        source, out = tmp_path / name / "source", tmp_path / name / "run"
-        assert main([*TRAIN, "--images", "32", "--out", str(source)]) == 0
-        here = tmp_path / "source"
-        shutil.copytree(source, here)
+        out = tmp_path / name
+        shutil.copytree(trained, here)
         arguments = [*TRAIN, "--source", str(here), "--out", str(out)]
         assert main([*arguments, "--images", "32"]) == 0
         surgery = (out / "surgery.txt").read_text()

@@ -1,12 +1,11 @@
 """Methods of other packages: a command, help, completion and a page for each, and no harm from a broken one."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
+from processes import Command
 
 from ganshift.cli import OVERVIEW
 from ganshift.errors import UserError
@@ -58,25 +57,24 @@ def install(folder, content, entry="third = third:METHOD"):
 
 
 def ganshift(folder, *arguments):
-    """Run a command where the packages of a folder are installed."""
-    found = os.pathsep.join([str(folder), *(path for path in sys.path if path)])
-    command = [sys.executable, "-m", "ganshift", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": found}, check=False)
+    """Run a command where the packages of a folder are installed: its exit code, what it printed and said."""
+    process = Command(arguments, Path(mkdtemp(dir=folder)) / "said", packages=folder)
+    return process.wait(), process.printed(), process.said()
 
 
 def test_a_method_of_another_package_has_a_command(tmp_path):
     install(tmp_path, THIRD.format(name="third"))
-    lines = ganshift(tmp_path, "--help").stdout.splitlines()
+    lines = ganshift(tmp_path, "--help")[1].splitlines()
     assert lines.pop(next(number for number, line in enumerate(lines) if "  dual  " in line) + 1).split() == [
         *("third", "a", "third", "way")
     ]
     assert lines == OVERVIEW.splitlines()
-    said = ganshift(tmp_path, "third", "--help").stdout
+    _, said, _ = ganshift(tmp_path, "third", "--help")
     assert "usage: ganshift third" in said
     assert "How hard to try." in said
-    assert "--strength" in ganshift(tmp_path, "completion", "bash").stdout
+    assert "--strength" in ganshift(tmp_path, "completion", "bash")[1]
     settings = ("--data", "x", "--preset", "tiny", "--out", tmp_path / "run", "--strength", "2", "--dry-run")
-    assert json.loads(ganshift(tmp_path, "third", *settings).stdout)["strength"] == 2.0
+    assert json.loads(ganshift(tmp_path, "third", *settings)[1])["strength"] == 2.0
 
 
 def test_a_method_without_words_has_a_page(tmp_path):
@@ -88,8 +86,8 @@ def test_a_method_without_words_has_a_page(tmp_path):
     source = Path(__file__).parents[1] / "old_runs" / "transfer" / "samples"
     for file in source.glob("*.png"):
         (run / "samples" / file.name.replace("samples", "{a} faces")).write_bytes(file.read_bytes())
-    done = ganshift(tmp_path, "report", run)
-    assert done.returncode == 0, done.stderr
+    code, _, said = ganshift(tmp_path, "report", run)
+    assert code == 0, said
     page = (run / "report.html").read_text(encoding="utf-8")
     for text in ("Third: a third way", "<p>A third way.</p>", "some/loss", "x: 7", "A faces"):
         assert text in page
@@ -97,12 +95,12 @@ def test_a_method_without_words_has_a_page(tmp_path):
 
 def test_the_doctor_shows_what_another_package_advises(tmp_path):
     install(tmp_path, THIRD.format(name="third"))
-    report = json.loads(ganshift(tmp_path, "doctor", "bundled:digits-5-9", "--seconds", "0", "--json").stdout)
+    report = json.loads(ganshift(tmp_path, "doctor", "bundled:digits-5-9", "--seconds", "0", "--json")[1])
     assert report["advice"]["command"].startswith("ganshift transfer --data")
     (other,) = report["other_advice"]
     assert other["command"] == "ganshift third --data bundled:digits-5-9 --preset tiny --out runs/digits-5-9"
     assert other["why"] == ["It is the third."]
-    shown = ganshift(tmp_path, "doctor", "bundled:digits-5-9", "--seconds", "0").stdout
+    shown = ganshift(tmp_path, "doctor", "bundled:digits-5-9", "--seconds", "0")[1]
     assert shown.index("ganshift transfer") < shown.index("ganshift third")
 
 
@@ -117,12 +115,12 @@ def test_the_doctor_shows_what_another_package_advises(tmp_path):
 )
 def test_no_other_package_breaks_ours(tmp_path, content, entry, said):
     install(tmp_path, content, entry)
-    done = ganshift(tmp_path, "--help")
-    assert (done.returncode, done.stdout) == (0, OVERVIEW)
-    assert len(done.stderr.splitlines()) == bool(said)
-    assert said in done.stderr
-    assert "strength" not in ganshift(tmp_path, "transfer", "--help").stdout
-    assert "strength" not in ganshift(tmp_path, "demo", "--help").stdout
+    code, printed, warned = ganshift(tmp_path, "--help")
+    assert (code, printed) == (0, OVERVIEW)
+    assert len(warned.splitlines()) == bool(said)
+    assert said in warned
+    assert "strength" not in ganshift(tmp_path, "transfer", "--help")[1]
+    assert "strength" not in ganshift(tmp_path, "demo", "--help")[1]
 
 
 def test_a_method_that_there_is_not():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from processes import Command
 
 THIRD = Path(__file__).parents[1] / "third_method"
 INTERRUPTED = """
@@ -27,17 +28,27 @@ sys.exit(main(sys.argv[1:]))
 """A run that gets a Ctrl-C after 16 images."""
 
 
-def run(*arguments, program=("-m", "ganshift")):
-    """A process in which the package is installed."""
-    found = os.pathsep.join([str(THIRD), *(path for path in sys.path if path)])
-    command = [sys.executable, *program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": found}, check=False)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Run a command in a process in which the package is installed: its exit code, what it printed and said."""
+
+    def run(*arguments):
+        process = Command(arguments, tmp_path_factory.mktemp("run") / "said", packages=THIRD)
+        return process.wait(), process.printed(), process.said()
+
+    return run
 
 
-def ganshift(*arguments):
-    done = run(*arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture(scope="module")
+def ganshift(run):
+    """Run a command that must succeed: what it printed."""
+
+    def ganshift(*arguments):
+        code, printed, said = run(*arguments)
+        assert code == 0, said
+        return printed
+
+    return ganshift
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +64,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, data):
+def trained(tmp_path_factory, data, ganshift):
     out = tmp_path_factory.mktemp("runs") / "mirror"
     ganshift("mirror", "--data", data / "train" / "A", "--out", out, "--evaluate-every", "8")
     return out
@@ -63,9 +74,16 @@ def test_it_is_short():
     assert len((THIRD / "mirror.py").read_text().splitlines()) < 150
 
 
-def test_an_interrupted_run_resumes_to_the_last_bit(tmp_path, data, trained):
+def test_an_interrupted_run_resumes_to_the_last_bit(tmp_path, data, trained, ganshift):
     command = ("mirror", "--data", data / "train" / "A", "--out", tmp_path / "run", "--evaluate-every", "8")
-    stopped = run(*command, program=("-c", INTERRUPTED))
+    found = os.pathsep.join([str(THIRD), *(path for path in sys.path if path)])
+    stopped = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, *map(str, command)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": found},
+        check=False,
+    )
     assert stopped.returncode == 130, stopped.stderr
     assert "stopped by SIGINT at 16 of 32 images; saved" in stopped.stderr
     ganshift(*command)
@@ -81,19 +99,19 @@ def test_it_learned_and_scored_itself(trained):
     assert len(list((trained / "samples").glob("there-and-back-*.png"))) == 3
 
 
-def test_its_model_is_opened_by_name_translates_and_is_measured(tmp_path, data, trained):
+def test_its_model_is_opened_by_name_translates_and_is_measured(tmp_path, data, trained, run, ganshift):
     assert ganshift("translate", trained, data / "train" / "A" / "3.png", "-o", tmp_path / "out") == ""
     with Image.open(data / "train" / "A" / "3.png") as start, Image.open(tmp_path / "out" / "3.png") as shown:
         assert (shown.size, shown.mode) == (start.size, start.mode)
     scores = json.loads(ganshift("evaluate", trained, "--reference", data, "--metrics", "kid", "--json"))
     assert {"KID", "L1"} <= {card["metric"].split()[0] for card in scores["cards"]}
-    refused = run("generate", trained, "-o", tmp_path / "grid.png")
-    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
-    assert "use ganshift translate" in refused.stderr
+    code, _, said = run("generate", trained, "-o", tmp_path / "grid.png")
+    assert (code, len(said.splitlines())) == (2, 1)
+    assert "use ganshift translate" in said
 
 
 @pytest.mark.ring_two
-def test_it_is_reported_and_exported(tmp_path, trained):
+def test_it_is_reported_and_exported(tmp_path, trained, ganshift):
     ganshift("report", trained, "-o", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Mirror: turn images into their mirror images" in page
@@ -103,7 +121,7 @@ def test_it_is_reported_and_exported(tmp_path, trained):
 
 
 @pytest.mark.ring_two
-def test_it_is_a_cell_of_a_study(tmp_path, data):
+def test_it_is_a_cell_of_a_study(tmp_path, data, ganshift):
     recipe = tmp_path / "mirrors.toml"
     recipe.write_text(f"""
 method = "mirror"

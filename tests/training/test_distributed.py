@@ -9,11 +9,12 @@ import time
 
 import pytest
 import torch
-from launching import WAIT, exit_codes, run, start
+from processes import WAIT, exit_codes, run, run_together, start_together
+from training.test_loop import Config, WalkTrainer
 
 from ganshift.cli import main
 from ganshift.errors import UserError
-from ganshift.training import distributed
+from ganshift.training import distributed, loop
 
 COMMANDS = {  # norms across images off, and batches that do not halve evenly
     "transfer": [
@@ -55,12 +56,12 @@ def assert_same_training(out, expected):
 def test_two_processes_equal_one_and_resume_each_other(method, tmp_path):
     """Penalty included; the run is begun by two, resumed by one, and ended by two."""
     one, several = tmp_path / "one", tmp_path / "several"
-    assert main(arguments(method, one, 6)) == 0
-    codes, said = run(arguments(method, several, 2), tmp_path / "said")
+    run(arguments(method, one, 6), tmp_path / "said-one")
+    codes, said = run_together(arguments(method, several, 2), tmp_path / "said")
     assert codes == [0, 0], said
     assert said.count("images to show, 0 done") == 1  # one process speaks
-    assert main(arguments(method, several, 4)) == 0
-    codes, said = run(arguments(method, several, 6), tmp_path / "more")
+    run(arguments(method, several, 4), tmp_path / "said-four")
+    codes, said = run_together(arguments(method, several, 6), tmp_path / "more")
     assert codes == [0, 0], said
     assert said.count("resuming") == 1
     assert_same_training(several, one)
@@ -75,7 +76,7 @@ def test_evaluations_are_shared(method, tmp_path, monkeypatch):
     lines = {}
     for number in (1, 2):
         out = tmp_path / str(number)
-        codes, said = run([*arguments(method, out, 1), *more], tmp_path / f"said{number}", number)
+        codes, said = run_together([*arguments(method, out, 1), *more], tmp_path / f"said{number}", number)
         assert codes == [0] * number, said
         assert said.count("the best so far") == 1
         (lines[number],) = [json.loads(line) for line in (out / "evaluations.jsonl").read_text().splitlines()]
@@ -98,12 +99,14 @@ def test_what_steps_draw_differs_by_process_and_is_drawn_again(more, tmp_path):
     method, *settings = more
     for name, stops in (("straight", [4]), ("interrupted", [2, 4])):
         for iterations in stops:
-            codes, said = run([*arguments(method, tmp_path / name, iterations), *settings], tmp_path / f"said{name}")
+            codes, said = run_together(
+                [*arguments(method, tmp_path / name, iterations), *settings], tmp_path / f"said{name}"
+            )
             assert codes == [0, 0], said
     straight, interrupted = (last_state(tmp_path / name)["state"] for name in ("straight", "interrupted"))
     torch.testing.assert_close(interrupted, straight, rtol=0, atol=0)
     one = tmp_path / "one"
-    assert main([*arguments(method, one, 4), *settings]) == 0
+    run([*arguments(method, one, 4), *settings], tmp_path / "said-one")
     with pytest.raises(AssertionError):  # one process draws, or normalises, otherwise
         assert_same_training(tmp_path / "straight", one)
 
@@ -114,7 +117,7 @@ def test_batch_norm_has_the_statistics_of_all_processes(tmp_path):
     for number in (1, 2):
         out = tmp_path / str(number)
         command = [*arguments("transfer", out, 1), "--generator-norm", "True", "--batch", "6", "--critic-steps", "1"]
-        codes, said = run(command, tmp_path / f"said{number}", number)
+        codes, said = run_together(command, tmp_path / f"said{number}", number)
         assert codes == [0] * number, said
         means.append(last_state(out)["state"]["generator"]["blocks.0.norm1.running_mean"])
     torch.testing.assert_close(*means)
@@ -122,7 +125,7 @@ def test_batch_norm_has_the_statistics_of_all_processes(tmp_path):
 
 def test_a_killed_process_ends_the_other(tmp_path):
     out, said = tmp_path / "out", tmp_path / "said"
-    processes = start(arguments("dual", out, 100_000), said)
+    processes = start_together(arguments("dual", out, 100_000), said)
     wait_for_checkpoint(processes, out)
     processes[1].kill()
     started = time.monotonic()
@@ -134,21 +137,34 @@ def test_a_killed_process_ends_the_other(tmp_path):
 
 def test_a_signal_to_one_stops_all_after_the_same_iteration(tmp_path):
     out, said = tmp_path / "out", tmp_path / "said"
-    processes = start(arguments("dual", out, 100_000), said)
+    processes = start_together(arguments("dual", out, 100_000), said)
     wait_for_checkpoint(processes, out)
     os.kill(processes[1].pid, signal.SIGTERM)
     assert exit_codes(processes) == [128 + signal.SIGTERM] * 2, said.read_text()
     assert said.read_text().count("saved. The same command goes on from here") == 1
 
 
+def test_a_signal_that_comes_while_processes_agree_counts_the_next_time(tmp_path, monkeypatch):
+    """Or this process would stop alone.."""
+    stop, trainer = [], WalkTrainer(Config(out=tmp_path / "run", images=8))
+
+    def ask(flag, device):
+        stop.append(signal.SIGTERM)
+        return flag
+
+    monkeypatch.setattr(loop, "any_has", ask)
+    assert not loop._agreed(stop, trainer)
+    assert loop._agreed(stop, trainer)
+
+
 def test_errors_of_all_and_of_the_first(tmp_path):
-    codes, said = run([*COMMANDS["dual"], "--out", str(tmp_path / "out"), "--batch", "1"], tmp_path / "said")
+    codes, said = run_together([*COMMANDS["dual"], "--out", str(tmp_path / "out"), "--batch", "1"], tmp_path / "said")
     assert codes == [2, 2]
     assert "batch must be at least 1 a process: 2 processes share it, got 1" in said
     occupied = tmp_path / "occupied"
     occupied.mkdir()
     (occupied / "mine").touch()
-    codes, said = run(arguments("dual", occupied, 1), tmp_path / "more")
+    codes, said = run_together(arguments("dual", occupied, 1), tmp_path / "more")
     assert codes == [2, 2]
     assert said.count("error:") == 1, said  # only the first process looks
     assert "is not empty and holds no run" in said
@@ -176,7 +192,7 @@ def test_launchers(launcher, tmp_path):
 def wait_for_checkpoint(processes, out):
     deadline = time.monotonic() + WAIT
     while not list((out / "checkpoints").glob("*.pt")):
-        assert all(process.is_alive() for process in processes)
+        assert all(process.poll() is None for process in processes)
         assert time.monotonic() < deadline
         time.sleep(0.05)
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment, Template
 
 MOST_CHARACTERS = 200
 """Longer values are cut short."""
@@ -134,6 +134,11 @@ def _environment() -> "Environment":
     return environment
 
 
+@cache
+def _compiled(template: str) -> "Template":
+    return _environment().from_string(template)
+
+
 def _rendered(template: str, **values: Any) -> str:
-    paragraphs = _environment().from_string(template).render(**values).strip().split("\n\n")
+    paragraphs = _compiled(template).render(**values).strip().split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)

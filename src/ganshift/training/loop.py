@@ -353,13 +353,17 @@ def _tell_of_stop(received: list[signal.Signals]) -> None:
 
 
 def _agreed(stop: list[signal.Signals], trainer: Trainer) -> bool:
-    """Whether any process was asked to stop: then all are. To ask is to wait for the device, so not each time."""
+    """Whether any process was asked to stop: then all are. A signal that comes meanwhile counts the next time.
+
+    To ask is to wait for the device, so those with accelerators do not ask after each iteration.
+    """
     iterations = trainer.seen // trainer.images_per_iteration
     if world_size() > 1 and trainer.device.type != "cpu" and iterations % AGREE_EVERY:
         return False
-    if any_has(bool(stop), trainer.device) and not stop:
+    agreed = any_has(bool(stop), trainer.device)
+    if agreed and not stop:
         stop.append(signal.SIGTERM)
-    return bool(stop)
+    return agreed
 
 
 def _resume(trainer: Trainer) -> TrainState:

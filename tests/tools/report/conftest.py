@@ -5,11 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from processes import run
 
-from ganshift.methods.dual import config as dual_config
-from ganshift.methods.dual.trainer import train as train_dual
-from ganshift.methods.transfer import config as transfer_config
-from ganshift.methods.transfer.trainer import train as train_transfer
 from ganshift.tools.evaluate import evaluate
 from ganshift.tools.evaluate.nearest import check_copying
 
@@ -18,15 +15,14 @@ from ganshift.tools.evaluate.nearest import check_copying
 def runs(tmp_path_factory):
     """A source, a run from it that was evaluated, a run from scratch with other cadences, and a dual run."""
     root = tmp_path_factory.mktemp("runs")
-    for name, settings in {
-        "source": {"data": Path("bundled:digits"), "images": 16},
-        "pretrained": {"data": Path("bundled:faces"), "source": str(root / "source"), "sample_every": 32},
-        "scratch": {"data": Path("bundled:faces"), "images": 80, "sample_every": 40},
+    transfer = ("transfer", "--preset", "tiny", "--log-every", "16", "--data")
+    for name, command in {
+        "source": (*transfer, "bundled:digits", "--images", "16"),
+        "pretrained": (*transfer, "bundled:faces", "--source", root / "source", "--sample-every", "32"),
+        "scratch": (*transfer, "bundled:faces", "--images", "80", "--sample-every", "40"),
+        "dual": ("dual", "--preset", "tiny", "--log-every", "2", "--data", "bundled:photo-sketch"),
     }.items():
-        settings = transfer_config.PRESETS["tiny"] | {"log_every": 16, **settings}
-        train_transfer(transfer_config.TransferConfig(out=root / name, **settings))
-    settings = dual_config.PRESETS["tiny"] | {"log_every": 2, "data": Path("bundled:photo-sketch")}
-    train_dual(dual_config.DualConfig(out=root / "dual", **settings))
+        run([*command, "--out", root / name], root / f"{name}.said")
     for name in ("pretrained", "scratch"):
         evaluate(root / name, Path("bundled:faces"), metrics=("kid",), num_images=20, device="cpu")
     check_copying(root / "pretrained", num_images=20, device="cpu")

@@ -214,28 +214,27 @@ def test_password_and_interruption(runs):
         assert process.wait() == 130
 
 
-def test_an_interruption_that_was_ignored_before_is_said_all_the_same(runs):
-    """Shells without job control start what is in the background with SIGINT ignored."""
+@pytest.fixture
+def interruptions_ignored():
+    """As shells without job control start what is in the background."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with serving([runs[2]]) as (process, _):
-            process.send_signal(signal.SIGINT)
-            assert process.stderr.read() == "stopped\n"
-            assert process.wait() == 130
-    finally:
-        signal.signal(signal.SIGINT, before)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
-def test_behind_a_proxy(runs):
-    """One that keeps the visitor's host, and one that serves a path below its own root."""
+def test_in_the_background_behind_a_proxy(runs, interruptions_ignored):
+    """One that keeps the visitor's host, and one that serves a path below its own root; an interruption is said."""
     names = ["--host-name", "pictures.example.org", "Sketch.example.org", "--root-path", "/ganshift/"]
-    with serving([runs[2]], *names) as (_, address):
+    with serving([runs[2]], *names) as (process, address):
         for host, status in (("pictures.example.org", 200), ("sketch.example.org:443", 200), ("evil.example", 400)):
             assert request(address, "GET", "/", headers={"Host": host})[0] == status
         config = json.loads(request(address, "GET", "/config", headers={"Host": "pictures.example.org"})[2])
         assert config["root"].endswith("pictures.example.org/ganshift")
         assert request(address, "POST", "/api/translate", picture((32, 32)))[0] == 200
         assert request(address, "GET", "/nothing")[0] == 404
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "stopped\n"
+        assert process.wait() == 130
 
 
 def test_connections_that_send_nothing_are_closed(runs, monkeypatch):

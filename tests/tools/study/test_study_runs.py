@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from processes import Command, run
 from recipes import TINY, write_recipe
 from safetensors.torch import load_file
 
@@ -26,12 +25,9 @@ from ganshift.tools.study.worker import FAILED, train_and_measure
 from ganshift.training.run_folder import read_log
 
 
-def start(recipe, out, *more, **environment):
+def start(recipe, out, said="said", **environment):
     """Run a study in a process of its own, as one of several that a launcher starts if the environment says so."""
-    command = [sys.executable, "-m", "ganshift", "study", str(recipe), "--out", str(out), *more]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment
-    )
+    return Command(["study", recipe, "--out", out], recipe.with_name(said), **environment)
 
 
 def study_in(folder, text=TINY):
@@ -44,22 +40,34 @@ def study_in(folder, text=TINY):
 def wait_until(process, condition):
     """Until the condition holds; the study must still be going on then."""
     while not condition():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.said()
         time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """A study that two processes, which a launcher started, did together, and what they said."""
-    study = study_in(tmp_path_factory.mktemp("shared"))
-    launched = [start(study.out.parent / "tiny.toml", study.out, RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
-    said = [process.communicate(timeout=300) for process in launched]
-    assert [process.returncode for process in launched] == [0, 0], said
+def finished(tmp_path_factory):
+    """A study whose cells were trained and measured in this process."""
+    study = study_in(tmp_path_factory.mktemp("finished"))
+    assert [train_and_measure(cell) for cell in study.cells] == [None] * 4
+    assert main(["study", str(study.out.parent / "tiny.toml"), "--out", str(study.out)]) == 0
+    return study
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory):
+    """A study that two processes, which a launcher started, did together, and what they printed and said."""
+    study = study_in(tmp_path_factory.mktemp("launched"))
+    recipe = study.out.parent / "tiny.toml"
+    processes = [start(recipe, study.out, f"said{rank}", RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
+    codes = [process.wait(300) for process in processes]
+    said = [(process.printed(), process.said()) for process in processes]
+    assert codes == [0, 0], said
     return study, said
 
 
-def test_each_cell_is_trained_once(shared):
-    study, said = shared
+@pytest.mark.ring_two
+def test_each_cell_is_trained_once(launched):
+    study, said = launched
     begun = [[line.split()[0] for line in messages.splitlines() if " begins;" in line] for _, messages in said]
     assert sorted(begun[0] + begun[1]) == sorted(cell.place for cell in study.cells)
     assert all(begun)
@@ -68,22 +76,24 @@ def test_each_cell_is_trained_once(shared):
         assert read_log(cell.run / "log.jsonl")[-1]["images"] == 48
 
 
-def test_each_process_waits_for_the_others_and_shows_all_results(shared):
-    _, said = shared
+@pytest.mark.ring_two
+def test_each_process_waits_for_the_others_and_shows_all_results(launched):
+    _, said = launched
     assert [output.count("color") for output, _ in said] == [2, 2]
     assert said[0][0] == said[1][0]
 
 
-def test_cells_are_ordinary_runs(shared, tmp_path):
-    cell = shared[0].cells[2]
+@pytest.mark.ring_two
+def test_cells_are_ordinary_runs(launched, tmp_path):
+    cell = launched[0].cells[2]
     train(replace(cell.config, out=tmp_path / "run"))
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (tmp_path / "run", cell.run))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_finished_cells_are_skipped(shared, capsys):
-    study, _ = shared
+def test_finished_cells_are_skipped(finished, capsys):
+    study = finished
     models = [(cell.run / "model.safetensors").stat().st_mtime_ns for cell in study.cells]
     recipe_file = str(study.out / "recipe.toml")
     assert main(["study", recipe_file, "--out", str(study.out)]) == 0
@@ -97,8 +107,8 @@ def test_finished_cells_are_skipped(shared, capsys):
     assert capsys.readouterr().out.count("finished") == 4
 
 
-def test_page_and_files(shared):
-    study, _ = shared
+def test_page_and_files(finished):
+    study = finished
     html = (study.out / "results.html").read_text(encoding="utf-8")
     assert "http" not in html.replace("http-equiv", "").replace("http://www.w3.org", "")  # nothing is loaded
     assert html.count('<th scope="col"') == 4
@@ -124,23 +134,23 @@ def test_interrupted_study_goes_on(tmp_path, stop, code):
     """
     study = study_in(tmp_path, LONG)
     (cell,) = study.cells
-    recipe, log = str(tmp_path / "tiny.toml"), cell.run / "log.jsonl"
+    recipe, log = tmp_path / "tiny.toml", cell.run / "log.jsonl"
     process = start(recipe, study.out)
     wait_until(process, lambda: log.exists() and len(read_log(log)) >= 3)
     process.send_signal(stop)
-    _, messages = process.communicate(timeout=60)
-    assert process.returncode == code, messages
+    assert process.wait(60) == code, process.said()
     assert not cell.finished
     assert read_log(log)[-1]["images"] < 320
     assert cell.failure() is None
 
-    assert main(["study", recipe, "--out", str(study.out)]) == 0
+    assert main(["study", str(recipe), "--out", str(study.out)]) == 0
     said = cell.messages.read_text(encoding="utf-8")
     assert said.count("stopped by SIG") == 1
     assert f"resuming {cell.run} at" in said
     assert read_log(log)[-1]["images"] == 320
     assert cell.finished
-    train(replace(cell.config, out=tmp_path / "straight"))
+    straight = ["transfer", "--preset", "tiny", "--data", "bundled:faces", "--augment", "color", "--images", "320"]
+    run([*straight, "--out", tmp_path / "straight"], tmp_path / "said-straight")
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (cell.run, tmp_path / "straight"))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
@@ -154,9 +164,8 @@ def test_ctrl_c_twice_stops_at_once(tmp_path):
     wait_until(process, lambda: log.exists() and read_log(log))
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    _, messages = process.communicate(timeout=60)
-    assert process.returncode == 130, messages
-    assert f"{cell.place} stopped" in messages
+    assert process.wait(60) == 130, process.said()
+    assert f"{cell.place} stopped" in process.said()
     assert cell.failure() is None
 
 
@@ -225,8 +234,7 @@ def test_a_cell_that_is_killed_has_failed(tmp_path):
     children = " ".join((thread / "children").read_text(encoding="ascii") for thread in threads).split()
     assert len(children) == 1
     os.kill(int(children[0]), signal.SIGKILL)
-    _, messages = process.communicate(timeout=60)
-    assert process.returncode == FAILED, messages
+    assert process.wait(60) == FAILED, process.said()
     assert "its process ended with SIGKILL" in cell.failure()
 
 
@@ -237,15 +245,18 @@ def test_cells_of_others_are_left_to_them(tmp_path):
     for lock in locks:
         lock.acquire()
     process = start(tmp_path / "tiny.toml", study.out)
-    said = iter(process.stderr.readline, "")
-    assert next(line for line in said if line.startswith("waiting"))
+
+    def begun():
+        return [line.split()[0] for line in process.said().splitlines() if " begins;" in line]
+
+    wait_until(process, lambda: "\nwaiting" in process.said())
     assert not any(cell.run.exists() for cell in study.cells)
     locks[1].release()
-    assert next(line for line in said if " begins;" in line).startswith(study.cells[1].place)
+    wait_until(process, begun)
+    assert begun() == [study.cells[1].place]
     locks[0].release()
-    assert next(line for line in said if " begins;" in line).startswith(study.cells[0].place)
-    process.communicate(timeout=60)
-    assert process.returncode == 0
+    assert process.wait() == 0, process.said()
+    assert begun() == [study.cells[1].place, study.cells[0].place]
 
 
 def test_study_of_translators(tmp_path, capsys):
@@ -286,9 +297,9 @@ def test_held_out_images_are_compared_with_where_there_are_some(data, evaluation
     assert {(record.reference_split, record.num_reference) for record in cell.records()} == {measured}
 
 
-def test_curves_on_the_page(shared):
+def test_curves_on_the_page(finished):
     """Runs that were measured on the way have a curve each."""
-    study, _ = shared
+    study = finished
     for cell in study.cells:
         records = [record.to_json() for record in cell.records()]
         score = {"name": records[0]["metric"], "value": records[0]["value"], "error": 0.0}

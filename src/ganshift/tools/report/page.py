@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, final
 
+from jinja2 import Template
 from markupsafe import Markup
 
 from ...errors import UserError, printable
@@ -46,7 +48,7 @@ def render(
     `template` extends `page.html.j2` and takes `more`; `contents` are the titles of its chapters. `command` made what
     it shows, in `seconds` of training altogether. Blank lines part the paragraphs of the introduction.
     """
-    found = templates(html=True, finalize=_visible).get_template(template)
+    found = _compiled(template)
     for rung in RUNGS:
         try:
             page = found.render(
@@ -67,6 +69,11 @@ def render(
     raise UserError(
         f"the page would be larger than {most_bytes:,} bytes even with the smallest pictures: name fewer runs"
     )
+
+
+@cache
+def _compiled(name: str) -> Template:
+    return templates(html=True, finalize=_visible).get_template(name)
 
 
 def _visible(value: Any) -> Any:

@@ -3,7 +3,7 @@
 Norms compute in the precision of their gain, which is float32 under autocast too: their statistics need it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,10 @@ from .autograd import skips_zeros, weight_gradients_enabled
 
 INSTANCE_EPSILON = 1e-6
 """Of `InstanceNorm`, added to the variance."""
+
+
+AddUp = Callable[[Tensor], None]
+"""Replaces a tensor by its sum over all processes."""
 
 
 class Affine(nn.Module):
@@ -38,7 +42,7 @@ class BatchNorm(Affine):
     """Batch normalisation (Ioffe & Szegedy 2015), class-conditional when `num_classes` > 0 (Dumoulin et al. 2017).
 
     Normalises by the batch while training and by running statistics otherwise, unless `batch_statistics` says to use
-    the batch's at sampling time too, as both published codes do.
+    the batch's at sampling time too, as both published codes do. `synchronise` lets several processes share a batch.
     """
 
     running_mean: Tensor
@@ -48,6 +52,7 @@ class BatchNorm(Affine):
         super().__init__(channels, num_classes)
         self.eps, self.momentum = eps, momentum
         self.use_batch = False
+        self.add_up: AddUp | None = None
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
@@ -56,6 +61,11 @@ class BatchNorm(Affine):
         x = x.to(self.gain.dtype)
         mean, var = (None, None) if self.use_batch else (self.running_mean, self.running_var)
         by_batch = self.training or self.use_batch
+        if self.training and self.add_up:
+            normalised = self.of_all_processes(x, self.add_up)
+            if self.gain.dim() == 1:
+                return torch.addcmul(self.bias[:, None, None], normalised, self.gain[:, None, None])
+            return self.of_labels(normalised, _needed(labels))
         if self.gain.dim() == 1:
             return F.batch_norm(x, mean, var, self.gain, self.bias, by_batch, self.momentum, self.eps)
         if self.training and torch.is_grad_enabled():
@@ -63,6 +73,40 @@ class BatchNorm(Affine):
             return _ScaledBatchNorm.apply(x, gain, bias, mean, var, self.momentum, self.eps)
         x = F.batch_norm(x, mean, var, None, None, by_batch, self.momentum, self.eps)
         return self.of_labels(x, _needed(labels))
+
+    def of_all_processes(self, x: Images, add_up: AddUp) -> Images:
+        """Normalise by the images that all processes have now, and move the running statistics by them."""
+        mean, count = _MeanOfAll.apply(x.mean(dim=(0, 2, 3)), len(x), add_up)
+        centred = x - mean[:, None, None]
+        variance, _ = _MeanOfAll.apply(centred.square().mean(dim=(0, 2, 3)), len(x), add_up)
+        with torch.no_grad():
+            numbers = count * x.shape[2] * x.shape[3]
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * numbers / (numbers - 1), self.momentum)
+        return centred * (variance + self.eps).rsqrt()[:, None, None]
+
+
+class _MeanOfAll(torch.autograd.Function):
+    """The mean of a statistic over the images of all processes, and how many images that are.
+
+    Gradients of a loss are averaged over processes by their images afterwards. With that, this mean is its own adjoint.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, statistic: Tensor, images: int, add_up: AddUp) -> tuple[Tensor, Tensor]:
+        message = torch.cat([statistic * images, torch.full_like(statistic[:1], images)])
+        add_up(message)
+        count = message[-1].clone()
+        ctx.share, ctx.add_up = images / count, add_up
+        ctx.mark_non_differentiable(count)
+        return message[:-1] / count, count
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_output: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
+        of_all = grad_output * ctx.share
+        ctx.add_up(of_all)
+        return of_all, None, None
 
 
 @skips_zeros
@@ -235,6 +279,21 @@ class NoNorm(nn.Module):
     def forward(self, x: Images, labels: Labels | None = None) -> Images:
         """Return the input."""
         return x
+
+
+def synchronise(network: nn.Module, add_up: AddUp) -> None:
+    """Let the batch norms of a network normalise by the batch of all processes while it trains.
+
+    All processes must then go through the network equally often.
+    """
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.add_up = add_up
+
+
+def is_synchronised(network: nn.Module) -> bool:
+    """Whether batch norms of a network wait for other processes."""
+    return any(isinstance(module, BatchNorm) and module.add_up is not None for module in network.modules())
 
 
 @contextmanager

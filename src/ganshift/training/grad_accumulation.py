@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError, first_line
+from ..nn.norm import is_synchronised
 from ..tensors import Terms
 from . import distributed
 from .config import Precision
@@ -175,6 +176,11 @@ class Updates:
                 if recording or not is_out_of_memory(error):  # nothing can be tried again in a graph
                     raise
                 message = first_line(error)
+            if any(map(is_synchronised, self.optimizers)):  # the other processes wait for statistics of this one
+                raise UserError(
+                    f"out of memory with {at_once} images at a time ({message}): several processes need --micro-batch "
+                    f"{at_once // 2 or 1} or less, since none of them can go on alone"
+                )
             if at_once == 1:
                 raise UserError(
                     f"out of memory with 1 image at a time ({message}): narrower networks or smaller images need less"

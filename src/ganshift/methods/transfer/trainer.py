@@ -17,10 +17,10 @@ from ...data.sampling import Batch, batches
 from ...data.value_range import ranges_to_json
 from ...errors import UserError
 from ...inference.latents import draw_latents
-from ...nn.norm import batch_statistics
+from ...nn.norm import batch_statistics, synchronise
 from ...tensors import Bytes, Labels, Terms, image_grid
 from ...training.cuda_graph import Replayed, set_learning_rate
-from ...training.distributed import join, part_of
+from ...training.distributed import add_up, join, part_of, world_size
 from ...training.draws import Draws
 from ...training.ema import Ema
 from ...training.grad_accumulation import Updates, average_buffers
@@ -77,6 +77,8 @@ class TransferTrainer(Trainer):
         generator, critic = algorithm.generator, algorithm.critic
         self.ema = Ema(generator, config.ema_images)
         prepare_networks([generator], [critic], device, config.fast)
+        if world_size() > 1 and config.micro_batch is None:  # micro-batches of processes differ in number
+            synchronise(generator, add_up)
         self.generator_optimizer = _new_adam(generator, config.generator_learning_rate)
         self.critic_optimizer = _new_adam(critic, config.critic_learning_rate)
         self.draws = Draws(device)

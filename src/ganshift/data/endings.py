@@ -12,6 +12,7 @@ logger = logging.getLogger("ganshift")
 
 DATASET_JSON = "dataset.json"
 """Where StyleGAN's `dataset_tool` writes the classes; it is read, so it is not counted as passed over."""
+_SUFFIXES = tuple(SUFFIXES)
 SHOWN_ENDINGS = 20
 """So many endings of files that are passed over are named."""
 _TABLE = "export its images as files, or as one .npz"
@@ -60,7 +61,7 @@ def ending_of(name: str) -> str:
 
 def is_image(name: str) -> bool:
     """Whether the ending of the name is that of an image."""
-    return ending_of(name) in SUFFIXES
+    return name.lower().endswith(_SUFFIXES) or ("?" in name and ending_of(name) in SUFFIXES)
 
 
 def passed_over(names: Iterable[str], is_taken: Callable[[str], bool] = is_image) -> Counter[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import UserError, first_line
 from .folders import split_word
 from .images import MAX_FILE_BYTES, UnreadableImage
-from .storage import Storage
+from .storage import Listing, Storage
 
 MAX_GROUP_BYTES = 1 << 30
 """Larger row groups are not read: for one image, its whole row group is decoded."""
@@ -23,10 +23,10 @@ _one_at_a_time = Lock()
 class Tables(Storage):
     """Images of one or more files, under numbers as names, in a folder for each split."""
 
-    def __init__(self, path: Path, files: Sequence[Path]):
+    def __init__(self, path: Path, files: Sequence[Path], listing: Listing | None = None, prefix: str = ""):
         self.files = files
         self._labels: dict[str, str] = {}
-        super().__init__(path)
+        super().__init__(path, listing, prefix)
         self.classes = self._labels or None
 
     def _list(self) -> Mapping[str, tuple[int, ...]]:
@@ -59,7 +59,7 @@ class Tables(Storage):
         """See `Storage`."""
         file, group, row = self.span(name)
         with _one_at_a_time:
-            found = _images_of(self.files[file], group)[row].as_py()
+            found = _images_of(self.files[file], self.files[file].stat().st_mtime_ns, group)[row].as_py()
         content = found["bytes"] if isinstance(found, dict) else found
         if content is None:
             raise UnreadableImage("no picture in this row")
@@ -106,8 +106,8 @@ def _image_column(table: Any) -> str:
 
 
 @lru_cache(maxsize=4)
-def _images_of(file: Path, number: int) -> Any:
-    """The images of a row group; neighbours are mostly read one after the other."""
+def _images_of(file: Path, changed: int, number: int) -> Any:
+    """The images of a row group of the file of this age; neighbours are mostly read one after the other."""
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(file) as table:

@@ -8,12 +8,13 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Int64
 
 from ..errors import UserError, first_line
 from ..files import open_regular
@@ -38,27 +39,32 @@ _MEMBER = struct.Struct("<4s22x2H")
 _CHUNK = 64 * 1024  # bytes read beside what is wanted
 
 
+class Listing(NamedTuple):
+    """The files of a place."""
+
+    names: tuple[str, ...]
+    """All of them, sorted, except hidden ones and those of systems; in Unicode's composed form, NFC."""
+    spans: Int64[np.ndarray, "n ..."]
+    """A row of numbers for each, which tells the storage where it lies."""
+    other_names: Mapping[str, str]
+    """What files of the whole place are called by the system, where that differs."""
+
+
 class Storage(ABC):
     """Files below one place, under sorted relative names with forward slashes; it can be pickled."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, listing: "Listing | None" = None, prefix: str = ""):
+        """Give a listing to list nothing: that of the part below the prefix."""
         self.path = path
         """The folder, or the zip."""
-        self.prefix = ""
+        self.prefix = prefix
         """What `below` has cut off the names."""
-        self.where = str(path)
+        self.where = f"{path}/{prefix}".rstrip("/") if prefix else str(path)
         """The place as the user would write it, for messages."""
         self.classes: Mapping[str, str] | None = None
         """The class of each file by its name in `root`, where what holds the files says it."""
         self._whole: Storage | None = None
-        listed = self._list()
-        composed = _composed(listed)
-        self.names = tuple(sorted(composed))
-        """All files below, except hidden ones and those of systems; in Unicode's composed form, NFC."""
-        self.spans = np.array([listed[composed[name]] for name in self.names], np.int64)
-        """The row of numbers that tells the storage where each file lies."""
-        self.other_names = {name: other for name, other in composed.items() if name != other}
-        """What files of `root` are called by the system, where that differs."""
+        self.names, self.spans, self.other_names = _listing_of(self._list()) if listing is None else listing
 
     @property
     def root(self) -> "Storage":
@@ -67,7 +73,7 @@ class Storage(ABC):
 
     @abstractmethod
     def _list(self) -> Mapping[str, tuple[int, ...]]:
-        """Names of all files, as they are called there, each with its row of `spans`."""
+        """Names of all files, as they are called there, each with its row of `Listing.spans`."""
 
     def below(self, prefix: str) -> "Storage":
         """The part whose names begin with the prefix, which ends in a slash and is cut off them."""
@@ -85,7 +91,7 @@ class Storage(ABC):
         return part
 
     def span(self, name: str) -> list[int]:
-        """The row of `spans` of a file."""
+        """The row of `Listing.spans` of a file."""
         index = bisect_left(self.names, name)
         if self.names[index : index + 1] != (name,):
             raise KeyError(f"there is no {name}")
@@ -121,27 +127,24 @@ class Folder(Storage):
 
     def num_bytes(self, name: str) -> int:
         """See `Storage`; what is no regular file is refused, since opening a pipe or a device may wait for ever."""
-        found = os.stat(self._on_disk(name))
+        found = self.on_disk(name).stat()
         if not stat.S_ISREG(found.st_mode):
             raise UnreadableImage("not a regular file")
         return found.st_size
 
     def read_bytes(self, name: str, limit: int) -> bytes:
         """See `Storage`."""
-        with open_regular(self._on_disk(name)) as file:
+        with open_regular(self.on_disk(name)) as file:
             # No more than the length: files that the kernel makes up have none, and reading some of them waits.
             return file.read(min(limit, os.fstat(file.fileno()).st_size))
 
     def on_disk(self, name: str) -> Path:
         """The file of this name."""
-        return Path(self._on_disk(name))
-
-    def _on_disk(self, name: str) -> str:
-        return os.path.join(self.path, self.other_names.get(self.prefix + name, self.prefix + name))
+        return self.path / self.other_names.get(self.prefix + name, self.prefix + name)
 
 
 def walk(path: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """All files that are read in a `Folder`; what cannot be looked into is among them, for its reader to be told why."""
+    """The files of a `Folder`, with those that cannot be read, for their reader to be told why; always in one order."""
     linked = 0
     left: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while left:  # no recursion: folders can be nested deeper than Python can call
@@ -149,7 +152,7 @@ def walk(path: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
         folder = path / prefix
         try:
             status = folder.stat()
-            entries = list(os.scandir(folder))
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
             raise UserError(f"{folder} cannot be listed ({error.strerror}); change its permissions") from error
         identity = (status.st_dev, status.st_ino)
@@ -207,7 +210,7 @@ class _OpenFile:
 
 
 class Archive(Packed):
-    """Members of a zip. Nothing is ever extracted to disk; `zipfile` reads the directory, which members need no more."""
+    """Members of a zip. Nothing is ever extracted to disk. Members are read without the directory of the zip."""
 
     def _list(self) -> Mapping[str, tuple[int, ...]]:
         """Begin, packed and unpacked bytes, way of packing and checksum; old programs of Windows write backslashes."""
@@ -270,10 +273,12 @@ def is_hidden(name: str) -> bool:
     return (name.startswith(".") and name != "..") or name.lower() in SYSTEM_FOLDERS
 
 
-def _composed(listed: Iterable[str]) -> dict[str, str]:
-    """The same names in NFC, with those given; of two files that differ in form alone, one keeps it."""
+def _listing_of(listed: Mapping[str, tuple[int, ...]]) -> Listing:
+    """Sorted, under names in NFC; of two files whose names differ in form alone, one keeps its own."""
     files = {name: name for name in listed if unicodedata.is_normalized("NFC", name)}
     for name in sorted(name for name in listed if name not in files):
         composed = unicodedata.normalize("NFC", name)
         files[name if composed in files else composed] = name
-    return files
+    names = tuple(sorted(files))
+    spans = np.array([listed[files[name]] for name in names], np.int64)
+    return Listing(names, spans, {name: other for name, other in files.items() if name != other})

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import UserError, first_line
 from ..files import open_regular
 from .images import UnreadableImage
-from .storage import Packed, is_hidden
+from .storage import Listing, Packed, is_hidden
 
 TAR = re.compile(r"\.(tar|tgz|tar\.gz)$", re.IGNORECASE)
 """How the names of tar archives end."""
@@ -27,10 +27,10 @@ _NO_FILE = -1  # in place of a length
 class Tar(Packed):
     """Members of a tar. Links in it are never followed."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, listing: Listing | None = None, prefix: str = ""):
         self._kept: _TemporaryFile | None = None
         self._plain = path
-        super().__init__(path)
+        super().__init__(path, listing, prefix)
 
     def _list(self) -> Mapping[str, tuple[int, ...]]:
         """Begin and length; no length for what is no ordinary file."""
@@ -46,7 +46,7 @@ class Tar(Packed):
                     if not member.isdir() and not any(map(is_hidden, name.split("/"))):
                         is_plain = member.isreg() and member.sparse is None
                         members[name] = (member.offset_data, member.size if is_plain else _NO_FILE)
-                    archive.members.clear()  # or else it keeps them all
+                    archive.members.clear()  # type: ignore[attr-defined]  # or else it keeps them all
         except Exception as error:  # a damaged head makes tarfile raise anything
             raise UserError(
                 f"{self.path} is a damaged tar ({first_line(error)}); download or pack it again, or unpack it yourself"

@@ -43,13 +43,14 @@ def recall(paths: Sequence[Path], settings: Any, open_sets: Callable[[], Opened]
     """
     try:
         sources = [_source(on_disk(path)) for path in paths]
-    except (OSError, ValueError):  # a name that no file can have
+        places = [(str(path), str(path.absolute())) for path in paths]
+    except (OSError, ValueError):  # a name that no file can have; a working folder that is gone
         sources = [None]
     if None in sources:
         return [found and found[0] for found in open_sets()[0]]
     stamp = [_stamp(source) for source in sources if source]
-    surroundings = (_FORMAT, __version__, PIL.__version__, bool(find_spec("pillow_heif")), str(Path.cwd()))
-    key = hashlib.sha256(repr((surroundings, [str(path) for path in paths], settings)).encode()).hexdigest()
+    surroundings = (_FORMAT, __version__, PIL.__version__, bool(find_spec("pillow_heif")))
+    key = hashlib.sha256(repr((surroundings, places, settings)).encode()).hexdigest()
     file = cache_folder() / "images" / f"{key}.npz"
     known = _load(file, stamp)
     if known is not None:

@@ -111,12 +111,13 @@ def open_held_out(
             return [None], len(whole.names)
         return _open_split(whole, size, channels, memory_budget_bytes, progress, "test", value_range)
 
+    settings = ("held out", size, channels, memory_budget_bytes, value_range)
     try:
-        if bundled_name(data):
-            images = open_images(data, size, channels, split="test")
-        else:
-            settings = ("held out", size, channels, memory_budget_bytes, value_range)
-            (images,) = recall([data], settings, open_now)
+        (images,) = (
+            [open_images(data, size, channels, split="test")]
+            if bundled_name(data)
+            else recall([data], settings, open_now)
+        )
     except UserError:
         return None
     return images if images is not None and len(images) >= fewest else None

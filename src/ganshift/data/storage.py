@@ -235,7 +235,7 @@ class Archive(Packed):
     def num_bytes(self, name: str) -> int:
         """What the zip claims; no more than this is ever unpacked."""
         _, packed, length, method, _ = self.span(name)
-        if any(part in ("", "..") for part in f"{self.prefix}{name}".split("/")):
+        if not {"", ".."}.isdisjoint(f"{self.prefix}{name}".split("/")):
             raise UnreadableImage("its name leads out of the zip")
         if method == _ENCRYPTED:
             raise UnreadableImage("encrypted: pack it again without a password")

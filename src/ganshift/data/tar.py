@@ -59,7 +59,7 @@ class Tar(Packed):
 
     def num_bytes(self, name: str) -> int:
         """See `Storage`."""
-        if any(part in ("", "..") for part in f"{self.prefix}{name}".split("/")):
+        if not {"", ".."}.isdisjoint(f"{self.prefix}{name}".split("/")):
             raise UnreadableImage("its name leads out of the tar")
         if (length := self.span(name)[1]) == _NO_FILE:
             raise UnreadableImage("a link, or no ordinary file")

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import multiprocessing
 import os
 import pickle
 import tarfile
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from builders import png
 
+from ganshift.data import decoding
 from ganshift.data.index import FEWEST
 from ganshift.data.open import open_domains, open_held_out, open_images
 from ganshift.data.sampling import batches
@@ -231,6 +233,22 @@ def test_domains_of_which_some_fit_into_memory(tmp_path):
 
 
 # Python 3.12 warns of every fork in a process that has threads, and torch always has some.
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("name", ["set", "set.zip", "set.tar", "set.parquet"])
+def test_processes_find_what_threads_find(name, tmp_path, monkeypatch):
+    place = make(tmp_path / name, {**dict(islice(FILES.items(), 50)), "y/bad.png": b"text", "y/empty.png": b""})
+    first = stream(place)
+    monkeypatch.setattr(decoding, "_MANY", 10)
+    monkeypatch.setattr(decoding, "_PART", 20)
+    seen = []
+    again = stream(place, progress=lambda done, total: seen.append((done, total)))
+    assert_equal(first, again)
+    assert [reason[:5] for _, reason in again.quarantined] == ["not a", "empty"]
+    assert seen == [(26, 52), (52, 52)]
+    assert multiprocessing.active_children() == []
+
+
+# The same.
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_batches_are_the_same(workers, place):

@@ -42,16 +42,10 @@ def recall(paths: Sequence[Path], settings: Any, open_sets: Callable[[], Opened]
     Warnings of the opening are given again.
     """
     try:
-        sources = [_source(on_disk(path)) for path in paths]
-        places = [(str(path), str(path.absolute())) for path in paths]
-    except (OSError, ValueError):  # a name that no file can have; a working folder that is gone
-        sources = [None]
-    if None in sources:
+        stamp = [_stamp(_source(on_disk(path))) for path in paths]
+        file = _index_of(paths, settings)
+    except (OSError, ValueError):  # what is wrong with a path, opening it will say
         return [found and found[0] for found in open_sets()[0]]
-    stamp = [_stamp(source) for source in sources if source]
-    surroundings = (_FORMAT, __version__, PIL.__version__, bool(find_spec("pillow_heif")))
-    key = hashlib.sha256(repr((surroundings, places, settings)).encode()).hexdigest()
-    file = cache_folder() / "images" / f"{key}.npz"
     known = _load(file, stamp)
     if known is not None:
         return known
@@ -62,9 +56,19 @@ def recall(paths: Sequence[Path], settings: Any, open_sets: Callable[[], Opened]
     return [found and found[0] for found in opened]
 
 
-def _source(path: Path) -> Path | None:
-    """The folder, or the file, that holds what a path names."""
-    return next((each for each in (path, *path.parents) if each.is_file()), path if path.is_dir() else None)
+def _index_of(paths: Sequence[Path], settings: Any) -> Path:
+    """The file of what is opened so."""
+    makers = (_FORMAT, __version__, PIL.__version__, bool(find_spec("pillow_heif")))
+    places = [(str(path), str(path.absolute())) for path in paths]
+    key = hashlib.sha256(repr((makers, places, settings)).encode()).hexdigest()
+    return cache_folder() / "images" / f"{key}.npz"
+
+
+def _source(path: Path) -> Path:
+    """The folder, or the file, that holds what a path names; an `OSError` if neither is there."""
+    found = next((each for each in (path, *path.parents) if each.is_file()), path)
+    found.stat()
+    return found
 
 
 def _stamp(source: Path) -> str:

@@ -35,6 +35,7 @@ RUN_FILES = frozenset({"config.json", ".lock"})
 """What a folder that we train in holds (`training.run_folder`): below the folder that was given, it is no input."""
 
 _ENCRYPTED = -1  # in place of a way of packing
+_FARTHEST = 2**63 - 1  # a zip may claim more
 _MEMBER = struct.Struct("<4s22x2H")
 _CHUNK = 64 * 1024  # bytes read beside what is wanted
 
@@ -225,7 +226,7 @@ class Archive(Packed):
         members = {member.filename.replace("\\", "/"): member for member in listed}
         return {
             name: (
-                *(member.header_offset, member.compress_size, member.file_size),
+                *(min(member.header_offset, _FARTHEST), member.compress_size, min(member.file_size, _FARTHEST)),
                 *(_ENCRYPTED if member.flag_bits & 1 else member.compress_type, member.CRC),
             )
             for name, member in members.items()

@@ -132,6 +132,25 @@ def test_a_bomb_in_a_zip_is_not_unpacked(tmp_path, monkeypatch):
     assert "too large" in images.quarantined[0][1]
 
 
+def test_a_member_of_absurd_size_or_place_is_set_aside(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name in ("far.png", "good.png", "large.png"):
+            archive.writestr(name, png(3))
+        archive.getinfo("large.png").file_size = 2**64 - 1
+        archive.getinfo("far.png").header_offset = 2**64 - 1
+    images = open_images(tmp_path / "set.zip", 8)
+    assert images.names == ("good.png",)
+    assert [reason[:9] for _, reason in images.quarantined] == ["cannot be", "claims to"]
+
+
+def test_an_encrypted_member_is_called_so(tmp_path):
+    path = write(tmp_path / "set.zip", many(2))
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(data)
+    assert open_images(path, 8).quarantined == [("000.png", "encrypted: pack it again without a password")]
+
+
 def test_a_member_with_a_wrong_checksum_is_set_aside(tmp_path):
     path = write(tmp_path / "set.zip", many(2))
     data = bytearray(path.read_bytes())

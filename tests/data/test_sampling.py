@@ -5,6 +5,7 @@ import multiprocessing
 import signal
 import subprocess
 import sys
+from collections import Counter
 from itertools import islice
 
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from ganshift.data.datasets import open_array
 from ganshift.data.open import open_images
-from ganshift.data.sampling import batches, flips, order
+from ganshift.data.sampling import batches, flips, order, permute
 from ganshift.errors import UserError
 
 seeds = st.integers(min_value=-(2**70), max_value=2**70)
@@ -41,6 +42,41 @@ def test_order_is_pinned():
     """A change here would show resumed runs other images: it needs a line in the changelog."""
     assert order(np.arange(10), 5, 0).tolist() == [2, 1, 0, 4, 3, 2, 3, 1, 4, 0]
     assert flips(np.arange(10), 0).astype(int).tolist() == [1, 0, 1, 1, 0, 0, 1, 0, 0, 0]
+
+
+def test_the_computed_order_is_pinned():
+    """As above; 2^17 is the number of images from which on it is used."""
+    assert order(np.arange(6), 2**17, 0).tolist() == [70845, 22866, 38088, 2605, 3307, 122788]
+    assert order(np.arange(6), 2**17, 0, "sorted").tolist() == [20283, 93181, 108862, 20134, 92719, 34394]
+    assert order(np.arange(6), 2**17 - 1, 0).tolist() == order(np.arange(6), 2**17 - 1, 0, "sorted").tolist()
+    assert permute(np.arange(8), 8, 0).tolist() == [2, 6, 5, 4, 0, 7, 3, 1]
+
+
+@pytest.mark.parametrize("total", [*range(1, 40), 2**17, 362**2, 363**2 + 1])
+def test_the_computed_order_is_a_permutation(total):
+    every = np.arange(total)
+    permuted = permute(every, total, 2**64 - total)
+    np.testing.assert_array_equal(np.sort(permuted), every)
+    np.testing.assert_array_equal(permute(every[::-7], total, 2**64 - total), permuted[::-7])
+
+
+def test_all_permutations_are_equally_frequent():
+    """Chi-square of the 24 permutations of four, 0.999 quantile of 23 degrees of freedom."""
+    keys = np.random.default_rng(0).integers(0, 2**63, 2400).tolist()
+    found = Counter(tuple(permute(np.arange(4), 4, key).tolist()) for key in keys)
+    assert len(found) == 24
+    assert sum((count - 100) ** 2 / 100 for count in found.values()) < 49.7
+
+
+def test_places_and_neighbours_of_a_large_set_are_fair():
+    """Chi-square of where the first images of many epochs come from, and of the steps between them, in 100 parts each;
+    0.999 quantile of 99 degrees of freedom."""
+    total = 2**20
+    shown = np.array([order(np.arange(20) + epoch * total, total, 3) for epoch in range(300)])
+    for values in (shown, np.diff(shown) % total):
+        counts = np.bincount(values.ravel() * 100 // total, minlength=100)
+        expected = values.size / 100
+        assert ((counts - expected) ** 2 / expected).sum() < 148.2
 
 
 def test_epochs_and_seeds_differ_and_are_fair():

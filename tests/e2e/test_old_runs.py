@@ -15,6 +15,7 @@ from ganshift.cli import main
 from ganshift.inference.generator import ImageGenerator
 from ganshift.inference.translator import ImageTranslator
 from ganshift.tools.serve.shelf import open_runs
+from ganshift.training.trainer import order_to_json
 
 OLD_RUNS = Path(__file__).parents[1] / "old_runs"
 COMMANDS = {
@@ -47,6 +48,7 @@ def test_an_old_run_resumes_as_the_old_version_would_have(method, tmp_path):
     assert main([*COMMANDS[method], "--out", str(run)]) == 0
     resumed, expected = lines(run / "log.jsonl"), lines(finished / "log.jsonl")
     assert [line["images"] for line in resumed] == [line["images"] for line in expected]
+    assert order_to_json(run) == {}, "it goes on with its order"
     for ours, theirs in zip(resumed, expected, strict=True):
         assert_close(ours["terms"], theirs["terms"], rtol=2e-3, atol=2e-4)
     # The biases in front of batch norms have gradients of rounding noise, along which Adam makes steps of full size.
@@ -60,6 +62,15 @@ def test_an_old_run_resumes_as_the_old_version_would_have(method, tmp_path):
         ours, theirs = (lines(folder / "evaluations.jsonl") for folder in (run, finished))
         for our, their in zip(ours, theirs, strict=True):
             assert our["score"]["value"] == pytest.approx(their["score"]["value"], rel=1e-2)
+
+
+@pytest.mark.parametrize("method", COMMANDS)
+def test_an_old_run_keeps_its_order_of_large_sets(method, tmp_path):
+    assert order_to_json(tmp_path / "new") == {"order_of_large": "computed"}
+    run = copy_of(method, tmp_path)
+    assert order_to_json(run) == {}
+    (run / "config.json").write_text(json.dumps({"order_of_large": "computed"}))
+    assert order_to_json(run) == {"order_of_large": "computed"}
 
 
 @pytest.mark.parametrize("method", COMMANDS)

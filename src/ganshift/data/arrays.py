@@ -44,12 +44,12 @@ class Arrays(Storage):
             if (labels := self._sets()[name.rpartition("/")[0]][1]) is not None
         } or None
 
-    def _list(self) -> Mapping[str, str]:
+    def _list(self) -> Mapping[str, tuple[int, ...]]:
         names = []
         for folder, (images, _) in self._sets().items():
             ending = _ending(images[0])
             names += [f"{folder}/{index:07d}{ending}".lstrip("/") for index in range(len(images))]
-        return dict(zip(names, names, strict=True))
+        return dict.fromkeys(names, ())
 
     def num_bytes(self, name: str) -> int:
         """See `Storage`."""

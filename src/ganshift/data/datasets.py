@@ -193,8 +193,11 @@ def open_place(
     if not files:
         raise UserError(nothing_found(place))
 
+    def streams(channels: int) -> bool:
+        return len(files) * channels * height * width > memory_budget_bytes
+
     def look(channels: int) -> tuple[list[Looked | str], Bytes | None]:
-        if len(files) * channels * height * width > memory_budget_bytes:
+        if streams(channels):
             return look_at_heads(place, files, ranged, progress), None
         return decode_all(place, files, size, channels, ranged, progress)
 
@@ -205,7 +208,8 @@ def open_place(
         usual = usual_channels(found)
         if channels is None and usual not in (None, wanted):
             wanted = usual
-            found, pixels = look(wanted)
+            if not (pixels is None and streams(wanted)):  # then nothing else would be found
+                found, pixels = look(wanted)
     quarantined = [(name, looked) for name, looked in zip(files, found, strict=True) if isinstance(looked, str)]
     names = tuple(name for name, looked in zip(files, found, strict=True) if isinstance(looked, Looked))
     if not names:

@@ -6,16 +6,28 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Int64
+from torch.utils.data import Dataset
 
 from ..tensors import Bytes, Side, height_and_width
 from .deep_files import open_deep, page_numbers
-from .images import MAX_FILE_BYTES, UnreadableImage, decoding, fit_picture, load_picture, probe_channels, read_deep
+from .images import (
+    MAX_FILE_BYTES,
+    UnreadableImage,
+    bombs_are_errors,
+    decoding,
+    fit_picture,
+    load_picture,
+    probe_channels,
+    read_deep,
+)
 from .storage import Storage
 from .value_range import ValueRange, range_of_values
+from .workers import read_ahead
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
@@ -25,6 +37,7 @@ HEAD_BYTES = 64 * 1024
 """So much of a file is read to check it without decoding, and tells its contents from others."""
 _SAMPLE = 32  # files looked at to guess the channel count before going through all of them
 _CHUNK = 64  # files per task of the thread pool
+_MANY, _PART = 20_000, 1000  # of so many files heads are looked at in processes, so many at a time
 _MOST_RANGED = 256  # files, spread over the set, in which its range of values is looked for
 _MOST_VALUES = 10_000  # of each of them
 _DEEP_SUFFIXES = (".png", ".tif", ".tiff")
@@ -112,16 +125,38 @@ def look_at_heads(
 ) -> list[Looked | str]:
     """Check the head of every file: what is found of each, or why it cannot be used."""
 
-    def look(index: int) -> Looked:
-        name = files[index]
-        head = place.read(name, HEAD_BYTES)
-        try:
-            channels = probe_channels(head, value_range)
-        except UnreadableImage:  # the head may be longer than usual, or the file may need all of its bytes
-            channels = probe_channels(place.read(name), value_range)
-        return Looked(channels, fingerprint(place.num_bytes(name), head))
+    heads = _Heads(place, files, value_range)
+    if len(files) < _MANY:
+        return go_through(heads.look, len(files), progress)
+    found: list[Looked | str] = []
+    parts = np.array_split(np.arange(len(files)), len(files) // _PART)
+    for results in read_ahead(heads, parts, _workers()):
+        found += results
+        if progress is not None:
+            progress(len(found), len(files))
+    return found
 
-    return go_through(look, len(files), progress)
+
+class _Heads(Dataset[Any]):
+    """What is found of each file's head."""
+
+    def __init__(self, place: Storage, files: Sequence[str], value_range: ValueRange | None):
+        self.place, self.files, self.value_range = place, files, value_range
+
+    def look(self, index: int) -> Looked:
+        name = self.files[index]
+        head = self.place.read(name, HEAD_BYTES)
+        try:
+            channels = probe_channels(head, self.value_range)
+        except UnreadableImage:  # the head may be longer than usual, or the file may need all of its bytes
+            channels = probe_channels(self.place.read(name), self.value_range)
+        num_bytes = len(head) if len(head) < HEAD_BYTES else self.place.num_bytes(name)
+        return Looked(channels, fingerprint(num_bytes, head))
+
+    def __getitems__(self, indices: Int64[np.ndarray, " n"]) -> list[Looked | str]:
+        """What `DataLoader` calls, in a process of its own."""
+        with bombs_are_errors():
+            return [_or_reason(self.look, int(index)) for index in indices]
 
 
 def _spread(files: Sequence[str], most: int) -> list[str]:
@@ -139,15 +174,9 @@ def go_through(look: Callable[[int], Result], total: int, progress: Progress | N
     found: list[Result | str] = []
 
     def look_at(start: int) -> list[Result | str]:
-        results: list[Result | str] = []
-        for index in range(start, min(start + _CHUNK, total)):
-            try:
-                results.append(look(index))
-            except UnreadableImage as error:
-                results.append(str(error))  # not the error, which holds on to what it was decoding
-        return results
+        return [_or_reason(look, index) for index in range(start, min(start + _CHUNK, total))]
 
-    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(_workers())
     try:
         for results in pool.map(look_at, range(0, total, _CHUNK)):
             found += results
@@ -156,3 +185,14 @@ def go_through(look: Callable[[int], Result], total: int, progress: Progress | N
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt must not wait for the files still queued
     return found
+
+
+def _or_reason(look: Callable[[int], Result], index: int) -> Result | str:
+    try:
+        return look(index)
+    except UnreadableImage as error:
+        return str(error)  # not the error, which holds on to what it was decoding
+
+
+def _workers() -> int:
+    return min(8, os.cpu_count() or 1)

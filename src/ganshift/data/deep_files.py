@@ -19,6 +19,7 @@ _PNG_CHANNELS = {0: (1, False), 2: (3, False), 4: (1, True), 6: (3, True)}  # by
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_CHANNELS = {0: 1, 1: 1, 2: 3}  # by what the file says that its values mean: 0 is white, 0 is black, colour
 _WHITE_IS_ZERO = 0
+_LOGGERS, _SILENT = (logging.getLogger("PIL"), logging.getLogger("tifffile")), logging.CRITICAL + 1
 _OPACITY, _PREMULTIPLIED = (1, 2), 1  # what it says of further channels
 _TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
 """Orientation, to whether to mirror left to right and how many quarter turns to make then, against the clock."""
@@ -114,8 +115,9 @@ def page_numbers(data: bytes) -> list[int]:
 
 def quieten_decoders() -> None:
     """Let decoders log nothing of damaged files on standard error: what is wrong with a file is said with its name."""
-    for name in ("PIL", "tifffile"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    for logger in _LOGGERS:
+        if logger.level != _SILENT:  # setting it empties the caches of all loggers
+            logger.setLevel(_SILENT)
 
 
 def _page(data: bytes, number: int = 0) -> Any:

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import PurePosixPath
+from posixpath import basename, splitext
 
 from .images import SUFFIXES
 from .storage import Storage
@@ -12,6 +12,7 @@ logger = logging.getLogger("ganshift")
 
 DATASET_JSON = "dataset.json"
 """Where StyleGAN's `dataset_tool` writes the classes; it is read, so it is not counted as passed over."""
+_SUFFIXES = tuple(SUFFIXES)
 SHOWN_ENDINGS = 20
 """So many endings of files that are passed over are named."""
 _TABLE = "export its images as files, or as one .npz"
@@ -52,20 +53,20 @@ _FOREIGN = {
 
 def ending_of(name: str) -> str:
     """The ending in lower case; what an address of the web has behind a question mark is no part of it."""
-    ending = PurePosixPath(name).suffix.lower()
+    ending = splitext(name)[1].lower()
     if "?" in name and ending not in SUFFIXES:
-        ending = PurePosixPath(name.partition("?")[0]).suffix.lower()
-    return ending
+        ending = splitext(name.partition("?")[0])[1].lower()
+    return ending.rstrip(".")
 
 
 def is_image(name: str) -> bool:
     """Whether the ending of the name is that of an image."""
-    return ending_of(name) in SUFFIXES
+    return name.lower().endswith(_SUFFIXES) or ("?" in name and ending_of(name) in SUFFIXES)
 
 
 def passed_over(names: Iterable[str], is_taken: Callable[[str], bool] = is_image) -> Counter[str]:
     """How many files of which ending are not taken."""
-    others = (name for name in names if not is_taken(name) and PurePosixPath(name).name != DATASET_JSON)
+    others = (name for name in names if not is_taken(name) and basename(name) != DATASET_JSON)
     return Counter(ending_of(name) or "no ending" for name in others)
 
 

@@ -15,6 +15,7 @@ from .datasets import MEMORY_BUDGET_BYTES, Domains, ImageSet, open_place
 from .decoding import Progress
 from .endings import say_passed_over
 from .folders import Split, enter_split, find_domains, has_held_out, is_cifar, say_unsplit
+from .index import Opened, recall
 from .storage import Storage
 from .value_range import FIND, Wanted
 
@@ -63,13 +64,35 @@ def open_images(
         images = splits[split](size)
         _check_channels(data, images, channels)
         return images
-    place = enter_split(open_storage(data), split)
+
+    def open_now() -> Opened:
+        return _open_split(open_storage(data), size, channels, memory_budget_bytes, progress, split, value_range)
+
+    settings = ("images", size, channels, memory_budget_bytes, split, value_range)
+    (found,) = recall([data], settings, open_now)
+    assert found is not None, "what is not there has raised an error"
+    return found
+
+
+def _open_split(
+    whole: Storage,
+    size: Side,
+    channels: int | None,
+    memory_budget_bytes: int | float,
+    progress: Progress | None,
+    split: Split,
+    value_range: Wanted,
+) -> Opened:
+    place = enter_split(whole, split)
     if is_cifar(place):
-        return read_cifar(place, split, size, channels)
+        return [(read_cifar(place, split, size, channels), None)], len(whole.names)
     if split == "train":  # of the whole place, once
-        say_passed_over(place.root.where, place.root.names)
-        say_unsplit(place.root)
-    return open_place(place, size, channels, memory_budget_bytes, progress, with_classes=True, value_range=value_range)
+        say_passed_over(whole.where, whole.names)
+        say_unsplit(whole)
+    images = open_place(
+        *(place, size, channels, memory_budget_bytes, progress), with_classes=True, value_range=value_range
+    )
+    return [(images, place)], len(whole.names)
 
 
 def open_held_out(
@@ -82,13 +105,22 @@ def open_held_out(
     value_range: Wanted = FIND,
 ) -> ImageSet | None:
     """The test split beside training images, or None where there is none or it has fewer images than `fewest`."""
+
+    def open_now() -> Opened:
+        if not has_held_out(whole := open_storage(data)):
+            return [None], len(whole.names)
+        return _open_split(whole, size, channels, memory_budget_bytes, progress, "test", value_range)
+
+    settings = ("held out", size, channels, memory_budget_bytes, value_range)
     try:
-        if not bundled_name(data) and not has_held_out(open_storage(data)):
-            return None
-        images = open_images(data, size, channels, memory_budget_bytes, progress, split="test", value_range=value_range)
+        (images,) = (
+            [open_images(data, size, channels, split="test")]
+            if bundled_name(data)
+            else recall([data], settings, open_now)
+        )
     except UserError:
         return None
-    return images if len(images) >= fewest else None
+    return images if images is not None and len(images) >= fewest else None
 
 
 def open_domains(
@@ -110,32 +142,44 @@ def open_domains(
     and B, or CycleGAN's trainA, trainB, testA and testB. Channels and ranges of values are found out per domain unless
     given, and hold for its train and val. All sets together stay within the memory budget.
     """
-    places: tuple[Storage, Storage, Storage | None, Storage | None]
-    if data is not None:
-        if name := bundled_name(data):
-            domains = DOMAINS[choose(name, DOMAINS, "bundled pair of domains")](size)
-            _check_channels(data, domains.train_a, channels_a)
-            _check_channels(data, domains.train_b, channels_b)
-            return domains
-        places = find_domains(open_storage(find_published(data)))
-    else:
-        assert a is not None, "data, or a and b"
-        assert b is not None, "data, or a and b"
-        places = (enter_split(open_storage(a), "train"), enter_split(open_storage(b), "train"), None, None)
-    for where, names in {place.root.where: place.root.names for place in places[:2] if place}.items():
-        say_passed_over(where, names)
-    left = memory_budget_bytes
+    if data is not None and (name := bundled_name(data)):
+        domains = DOMAINS[choose(name, DOMAINS, "bundled pair of domains")](size)
+        _check_channels(data, domains.train_a, channels_a)
+        _check_channels(data, domains.train_b, channels_b)
+        return domains
+    paths = [path for path in (data and find_published(data), a, b) if path is not None]
+    assert len(paths) == 2 - (data is not None), "data, or a and b"
 
-    def open_one(place: Storage, channels: int | None, value_range: Wanted) -> ImageSet:
-        nonlocal left
-        images = open_place(place, size, channels, left, progress, with_classes=False, value_range=value_range)
-        if not images.streams:
-            left -= len(images) * images.channels * prod(height_and_width(size))
-        return images
+    def open_now() -> Opened:
+        places: tuple[Storage, Storage, Storage | None, Storage | None]
+        if data is not None:
+            places = find_domains(open_storage(paths[0]))
+        else:
+            of_a, of_b = (enter_split(open_storage(path), "train") for path in paths)
+            places = (of_a, of_b, None, None)
+        roots = {place.root.where: place.root.names for place in places[:2] if place}
+        for where, names in roots.items():
+            say_passed_over(where, names)
+        left = memory_budget_bytes
 
-    train_a, train_b = open_one(places[0], channels_a, range_a), open_one(places[1], channels_b, range_b)
-    val_a = open_one(places[2], train_a.channels, train_a.value_range) if places[2] else None
-    val_b = open_one(places[3], train_b.channels, train_b.value_range) if places[3] else None
+        def open_one(place: Storage, channels: int | None, value_range: Wanted) -> ImageSet:
+            nonlocal left
+            images = open_place(place, size, channels, left, progress, with_classes=False, value_range=value_range)
+            if not images.streams:
+                left -= len(images) * images.channels * prod(height_and_width(size))
+            return images
+
+        train_a, train_b = open_one(places[0], channels_a, range_a), open_one(places[1], channels_b, range_b)
+        val_a = open_one(places[2], train_a.channels, train_a.value_range) if places[2] else None
+        val_b = open_one(places[3], train_b.channels, train_b.value_range) if places[3] else None
+        sets = (train_a, train_b, val_a, val_b)
+        opened = [None if images is None else (images, place) for images, place in zip(sets, places, strict=True)]
+        return opened, sum(map(len, roots.values()))
+
+    settings = ("domains", size, channels_a, channels_b, range_a, range_b, memory_budget_bytes)
+    train_a, train_b, val_a, val_b = recall(paths, settings, open_now)
+    assert train_a is not None, "what is not there has raised an error"
+    assert train_b is not None, "what is not there has raised an error"
     return Domains(train_a, train_b, val_a, val_b)
 
 

@@ -1,7 +1,7 @@
 """Tables of images in Parquet, as Hugging Face keeps data sets: a column of images, and one of labels."""
 
 import json
-from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import UserError, first_line
 from .folders import split_word
 from .images import MAX_FILE_BYTES, UnreadableImage
-from .storage import Storage
+from .storage import Listing, Storage
 
 MAX_GROUP_BYTES = 1 << 30
 """Larger row groups are not read: for one image, its whole row group is decoded."""
@@ -23,18 +23,17 @@ _one_at_a_time = Lock()
 class Tables(Storage):
     """Images of one or more files, under numbers as names, in a folder for each split."""
 
-    def __init__(self, path: Path, files: Sequence[Path]):
-        self._parquet = files
-        self._groups: dict[str, list[tuple[int, Path, int]]] = {}
-        """By split, the first row of each row group, its file and its number there."""
+    def __init__(self, path: Path, files: Sequence[Path], listing: Listing | None = None, prefix: str = ""):
+        self.files = files
         self._labels: dict[str, str] = {}
-        super().__init__(path)
+        super().__init__(path, listing, prefix)
         self.classes = self._labels or None
 
-    def _list(self) -> Mapping[str, str]:
-        names: list[str] = []
-        rows: dict[str, int] = {}
-        for file in self._parquet:
+    def _list(self) -> Mapping[str, tuple[int, ...]]:
+        """The number of the file, of the row group in it, and of the row in that."""
+        spans: dict[str, tuple[int, ...]] = {}
+        rows: Counter[str] = Counter()
+        for file_number, file in enumerate(self.files):
             folder = split_word(file.stem)
             try:
                 groups, labels = _look(file)
@@ -43,17 +42,14 @@ class Tables(Storage):
             except Exception as error:  # damaged bytes make pyarrow raise anything
                 reason = first_line(error)[:200]
                 raise UserError(f"{file} cannot be read as a table of images ({reason}); download it again") from error
-            first = rows.get(folder, 0)
-            self._groups.setdefault(folder, []).extend(
-                (first + start, file, number) for number, start in enumerate(groups[:-1])
-            )
-            rows[folder] = first + groups[-1]
-            new = [f"{folder}/{row:08d}.png".lstrip("/") for row in range(first, rows[folder])]
-            self._labels.update(zip(new, labels, strict=bool(labels)))
-            names += new
-        if len(self._labels) < len(names):
+            new = [(file_number, group, row) for group, num_rows in enumerate(groups) for row in range(num_rows)]
+            names = [f"{folder}/{rows[folder] + row:08d}.png".lstrip("/") for row in range(len(new))]
+            rows[folder] += len(new)
+            spans.update(zip(names, new, strict=True))
+            self._labels.update(zip(names, labels, strict=bool(labels)))
+        if len(self._labels) < len(spans):
             self._labels.clear()
-        return dict(zip(names, names, strict=True))
+        return spans
 
     def num_bytes(self, name: str) -> int:
         """See `Storage`."""
@@ -61,11 +57,9 @@ class Tables(Storage):
 
     def read_bytes(self, name: str, limit: int) -> bytes:
         """See `Storage`."""
-        folder, _, file_name = f"{self.prefix}{name}".rpartition("/")
-        row, groups = int(Path(file_name).stem), self._groups[folder]
-        start, file, number = groups[bisect_right(groups, row, key=lambda group: group[0]) - 1]
+        file, group, row = self.span(name)
         with _one_at_a_time:
-            found = _images_of(file, number)[row - start].as_py()
+            found = _images_of(self.files[file], self.files[file].stat().st_mtime_ns, group)[row].as_py()
         content = found["bytes"] if isinstance(found, dict) else found
         if content is None:
             raise UnreadableImage("no picture in this row")
@@ -73,27 +67,25 @@ class Tables(Storage):
 
 
 def _look(file: Path) -> tuple[list[int], list[str]]:
-    """The first row of each row group and behind the last the number of all rows; the label of each row, if any."""
+    """How many rows each row group has; the label of each row, if any."""
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(file) as table:
         if table.metadata.num_rows > file.stat().st_size:
             raise ValueError(f"it claims to have {table.metadata.num_rows:,} rows")
         _image_column(table)
-        starts = [0]
-        for number in range(table.num_row_groups):
-            starts.append(starts[-1] + table.metadata.row_group(number).num_rows)
+        rows = [table.metadata.row_group(number).num_rows for number in range(table.num_row_groups)]
         names = table.schema_arrow.names
         column = next((name for name in _LABELS if name in names), None)
         if column is None:
-            return starts, []
+            return rows, []
         labels = table.read(columns=[column], use_threads=False).column(0).to_pylist()
         metadata = (table.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
     features = json.loads(metadata).get("info", {}).get("features", {})
     words = features.get(column, {}).get("names")
     if not all(isinstance(label, int | str) for label in labels):
-        return starts, []
-    return starts, [
+        return rows, []
+    return rows, [
         words[label] if words and isinstance(label, int) and 0 <= label < len(words) else str(label) for label in labels
     ]
 
@@ -114,8 +106,8 @@ def _image_column(table: Any) -> str:
 
 
 @lru_cache(maxsize=4)
-def _images_of(file: Path, number: int) -> Any:
-    """The images of a row group; neighbours are mostly read one after the other."""
+def _images_of(file: Path, changed: int, number: int) -> Any:
+    """The images of a row group of the file of this age; neighbours are mostly read one after the other."""
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(file) as table:

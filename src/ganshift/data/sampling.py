@@ -5,31 +5,32 @@ generator of NumPy's: their streams may change between versions, and then a resu
 """
 
 import itertools
-import logging
-import os
-import signal
-import threading
-import time
+import math
 import zlib
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int, Int64, UInt64
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from ..errors import UserError, first_line
+from ..errors import UserError
 from ..tensors import Bytes, Labels
 from .datasets import ImageSet
-from .stop_signals import STOP_SIGNALS
+from .workers import read_ahead
 
 _ORDER, _FLIP = 1, 2  # what a hash is for, so that order and flips of one seed have nothing to do with each other
 _MASK = 2**64 - 1
-LOOK_SECONDS, LONGEST_WAIT = 5, 600
-"""How often it is looked whether workers are alive; and seconds for one batch: a disk that takes longer is gone."""
+LARGE = 2**17
+"""Of sets of fewer images an epoch's order is sorted by hashes, which a set of many has no memory for."""
+_BLOCK, _ROUNDS = 4096, 6
+ORDER = "order_of_large"
+"""The key of `config.json` that says how larger sets are ordered."""
+OrderOfLarge = Literal["computed", "sorted"]
+"""0.1.0 sorted them too, so its runs go on with that."""
 Arrays = tuple[np.ndarray, np.ndarray | None]
 """Pixels and labels of a batch."""
 
@@ -42,17 +43,42 @@ class Batch:
     labels: Labels | None
 
 
-def order(positions: Int[np.ndarray, " n"], num_images: int, seed: int) -> Int64[np.ndarray, " n"]:
+def order(
+    positions: Int[np.ndarray, " n"], num_images: int, seed: int, order_of_large: OrderOfLarge = "computed"
+) -> Int64[np.ndarray, " n"]:
     """The image shown at each position, where position p counts the images shown before.
 
     Each epoch shows every image once, in a permutation that depends on the seed and the epoch's number alone.
     """
     epochs, places = np.divmod(positions.astype(np.int64), num_images)
     indices = np.empty(len(places), dtype=np.int64)
-    for epoch in np.unique(epochs).tolist():
-        here = epochs == epoch
-        indices[here] = _permutation(num_images, seed, epoch)[places[here]]
+    is_sorted = num_images < LARGE or order_of_large == "sorted"
+    blocks = places // (num_images if is_sorted else _BLOCK)
+    for epoch, block in sorted(set(zip(epochs.tolist(), blocks.tolist(), strict=True))):
+        here = (epochs == epoch) & (blocks == block)
+        if is_sorted:
+            indices[here] = _permutation(num_images, seed, epoch)[places[here]]
+        else:
+            indices[here] = _block(num_images, seed, epoch, block)[places[here] - block * _BLOCK]
     return indices
+
+
+def permute(indices: Int64[np.ndarray, " n"], total: int, key: int) -> Int64[np.ndarray, " n"]:
+    """Where a permutation of 0 to total - 1 takes each index; it is computed, and takes no memory of the total's size.
+
+    A number is a row and a column of the smallest square that has as many fields. Each round of a Feistel network (Luby
+    and Rackoff 1988) moves the one by a hash of the other. What leaves 0 to total - 1 goes on until it is back there.
+    """
+    side = math.isqrt(total - 1) + 1
+    keys = _hash(key, np.arange(_ROUNDS, dtype=np.uint64)).tolist()
+    permuted, left = indices.copy(), np.arange(len(indices))
+    while len(left):
+        row, column = np.divmod(permuted[left].astype(np.uint64), np.uint64(side))
+        for each in keys:
+            row, column = column, (row + _hash(each, column) % np.uint64(side)) % np.uint64(side)
+        permuted[left] = row * np.uint64(side) + column
+        left = left[permuted[left] >= total]
+    return permuted
 
 
 def flips(positions: Int[np.ndarray, " n"], seed: int) -> Bool[np.ndarray, " n"]:
@@ -71,6 +97,7 @@ def batches(
     workers: int,
     steps: int = 1,
     part: slice = slice(None),
+    order_of_large: OrderOfLarge = "computed",
 ) -> Generator[dict[str, Batch], None, None]:
     """For ever, the next `steps` batches of each set as one, from position `start` on, in an order of its own per set.
 
@@ -78,26 +105,11 @@ def batches(
     Sets in memory are read directly; if one streams, `workers` processes read ahead, with the same result. Close the
     iterator to end them.
     """
-    reader = _Reader(dict(sets), seed, flip)
+    reader = _Reader(dict(sets), seed, flip, order_of_large)
     if not any(images.streams for images in sets.values()):
         for positions in _positions(batch, steps, part, start):
             yield reader.read(positions)
-    before = signal.getsignal(signal.SIGCHLD)
-    loader = iter(
-        DataLoader(
-            reader,
-            batch_sampler=_positions(batch, steps, part, start),  # type: ignore[arg-type]
-            num_workers=workers,
-            collate_fn=_as_it_is,
-            worker_init_fn=_leave_to_parent,
-            timeout=LOOK_SECONDS if workers else 0,
-            generator=torch.Generator(),  # or else starting it would draw from the global one, which training uses
-        )
-    )
-    if signal.getsignal(signal.SIGCHLD) is not before:  # torch would raise wherever the program is when a worker ends
-        signal.signal(signal.SIGCHLD, before)
-    while True:
-        found, set_aside = _patiently(loader)
+    for found, set_aside in read_ahead(reader, _positions(batch, steps, part, start), workers):
         for name, files in set_aside.items():  # what a worker found out, the parent must know and say
             for file, reason in files:
                 sets[name].set_aside(file, reason)
@@ -106,29 +118,14 @@ def batches(
         yield {name: _from_numpy(*each) for name, each in found.items()}
 
 
-def _patiently(loader: Iterator[Any]) -> Any:
-    """The next batch of workers; a `UserError` if they are gone, or take for ever."""
-    for _ in range(LONGEST_WAIT // LOOK_SECONDS):
-        try:
-            return next(loader)
-        except RuntimeError as error:
-            if "DataLoader timed out" in str(error):
-                reason = f"none in {LONGEST_WAIT} seconds: the disk does not answer"
-            elif "DataLoader worker" in str(error):
-                reason = f"no more ({first_line(error)}): they may have run out of memory"
-                break
-            else:
-                raise
-    raise UserError(f"the processes that read images ahead gave {reason}; --workers 0 reads in the main process")
-
-
 class _Reader(Dataset[Any]):
     """Reads the batch at given positions, here or in a worker process."""
 
-    def __init__(self, sets: dict[str, ImageSet], seed: int, flip: bool):
+    def __init__(self, sets: dict[str, ImageSet], seed: int, flip: bool, order_of_large: OrderOfLarge):
         self.sets = sets
         self.seed = seed
         self.flip = flip
+        self.order_of_large = order_of_large
 
     def read(self, positions: Int64[np.ndarray, " n"]) -> dict[str, Batch]:
         """The batch of each set."""
@@ -152,7 +149,7 @@ class _Reader(Dataset[Any]):
     def _read_one(self, name: str, positions: Int64[np.ndarray, " n"]) -> Arrays:
         images = self.sets[name]
         seed = self.seed ^ zlib.crc32(name.encode()) << 64  # above the bits that a seed uses, so no two sets can meet
-        indices = order(positions, len(images), seed)
+        indices = order(positions, len(images), seed, self.order_of_large)
         pixels = images.read(indices).numpy()
         if self.flip:
             mirrored = flips(positions, seed)
@@ -171,23 +168,11 @@ def _from_numpy(pixels: np.ndarray, labels: np.ndarray | None) -> Batch:
     return Batch(torch.from_numpy(pixels), None if labels is None else torch.from_numpy(labels))
 
 
-def _as_it_is(found: Any) -> Any:
-    return found
-
-
-def _leave_to_parent(worker: int) -> None:
-    """The parent says what workers find, and ends them: a signal may reach the whole group of processes."""
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    logging.getLogger("ganshift").setLevel(logging.ERROR)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """End a worker whose parent was killed: it would wait for ever for somebody to read its batches."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+@lru_cache(maxsize=8)
+def _block(num_images: int, seed: int, epoch: int, block: int) -> Int64[np.ndarray, " n"]:
+    """Some neighbours in the computed order at once, which takes hardly longer than for one."""
+    places = np.arange(block * _BLOCK, min((block + 1) * _BLOCK, num_images))
+    return permute(places, num_images, _stream(seed, _ORDER, epoch))
 
 
 @lru_cache(maxsize=8)

@@ -14,26 +14,27 @@ from typing import Any
 from ..errors import UserError, first_line
 from ..files import open_regular
 from .images import UnreadableImage
-from .storage import Storage, is_hidden
+from .storage import Listing, Packed, is_hidden
 
 TAR = re.compile(r"\.(tar|tgz|tar\.gz)$", re.IGNORECASE)
 """How the names of tar archives end."""
 MAX_RATIO = 64
 """Pictures hardly shrink in gzip: what unpacks to more times its size is refused."""
 _CHUNK = 1 << 20  # bytes unpacked at once
+_NO_FILE = -1  # in place of a length
 
 
-class Tar(Storage):
+class Tar(Packed):
     """Members of a tar. Links in it are never followed."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, listing: Listing | None = None, prefix: str = ""):
         self._kept: _TemporaryFile | None = None
         self._plain = path
-        self._spans: dict[str, tuple[int, int] | None] = {}
-        """Where each member begins and how many bytes it has; None for what is no ordinary file."""
-        super().__init__(path)
+        super().__init__(path, listing, prefix)
 
-    def _list(self) -> Mapping[str, str]:
+    def _list(self) -> Mapping[str, tuple[int, ...]]:
+        """Begin and length; no length for what is no ordinary file."""
+        members: dict[str, tuple[int, ...]] = {}
         try:
             if self.path.suffix.lower() != ".tar":
                 status = self.path.stat()
@@ -44,34 +45,33 @@ class Tar(Storage):
                     name = member.name.removeprefix("./")
                     if not member.isdir() and not any(map(is_hidden, name.split("/"))):
                         is_plain = member.isreg() and member.sparse is None
-                        self._spans[name] = (member.offset_data, member.size) if is_plain else None
+                        members[name] = (member.offset_data, member.size if is_plain else _NO_FILE)
+                    archive.members.clear()  # type: ignore[attr-defined]  # or else it keeps them all
         except Exception as error:  # a damaged head makes tarfile raise anything
             raise UserError(
                 f"{self.path} is a damaged tar ({first_line(error)}); download or pack it again, or unpack it yourself"
             ) from error
-        return {name: name for name in self._spans}
+        return members
+
+    def source(self) -> Path:
+        """See `Packed`."""
+        return self._plain
 
     def num_bytes(self, name: str) -> int:
         """See `Storage`."""
-        return self._span(name)[1]
+        if not {"", ".."}.isdisjoint(f"{self.prefix}{name}".split("/")):
+            raise UnreadableImage("its name leads out of the tar")
+        if (length := self.span(name)[1]) == _NO_FILE:
+            raise UnreadableImage("a link, or no ordinary file")
+        return length
 
     def read_bytes(self, name: str, limit: int) -> bytes:
         """See `Storage`."""
-        begin, length = self._span(name)
-        with open_regular(self._plain) as file:
-            file.seek(begin)
-            return file.read(min(length, limit))
+        begin, length = self.span(name)
+        return self.read_at(begin, min(length, limit))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": None}
-
-    def _span(self, name: str) -> tuple[int, int]:
-        real = self._files[self.prefix + name]
-        if any(part in ("", "..") for part in real.split("/")):
-            raise UnreadableImage("its name leads out of the tar")
-        if (span := self._spans[real]) is None:
-            raise UnreadableImage("a link, or no ordinary file")
-        return span
+        return {**super().__getstate__(), "_kept": None}
 
 
 class _TemporaryFile:

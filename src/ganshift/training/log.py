@@ -259,8 +259,9 @@ class ProgressLine:
 
 @contextmanager
 def opening_progress() -> Iterator[Callable[[int, int], None]]:
-    """Show how many images have been opened, once there is something to open."""
+    """Show that files are listed, and then how many images have been opened."""
     with ExitStack() as stack:
+        stack.enter_context(working("listing images"))
         line: ProgressLine | None = None
 
         def update(done: int, total: int) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from ..data.sampling import ORDER
 from ..data.value_range import FIND, Wanted, parse_range, stored_range
 from ..errors import UserError, first_line
 from ..tensors import Terms
@@ -151,6 +152,15 @@ def wanted_range(out: Path, given: str | None, of: str = "images") -> Wanted:
     if (out / run_folder.CONFIG).exists():
         return stored_range(run_folder.read_config(out), of)
     return FIND if given is None else parse_range(given)
+
+
+def order_to_json(out: Path) -> dict[str, str]:
+    """How a run orders sets of many images (`data.sampling`), as `config.json` keeps it.
+
+    Runs of 0.1.0 say nothing of it, and sort; they go on so.
+    """
+    is_old = (out / run_folder.CONFIG).exists() and ORDER not in run_folder.read_config(out)
+    return {} if is_old else {ORDER: "computed"}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...data.datasets import Domains
 from ...data.endings import mix_of
 from ...data.open import open_domains
-from ...data.sampling import Batch, batches
+from ...data.sampling import ORDER, Batch, batches
 from ...data.value_range import ranges_to_json
 from ...inference.translator import round_trip_grid
 from ...tensors import Terms, from_uint8
@@ -26,7 +26,7 @@ from ...training.loop import fit
 from ...training.optim import TensorFlowRMSprop
 from ...training.precision import prepare_networks
 from ...training.run_folder import LEFT_OUT, MODEL, left_out_text, versions
-from ...training.trainer import Outcome, Stateful, Trainer, wanted_range
+from ...training.trainer import Outcome, Stateful, Trainer, order_to_json, wanted_range
 from ...training.weights import save_weights
 from .. import losses
 from .algorithm import DualGAN
@@ -84,6 +84,7 @@ class DualTrainer(Trainer):
                 name: {"images": len(images), "content": images.content_hash} for name, images in (("a", a), ("b", b))
             },
             **ranges_to_json({"a": a.value_range, "b": b.value_range}),
+            **order_to_json(config.out),
             "training": config.to_json(),
             "versions": versions(),
         }
@@ -132,6 +133,7 @@ class DualTrainer(Trainer):
             workers=config.workers,
             steps=config.critic_steps,
             part=part_of(config.batch),
+            order_of_large=self.description.get(ORDER, "sorted"),
         )
 
     def run_iteration(self, batch: dict[str, Batch]) -> Terms:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...data.datasets import ImageSet, draw_subset
 from ...data.endings import mix_of
 from ...data.open import open_images
-from ...data.sampling import Batch, batches
+from ...data.sampling import ORDER, Batch, batches
 from ...data.value_range import ranges_to_json
 from ...errors import UserError
 from ...inference.latents import draw_latents
@@ -28,7 +28,7 @@ from ...training.log import opening_progress, say
 from ...training.loop import fit
 from ...training.precision import prepare_networks
 from ...training.run_folder import CRITIC, LEFT_OUT, MODEL, left_out_text, versions
-from ...training.trainer import Outcome, Stateful, Trainer, wanted_range
+from ...training.trainer import Outcome, Stateful, Trainer, order_to_json, wanted_range
 from ...training.weights import save_weights
 from .. import losses
 from .algorithm import WGANGP, learning_rate_scale
@@ -135,6 +135,7 @@ class TransferTrainer(Trainer):
                 "classes": list(data.classes) if num_classes else [],
                 "data": {"images": len(data), "content": data.content_hash},
                 **ranges_to_json({"images": data.value_range}),
+                **order_to_json(config.out),
                 "training": config.to_json(),
                 "versions": versions(),
             },
@@ -157,6 +158,7 @@ class TransferTrainer(Trainer):
             workers=config.workers,
             steps=config.critic_steps,
             part=part_of(config.batch),
+            order_of_large=self.description.get(ORDER, "sorted"),
         )
 
     def run_iteration(self, batch: dict[str, Batch]) -> Terms:

@@ -72,7 +72,7 @@ NOT_OURS = {
     ),
     *("--logdir", "--no-samples-shuffle", "--feature-extractor", "--epochs", "--samples", "--rounds", "--cases"),
     *("--list", "--version", *HELP, QUIET),
-    *("--against", "--memory-limit", "--opset"),
+    *("--against", "--kind", "--count", "--memory-limit", "--opset"),
 }
 """Options in running text that no command of ours has: of launchers, TensorBoard, benchmarks, and what is gone."""
 

@@ -59,13 +59,9 @@ def straight(tmp_path_factory):
     return straight
 
 
+@pytest.mark.ring_two
 @pytest.mark.parametrize(
-    ("name", "stop"),
-    [
-        ("transfer", signal.SIGKILL),
-        pytest.param("dual", signal.SIGINT, marks=pytest.mark.ring_two),
-        pytest.param("rollback", signal.SIGKILL, marks=pytest.mark.ring_two),
-    ],
+    ("name", "stop"), [("transfer", signal.SIGKILL), ("dual", signal.SIGINT), ("rollback", signal.SIGKILL)]
 )
 def test_interrupted_run_equals_straight_run(name, stop, straight, tmp_path):
     expected, resumed = straight(name), tmp_path / "resumed"

@@ -84,6 +84,7 @@ def edited(run, change):
     (run / "config.json").write_text(json.dumps(config))
 
 
+@pytest.mark.ring_two
 def test_descriptions_with_anything_in_place_of_anything(transfer_run, dual_run):
     """Fields of both descriptions are taken away or replaced; a model opens only if it is as its weights are."""
     for run, parts, opens in (

@@ -159,6 +159,7 @@ def test_what_is_written_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch
     assert steps == [str(tmp_path / ".x.part"), "rename", str(tmp_path)]
 
 
+@pytest.mark.ring_two
 def test_a_run_goes_on_when_its_source_has_moved(tmp_path):
     """Its weights are in the checkpoint: the run is the one that would have gone on with the source in place."""
     states, trained, here = [], tmp_path / "trained", tmp_path / "source"

@@ -37,6 +37,7 @@ def new_translator():
     return Translator(shared, shared).requires_grad_(False)
 
 
+@pytest.mark.ring_two
 def test_thousands_of_malformed_pictures(tmp_path, caplog):
     files = corpus.malformed()
     assert len(files) >= 2000

@@ -68,7 +68,8 @@ def test_two_processes_equal_one_and_resume_each_other(method, tmp_path):
     assert {path.name for path in several.iterdir()} == {path.name for path in one.iterdir()}
 
 
-@pytest.mark.parametrize("method", [pytest.param("dual", marks=pytest.mark.ring_two), "transfer"])
+@pytest.mark.ring_two
+@pytest.mark.parametrize("method", ["dual", "transfer"])
 def test_evaluations_are_shared(method, tmp_path, monkeypatch):
     """Each of two processes generates or translates its half of the batches; scores are those of one process."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -86,12 +87,10 @@ def test_evaluations_are_shared(method, tmp_path, monkeypatch):
     torch.testing.assert_close(lines[2]["signs"], lines[1]["signs"], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.ring_two
 @pytest.mark.parametrize(
     "more",
-    [
-        pytest.param(["transfer", "--augment", "color,translation,cutout"], marks=pytest.mark.ring_two),
-        ["dual", "--dropout", "0.5"],
-    ],
+    [["transfer", "--augment", "color,translation,cutout"], ["dual", "--dropout", "0.5"]],
     ids=lambda more: more[0],
 )
 def test_what_steps_draw_differs_by_process_and_is_drawn_again(more, tmp_path):

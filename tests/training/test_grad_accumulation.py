@@ -199,6 +199,7 @@ print(updates.micro_batch)
 """
 
 
+@pytest.mark.ring_two
 def test_a_process_that_may_not_grow():
     """The processor's own error: one convolution of all 8 images would take 134 MB, and its derivative as much."""
     done = subprocess.run([sys.executable, "-c", SMALL_PROCESS], capture_output=True, text=True, check=False)

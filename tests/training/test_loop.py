@@ -217,6 +217,7 @@ def test_left_out_files_are_listed(tmp_path):
     assert not (tmp_path / "run" / "none.txt").exists()
 
 
+@pytest.mark.ring_two
 def test_full_disk_is_an_error_that_keeps_what_was_saved(tmp_path):
     """A limit on the size of files stands for the full disk."""
     code = f"""

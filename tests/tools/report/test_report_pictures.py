@@ -65,6 +65,7 @@ def test_long_runs_show_evenly_spaced_grids_and_always_the_last(count):
         assert found[0] == 0 or rung.stops == 1
 
 
+@pytest.mark.ring_two
 def test_a_run_of_many_large_samples_stays_within_the_budget(copy, tmp_path):
     """Twenty grids of noise, each of which takes a third of what the page may have."""
     run = copy(log=[])

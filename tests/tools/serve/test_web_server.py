@@ -222,6 +222,7 @@ def interruptions_ignored():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.ring_two
 def test_in_the_background_behind_a_proxy(runs, interruptions_ignored):
     """One that keeps the visitor's host, and one that serves a path below its own root; an interruption is said."""
     names = ["--host-name", "pictures.example.org", "Sketch.example.org", "--root-path", "/ganshift/"]
@@ -291,6 +292,7 @@ def test_what_cannot_be_served(runs, tmp_path, capsys, monkeypatch):
     assert "give --username" in refused(capsys, runs[0], "--port", 0)
 
 
+@pytest.mark.ring_two
 def test_no_password_at_the_terminal(runs):
     """Ctrl-D instead of one."""
     keyboard, terminal = pty.openpty()

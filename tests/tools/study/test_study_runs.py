@@ -124,9 +124,8 @@ ONE = TINY.replace('[{ label = "no", augment = "" }, "color"]', '["color"]').rep
 LONG = ONE.replace("images = 48", "images = 320\ncheckpoint_every = 32")
 
 
-@pytest.mark.parametrize(
-    ("stop", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.ring_two)]
-)
+@pytest.mark.ring_two
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_interrupted_study_goes_on(tmp_path, stop, code):
     """A killed study leaves its cell, which notices, saves and stops; nothing is lost but the iteration.
 

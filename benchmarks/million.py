@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.memory import STATUS
 from ganshift.data.open import open_images
 from ganshift.data.sampling import order
 
-STATUS = Path("/proc/self/status")
 CLASSES = 1000
 
 

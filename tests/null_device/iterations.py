@@ -12,16 +12,23 @@ null_cuda.install()
 
 import torch  # noqa: E402 - after the stand-in
 
+from benchmarks import cases  # noqa: E402
+from benchmarks.cases import CASES  # noqa: E402
 from ganshift.methods.dual.config import PRESETS as DUAL  # noqa: E402
 from ganshift.methods.dual.config import DualConfig  # noqa: E402
 from ganshift.methods.dual.trainer import DualTrainer  # noqa: E402
 from ganshift.methods.transfer.config import PRESETS as TRANSFER  # noqa: E402
 from ganshift.methods.transfer.config import TransferConfig  # noqa: E402
 from ganshift.methods.transfer.trainer import TransferTrainer  # noqa: E402
+from ganshift.tools.bench import write_pictures  # noqa: E402
 from ganshift.training.loop import arithmetic  # noqa: E402
 
 
 def trainer_of(method, settings):
+    if method in CASES:
+        folder = Path(tempfile.mkdtemp())
+        write_pictures(folder)
+        return cases.trainer_of(CASES[method].config(folder, quick=False, device="cuda"))
     out = Path(tempfile.gettempdir()) / "never-written"
     if method == "dual":
         shared = {**DUAL["tiny"], "data": Path("bundled:photo-sketch"), "out": out, "device": "cuda"}

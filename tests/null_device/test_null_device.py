@@ -47,7 +47,12 @@ GRAPHS = {
     "transfer 64, deterministic": ("transfer", {"deterministic": True, "conditioning": "norm", "size": 64}),
     "dual, deterministic": ("dual", {"deterministic": True, "dropout": 0.5, "optimizer": "adam"}),
     "on the second device": ("transfer", {"device": "cuda:1"}),
+    "transfer32": ("transfer32", {}),
+    "transfer64": ("transfer64", {}),
+    "dual256": ("dual256", {}),
 }
+PUBLISHED = {"transfer32": 2_874, "transfer64": 8_302, "dual256": 2_656}
+"""Kernels and library calls that the host starts for an iteration as published, as docs/accelerators.md says."""
 NO_GRAPH = {
     "transfer, micro-batches": ("transfer", {"micro_batch": 2}),
     "transfer, fp16": ("transfer", {"precision": "fp16"}),
@@ -96,6 +101,12 @@ def test_an_iteration_kernel_by_kernel(case, counted):
 def test_how_many_kernels_an_iteration_has(case, counted):
     """A guard: whatever adds kernels adds time on a device that is otherwise idle."""
     assert 0.8 * KERNELS[case] < counted[case][1]["launches"] <= KERNELS[case]
+
+
+@pytest.mark.parametrize("case", PUBLISHED)
+def test_the_counts_of_the_documents(case, counted):
+    warm = counted[case][1]
+    assert warm["launches"] + warm["library calls"] == pytest.approx(PUBLISHED[case], rel=0.02)
 
 
 def test_a_run_keeps_to_its_device(counted):

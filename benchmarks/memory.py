@@ -15,14 +15,14 @@ def peak_growth(prepare: Callable[[], Action]) -> tuple[Action, float | None]:
     states from the start. The largest extent is Linux's VmHWM; getrusage's ru_maxrss would start at the extent of the
     process that started this one. None where the system is not Linux.
     """
-    before = _status("VmRSS") if STATUS.exists() else 0
+    before = status("VmRSS") if STATUS.exists() else 0
     action = prepare()
     action()
     action()
-    return action, (_status("VmHWM") - before) / 1e6 if STATUS.exists() else None
+    return action, (status("VmHWM") - before) / 1e6 if STATUS.exists() else None
 
 
-def _status(name: str) -> int:
-    """A line of the process's status, in bytes."""
+def status(name: str) -> int:
+    """A line of the process's status on Linux, such as VmRSS, in bytes."""
     (line,) = (line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith(name))
     return int(line.split()[1]) * 1024

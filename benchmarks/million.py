@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.memory import STATUS
+from benchmarks.memory import status
 from ganshift.data.open import open_images
 from ganshift.data.sampling import order
 
@@ -64,12 +64,6 @@ def make(kind, count, place):
         )
 
 
-def memory(name):
-    """A line of the process's status, in 10^6 bytes."""
-    (line,) = (line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith(name))
-    return int(line.split()[1]) * 1024 / 1e6
-
-
 def processor_seconds():
     """Of this process and of those that it has waited for."""
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -78,10 +72,10 @@ def processor_seconds():
 
 def measure(place):
     """Open the set, and draw the order of an epoch, in this process."""
-    before, used, started = memory("VmRSS"), processor_seconds(), time.perf_counter()
+    before, used, started = status("VmRSS"), processor_seconds(), time.perf_counter()
     images = open_images(place, 64, memory_budget_bytes=0)
     opened, used = time.perf_counter(), processor_seconds() - used
-    largest, after = memory("VmHWM") - before, memory("VmRSS") - before
+    largest, after = status("VmHWM") - before, status("VmRSS") - before
     shown = [order(np.arange(first, first + 64), len(images), 0) for first in range(0, len(images) - 63, 64)]
     ordered = time.perf_counter()
     images.read(shown[0])
@@ -89,10 +83,10 @@ def measure(place):
         "images": len(images),
         "seconds": round(opened - started, 2),
         "processor_seconds": round(used, 2),
-        "megabytes_at_most": round(largest),
-        "megabytes": round(after),
+        "megabytes_at_most": round(largest / 1e6),
+        "megabytes": round(after / 1e6),
         "order_seconds": round(ordered - opened, 2),
-        "order_megabytes": round(memory("VmHWM") - before - largest),
+        "order_megabytes": round((status("VmHWM") - before - largest) / 1e6),
         "hash": images.content_hash[:16],
     }
 

@@ -35,7 +35,6 @@ READMES = ("README.md", "README.zh-CN.md")
 ENDS = {
     "compare": ([], "there is no card or run folder"),
     "import-tf": ([], "there is no TensorFlow checkpoint"),
-    "sources": (["--trial-images", "-1"], "the images of a trial must be at least 0"),
     "study": (["--processes", "0"], "processes must be at least 1"),
     "bench": (["--device", "gpu9"], "'gpu9' is not here"),
     "demo": (["--seed", "-1"], "seed must be at least 0"),

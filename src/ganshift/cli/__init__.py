@@ -132,7 +132,6 @@ FUNCTIONS: Mapping[str, tuple[str, str]] = {
     "evaluate": ("scores:evaluate", "measure a run against real images"),
     "compare": ("scores:compare", "show what two measured runs differ by"),
     "report": ("looking:report", "write one page that shows a run, or lays several side by side"),
-    "sources": ("studies:sources", "rank source models for your images"),
     "study": ("studies:study", "train and measure a grid of runs, and lay the scores side by side"),
     "serve": ("serving:serve", "put trained models on a web page and behind an HTTP API"),
     "export": ("models:export", "write a run's model for other programs: ONNX, safetensors, or a page"),

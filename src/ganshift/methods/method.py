@@ -71,8 +71,6 @@ class Method:
     held_out_split: "Callable[[Any], Split]" = lambda config: "train"
     """From the settings of a run to the part of its data that its scores are measured on: "test" where enough images of
     that part were not trained on."""
-    steady: Mapping[str, Any] = field(default_factory=dict)
-    """Settings without any schedule that follows the budget, so that a short run is the beginning of a longer one."""
     tensorflow: "Callable[[], TensorFlowImport] | None" = None
     """Imports and returns what turns published TensorFlow checkpoints into its runs, if there are any."""
 

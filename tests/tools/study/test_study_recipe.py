@@ -138,6 +138,7 @@ CELLS = {
     "dual": 36,
     "dual-small": 24,
     "freeze-augment-small": 12,
+    "sources-small": 12,
     "table1": 12,
     "table1-small": 12,
     "table2": 42,

@@ -24,6 +24,5 @@ TRANSFER = Method(
     words=words_from(WORDS["report"]),
     advise=advise,
     held_out_split=lambda config: resolve_name(f"{_HERE}.evaluation:held_out_split")(config),
-    steady={"linear_decay": False},
     tensorflow=lambda: resolve_name(f"{_HERE}.importing:TRANSFER_IMPORT"),
 )

@@ -28,7 +28,7 @@ def new_trainer(method, out=Path("unused"), **settings):
         return DualTrainer.from_config(DualConfig(**config, out=out, device="cpu"))
     config = {**TRANSFER_PRESETS["tiny"], "data": Path("bundled:digits"), "conditioning": "acgan", **settings}
     trainer = TransferTrainer.from_config(TransferConfig(**config, out=out, device="cpu"))
-    for optimizer in (trainer.generator_optimizer, trainer.critic_optimizer):
+    for optimizer in trainer.optimizers.values():
         optimizer.param_groups[0]["fused"] = True
     return trainer
 

@@ -13,7 +13,7 @@ HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 """What may be an owner and a model of the Hugging Face hub."""
 PLACES = re.compile(r"(runs|~|\..*)/")
 """How names begin that are meant for places here, whether or not the folder is there."""
-HUB_FILES = [run_folder.CONFIG, run_folder.MODEL, run_folder.CRITIC, "cards/*.json", "copying.json"]
+HUB_FILES = [run_folder.CONFIG, run_folder.MODEL, *run_folder.CRITICS, "cards/*.json", "copying.json"]
 """What is taken from there."""
 
 

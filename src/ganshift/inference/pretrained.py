@@ -138,7 +138,7 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
             raise UserError(f"{folder} is the folder of a training run, which saving would spoil: name another")
         pictures = self.grids(notes.pictures)  # before anything is written, since pictures may be wrong
         files = self._files() | {name: png_of(Image.fromarray(pixels)) for name, pixels in pictures.items()}
-        old = [folder / name for name in (*GRIDS, run_folder.CRITIC, VERDICT)] + [*(folder / RECORDS).glob("*.json")]
+        old = [folder / name for name in (*GRIDS, *run_folder.CRITICS, VERDICT)] + [*(folder / RECORDS).glob("*.json")]
         for name, content in files.items():
             write_output(folder / name, content)
         for path in old:
@@ -184,7 +184,7 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
             return {run_folder.MODEL: serialised(self), run_folder.CONFIG: json_bytes(_without_folders(self.config))}
         described = _without_folders(self.config) | card.history(origin)
         files = {run_folder.CONFIG: json_bytes(described)}
-        for name in (run_folder.MODEL, run_folder.CRITIC):
+        for name in (run_folder.MODEL, *run_folder.CRITICS):
             if (origin / name).is_file():
                 files[name] = (origin / name).read_bytes()
         model_hash = hashlib.sha256(files[run_folder.MODEL]).hexdigest()

@@ -37,6 +37,11 @@ def classic_generator_loss(fake: Float[Tensor, "..."]) -> Scalar:
     return F.softplus(-fake).mean()
 
 
+def hinge_critic_loss(real: Float[Tensor, "..."], fake: Float[Tensor, "..."]) -> Scalar:
+    """Real scores below 1 and fake ones above -1 cost what they lack, averaged (Lim and Ye 2017, arXiv 1705.02894)."""
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
 def gradient_penalty(
     critic: Callable[[Images], Float[Tensor, "n ..."]],
     real: Images,

@@ -1,7 +1,7 @@
 """WGAN-GP with ACGAN: one iteration, from draws to updates (Gulrajani et al. 2017, algorithm 1; Odena et al. 2017).
 
 Wang et al. 2018 fine-tune pretrained networks by it. Departures from the published code are settings
-(`config.TransferConfig`).
+(`config.TransferConfig`). A feature critic, if there is one, is one more update and one more term of the generator's.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,10 @@ from .. import losses
 from ..augment import augment
 from .backbone import CriticBackbone, GeneratorBackbone
 from .config import TransferConfig
+from .feature_critic import FeatureCritic
+
+FEATURE_AUGMENT = "color,translation,cutout"
+"""What is changed in all that the feature critic sees, whatever `config.augment` says."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class WGANGP:
     num_classes: int = 0
     mixtures: int = 1
     """Points between each real and fake image that the penalty is taken at; the published 32-pixel code takes two."""
+    feature_critic: FeatureCritic | None = None
 
     def iteration(
         self, real_batches: Sequence[tuple[Bytes, Labels | None]], update: Update, draws: Draws, critic_only: bool
@@ -53,6 +58,9 @@ class WGANGP:
             with torch.no_grad():
                 fake = self.generator(latents, fake_labels)
             terms = update(self.critic, self.critic_loss, real, fake, labels, fake_labels, alpha)
+        if self.feature_critic:  # once an iteration, on the last batch: its loss needs no critic near its optimum
+            self.feature_critic.renormalise()
+            terms |= update(self.feature_critic, self.feature_critic_loss, real, fake, labels, fake_labels)
         if critic_only:
             return terms
         number = config.batch * config.generator_batch_multiple
@@ -92,11 +100,23 @@ class WGANGP:
             terms["critic/classes"] = self.config.acgan_scale * F.cross_entropy(real_logits, labels)
         return terms
 
+    def feature_critic_loss(
+        self, real: Images, fake: Images, labels: Labels | None, fake_labels: Labels | None
+    ) -> Terms:
+        """Hinge over all scores of all levels (Sauer et al. 2021, section 3), always of augmented images."""
+        assert self.feature_critic is not None, "only called with one"
+        real_scores = self.feature_critic(augment(real, FEATURE_AUGMENT), labels)
+        fake_scores = self.feature_critic(augment(fake, FEATURE_AUGMENT), fake_labels)
+        return {"critic/features": losses.hinge_critic_loss(real_scores, fake_scores)}
+
     def generator_loss(self, latents: Latents, labels: Labels | None) -> Terms:
         """Line 12, and the class term of ACGAN: images that the critic sorts into their class."""
-        fake = augment(self.generator(latents, labels), self.config.augment)
-        scores, logits = self.critic(fake, labels)
+        fake = self.generator(latents, labels)
+        scores, logits = self.critic(augment(fake, self.config.augment), labels)
         terms = {"generator/adversarial": losses.wasserstein_generator_loss(scores)}
+        if self.feature_critic:
+            feature_scores = self.feature_critic(augment(fake, FEATURE_AUGMENT), labels)
+            terms["generator/features"] = self.config.feature_critic * losses.wasserstein_generator_loss(feature_scores)
         if logits is not None and labels is not None:
             terms["generator/classes"] = self.config.acgan_scale_generator * F.cross_entropy(logits, labels)
         return terms

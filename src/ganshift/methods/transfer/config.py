@@ -73,6 +73,8 @@ class TransferConfig(RunConfig):
     """Critic updates per generator update."""
     penalty: NonNegativeFloat = 10.0
     """Weight of the gradient penalty."""
+    feature_critic: NonNegativeFloat = 0.0
+    """Weight of a second critic, which judges by the features of a network trained on ImageNet; 0 is none."""
     acgan_scale: NonNegativeFloat = 1.0
     """Weight of the class cross-entropy of real images in the critic's loss."""
     acgan_scale_generator: NonNegativeFloat = 0.1
@@ -111,6 +113,11 @@ class TransferConfig(RunConfig):
             self.source is not None or self.load == "both",
             f"load={self.load} needs a source to load from: give --source, or leave load out",
         )
+
+    @property
+    def trained_by(self) -> tuple[str, ...]:
+        """The network of the feature critic, if there is one."""
+        return ("lite0",) if self.feature_critic else ()
 
     @property
     def images_per_iteration(self) -> int:

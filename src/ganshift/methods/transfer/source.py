@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import UserError
 from ...inference.names import find_model
 from ...training import run_folder
 from ...training.config import require
 from ...training.weights import build_on_paper, check_fit, load_weights
+from .feature_critic import FeatureCritic
 from .networks import new_networks
 
 GENERATOR_PREFIX = "generator."
@@ -31,6 +32,8 @@ class Source:
     classes: tuple[str, ...]
     generator: Mapping[str, Tensor]
     critic: Mapping[str, Tensor]
+    feature_critic: Mapping[str, Tensor]
+    """Empty where the source has none."""
 
 
 def open_source(name: str) -> Source:
@@ -45,6 +48,7 @@ def open_source(name: str) -> Source:
         source,
         generator={name.removeprefix(GENERATOR_PREFIX): value for name, value in weights.items()},
         critic=load_weights(folder / run_folder.CRITIC),
+        feature_critic=load_weights(folder / run_folder.FEATURE_CRITIC) if "feature_critic" in config else {},
     )
     _check_weights(source, folder)
     return source
@@ -86,6 +90,7 @@ def _described(name: str, folder: Path, config: Mapping[str, Any]) -> Source:
         classes=check_classes(classes, len(classes or ())),
         generator={},
         critic={},
+        feature_critic={},
     )
 
 
@@ -98,5 +103,8 @@ def _check_weights(source: Source, folder: Path) -> None:
     )
     num_classes = generator.num_classes or source.critic_arguments.get("num_classes", 0)
     check_classes(source.classes, num_classes)
-    for network, weights in ((generator, source.generator), (critic, source.critic)):
+    found: list[tuple[nn.Module, Mapping[str, Tensor]]] = [(generator, source.generator), (critic, source.critic)]
+    if source.feature_critic:
+        found.append((FeatureCritic(size=generator.size, num_classes=num_classes), source.feature_critic))
+    for network, weights in found:
         check_fit(network, weights, f"source {source.where}", "config.json and weights are of different runs")

@@ -27,13 +27,14 @@ from ...training.grad_accumulation import Updates, average_buffers
 from ...training.log import opening_progress, say
 from ...training.loop import fit
 from ...training.precision import prepare_networks
-from ...training.run_folder import CRITIC, LEFT_OUT, MODEL, left_out_text, versions
+from ...training.run_folder import CRITIC, FEATURE_CRITIC, LEFT_OUT, MODEL, left_out_text, versions
 from ...training.trainer import Outcome, Stateful, Trainer, order_to_json, wanted_range
 from ...training.weights import save_weights
 from .. import losses
 from .algorithm import WGANGP, learning_rate_scale
 from .backbone import CriticBackbone, GeneratorBackbone
 from .config import WORDS, TransferConfig
+from .feature_critic import NETWORK, FeatureCritic
 from .networks import LATENT_DIM, new_networks
 from .source import GENERATOR_PREFIX, Source, has_begun, source_of_run
 from .surgery import Fitted, as_table, initialised, transplant
@@ -79,14 +80,14 @@ class TransferTrainer(Trainer):
         prepare_networks([generator], [critic], device, config.fast)
         if world_size() > 1 and config.micro_batch is None:  # micro-batches of processes differ in number
             synchronise(generator, add_up)
-        self.generator_optimizer = _new_adam(generator, config.generator_learning_rate)
-        self.critic_optimizer = _new_adam(critic, config.critic_learning_rate)
+        self.networks: dict[str, nn.Module] = {"generator": generator, "critic": critic}
+        if algorithm.feature_critic:
+            self.networks["feature_critic"] = algorithm.feature_critic
+        self.optimizers = {
+            network: _new_adam(network, _learning_rate(network, config)) for network in self.networks.values()
+        }
         self.draws = Draws(device)
-        self.update = Updates(
-            {generator: self.generator_optimizer, critic: self.critic_optimizer},
-            config.micro_batch,
-            self.precision,
-        )
+        self.update = Updates(self.optimizers, config.micro_batch, self.precision)
         self.steps = Replayed(self._steps, self.update, device)
         self.grid_inputs = _grid_inputs(config.seed, algorithm.latent_dim, algorithm.num_classes, device)
         if config.evaluate_every:
@@ -113,14 +114,24 @@ class TransferTrainer(Trainer):
         with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
             torch.manual_seed(config.seed)
             generator, critic = new_networks(architecture, generator_arguments, critic_arguments)
+            num_classes = generator_arguments["num_classes"] or critic_arguments["num_classes"]
+            feature_critic = FeatureCritic(size=size, num_classes=num_classes) if config.feature_critic else None
         begun = has_begun(config.out)  # then the weights come from the checkpoint, and nothing is said of the source
         start = "its checkpoint" if begun else config.source or "scratch"
-        table = _start_from(source, config, generator, critic, data.classes) if source and not begun else ""
+        networks = {"generator": generator, "critic": critic, "feature_critic": feature_critic}
+        table = _start_from(source, config, networks, data.classes) if source and not begun else ""
         _freeze(critic, config.freeze_critic)
         losses.check_per_image(critic)
-        num_classes = generator_arguments["num_classes"] or critic_arguments["num_classes"]
         mixtures = 2 if config.as_published and size == 32 else 1  # the 32-pixel port counts every pair twice
-        algorithm = WGANGP(generator.to(device), critic.to(device), config, LATENT_DIM, num_classes, mixtures)
+        algorithm = WGANGP(
+            generator.to(device),
+            critic.to(device),
+            config,
+            LATENT_DIM,
+            num_classes,
+            mixtures,
+            feature_critic.to(device) if feature_critic else None,
+        )
         classes = f", {num_classes} classes" if num_classes else ""
         return cls(
             config,
@@ -132,6 +143,7 @@ class TransferTrainer(Trainer):
                 "architecture": architecture,
                 "generator": generator_arguments,
                 "critic": critic_arguments,
+                **({"feature_critic": {"network": NETWORK}} if feature_critic else {}),
                 "classes": list(data.classes) if num_classes else [],
                 "data": {"images": len(data), "content": data.content_hash},
                 **ranges_to_json({"images": data.value_range}),
@@ -165,8 +177,8 @@ class TransferTrainer(Trainer):
         """Algorithm 1 on one batch for each critic update; as published, the critic has the first one to itself."""
         config, seen = self.settings, self.seen
         scale = self.learning_rate_factor * learning_rate_scale(config, seen, self.budget)
-        set_learning_rate(self.generator_optimizer, config.generator_learning_rate * scale)
-        set_learning_rate(self.critic_optimizer, config.critic_learning_rate * scale)
+        for network, optimizer in self.optimizers.items():
+            set_learning_rate(optimizer, _learning_rate(network, config) * scale)
         images, labels = batch["real"].images, batch["real"].labels if self.algorithm.num_classes else None
         terms = self.steps(images, labels)
         average_buffers(self.algorithm.generator)
@@ -181,14 +193,8 @@ class TransferTrainer(Trainer):
 
     def parts(self) -> dict[str, Stateful]:
         """Networks, optimisers and averages."""
-        return {
-            "generator": self.algorithm.generator,
-            "critic": self.algorithm.critic,
-            "generator_optimizer": self.generator_optimizer,
-            "critic_optimizer": self.critic_optimizer,
-            "ema": self.ema,
-            **self.update.state(),
-        }
+        optimizers = {f"{name}_optimizer": self.optimizers[network] for name, network in self.networks.items()}
+        return {**self.networks, **optimizers, "ema": self.ema, **self.update.state()}
 
     @torch.no_grad()
     def sample_grids(self) -> dict[str, np.ndarray]:
@@ -202,12 +208,20 @@ class TransferTrainer(Trainer):
         """The averaged generator, and the critic, so that the run can be a source."""
         save_weights(folder / MODEL, self.ema.average, GENERATOR_PREFIX)
         save_weights(folder / CRITIC, self.algorithm.critic)
+        if "feature_critic" in self.networks:
+            save_weights(folder / FEATURE_CRITIC, self.networks["feature_critic"])
 
 
 def _new_adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:
     """Adam with the betas of Gulrajani et al. 2017, algorithm 1, over what is to learn."""
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return torch.optim.Adam(learning, learning_rate, betas=(0.0, 0.9))
+
+
+def _learning_rate(network: nn.Module, config: TransferConfig) -> float:
+    """The one that is set for such a network."""
+    is_generator = isinstance(network, GeneratorBackbone)
+    return config.generator_learning_rate if is_generator else config.critic_learning_rate
 
 
 def _choose(config: TransferConfig, setting: str, arguments: Mapping[str, Any], name: str, default: Any) -> Any:
@@ -272,8 +286,7 @@ def _conditioning_of(generator: Mapping[str, Any], critic: Mapping[str, Any]) ->
 def _start_from(
     source: Source,
     config: TransferConfig,
-    generator: GeneratorBackbone,
-    critic: CriticBackbone,
+    networks: Mapping[str, nn.Module | None],
     classes: Sequence[str],
 ) -> str:
     """Load what is to be loaded; returns the table of what became of every layer."""
@@ -283,8 +296,11 @@ def _start_from(
             "only the generator is loaded: Wang et al. 2018 (table 1) found that worse than starting from scratch "
             "(FID 56.2 against 32.9; both networks: 24.4), since a fresh critic leads a trained generator astray"
         )
-    for label, network, weights in (("generator", generator, source.generator), ("critic", critic, source.critic)):
-        if config.load in ("both", label):
+    for label, network in networks.items():
+        weights: Mapping[str, Tensor] = getattr(source, label)
+        if network is None:
+            continue
+        if weights and config.load in ("both", label.removeprefix("feature_")):
             rows += transplant(
                 network,
                 weights,

@@ -51,13 +51,14 @@ def to_onnx(graphs: Sequence[Graph]) -> tuple[dict[str, bytes], Parities]:
 def to_safetensors(
     model: ImageGenerator | ImageTranslator, folder: Path, half: bool
 ) -> tuple[dict[str, bytes], Parities]:
-    """What `from_pretrained` and, with the critic of the model's folder, `--source` load: weights and the description.
+    """What `from_pretrained` and, with the critics of the model's folder, `--source` load: weights and the description.
 
     They are loaded again and compared with the model.
     """
     weights = {run_folder.MODEL: model.state_dict()}
-    if (folder / run_folder.CRITIC).exists():
-        weights[run_folder.CRITIC] = load_weights(folder / run_folder.CRITIC)
+    for name in run_folder.CRITICS:
+        if (folder / name).exists():
+            weights[name] = load_weights(folder / name)
     files = {run_folder.CONFIG: json_bytes(model.config)}
     for name, tensors in weights.items():
         stored = {key: (value.half() if half else value).cpu().contiguous() for key, value in tensors.items()}

@@ -5,6 +5,7 @@ hinge loss. Kumari et al. 2022 (arXiv 2112.09130) keep the critic of pixels besi
 EfficientNet-Lite0.
 """
 
+from itertools import pairwise
 from typing import Any, final
 
 import torch
@@ -22,8 +23,8 @@ LEVELS = 4
 """Levels of the network that have a head: maps at 1/2, 1/4, 1/8 and 1/16 of the side it is shown."""
 ENLARGED = 2
 """Images are shown to the network enlarged so many times, which makes its features finer than those of the images."""
-MIXED = 32
-"""Channels that the random mixing leaves of each level."""
+MIXED = (32, 48, 80, 160)
+"""Channels that the random mixing makes of each level, more than it has: none of it is lost."""
 WIDTH = 64
 """Channels within the heads."""
 LAST = 4
@@ -50,13 +51,14 @@ class FeatureCritic(nn.Module):
         self._network = [open_efficientnet_lite0().to(memory_format=torch.channels_last)]
         draw = torch.Generator().manual_seed(0)  # kept in the weights, so that heads of a source find their features
         self.channels, self.scales = nn.ParameterList(), nn.ParameterList()
-        for width, spread in zip(WIDTHS[:LEVELS], SPREAD, strict=True):
-            fixed = torch.randn(MIXED, width, 1, 1, generator=draw, device="cpu") / spread / width**0.5
+        for level, (width, spread) in enumerate(zip(WIDTHS[:LEVELS], SPREAD, strict=True)):
+            fixed = torch.randn(MIXED[level], width, 1, 1, generator=draw, device="cpu") / spread / width**0.5
             self.channels.append(nn.Parameter(fixed, requires_grad=False))
-            fixed = torch.randn(MIXED, MIXED, 3, 3, generator=draw, device="cpu") / (9 * MIXED) ** 0.5
+        for finer, coarser in pairwise(MIXED):
+            fixed = torch.randn(finer, coarser, 3, 3, generator=draw, device="cpu") / (9 * coarser) ** 0.5
             self.scales.append(nn.Parameter(fixed, requires_grad=False))
         halvings = [max(0, (self.side >> level) // LAST - 1).bit_length() for level in range(1, 1 + LEVELS)]
-        self.heads = nn.ModuleList(_head(number) for number in halvings)
+        self.heads = nn.ModuleList(_head(width, number) for width, number in zip(MIXED, halvings, strict=True))
         self.to_score = nn.ModuleList(spectral_norm(nn.Conv2d(WIDTH, 1, 1)) for _ in halvings)
         self.of_class = nn.ModuleList(
             spectral_norm(nn.Conv2d(WIDTH, num_classes, 1, bias=False)) for _ in halvings if num_classes
@@ -91,18 +93,16 @@ class FeatureCritic(nn.Module):
     def _mixed(self, images: Images) -> list[Maps]:
         """The features with their channels mixed, and each level with those above it, finest first."""
         found = self._network[0].features(images.contiguous(memory_format=torch.channels_last), LEVELS)
-        mixed: list[Tensor] = []
-        for maps, channels, scales in reversed(list(zip(found, self.channels, self.scales, strict=True))):
-            maps = F.conv2d(maps, channels)
-            if mixed:
-                maps = (maps + F.interpolate(mixed[-1], size=maps.shape[2:], mode="bilinear")) / 2**0.5
-            mixed.append(F.conv2d(maps, scales, padding=1))
+        mixed = [F.conv2d(found[-1], self.channels[-1])]
+        for maps, channels, scales in reversed(list(zip(found, self.channels, self.scales, strict=False))):
+            above = F.interpolate(F.conv2d(mixed[-1], scales, padding=1), size=maps.shape[2:], mode="bilinear")
+            mixed.append((F.conv2d(maps, channels) + above) / 2**0.5)
         return mixed[::-1]
 
 
-def _head(halvings: int) -> nn.Sequential:
+def _head(width: int, halvings: int) -> nn.Sequential:
     """Convolutions that halve mixed maps so many times, and one that looks around."""
-    layers, width = nn.Sequential(), MIXED
+    layers = nn.Sequential()
     for _ in range(halvings):
         layers.extend((spectral_norm(nn.Conv2d(width, WIDTH, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)))
         width = WIDTH

@@ -25,8 +25,9 @@ class Fitted:
 
     @property
     def layer(self) -> str:
-        """The layer that the tensor belongs to."""
-        return f"{self.network}.{self.name.rpartition('.')[0]}"
+        """The layer that the tensor belongs to, with what a spectral norm keeps of it."""
+        layer, of_norm, _ = self.name.partition(".parametrizations.")
+        return f"{self.network}.{layer if of_norm else self.name.rpartition('.')[0]}"
 
 
 def transplant(

@@ -122,7 +122,7 @@ def rank_sources(
             refused[name] = str(error)
     for folder, _ in opened.values():
         choose(preset, method_in(folder).presets, "preset")
-    settings = EvaluationSettings(num_images=num_images, seed=seed, metrics=("kid",), device=device)
+    settings = EvaluationSettings(num_images=num_images, seed=seed, metrics=("kid",), view="whole", device=device)
     extraction = Extraction.open(settings)
 
     @cache
@@ -171,6 +171,7 @@ def trial_config(
         "images": trial_images,
         "evaluate_every": max(1, trial_images // TRIAL_POINTS),
         "evaluate_images": settings.num_images,
+        "evaluate_view": "whole",  # sources of different sizes are compared
         "best_by": "kid",
         "checkpoint_every": trial_images,
         "sample_every": trial_images,

@@ -127,9 +127,9 @@ def kid(
 
     def subset(features: Float32[Tensor, "n d"]) -> np.ndarray:
         chosen = draw.choice(len(features) // crops, subset_size, replace=False)
-        return features[chosen * crops + draw.randint(crops, size=subset_size)].numpy()
+        return features.numpy()[chosen * crops + draw.randint(crops, size=subset_size)]
 
-    found = [kernel_mmd(subset(generated), subset(reference)) for _ in range(subsets)]
+    found = [float(kernel_mmd(subset(generated), subset(reference))) for _ in range(subsets)]
     return Score(float(np.mean(found)), float(np.std(found)))
 
 

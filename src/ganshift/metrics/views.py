@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from ..tensors import Bytes
@@ -36,7 +36,7 @@ def corners(height: int, width: int, side: int) -> list[tuple[int, int]]:
     return [(top, left) for top in rows for left in columns]
 
 
-def cropped(images: Bytes, side: int) -> Bytes:
+def cropped(images: Bytes, side: int) -> UInt8[Tensor, "m c i j"]:
     """The crops of all images, those of each one after the other; the images themselves where there are none."""
     height, width = images.shape[2:]
     places = corners(height, width, side)

@@ -204,7 +204,7 @@ class RunConfig(ABC):
     """How many images an evaluation generates, or translates each way."""
     evaluate_extractor: Literal["cifar", "lite0"] | None = None
     """Network that ships whose features an evaluation compares: cifar if left out, or lite0 where cifar trains the run.
-    None judges a run that it trains."""
+    No network judges a run that it trains."""
     evaluate_view: Literal["crops", "whole"] | None = None
     """What it sees of images larger than its side (cifar 32, lite0 224): crops at full resolution, or the whole, made
     smaller. Crops if left out; a run of 0.1.0 goes on with the whole."""

@@ -83,7 +83,7 @@ def test_scores_say_who_trained_and_are_not_compared(tmp_path, images, caplog, c
     for folder, extractor in ((run, "lite0"), (run, "cifar"), (other, "lite0"), (other, "cifar")):
         caplog.clear()
         (record,) = evaluate(folder, images, num_images=8, metrics="kid", extractor=extractor)
-        assert record.trained_by == (("lite0",) if folder == run else ())
+        assert record.trained_by == (["lite0"] if folder == run else [])
         assert record.judges_itself == (folder == run and extractor == "lite0")
         assert ("lite0 trained this model" in caplog.text) == record.judges_itself
         assert ("trained the model" in record.text) == record.judges_itself
@@ -114,7 +114,7 @@ def test_cards_of_any_content(tmp_path, images):
     content = json.loads(json.dumps(record.to_json()))
     assert record_from(content) == record
     old = {name: value for name, value in content.items() if name not in ("trained_by", "differences")}
-    assert record_from(old) == replace(record, differences=())
+    assert record_from(old) == replace(record, differences=[])
     for damage in ({"differences": ["x", "y"]}, {"differences": [0.1]}, {"trained_by": 3}):
         with pytest.raises((TypeError, ValueError)):
             record_from({**content, **damage})

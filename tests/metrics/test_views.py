@@ -153,7 +153,7 @@ def test_colour_is_what_generated_images_differ_by():
     record = measured(changed.round().byte(), real, None, network=StandIn(), metrics=("colour", "kid"))["colour"]
     deviation = real[:, 2].float().std(correction=0).item() / 127.5
     blue = (120 - real[:, 2].float().mean().item()) / 2 / 127.5
-    expected = (20 / 127.5, 0, blue, 0, 0, -deviation / 2)
+    expected = [20 / 127.5, 0, blue, 0, 0, -deviation / 2]
     assert record.differences == pytest.approx(expected, abs=3e-3)
     assert record.value == pytest.approx(sum(map(abs, expected)) / 6, abs=2e-3)
     assert re.search(r" ± \S+ \(mean \+0\.16 \S+ \S+; spread \S+ \S+ -0\.\d\d\)$", record.text)

@@ -206,7 +206,7 @@ def measure(
             extractor=settings.extractor,
             extractor_hash=extraction.hash,
             resize_rule=rule(crops, SIDES[settings.extractor], RESIZE_RULES[settings.extractor]),
-            trained_by=settings.trained_by,
+            trained_by=list(settings.trained_by),
             **about,
         )
         for metric, how, score in found
@@ -219,13 +219,13 @@ def measure(
                 protocol=protocol.format("means and deviations of channels, levels from -1 to 1"),
                 value=score.value,
                 spread=score.spread,
-                differences=tuple(scores.colour_differences(colours, known.colours).tolist()),
+                differences=scores.colour_differences(colours, known.colours).tolist(),
                 num_generated=num_images,
                 **against(reference, split),
                 extractor=None,
                 extractor_hash=None,
                 resize_rule=None,
-                trained_by=settings.trained_by,
+                trained_by=list(settings.trained_by),
                 **about,
             )
         )

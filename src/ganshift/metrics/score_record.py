@@ -67,9 +67,9 @@ class ScoreRecord:
     versions: dict[str, str]
     labels: str | None = field(default=None, repr=False)  # so that what runs of 0.1.0 have measured still counts
     """`AS_IN_REFERENCE` or `IN_TURN`; None without classes, and in cards of 0.1.0, which took them in turn."""
-    differences: tuple[float, ...] = field(default=(), repr=False)
+    differences: list[float] = field(default_factory=list, repr=False)
     """Of colour: generated minus reference, the mean of each channel and then its standard deviation, in [-1, 1]."""
-    trained_by: tuple[str, ...] = field(default=(), repr=False)
+    trained_by: list[str] = field(default_factory=list, repr=False)
     """Extractors that the model was trained with, whose scores of it say nothing."""
 
     @property
@@ -127,7 +127,7 @@ class ScoreRecord:
         Classes as in the reference are what a generator without classes draws, too.
         """
         labels = None if self.labels == AS_IN_REFERENCE else self.labels
-        blank: dict[str, Any] = {"differences": (), "trained_by": (), "model_hash": "", "versions": {}}
+        blank: dict[str, Any] = {"differences": [], "trained_by": [], "model_hash": "", "versions": {}}
         return replace(self, value=0.0, spread=0.0, labels=labels, **blank)
 
     def to_json(self) -> dict[str, Any]:

@@ -88,7 +88,8 @@ def test_the_best_generates_is_a_source_and_can_be_resumed(straight, tmp_path):
     (lowest,) = [line for line in lines if line["score"]["value"] == min(line["score"]["value"] for line in lines)]
     kept = json.loads((best / "evaluation.json").read_text())
     assert kept["images"] == lowest["images"]
-    (record,) = (ScoreRecord(**record) for record in kept["cards"])
+    record, *others = (ScoreRecord(**record) for record in kept["cards"])
+    assert [other.metric for other in others] == ["precision", "recall", "colour"]
     assert (record.name, record.num_generated, record.num_reference, record.reference_split) == (
         "KID[cifar]",
         20,
@@ -111,7 +112,10 @@ def test_the_best_translates(straight, tmp_path):
     whole, photo = straight("dual"), tmp_path / "sheet.png"
     kept = json.loads((whole / "best" / "evaluation.json").read_text())
     assert kept["score"]["name"] == "mean FID[cifar] of both ways"
-    assert [record["metric"] for record in kept["cards"]] == ["FID a-b", "L1 a-b-a", "FID b-a", "L1 b-a-b"]
+    assert [record["metric"] for record in kept["cards"]] == [
+        *("FID a-b", "precision a-b", "recall a-b", "colour a-b", "L1 a-b-a"),
+        *("FID b-a", "precision b-a", "recall b-a", "colour b-a", "L1 b-a-b"),
+    ]
     assert {record["reference_split"] for record in kept["cards"]} == {"train"}  # the 14 of val are too few
     assert {"trip/a-b", "trip/b-a", "diversity/translated a-b"} <= kept["signs"].keys()
     photo.write_bytes((whole / "samples" / "a-b-a-000000000024.png").read_bytes())

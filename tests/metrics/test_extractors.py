@@ -43,6 +43,22 @@ def test_layers(cifar, photographs):
     assert not features.requires_grad
 
 
+def test_lite0_knows_photographs_of_any_size_whatever_their_batch(photographs):
+    """Espresso is class 967 of ImageNet's; as in tests/nn/test_efficientnet_lite.py, but from bytes."""
+    lite0 = open_extractor("lite0")
+    coffee = torch.from_numpy(data.coffee()).permute(2, 0, 1)[None, :, :, 100:500]
+    features, logits = lite0(coffee)
+    assert (features.shape, logits.shape, features.requires_grad) == ((1, 1280), (1, 1000), False)
+    assert logits.argmax() == 967
+    small = photographs[:6]  # of 32 pixels, made larger
+    together, alone = lite0(small)[0], torch.cat([lite0(image[None])[0] for image in small])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(lite0(small[:, :1])[0], lite0(small[:, :1].repeat(1, 3, 1, 1))[0])
+    fewer = torch.nn.functional.max_pool2d(coffee.float(), 2).byte()
+    assert (lite0(fewer)[0] - features).norm() < features.norm()
+    assert weights_hash(lite0) == weights_hash(open_extractor("lite0"))
+
+
 def test_photographs_are_recognised(cifar):
     """Chelsea fills her picture; the rocket is what CIFAR-10 has no class for, so only the cat is asked of."""
     cat = torch.from_numpy(data.chelsea()).permute(2, 0, 1)[None, :, :, 75:375]

@@ -6,6 +6,7 @@ import torch
 from stand_in import StandIn, batches, random_images
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
 
 from ganshift import UserError
 from ganshift.data.datasets import open_array
@@ -66,6 +67,14 @@ def test_inception_score_of_certain_and_even_classes():
     found = scores.inception_score(100 * torch.eye(4).repeat(20, 1))
     assert found.value == pytest.approx(4)
     assert found.spread == pytest.approx(0, abs=1e-9)
+
+
+def test_kid_is_torch_fidelitys():
+    ours, theirs = gaussian(300, 6, 1), gaussian(400, 6, 2, mean=0.3)
+    found = scores.kid(ours, theirs, 20, 100)
+    expected = kid_features_to_metric(ours, theirs, kid_subsets=20, kid_subset_size=100, verbose=False)
+    assert found.value == expected["kernel_inception_distance_mean"]
+    assert found.spread == expected["kernel_inception_distance_std"]
 
 
 def test_kid_and_precision_of_the_same_distribution():

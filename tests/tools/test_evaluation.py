@@ -91,7 +91,7 @@ def by_name(records):
 def test_generator_cards(digits_run, tmp_path):
     records = evaluate(digits_run, "bundled:digits", num_images=60)
     found = by_name(records)
-    assert list(found) == ["IS[cifar]", "FID[cifar]", "KID[cifar]", "precision[cifar]", "recall[cifar]"]
+    assert list(found) == ["IS[cifar]", "FID[cifar]", "KID[cifar]", "precision[cifar]", "recall[cifar]", "colour"]
     files = sorted((digits_run / "cards").iterdir())
     assert sorted((load_record(path) for path in files), key=repr) == sorted(records, key=repr)
     fid, score = found["FID[cifar]"], found["IS[cifar]"]
@@ -153,6 +153,9 @@ def test_translator_cards(dual_run, tmp_path):
         [
             f"FID[cifar] {a}-{b}",
             f"KID[cifar] {a}-{b}",
+            f"precision[cifar] {a}-{b}",
+            f"recall[cifar] {a}-{b}",
+            f"colour {a}-{b}",
             f"L1 {a}-{b}-{a}",
             f"L1 {a}-{b}",
             f"PSNR {a}-{b}",

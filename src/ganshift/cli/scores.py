@@ -30,8 +30,9 @@ def evaluate(
     b: Maybe[Path] = None,
     metrics: Maybe[str] = None,
     num_images: Annotated[Maybe[int], arg(aliases=["-n"])] = None,
-    extractor: Literal["cifar", "inception"] = "cifar",
+    extractor: Literal["cifar", "lite0", "inception"] = "cifar",
     extractor_weights: Annotated[Maybe[Path], arg(metavar="FILE")] = None,
+    view: Maybe[Literal["crops", "whole"]] = None,
     split: Literal["train", "test"] = "train",
     held_out: Maybe[Path] = None,
     seed: int = 0,
@@ -52,13 +53,16 @@ def evaluate(
         reference: Real images: for a generator what transfer's --data can be, for a translator what dual's can be.
         a: Folder or zip of real images of domain A of a translator, with --b, instead of --reference.
         b: The same of domain B.
-        metrics: Any of is,fid,kid,prc,copying, joined by commas. All for a generator; fid,kid for a translator, which
-            always gets L1 of its round trips and, where val/A and val/B have files of the same names, L1, PSNR and
-            SSIM.
+        metrics: Any of is,fid,kid,prc,colour,copying, joined by commas. All for a generator; fid,kid,prc,colour for a
+            translator, which always gets L1 of its round trips and, where val/A and val/B have files of the same names,
+            L1, PSNR and SSIM.
         num_images: How many images a generator draws: 50,000 if left out. A translator translates what the reference
             has.
-        extractor: Network whose features are compared: a small one that ships, or the published Inception.
+        extractor: Network whose features are compared: one that ships, of 32 pixels (cifar) or of 224 (lite0), or the
+            published Inception.
         extractor_weights: Weights of the extractor, instead of those that ship or are downloaded.
+        view: What it sees of images larger than its side: crops at full resolution, or the whole made smaller. Crops if
+            left out, but for inception.
         split: Part of a generator's reference, where it has folders or batches for parts.
         held_out: Real images like those trained on, but not among them, to judge copying by. The test split that lies
             beside the training images, if left out.
@@ -93,7 +97,7 @@ def evaluate(
     place = results_place(run, out)
     records: list[ScoreRecord] = []
     if scores != ():
-        settings: dict[str, Any] = {"metrics": scores, "split": split, **shared}
+        settings: dict[str, Any] = {"metrics": scores, "split": split, "view": view, **shared}
         settings |= {"kid_subsets": kid_subsets, "kid_subset_size": kid_subset_size}
         if num_images is not None:
             settings["num_images"] = num_images

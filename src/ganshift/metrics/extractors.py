@@ -1,6 +1,6 @@
-"""Feature extractors of IS, FID, KID and precision/recall: a small network that ships, and Inception.
+"""Feature extractors of IS, FID, KID and precision/recall: two networks that ship, `cifar` and `lite0`, and Inception.
 
-Both turn bytes into features, which FID, KID, precision and recall compare, and logits, whose softmax the Inception
+All turn bytes into features, which FID, KID, precision and recall compare, and logits, whose softmax the Inception
 Score takes. Numbers of different extractors are not comparable: a score carries the extractor's name and the hash of
 its weights.
 """
@@ -16,23 +16,28 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import UserError, first_line
+from ..nn import efficientnet_lite
 from ..tensors import Bytes, Images, from_uint8, to_colour
 from ..training.weights import copy_weights, load_weights
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-"""What the logits of the shipped network stand for."""
+"""What the logits of `cifar` stand for."""
 SIDE = 32
-"""The side of the images it was trained on."""
+"""The side of the images `cifar` was trained on."""
 WHITENED = 24
 WIDTHS = (64, 64, 256, 256, 256, 256)
 LOGIT_SCALE = 1 / 9
 """Keeps logits small at the learning rates of training."""
 
-ExtractorName = Literal["cifar", "inception"]
+ShippedExtractor = Literal["cifar", "lite0"]
+ExtractorName = Literal["cifar", "lite0", "inception"]
 SHIPPED_WEIGHTS = Path(__file__).with_name("cifar.safetensors")
-"""The weights in the package."""
+"""The weights of `cifar` in the package."""
+SIDES: dict[ExtractorName, int] = {"cifar": SIDE, "lite0": efficientnet_lite.SIDE, "inception": 299}
+"""The side of the images that each extractor looks at."""
 RESIZE_RULES: dict[ExtractorName, str] = {
     "cifar": f"bicubic, antialiased, to {SIDE} x {SIDE}",
+    "lite0": f"bicubic, antialiased, to {efficientnet_lite.SIDE} x {efficientnet_lite.SIDE}",
     "inception": "bilinear as in TensorFlow 1, not antialiased, to 299 x 299",
 }
 """How each extractor brings images of other sizes to its own; the same for generated and real ones."""
@@ -75,40 +80,52 @@ class CifarNetwork(nn.Module):
         """Unnormalised log-probabilities of `CLASSES`."""
         return self.head(features) * LOGIT_SCALE
 
+    def forward(self, images: Images) -> tuple[Float[Tensor, "n features"], Float[Tensor, "n classes"]]:
+        """Features and logits."""
+        features = self.features(images)
+        return features, self.logits(features)
+
 
 @final
 class Extractor(nn.Module):
-    """The shipped network, always in evaluation mode and float32.
+    """A network that ships, always in evaluation mode and float32.
 
     It takes bytes of any size with 1 (gray), 3 (colour) or 4 channels (colour and opacity, shown over white). A picture
-    that is not square is squeezed, as Inception's are.
+    that is not square is squeezed, as Inception's are. `network` gives features and logits of colour images of this
+    `side` in [-1, 1].
     """
 
-    def __init__(self, weights: Path = SHIPPED_WEIGHTS):
+    def __init__(self, network: nn.Module, side: int):
         super().__init__()
-        self.network = CifarNetwork()
-        copy_weights(self.network, load_weights(weights), str(weights), "give weights of benchmarks/train_extractor.py")
+        self.network, self.side = network, side
         self.requires_grad_(False)
         self.eval()
 
     def forward(self, stored: Bytes) -> tuple[Float[Tensor, "n features"], Float[Tensor, "n classes"]]:
         """Features and logits."""
-        images = to_colour(from_uint8(stored))
-        if images.shape[2:] != (SIDE, SIDE):
-            images = F.interpolate(images, size=(SIDE, SIDE), mode="bicubic", antialias=True, align_corners=False)
+        images, square = to_colour(from_uint8(stored)), (self.side, self.side)
+        if images.shape[2:] != square:
+            images = F.interpolate(images, size=square, mode="bicubic", antialias=True, align_corners=False)
             images = images.clamp(-1, 1)  # bicubic overshoots at edges
-        features = self.network.features(images)
-        return features, self.network.logits(features)
+        return self.network(images)
 
 
 def open_extractor(name: ExtractorName, weights: Path | None = None) -> nn.Module:
     """The extractor of this name, from a file of weights if one is given.
 
-    Without one, `cifar` has the shipped weights and `inception` those that torch-fidelity downloads once and keeps.
+    Without one, `cifar` and `lite0` have those that ship, and `inception` those that torch-fidelity downloads once.
     """
     if weights is not None and not weights.is_file():
         raise UserError(f"--extractor-weights: there is no file {weights}; give a file of weights of {name}")
-    return _open_inception(weights) if name == "inception" else Extractor(weights or SHIPPED_WEIGHTS)
+    if name == "inception":
+        return _open_inception(weights)
+    if name == "lite0":
+        network: nn.Module = efficientnet_lite.open_efficientnet_lite0()
+    else:
+        network, weights = CifarNetwork(), weights or SHIPPED_WEIGHTS
+    if weights is not None:
+        copy_weights(network, load_weights(weights), str(weights), f"give weights of {name}, or leave them out")
+    return Extractor(network, SIDES[name])
 
 
 def weights_hash(extractor: nn.Module) -> str:
@@ -130,7 +147,7 @@ def _open_inception(weights: Path | None) -> nn.Module:
             raise UserError(
                 f"the weights of inception could not be downloaded ({first_line(error)}): give a copy of "
                 "torch-fidelity's weights-inception-2015-12-05-6726825d.pth as --extractor-weights FILE, or use the "
-                "extractor cifar, which ships"
+                "extractor cifar or lite0, which ship"
             ) from None
     try:
         # torch-fidelity unpickles the file freely; one that passes this holds nothing but tensors.

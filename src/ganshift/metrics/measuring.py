@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..data.datasets import ImageSet
 from ..data.folders import Split
 from ..errors import choose
-from ..tensors import Bytes, from_uint8, to_colour, to_uint8
+from ..tensors import Bytes, from_uint8, height_and_width, to_colour, to_uint8
 from ..training import run_folder
 from ..training.config import PositiveInt, Seed, check_values, require
 from ..training.device import choose_device
@@ -25,12 +25,15 @@ from ..training.distributed import from_first, is_first, shared
 from ..training.log import ProgressLine, working
 from ..training.weights import hash_of_file
 from . import scores
-from .extractors import RESIZE_RULES, ExtractorName, open_extractor, weights_hash
+from .extractors import RESIZE_RULES, SIDES, ExtractorName, open_extractor, weights_hash
 from .reference import Reference, cache, load_cached
 from .score_record import INCEPTION_SPLITS, ScoreRecord
+from .views import View, corners, cropped, rule
 
-METRICS = ("is", "fid", "kid", "prc")
-"""By the names that torch-fidelity gives them, but for the first."""
+METRICS = ("is", "fid", "kid", "prc", "colour")
+"""By the names that torch-fidelity gives them, but for the first and the last."""
+OF_TRANSLATIONS = ("fid", "kid", "prc", "colour")
+"""What is measured of a translator unless told otherwise, besides what compares single images."""
 GENERATED = 50_000
 """Images of the published protocols."""
 PREFER_KID = 5_000
@@ -52,6 +55,11 @@ class EvaluationSettings:
     """Images to generate; a translator translates all that the reference has."""
     extractor: ExtractorName = "cifar"
     extractor_weights: Path | None = None
+    view: View | None = None
+    """What the extractor sees of images larger than its side. Crops if left out; of inception, whose published
+    protocols bring images to its side, the whole."""
+    trained_by: tuple[str, ...] = ()
+    """Names of the extractors that trained the model, which scores of these extractors say."""
     split: Split = "train"
     """Part of a generator's reference, where there are parts."""
     seed: Seed = 0
@@ -71,6 +79,11 @@ class EvaluationSettings:
         for metric in self.metrics:
             choose(metric, METRICS, "metric")
         require(self.metrics != (), f"give at least one metric of {', '.join(METRICS)}")
+
+    @property
+    def sees_crops(self) -> bool:
+        """Whether the extractor is shown crops of larger images."""
+        return (self.view or ("whole" if self.extractor == "inception" else "crops")) == "crops"
 
     def check_enough(self, num_generated: int, num_reference: int) -> None:
         """Raise a `UserError`, before anything slow, where there are too few images for one of the scores."""
@@ -95,12 +108,13 @@ class Extraction:
         return cls(network.to(choose_device(settings.device)), weights, settings)
 
     def extract(
-        self, batches: Sequence[Batch], num_images: int, verb: str, *, logits: bool = False
-    ) -> list[Float32[Tensor, "n _"]]:
-        """Features of all images, and after them logits if asked for; on the CPU, in memory that is claimed once.
+        self, batches: Sequence[Batch], num_images: int, verb: str, *, logits: bool = False, colours: bool = False
+    ) -> list[Float32[Tensor, "_ _"]]:
+        """Features of all images, and after them logits and `scores.colours` if asked for.
 
-        Images are not kept. Processes that share a run share the batches, and each gets the features of all. `verb`
-        names the progress line.
+        They are on the CPU, in memory that is claimed once. Of features and logits each image has one row, or one for
+        each of its crops, together. Images are not kept. Processes that share a run share the batches, and each gets
+        the features of all. `verb` names the progress line.
         """
         device = next(chain(self.network.parameters(), self.network.buffers())).device
 
@@ -109,24 +123,30 @@ class Extraction:
             images = batch()
             if images.shape[1] != 3:  # gray three times, and what is transparent over white, as Inception takes them
                 images = to_uint8(to_colour(from_uint8(images)))
-            return [layer.cpu() for layer in self.network(images.to(device))[: 1 + logits]]
+            images = images.to(device)
+            views = cropped(images, SIDES[self.settings.extractor]) if self.settings.sees_crops else images
+            parts = [self.network(part)[: 1 + logits] for part in views.split(self.settings.batch)]
+            found = [torch.cat(layer).unflatten(0, (len(images), -1)) for layer in zip(*parts, strict=True)]
+            return [layer.cpu() for layer in (*found, *([scores.colours(images)[:, None]] if colours else []))]
 
         kept: list[Tensor] = []
         seen = 0
         with ProgressLine(verb, num_images) if self.settings.progress else nullcontext() as line:
             for found in shared([partial(layers, batch) for batch in batches]):
-                kept = kept or [torch.empty(num_images, layer.shape[1]) for layer in found]
+                kept = kept or [torch.empty(num_images, *layer.shape[1:]) for layer in found]
                 for whole, part in zip(kept, found, strict=True):
                     whole[seen : seen + len(part)] = part
                 seen += len(found[0])
                 if line:
                     line.update(seen)
         assert seen == num_images, f"{seen} of {num_images} images"
-        return kept
+        return [whole.flatten(0, 1) for whole in kept]
 
     def reference(self, images: ImageSet) -> Reference:
         """Features of a set, cached; of several processes the first one's cache counts."""
-        key = f"{images.content_hash} {self.settings.extractor} {self.hash}"
+        name = self.settings.extractor
+        crops = len(corners(*height_and_width(images.size), SIDES[name])) if self.settings.sees_crops else 0
+        key = f"{images.content_hash} {name} {self.hash} {crops} crops, colours"
         found = from_first(partial(load_cached, key))
         if found is None:
             size = self.settings.batch
@@ -134,8 +154,8 @@ class Extraction:
                 partial(images.read, range(first, min(first + size, len(images))))
                 for first in range(0, len(images), size)
             ]
-            (features,) = self.extract(batches, len(images), "reference")
-            found = Reference(features, scores.statistics(features))
+            features, colours = self.extract(batches, len(images), "reference", colours=True)
+            found = Reference(features, scores.statistics(features), colours)
             if is_first():
                 cache(found, key)
         return found
@@ -169,9 +189,12 @@ def measure(
     """
     settings = extraction.settings
     known = None if reference is None else extraction.reference(reference)
-    features, *logits = extraction.extract(batches, num_images, verb, logits="is" in settings.metrics)
+    features, *logits, colours = extraction.extract(
+        batches, num_images, verb, logits="is" in settings.metrics, colours=True
+    )
+    crops = len(features) // num_images
     with working("computing scores") if settings.progress else nullcontext():
-        found = list(_scores(features, logits, known, settings))
+        found = list(_scores(features, logits, known, settings, crops))
     records = [
         ScoreRecord(
             metric=name.format(metric),
@@ -182,34 +205,58 @@ def measure(
             **against(None if metric == "IS" else reference, split),
             extractor=settings.extractor,
             extractor_hash=extraction.hash,
-            resize_rule=RESIZE_RULES[settings.extractor],
+            resize_rule=rule(crops, SIDES[settings.extractor], RESIZE_RULES[settings.extractor]),
+            trained_by=list(settings.trained_by),
             **about,
         )
         for metric, how, score in found
     ]
+    if known is not None and "colour" in settings.metrics:
+        score = scores.colour(colours, known.colours)
+        records.append(
+            ScoreRecord(
+                metric=name.format("colour"),
+                protocol=protocol.format("means and deviations of channels, levels from -1 to 1"),
+                value=score.value,
+                spread=score.spread,
+                differences=scores.colour_differences(colours, known.colours).tolist(),
+                num_generated=num_images,
+                **against(reference, split),
+                extractor=None,
+                extractor_hash=None,
+                resize_rule=None,
+                trained_by=list(settings.trained_by),
+                **about,
+            )
+        )
     real = 0.0 if known is None else known.statistics.covariance.trace().item()
     return Measured(records, sqrt(features.double().var(0).sum().item() / real) if real > 0 else None)
 
 
 def _scores(
-    features: Float32[Tensor, "n d"], logits: Sequence[Tensor], known: Reference | None, settings: EvaluationSettings
+    features: Float32[Tensor, "n d"],
+    logits: Sequence[Tensor],
+    known: Reference | None,
+    settings: EvaluationSettings,
+    crops: int,
 ) -> Iterator[tuple[str, str, scores.Score]]:
-    """Name, protocol and score of each metric; those that compare with real images need `known` ones."""
+    """Name, protocol and score of each metric of features; those that compare with real images need `known` ones."""
     for each in logits:
-        yield "IS", f"{INCEPTION_SPLITS} consecutive splits", scores.inception_score(each)
+        yield "IS", f"{INCEPTION_SPLITS} consecutive splits", scores.inception_score(each, crops)
     if known is None:
         return
     real = known.features
     if "fid" in settings.metrics:
-        groups = min(scores.JACKKNIFE_GROUPS, len(features))
-        yield "FID", f"jackknife of {groups} groups", scores.fid(features, known.statistics)
+        groups = min(scores.JACKKNIFE_GROUPS, len(features) // crops)
+        yield "FID", f"jackknife of {groups} groups", scores.fid(features, known.statistics, crops)
     if "kid" in settings.metrics:
         subsets = settings.kid_subsets
-        size = scores.kid_subset_size(settings.kid_subset_size, len(features), len(real))
+        size = scores.kid_subset_size(settings.kid_subset_size, len(features) // crops, len(real) // crops)
         protocol = f"unbiased, cubic kernel, {subsets} subsets of {size}"
-        yield "KID", protocol, scores.kid(features, real, subsets, size)
+        yield "KID", protocol, scores.kid(features, real, subsets, size, crops)
     if "prc" in settings.metrics:
-        for name, score in zip(("precision", "recall"), scores.precision_recall(features, real), strict=True):
+        found = scores.precision_recall(features, real, crops)
+        for name, score in zip(("precision", "recall"), found, strict=True):
             yield name, f"{scores.NEIGHBOURS} nearest neighbours", score
 
 

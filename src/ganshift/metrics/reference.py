@@ -18,10 +18,12 @@ logger = logging.getLogger("ganshift")
 
 @dataclass(frozen=True)
 class Reference:
-    """Features of a reference set, and their statistics."""
+    """Features of a reference set, of each image one row or one for each of its crops, and their statistics."""
 
     features: Float32[Tensor, "m d"]
     statistics: Statistics
+    colours: Float32[Tensor, "n 6"]
+    """Of each image, as `scores.colours` has them."""
 
 
 def load_cached(key: str) -> Reference | None:
@@ -31,7 +33,7 @@ def load_cached(key: str) -> Reference | None:
         return None
     try:
         found = load_file(path)
-        return Reference(found["features"], Statistics(found["mean"], found["covariance"]))
+        return Reference(found["features"], Statistics(found["mean"], found["covariance"]), found["colours"])
     except (OSError, SafetensorError, KeyError) as error:
         logger.warning("%s cannot be read (%s): extracting again", path, error)
         return None
@@ -41,6 +43,7 @@ def cache(reference: Reference, key: str) -> None:
     """Keep an entry; where that cannot be, a warning says so."""
     statistics = reference.statistics
     content = {"features": reference.features, "mean": statistics.mean, "covariance": statistics.covariance}
+    content["colours"] = reference.colours
     path = _path(key)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import UserError, first_line
 from ..files import read_text
 from ..training.config import PositiveInt, check_values, settings_from
+from .views import View
 
 HIGHER_IS_BETTER = {
     "IS": True,
@@ -17,6 +18,7 @@ HIGHER_IS_BETTER = {
     "KID": False,
     "precision": True,
     "recall": True,
+    "colour": False,
     "L1": False,
     "PSNR": True,
     "SSIM": True,
@@ -30,7 +32,7 @@ AS_IN_REFERENCE, IN_TURN = "as often as in the reference", "in turn"
 """How the classes of generated images are chosen."""
 CLEAR = 2.0
 """A difference of fewer standard errors ranks nothing."""
-MEASURED = frozenset({"value", "spread", "model_hash"})
+MEASURED = frozenset({"value", "spread", "differences", "model_hash", "trained_by"})
 """What two records may differ in: the models and their scores."""
 
 
@@ -44,8 +46,8 @@ class ScoreRecord:
     """Settings of the metric, such as the number of splits, and how images were normalised if not as usual."""
     value: float
     spread: float
-    """IS: standard deviation over splits. KID: over subsets. L1, PSNR, SSIM: over images. FID: standard error by the
-    jackknife over generated images. Precision and recall: binomial standard error."""
+    """IS: standard deviation over splits. KID: over subsets. L1, PSNR, SSIM: over images. FID and colour: standard
+    error by the jackknife over generated images. Precision and recall: binomial standard error."""
     num_generated: PositiveInt
     num_reference: int
     reference_split: str | None
@@ -56,7 +58,7 @@ class ScoreRecord:
     """None where pixels are compared."""
     extractor_hash: str | None
     resize_rule: str | None
-    """How the extractor brings images to its size."""
+    """How the extractor brings images to its size, or which crops it sees instead."""
     quantisation: str
     seed: int | None
     """Of the latents; None where nothing is drawn."""
@@ -65,6 +67,10 @@ class ScoreRecord:
     versions: dict[str, str]
     labels: str | None = field(default=None, repr=False)  # so that what runs of 0.1.0 have measured still counts
     """`AS_IN_REFERENCE` or `IN_TURN`; None without classes, and in cards of 0.1.0, which took them in turn."""
+    differences: list[float] = field(default_factory=list, repr=False)
+    """Of colour: generated minus reference, the mean of each channel and then its standard deviation, in [-1, 1]."""
+    trained_by: list[str] = field(default_factory=list, repr=False)
+    """Extractors that the model was trained with, whose scores of it say nothing."""
 
     @property
     def kind(self) -> str:
@@ -72,10 +78,24 @@ class ScoreRecord:
         return self.metric.split(" ")[0]
 
     @property
+    def view(self) -> View:
+        """What the extractor saw of each image."""
+        return "crops" if "crops of" in (self.resize_rule or "") else "whole"
+
+    @property
     def name(self) -> str:
-        """The metric with its extractor, such as "FID[cifar]": a score without one is not the published score."""
+        """The metric with its extractor, such as "FID[cifar]", or "FID[cifar crops]" where that saw crops.
+
+        A score without one is not the published score.
+        """
         kind, space, way = self.metric.partition(" ")
-        return f"{kind}[{self.extractor}]{space}{way}" if self.extractor else self.metric
+        seen = " crops" if self.view == "crops" else ""
+        return f"{kind}[{self.extractor}{seen}]{space}{way}" if self.extractor else self.metric
+
+    @property
+    def judges_itself(self) -> bool:
+        """Whether the network whose features were compared is one that trained the model."""
+        return self.extractor in self.trained_by
 
     @property
     def standard_error(self) -> float:
@@ -91,8 +111,14 @@ class ScoreRecord:
 
     @property
     def text(self) -> str:
-        """The value with its spread, rounded to be read."""
-        return f"{self.value:.4g} ± {self.spread:.2g}"
+        """The value with its spread, rounded to be read; of colour with what each channel differs by."""
+        text = f"{self.value:.4g} ± {self.spread:.2g}"
+        if self.differences:
+            half = len(self.differences) // 2
+            parts = {"mean": self.differences[:half], "spread": self.differences[half:]}
+            told = (f"{name} {' '.join(f'{each:+.2f}' for each in values)}" for name, values in parts.items())
+            text += f" ({'; '.join(told)})"
+        return f"{text}, by a network that trained the model" if self.judges_itself else text
 
     @property
     def how(self) -> "ScoreRecord":
@@ -101,7 +127,8 @@ class ScoreRecord:
         Classes as in the reference are what a generator without classes draws, too.
         """
         labels = None if self.labels == AS_IN_REFERENCE else self.labels
-        return replace(self, value=0.0, spread=0.0, model_hash="", versions={}, labels=labels)
+        blank: dict[str, Any] = {"differences": [], "trained_by": [], "model_hash": "", "versions": {}}
+        return replace(self, value=0.0, spread=0.0, labels=labels, **blank)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values; a number that is not finite, such as the PSNR of equal images, is its name."""
@@ -134,12 +161,18 @@ def record_from(content: Any) -> ScoreRecord:
     record = settings_from(ScoreRecord, rest, **numbers)
     if not all(isinstance(version, str) for version in record.versions.values()):
         raise TypeError("its versions are no texts")
+    if not all(isinstance(each, float) for each in record.differences) or len(record.differences) % 2:
+        raise TypeError("its differences are no numbers of channels")
     return record
 
 
 def unlike(first: ScoreRecord, second: ScoreRecord) -> list[str]:
-    """What keeps two records from being ranked, one entry a field; empty if nothing does."""
-    found = []
+    """What keeps two records from being ranked, one entry a field; empty if nothing does.
+
+    No network judges what it trained: a generator may please it without being better.
+    """
+    judges = {record.extractor for record in (first, second) if record.judges_itself}
+    found = [f"{name} trained a model that it judges" for name in judges]
     one, other = (replace(record.how, versions=record.versions) for record in (first, second))
     for name in (each.name for each in fields(ScoreRecord) if each.name not in MEASURED):
         before, after = getattr(one, name), getattr(other, name)
@@ -170,6 +203,7 @@ def difference(first: ScoreRecord, second: ScoreRecord) -> Difference:
     if reasons := unlike(first, second):
         raise UserError(
             f"{first.name} and {second.name} are not comparable ({'; '.join(reasons)}): evaluate both the same way"
+            + (", with another --extractor" if first.judges_itself or second.judges_itself else "")
         )
     value = 0.0 if second.value == first.value else second.value - first.value  # infinities may be equal too
     error = hypot(first.standard_error, second.standard_error)

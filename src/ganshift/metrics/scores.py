@@ -1,4 +1,9 @@
-"""IS, FID, KID, precision and recall of features; torch-fidelity does the mathematics.
+"""IS, FID, KID, precision and recall of features, and colour; torch-fidelity does the mathematics.
+
+Several crops of one image are not independent of each other. Where features have `crops` rows an image, standard errors
+are by images all the same: FID leaves out groups of whole images and fits its normal distributions to all crops; IS
+splits between images; KID, whose estimate is unbiased for independent rows, and precision and recall, whose neighbours
+must not be of the same image, take one crop of each image at random (KID anew in each subset).
 
 It is imported where it is needed, since it brings torchvision and takes seconds.
 
@@ -19,7 +24,9 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from ..errors import UserError
+from ..tensors import Bytes, from_uint8
 from .score_record import INCEPTION_SPLITS
+from .views import one_of_each
 
 JACKKNIFE_GROUPS = 10
 """FID is computed once more without each of so many groups of generated images."""
@@ -54,13 +61,13 @@ def statistics(features: Float32[Tensor, "n d"]) -> Statistics:
     return next(jackknife(features, 1))
 
 
-def jackknife(features: Float32[Tensor, "n d"], num_groups: int) -> Iterator[Statistics]:
-    """Those of the whole set, and then those without each of its consecutive groups.
+def jackknife(features: Float32[Tensor, "n d"], num_groups: int, crops: int = 1) -> Iterator[Statistics]:
+    """Those of the whole set, and then those without each of its consecutive groups of images.
 
     Sums are taken in double precision around the mean of the first rows, since sums around 0 lose digits.
     """
     count, dim = features.shape
-    bounds = _bounds(count, num_groups)
+    bounds = _bounds(count, num_groups, crops)
     centre = features[:SUMMED_ROWS].double().mean(0)
     totals, products = centre.new_zeros(num_groups, dim), centre.new_zeros(num_groups, dim, dim)
     for start, stop in pairwise(sorted({*bounds, *range(0, count, SUMMED_ROWS)})):
@@ -87,38 +94,52 @@ def frechet_distance(first: Statistics, second: Statistics) -> float:
     return fid_statistics_to_metric(*pair, verbose=False)[KEY_METRIC_FID]
 
 
-def fid(generated: Float32[Tensor, "n d"], reference: Statistics) -> Score:
+def fid(generated: Float32[Tensor, "n d"], reference: Statistics, crops: int = 1) -> Score:
     """FID, and its standard error by the jackknife over groups of generated images; the reference counts as fixed."""
-    groups = min(JACKKNIFE_GROUPS, len(generated))
-    value, *without = [frechet_distance(found, reference) for found in jackknife(generated, groups)]
+    groups = min(JACKKNIFE_GROUPS, len(generated) // crops)
+    value, *without = [frechet_distance(found, reference) for found in jackknife(generated, groups, crops)]
     return Score(value, sqrt(groups - 1) * float(np.std(without)))
 
 
-def inception_score(logits: Float32[Tensor, "n classes"]) -> Score:
+def inception_score(logits: Float32[Tensor, "n classes"], crops: int = 1) -> Score:
     """exp of the mean KL(p(y|x) ‖ p(y)): mean and standard deviation over consecutive splits, as published."""
     from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 
     found = [
         isc_features_to_metric(logits[start:stop], splits=1, shuffle=False)[KEY_METRIC_ISC_MEAN]
-        for start, stop in pairwise(_bounds(len(logits), INCEPTION_SPLITS))
+        for start, stop in pairwise(_bounds(len(logits), INCEPTION_SPLITS, crops))
     ]
     return Score(float(np.mean(found)), float(np.std(found)))
 
 
-def kid(generated: Float32[Tensor, "n d"], reference: Float32[Tensor, "m d"], subsets: int, subset_size: int) -> Score:
-    """Unbiased squared MMD under the kernel (x·y/d + 1)³: mean and standard deviation over random subsets."""
-    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
+def kid(
+    generated: Float32[Tensor, "n d"],
+    reference: Float32[Tensor, "m d"],
+    subsets: int,
+    subset_size: int,
+    crops: int = 1,
+) -> Score:
+    """Unbiased squared MMD under the kernel (x·y/d + 1)³: mean and standard deviation over random subsets of images."""
+    from torch_fidelity.defaults import DEFAULTS
+    from torch_fidelity.metric_kid import kernel_mmd
 
-    found = kid_features_to_metric(
-        generated, reference, kid_subsets=subsets, kid_subset_size=subset_size, verbose=False
-    )
-    return Score(found[KEY_METRIC_KID_MEAN], found[KEY_METRIC_KID_STD])
+    draw = np.random.RandomState(DEFAULTS["rng_seed"])  # torch-fidelity's draws
+
+    def subset(features: Float32[Tensor, "n d"]) -> np.ndarray:
+        chosen = draw.choice(len(features) // crops, subset_size, replace=False)
+        return features.numpy()[chosen * crops + draw.randint(crops, size=subset_size)]
+
+    found = [float(kernel_mmd(subset(generated), subset(reference))) for _ in range(subsets)]
+    return Score(float(np.mean(found)), float(np.std(found)))
 
 
-def precision_recall(generated: Float32[Tensor, "n d"], reference: Float32[Tensor, "m d"]) -> tuple[Score, Score]:
+def precision_recall(
+    generated: Float32[Tensor, "n d"], reference: Float32[Tensor, "m d"], crops: int = 1
+) -> tuple[Score, Score]:
     """Share of generated images near real ones, and of real ones near generated; binomial standard errors."""
     from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
+    generated, reference = one_of_each(generated, crops), one_of_each(reference, crops)
     found = prc_features_to_metric(
         generated,
         reference,
@@ -131,6 +152,33 @@ def precision_recall(generated: Float32[Tensor, "n d"], reference: Float32[Tenso
     return _share(precision, len(generated)), _share(recall, len(reference))
 
 
+def colours(images: Bytes) -> Float32[Tensor, "n 6"]:
+    """Mean and mean square of each channel of each colour image, in [-1, 1]."""
+    pixels = from_uint8(images).flatten(2)
+    return torch.cat([pixels.mean(2), pixels.square().mean(2)], 1)
+
+
+def colour_differences(generated: Float32[Tensor, "n 6"], reference: Float32[Tensor, "m 6"]) -> Float64[Tensor, "6"]:
+    """Of each channel the mean, and then the standard deviation over all pixels: generated minus reference."""
+
+    def moments(rows: Tensor) -> Tensor:
+        means, squares = rows.double().mean(0).chunk(2)
+        return torch.cat([means, (squares - means.square()).clamp_min(0).sqrt()])
+
+    return moments(generated) - moments(reference)
+
+
+def colour(generated: Float32[Tensor, "n 6"], reference: Float32[Tensor, "m 6"]) -> Score:
+    """Mean of the absolute `colour_differences`, and its standard error by the jackknife, as FID's."""
+    bounds = _bounds(len(generated), min(JACKKNIFE_GROUPS, len(generated)))
+    without = [
+        colour_differences(torch.cat([generated[:start], generated[stop:]]), reference).abs().mean().item()
+        for start, stop in pairwise(bounds)
+    ]
+    value = colour_differences(generated, reference).abs().mean().item()
+    return Score(value, sqrt(len(without) - 1) * float(np.std(without)))
+
+
 def check_enough(
     metrics: Collection[str], num_generated: int, num_reference: int, subset_size: int | None = None
 ) -> None:
@@ -140,6 +188,7 @@ def check_enough(
         "fid": (3, "it is computed again without some"),
         "kid": (4, "its subsets are half of them"),
         "prc": (NEIGHBOURS + 1, f"it takes {NEIGHBOURS} neighbours"),
+        "colour": (2, "it is computed again without some"),
     }
     for metric in metrics:
         least, why = fewest[metric]
@@ -166,10 +215,11 @@ def kid_subset_size(wanted: int | None, num_generated: int, num_reference: int) 
     return wanted
 
 
-def _bounds(count: int, num_groups: int) -> list[int]:
-    """Where consecutive groups of about the same size begin and end."""
-    assert count >= num_groups >= 1, "no empty group"
-    return [group * count // num_groups for group in range(num_groups + 1)]
+def _bounds(count: int, num_groups: int, crops: int = 1) -> list[int]:
+    """Where consecutive groups of about the same size begin and end, none of them within an image."""
+    images = count // crops
+    assert images >= num_groups >= 1, "no empty group"
+    return [group * images // num_groups * crops for group in range(num_groups + 1)]
 
 
 def _share(share: float, count: int) -> Score:

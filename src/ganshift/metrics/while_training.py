@@ -4,23 +4,48 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from math import sqrt
+from typing import get_args
 
 from ..data.datasets import ImageSet
-from ..training.config import FEWEST_EVALUATED, RunConfig
+from ..training.config import FEWEST_EVALUATED, RunConfig, require
 from ..training.monitor.best import Evaluation
 from ..training.monitor.health import Finding
+from ..training.trainer import is_of_first_version
+from .extractors import ShippedExtractor
 from .measuring import EvaluationSettings
 from .score_record import ScoreRecord
 
 FEWEST_HELD_OUT = 50
 """With fewer held-out images a score would mostly tell of their choice; training images are taken instead."""
+MOST_AMONG_NEIGHBOURS = 5_000
+"""Among more real images, precision and recall take longer than all else of an evaluation."""
 logger = logging.getLogger("ganshift")
 
 
-def settings_of(config: RunConfig) -> EvaluationSettings:
-    """What to measure while training: the score that says what is best, on the features of the network that ships."""
+def settings_of(config: RunConfig, *references: ImageSet) -> EvaluationSettings:
+    """What to measure while training, on the features of a network that ships, among these images.
+
+    Of the metrics, `best_by` says what is best; precision, recall and colour are there to be looked at.
+
+    The network is none that trains the run; where the settings name one that does, a warning says which is taken.
+    """
+    allowed = [name for name in get_args(ShippedExtractor) if name not in config.trained_by]
+    require(
+        bool(allowed), f"{' and '.join(config.trained_by)} train the run: give --evaluate-every 0, none can judge it"
+    )
+    extractor = config.evaluate_extractor or allowed[0]
+    if extractor not in allowed:
+        logger.warning("%s trains this run and cannot judge it: evaluations use %s", extractor, allowed[0])
+        extractor = allowed[0]
+    neighbours = max(map(len, references)) <= MOST_AMONG_NEIGHBOURS
     return EvaluationSettings(
-        metrics=(config.best_by,), num_images=config.evaluate_images, device=config.device, progress=False
+        metrics=(config.best_by, *(("prc",) if neighbours else ()), "colour"),
+        num_images=config.evaluate_images,
+        extractor=extractor,
+        view="whole" if is_of_first_version(config.out) else config.evaluate_view,
+        trained_by=config.trained_by,
+        device=config.device,
+        progress=False,
     )
 
 

@@ -19,7 +19,8 @@ BUDGET_FIELDS = ("images", "iterations", "epochs")
 BUDGET = (*BUDGET_FIELDS, "seed")
 WATCHING = (
     *("log_every", "sample_every", "checkpoint_every", "keep_checkpoints"),
-    *("evaluate_every", "evaluate_images", "best_by", "when_stalled", "on_collapse", "tracker"),
+    *("evaluate_every", "evaluate_images", "evaluate_extractor", "evaluate_view", "best_by"),
+    *("when_stalled", "on_collapse", "tracker"),
 )
 MACHINE = ("device", "fast", "precision", "deterministic", "micro_batch", "memory_budget", "workers", "overhead")
 """Settings of every run that stand together in the help."""
@@ -201,6 +202,12 @@ class RunConfig(ABC):
     Held-out images (test or val) are compared with where there are at least 50, else training images."""
     evaluate_images: EvaluatedImages = 1_000
     """How many images an evaluation generates, or translates each way."""
+    evaluate_extractor: Literal["cifar", "lite0"] | None = None
+    """Network that ships whose features an evaluation compares: cifar if left out, or lite0 where cifar trains the run.
+    No network judges a run that it trains."""
+    evaluate_view: Literal["crops", "whole"] | None = None
+    """What it sees of images larger than its side (cifar 32, lite0 224): crops at full resolution, or the whole, made
+    smaller. Crops if left out; a run of 0.1.0 goes on with the whole."""
     best_by: Literal["kid", "fid"] = "kid"
     """Score that says which model is best. FID is biased under 5,000 images."""
     when_stalled: Literal["advise", "stop"] = "advise"
@@ -234,6 +241,11 @@ class RunConfig(ABC):
     def trackers(self) -> tuple[str, ...]:
         """The trackers asked for, each once."""
         return () if self.tracker == NO_TRACKER else tuple(dict.fromkeys(self.tracker.split(",")))
+
+    @property
+    def trained_by(self) -> tuple[str, ...]:
+        """Names of the extractors whose features the losses of the run use, by which it is not to be judged."""
+        return ()
 
     @property
     def computes_in(self) -> Precision:

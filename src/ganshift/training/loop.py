@@ -327,7 +327,9 @@ def _shown(terms: Mapping[str, float]) -> str:
 def _claim(trainer: Trainer) -> None:
     """Make the run folder this run's, and whole."""
     out = trainer.config.out
-    run_folder.claim(out, trainer.description, trainer.config.defaults(), trainer.unnamed_architecture)
+    networks = trainer.config.trained_by
+    description = {**trainer.description, **({run_folder.TRAINED_BY: list(networks)} if networks else {})}
+    run_folder.claim(out, description, trainer.config.defaults(), trainer.unnamed_architecture)
     mend_best(out)
     for name, text in trainer.documents.items():
         if text:

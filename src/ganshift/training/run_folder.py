@@ -18,6 +18,8 @@ from ..files import json_bytes, read_text, write_atomically
 from .config import FREE_TO_CHANGE
 
 CONFIG = "config.json"
+TRAINED_BY = "trained_by"
+"""Entry of config.json: extractors whose features the losses used."""
 MODEL = "model.safetensors"
 CRITIC = "critic.safetensors"
 """The critic's weights, beside the model of a transfer run, so that the run can be a source."""
@@ -131,6 +133,12 @@ def section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A part of a description, such as "training"; empty if there is none, or something else stands in its place."""
     found = config.get(name)
     return found if isinstance(found, dict) else {}
+
+
+def trained_by(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the extractors that trained a run or model of this description, none of which can judge it."""
+    names = config.get(TRAINED_BY)
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 
 
 def write_json(path: Path, value: Any) -> None:

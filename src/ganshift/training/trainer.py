@@ -159,8 +159,12 @@ def order_to_json(out: Path) -> dict[str, str]:
 
     Runs of 0.1.0 say nothing of it, and sort; they go on so.
     """
-    is_old = (out / run_folder.CONFIG).exists() and ORDER not in run_folder.read_config(out)
-    return {} if is_old else {ORDER: "computed"}
+    return {} if is_of_first_version(out) else {ORDER: "computed"}
+
+
+def is_of_first_version(out: Path) -> bool:
+    """Whether the folder holds a run that 0.1.0 began, which goes on as it was."""
+    return (out / run_folder.CONFIG).exists() and ORDER not in run_folder.read_config(out)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def test_networks_stay_in_their_mode_and_equal_models_score_equally(tmp_path):
 def test_held_out_images_are_compared_with_if_there_are_enough(tmp_path, count, split, num_reference):
     write_noise(tmp_path / "data" / "train", 9)
     write_noise(tmp_path / "data" / "test", count)
-    (record,) = trainer(tmp_path, data=tmp_path / "data").evaluate().records
+    record, *_ = trainer(tmp_path, data=tmp_path / "data").evaluate().records
     assert (record["reference_split"], record["num_reference"]) == (split, num_reference)
 
 

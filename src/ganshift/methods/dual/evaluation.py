@@ -35,7 +35,7 @@ def new_evaluation(
         a, b, split = domains.val_a, domains.val_b, "val"
     if not enough(a, b):
         return None
-    extraction = cache(partial(Extraction.open, settings_of(config)))
+    extraction = cache(partial(Extraction.open, settings_of(config, a, b)))
     apart = cache(partial(unpaired_distance, a, b))
 
     def evaluate() -> Evaluation:

@@ -34,7 +34,7 @@ def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Call
     reference, split = (held_out, "test") if held_out else (training, "train")
     if not enough(reference):
         return None
-    settings = settings_of(config)
+    settings = settings_of(config, reference)
     latents = draw_latents(config.evaluate_images, settings.seed)
     extraction = cache(partial(Extraction.open, settings))
 

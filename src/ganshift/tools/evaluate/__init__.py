@@ -19,9 +19,18 @@ from ...inference.pretrained import Pretrained
 from ...inference.translator import ImageTranslator
 from ...inference.translator_scores import measure_ways
 from ...methods.registry import open_model
-from ...metrics.measuring import METRICS, PREFER_KID, EvaluationSettings, Extraction, provenance, provenance_of
+from ...metrics.measuring import (
+    METRICS,
+    OF_TRANSLATIONS,
+    PREFER_KID,
+    EvaluationSettings,
+    Extraction,
+    provenance,
+    provenance_of,
+)
 from ...metrics.record_files import write_records
 from ...metrics.score_record import ScoreRecord
+from ...training import run_folder
 from ...training.log import opening_progress, say
 from ...training.weights import hash_of_weights
 
@@ -43,7 +52,7 @@ def evaluate(
     """Measure a run against a reference and write the score records into its folder `cards`, or into that of `out`.
 
     `run` is whatever `find_model` finds, or a model that is open already; one that is bundled, the hub's or open needs
-    `out`. `metrics` are all four for generators and fid and kid for translators, if left out; `settings` are the other
+    `out`. `metrics` are all for generators and all but is for translators, if left out; `settings` are the other
     fields of `EvaluationSettings`. For a generator, `reference` is what --data can be, brought to the size and channels
     of the generator; only "is" alone needs none. For a translator it has two domains, of which val is taken, or train
     where there is no val; or `a` and `b` have one each. A run trained `as_published` is measured as published:
@@ -58,6 +67,11 @@ def evaluate(
         model, place, about = run, Path(out), provenance_of(hash_of_weights(run))
     else:
         place, model, about = results_place(run, out), open_model(run, chosen.device), provenance(find_model(run))
+    chosen = replace(chosen, trained_by=run_folder.trained_by(model.config))
+    if chosen.extractor in chosen.trained_by:
+        logger.warning(
+            "%s trained this model: its scores are for a look, and are compared with no others", chosen.extractor
+        )
     if isinstance(model, ImageGenerator):
         if a or b:
             raise UserError("--a and --b are for translators: a generator is compared with --reference")
@@ -66,7 +80,7 @@ def evaluate(
         assert isinstance(model, ImageTranslator)
         if "num_images" in settings:
             raise UserError("num_images (-n) is for generators: a translator translates all images of the reference")
-        chosen = replace(chosen, metrics=named or ("fid", "kid"))
+        chosen = replace(chosen, metrics=named or OF_TRANSLATIONS)
         records = _of_translator(model, about, data, domain_a, domain_b, chosen)
     write_records(place, records)
     compared = [min(record.num_generated, record.num_reference) for record in records if record.kind == "FID"]

@@ -47,7 +47,7 @@ def check_copying(
     `settings` are fields of `EvaluationSettings`; `num_images` is 2000 unless given. Raises a `UserError` if the
     training images are not found.
     """
-    chosen = EvaluationSettings(**{"num_images": CHECKED} | settings)
+    chosen = EvaluationSettings(**{"num_images": CHECKED} | settings | {"view": "whole"})  # copies are of whole images
     results, folder = results_place(run, out), find_model(run)
     model = open_model(run, chosen.device, "generator")
     place, training, left_out = _training_images(folder, model, None if reference is None else Path(reference))

@@ -103,7 +103,7 @@ def _records(runs: Mapping[str, Run]) -> tuple[list[list[str]], list[str]]:
 
 def _clearly_better(row: Mapping[str, ScoreRecord]) -> str:
     """The run that is clearly better than every other; "none" if no one is, and nothing if there is no other."""
-    if len(row) < 2:
+    if len(row) < 2 or any(record.judges_itself for record in row.values()):
         return ""
     for label, record in row.items():
         others = [other for name, other in row.items() if name != label]

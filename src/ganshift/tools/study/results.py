@@ -100,7 +100,7 @@ class Row:
 
 def rows(study: Study) -> list[Row]:
     """The rows of the table in the order of the grid."""
-    measured = {cell.place: cell.records() for cell in study.cells if cell.evaluation is not None}
+    measured = {cell.place: _fair(cell.records()) for cell in study.cells if cell.evaluation is not None}
     comparable = _comparable([record for records in measured.values() for record in records or ()])
     groups: dict[tuple[tuple[str, str], ...], list[Result]] = {}
     for cell in study.cells:
@@ -111,6 +111,11 @@ def rows(study: Study) -> list[Row]:
                 scores = {_name_among(comparable, record): record for record in records}
                 found.append(Result(cell=cell, run=open_run(cell.run), scores=scores))
     return [Row(labels=dict(place), results=results) for place, results in groups.items()]
+
+
+def _fair(records: list[ScoreRecord] | None) -> list[ScoreRecord] | None:
+    """Without those of networks that trained what they judge."""
+    return None if records is None else [record for record in records if not record.judges_itself]
 
 
 def _comparable(records: Sequence[ScoreRecord]) -> dict[str, ScoreRecord]:

@@ -78,6 +78,14 @@ def test_kid_and_precision_of_the_same_distribution():
     assert [score.value for score in scores.precision_recall(far, theirs)] == [0, 0]
 
 
+def test_kid_where_the_features_are_is_torch_fidelitys():
+    """The same subsets, summed in double precision."""
+    ours, theirs = gaussian(300, 16, 1), gaussian(400, 16, 2, mean=0.3)
+    found, expected = scores.kid_where_they_are(ours, theirs, 20, 100), scores.kid(ours, theirs, 20, 100)
+    assert found.mean().item() == pytest.approx(expected.value, rel=1e-5)
+    assert found.std(correction=0).item() == pytest.approx(expected.spread, rel=1e-4)
+
+
 def extraction(name, batch=64, network=None):
     return Extraction(network or StandIn(), name, EvaluationSettings(batch=batch, progress=False))
 

@@ -21,7 +21,7 @@ from ..tensors import Bytes, from_uint8, to_colour, to_uint8
 from ..training import run_folder
 from ..training.config import PositiveInt, Seed, check_values, require
 from ..training.device import choose_device
-from ..training.distributed import from_first, is_first, shared
+from ..training.distributed import from_first, is_first, shared, world_size
 from ..training.log import ProgressLine, working
 from ..training.weights import hash_of_file
 from . import scores
@@ -94,28 +94,39 @@ class Extraction:
             weights = weights_hash(network)
         return cls(network.to(choose_device(settings.device)), weights, settings)
 
+    @property
+    def device(self) -> torch.device:
+        """Of the network."""
+        return next(chain(self.network.parameters(), self.network.buffers())).device
+
+    @property
+    def place(self) -> torch.device:
+        """Where features are kept, and scores are computed."""
+        return self.device if self.device.type == "cuda" and world_size() == 1 else torch.device("cpu")
+
     def extract(
         self, batches: Sequence[Batch], num_images: int, verb: str, *, logits: bool = False
     ) -> list[Float32[Tensor, "n _"]]:
-        """Features of all images, and after them logits if asked for; on the CPU, in memory that is claimed once.
+        """Features of all images, and after them logits if asked for, in memory that is claimed once.
 
-        Images are not kept. Processes that share a run share the batches, and each gets the features of all. `verb`
-        names the progress line.
+        One process keeps them on a CUDA device; others are on the CPU, since float64, in which they are summed, is not
+        everywhere. Images are not kept. Processes that share a run share the batches, and each gets the features of
+        all. `verb` names the progress line.
         """
-        device = next(chain(self.network.parameters(), self.network.buffers())).device
+        device, place = self.device, self.place
 
         @torch.no_grad()
         def layers(batch: Batch) -> list[Tensor]:
             images = batch()
             if images.shape[1] != 3:  # gray three times, and what is transparent over white, as Inception takes them
                 images = to_uint8(to_colour(from_uint8(images)))
-            return [layer.cpu() for layer in self.network(images.to(device))[: 1 + logits]]
+            return [layer.to(place) for layer in self.network(images.to(device))[: 1 + logits]]
 
         kept: list[Tensor] = []
         seen = 0
         with ProgressLine(verb, num_images) if self.settings.progress else nullcontext() as line:
             for found in shared([partial(layers, batch) for batch in batches]):
-                kept = kept or [torch.empty(num_images, layer.shape[1]) for layer in found]
+                kept = kept or [torch.empty(num_images, layer.shape[1], device=place) for layer in found]
                 for whole, part in zip(kept, found, strict=True):
                     whole[seen : seen + len(part)] = part
                 seen += len(found[0])
@@ -138,7 +149,7 @@ class Extraction:
             found = Reference(features, scores.statistics(features))
             if is_first():
                 cache(found, key)
-        return found
+        return Reference(found.features.to(self.place), found.statistics)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def frechet_distance(first: Statistics, second: Statistics) -> float:
     """FID between two sets: |m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½)."""
     from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
-    pair = [{"mu": s.mean.numpy(), "sigma": s.covariance.numpy()} for s in (first, second)]
+    pair = [{"mu": s.mean.cpu().numpy(), "sigma": s.covariance.cpu().numpy()} for s in (first, second)]
     return fid_statistics_to_metric(*pair, verbose=False)[KEY_METRIC_FID]
 
 
@@ -109,10 +109,30 @@ def kid(generated: Float32[Tensor, "n d"], reference: Float32[Tensor, "m d"], su
     """Unbiased squared MMD under the kernel (x·y/d + 1)³: mean and standard deviation over random subsets."""
     from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
+    if generated.device.type != "cpu":
+        values = kid_where_they_are(generated, reference, subsets, subset_size)
+        return Score(values.mean().item(), values.std(correction=0).item())
     found = kid_features_to_metric(
         generated, reference, kid_subsets=subsets, kid_subset_size=subset_size, verbose=False
     )
     return Score(found[KEY_METRIC_KID_MEAN], found[KEY_METRIC_KID_STD])
+
+
+def kid_where_they_are(
+    generated: Float32[Tensor, "n d"], reference: Float32[Tensor, "m d"], subsets: int, subset_size: int
+) -> Float64[Tensor, " subsets"]:
+    """Squared MMD of torch-fidelity's subsets, on the device of the features; torch-fidelity takes them to the CPU."""
+    from torch_fidelity.defaults import DEFAULTS
+
+    random, found = np.random.RandomState(DEFAULTS["rng_seed"]), []
+    sets = (generated, reference)
+    draws = [[random.choice(len(each), subset_size, replace=False) for each in sets] for _ in range(subsets)]
+    for chosen in torch.from_numpy(np.array(draws)).to(generated.device):
+        x, y = (each[rows].double() for each, rows in zip(sets, chosen, strict=True))
+        xx, yy, xy = ((one @ other.T / x.shape[1] + 1) ** 3 for one, other in ((x, x), (y, y), (x, y)))
+        within = xx.sum() - xx.trace() + yy.sum() - yy.trace()
+        found.append(within / (subset_size * (subset_size - 1)) - 2 * xy.mean())
+    return torch.stack(found)
 
 
 def precision_recall(generated: Float32[Tensor, "n d"], reference: Float32[Tensor, "m d"]) -> tuple[Score, Score]:
@@ -120,8 +140,8 @@ def precision_recall(generated: Float32[Tensor, "n d"], reference: Float32[Tenso
     from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
     found = prc_features_to_metric(
-        generated,
-        reference,
+        generated.cpu(),
+        reference.cpu(),
         prc_neighborhood=NEIGHBOURS,
         prc_batch_size=PRC_ROWS,
         save_cpu_ram=True,

@@ -127,9 +127,8 @@ def look_at_heads(
     """Check the head of every file: what is found of each, or why it cannot be used."""
 
     heads = _Heads(place, files, value_range)
-    if (
-        len(files) < _MANY or multiprocessing.get_start_method() != "fork"
-    ):  # others run scripts without a main guard again
+    # Processes that are not forked would run a script without a main guard again.
+    if len(files) < _MANY or multiprocessing.get_start_method() != "fork":
         return go_through(heads.look, len(files), progress)
     found: list[Looked | str] = []
     parts = np.array_split(np.arange(len(files)), len(files) // _PART)

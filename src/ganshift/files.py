@@ -54,7 +54,7 @@ def on_disk(path: Path) -> Path:
     return next((form for form in forms if form.exists()), path)
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path | str) -> BinaryIO:
     """Open a file for reading; an `OSError` at once, without waiting, if it is anything but a regular one."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -192,3 +192,26 @@ def test_other_formats(ending, kind, mode, tmp_path):
         images = open_images(tmp_path, 16, memory_budget_bytes=budget)
         assert images.channels == (3 if mode == "RGB" else 1)
         np.testing.assert_allclose(images.read([0, 1])[:, 0, 4, 4], [0, 255], atol=3)
+
+
+def test_tops_are_what_stands_before_the_first_slash(tmp_path):
+    names = [
+        "a",
+        "a-b/x.png",
+        "a.png",
+        "a/b/x.png",
+        "a/x.png",
+        "a/y.png",
+        "a0/x.png",
+        "b/x.png",
+        "\xe9/x.png",
+        "/z.png",
+    ]
+    place = open_storage(write(tmp_path / "set.zip", dict.fromkeys(names, b"x")))
+    expected: dict[str | None, list[str]] = {}
+    for name in sorted(names):
+        if "/" in name:
+            expected.setdefault(name.split("/")[0], []).append(name)
+    found = list(place.tops())
+    assert {folder: list(inside) for folder, inside in found if folder is not None} == expected
+    assert [inside for folder, inside in found if folder is None] == [("a",), ("a.png",)]

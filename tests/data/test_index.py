@@ -5,6 +5,8 @@ import logging
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
 import tarfile
 import zipfile
 from itertools import islice
@@ -246,6 +248,23 @@ def test_processes_find_what_threads_find(name, tmp_path, monkeypatch):
     assert [reason[:5] for _, reason in again.quarantined] == ["not a", "empty"]
     assert seen == [(26, 52), (52, 52)]
     assert multiprocessing.active_children() == []
+
+
+def test_a_script_without_a_main_guard_runs_once(tmp_path):
+    """Also where processes are not forked from it, as on macOS, or by default from Python 3.14 on."""
+    place = make(tmp_path / "set.zip", FILES)
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+import multiprocessing
+multiprocessing.set_start_method("forkserver", force=True)
+from pathlib import Path
+from ganshift.data import decoding
+from ganshift.data.open import open_images
+decoding._MANY = 10
+print(len(open_images(Path({str(place)!r}), 8, memory_budget_bytes=0)))
+""")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, done.stdout) == (0, f"{FEWEST}\n"), done.stderr
 
 
 # The same.

@@ -6,7 +6,7 @@ import torch
 from stand_in import StandIn, batches, random_images
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
-from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_kid import kernel_mmd, kid_features_to_metric
 
 from ganshift import UserError
 from ganshift.data.datasets import open_array
@@ -85,6 +85,12 @@ def test_kid_and_precision_of_the_same_distribution():
     assert recall.value > 0.8
     assert precision.spread == pytest.approx((precision.value * (1 - precision.value) / 400) ** 0.5)
     assert [score.value for score in scores.precision_recall(far, theirs)] == [0, 0]
+
+
+def test_squared_mmd_where_the_features_are_is_torch_fidelitys():
+    ours, theirs = gaussian(100, 16, 1), gaussian(100, 16, 2, mean=0.3)
+    found, expected = scores.squared_mmd(ours, theirs).item(), kernel_mmd(ours.numpy(), theirs.numpy())
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def extraction(name, batch=64, network=None):

@@ -186,6 +186,85 @@ with Watch():
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+def test_features_stay_on_the_device(null):
+    """To extract and to sum them copies nothing back; what comes back are means and covariances, and one KID."""
+    program = """
+import null_cuda; null_cuda.install()
+import json, sys, torch
+from ganshift.metrics import scores
+from ganshift.metrics.measuring import EvaluationSettings, Extraction
+network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 8)).cuda()
+class Extractor(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = network
+    def forward(self, images):
+        return self.network(images.float()), None
+extraction = Extraction(Extractor(), "", EvaluationSettings(progress=False, device="cuda"))
+batches = [lambda: torch.zeros(64, 3, 4, 4, dtype=torch.uint8)] * 10
+null_cuda.reset()
+(features,) = extraction.extract(batches, 640, "generate")
+extracted = null_cuda.counts()
+whole, *without = scores.jackknife(features, 10)
+summed = null_cuda.counts()
+scores.kid(features, features, 20, 100)
+for counts in (extracted, summed, null_cuda.counts()):
+    print(json.dumps([counts[name] for name in ("copies in", "copies out", "waits")]))
+assert {each.device.type for each in (features, whole.mean, whole.covariance)} == {"cuda"}
+"""
+    done = subprocess.run([sys.executable, "-c", program], env=null, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    extracted, summed, compared = map(json.loads, done.stdout.splitlines())
+    assert extracted == [10, 0, 10]  # the batches
+    assert summed == extracted
+    assert compared == [11, 2, 13]  # which images each subset has; mean and deviation
+
+
+STUDY = """
+method = "transfer"
+[settings]
+preset = "tiny"
+data = "bundled:digits"
+images = 16
+[grid]
+seed = [0, 1]
+[evaluation]
+metrics = ["kid"]
+num_images = 64
+"""
+COUNTING = """
+import atexit, json, sys
+if any("study.worker" in argument for argument in sys.orig_argv):
+    import null_cuda
+    null_cuda.install()
+    atexit.register(lambda: open(f"counts-{null_cuda.os.getpid()}", "w").write(json.dumps(null_cuda.counts())))
+"""
+
+
+def test_each_cell_of_a_study_has_a_device_of_its_own(null, tmp_path):
+    """Two at once, and no cell starts anything on the device of the other."""
+    (tmp_path / "two.toml").write_text(STUDY)
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / "sitecustomize.py").write_text(COUNTING)
+    packages = f"{tmp_path / 'packages'}:{null['PYTHONPATH']}"
+    command = [sys.executable, "-m", "ganshift", "study", "two.toml", "--processes", "2", "--out", "study"]
+    done = subprocess.run(
+        command,
+        env=null | {"PYTHONPATH": packages},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    counts = [json.loads(path.read_text()) for path in tmp_path.glob("counts-*")]
+    shares = sorted(each["on second device"] / each["launches"] for each in counts)
+    assert shares == [0, 1]
+    devices = [json.loads(path.read_text())["training"]["device"] for path in tmp_path.glob("study/**/config.json")]
+    assert sorted(devices) == ["cuda:0", "cuda:1"]
+
+
 def test_the_script_for_a_real_one(null, tmp_path):
     """Every part of it works."""
     program = (

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from math import inf, nan
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from ganshift.errors import UserError
-from ganshift.training import checkpoint, run_folder
+from ganshift.training import background, checkpoint, run_folder
 from ganshift.training.config import RunConfig
 from ganshift.training.loop import fit
 from ganshift.training.optim import NonFiniteLoss
@@ -119,6 +120,30 @@ def test_longer_budget_trains_on_like_one_run(tmp_path):
     assert first.positions + second.positions == straight.positions
     assert outcome.images == 40
     assert run(tmp_path / "other", 40, seed=1)[0].place.tolist() != straight.place.tolist()
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):
+    """As on accelerators: what is written is the state of its iteration, and the end waits for the last."""
+    straight, _ = run(tmp_path / "straight", 16, keep_checkpoints=9)
+    went_on, save = threading.Event(), checkpoint.save
+    monkeypatch.setattr(background, "writes_in_thread", lambda device: True)
+    monkeypatch.setattr(checkpoint, "save", lambda *content: went_on.wait(60) and save(*content))
+
+    class Onward(WalkTrainer):
+        def run_iteration(self, batch):
+            terms = super().run_iteration(batch)
+            if batch == 8:  # the checkpoint of 8 images is being written
+                assert not list(tmp_path.glob("run/checkpoints/*"))
+                self.walk.place.mul_(2).div_(2)  # in its place, as optimisers move weights
+                went_on.set()
+            return terms
+
+    trainer = Onward(Config(out=tmp_path / "run", images=16, keep_checkpoints=9))
+    fit(trainer)
+    assert torch.equal(straight.place, trainer.place)
+    for name in ("000000000008.pt", "000000000016.pt"):
+        found = [torch.load(tmp_path / each / "checkpoints" / name)["state"] for each in ("run", "straight")]
+        assert torch.equal(*(state["walk"]["place"] for state in found))
 
 
 def test_the_global_random_generator_is_left_alone(tmp_path):

@@ -1,6 +1,7 @@
 """Go through all files of a set once, in threads: decode them into one tensor, or only check their heads."""
 
 import hashlib
+import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -126,7 +127,8 @@ def look_at_heads(
     """Check the head of every file: what is found of each, or why it cannot be used."""
 
     heads = _Heads(place, files, value_range)
-    if len(files) < _MANY:
+    # Processes that are not forked would run a script without a main guard again.
+    if len(files) < _MANY or multiprocessing.get_start_method() != "fork":
         return go_through(heads.look, len(files), progress)
     found: list[Looked | str] = []
     parts = np.array_split(np.arange(len(files)), len(files) // _PART)

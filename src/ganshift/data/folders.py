@@ -48,7 +48,7 @@ _VAL_DOMAINS = (
 
 def is_cifar(place: Storage) -> bool:
     """Whether the place holds CIFAR batches: data_batch_1 and so on, or train or test beside meta."""
-    tops = {name for name in place.names if "/" not in name}
+    tops = {names[0] for folder, names in place.tops() if folder is None}
     return any(re.fullmatch(r"data_batch_\d+|test_batch", name) for name in tops) or (
         "meta" in tops and bool(tops & {"train", "test"})
     )
@@ -82,8 +82,7 @@ def say_unsplit(place: Storage) -> None:
         words = _split_words(level)
         training = sorted(top for top in words if words[top] in _SPLITS["train"])
         others = sorted(top for top in words if words[top] in _NO_SPLIT) + training[1:]
-        prefixes = tuple(f"{top}/" for top in others)
-        if count := sum(name.startswith(prefixes) and is_image(name) for name in level.names):
+        if count := sum(sum(map(is_image, names)) for folder, names in level.tops() if folder in others):
             logger.warning("%d images in %s are of neither split: %s", count, level.where, ", ".join(others))
 
 
@@ -156,7 +155,7 @@ def has_domains(place: Storage) -> bool:
 
 def _tops(place: Storage) -> list[str]:
     """First-level folders that hold images; other files and folders are of no interest."""
-    return sorted({name.split("/", 1)[0] for name in place.names if "/" in name and is_image(name)})
+    return sorted(folder for folder, names in place.tops() if folder is not None and any(map(is_image, names)))
 
 
 def _split_words(place: Storage) -> dict[str, str]:
@@ -187,11 +186,11 @@ def _downwards(place: Storage) -> Iterator[Storage]:
     """The place, and from it downwards each folder below which alone everything of interest lies."""
     while True:
         yield place
-        interesting = [name for name in place.names if is_image(name)] or place.names
-        tops = {name.split("/", 1)[0] if "/" in name else "" for name in interesting}
-        if len(tops) != 1 or "" in tops:
+        with_images = {folder for folder, names in place.tops() if any(map(is_image, names))}
+        tops = with_images or {folder for folder, _ in place.tops()}
+        if len(tops) != 1 or not (folder := tops.pop()):
             return
-        place = place.below(f"{tops.pop()}/")
+        place = place.below(f"{folder}/")
 
 
 def _pair(place: Storage, patterns: tuple[str, ...]) -> tuple[Storage | None, Storage | None]:

@@ -17,6 +17,7 @@ from ..files import read_file
 from ..tensors import Side, height_and_width
 from .colour_profiles import to_srgb
 from .deep_files import DeepFile, open_deep, quieten_decoders, tiff_in_words
+from .heads import ordinary_channels
 from .value_range import LEVELS, ValueRange, eight_bits, opaque_at_top, range_of_values
 
 SUFFIXES = frozenset(
@@ -115,6 +116,8 @@ def _eight_bits(deep: DeepFile, value_range: ValueRange | Literal["own"]) -> Ima
 def probe_channels(source: Path | bytes, value_range: ValueRange | Literal["own"] | None = "own") -> int:
     """How many bands `load_picture` gives, from the head alone; what may be transparent is decoded in full."""
     data = read_bytes(source)
+    if known := ordinary_channels(data):
+        return known
     if value_range is not None and (deep := open_deep(data)):
         check_pixels(deep.width, deep.height)
         return deep.channels if deep.alpha is None else len(load_picture(data, None, value_range).getbands())

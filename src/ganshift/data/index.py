@@ -7,6 +7,7 @@ of all files are what they were. One that cannot be read or written is as good a
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -77,13 +78,18 @@ def _stamp(source: Path) -> str:
         status = source.stat()
         return f"{status.st_size} {status.st_mtime_ns}"
     digest = hashlib.sha256()
-    for name, entry in walk(source):
-        try:
-            status = entry.stat()
-            digest.update(f"{name}\0{status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogatepass"))
-        except OSError:
-            digest.update(f"{name}\0\n".encode("utf-8", "surrogatepass"))
+    for prefix, entries in walk(source):
+        found = (prefix, [entry.name for entry in entries], [_size_and_time(entry) for entry in entries])
+        digest.update(repr(found).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int] | None:
+    try:
+        status = entry.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 @contextmanager

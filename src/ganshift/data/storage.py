@@ -9,6 +9,7 @@ import zlib
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -78,18 +79,28 @@ class Storage(ABC):
 
     def below(self, prefix: str) -> "Storage":
         """The part whose names begin with the prefix, which ends in a slash and is cut off them."""
-
-        def begin(name: str) -> str:
-            return name[: len(prefix)]
-
         part = type(self).__new__(type(self))
         part.__dict__.update(self.__dict__)  # what is open is shared
         part._whole = self.root
         part.where, part.prefix = f"{self.where}/{prefix}".rstrip("/"), self.prefix + prefix
-        inside = slice(bisect_left(self.names, prefix, key=begin), bisect_right(self.names, prefix, key=begin))
+        inside = self._below(prefix)
         part.names = tuple(name.removeprefix(prefix) for name in self.names[inside])
         part.spans = self.spans[inside]
         return part
+
+    def _below(self, prefix: str) -> slice:
+        """Where the names that begin so are: side by side, since all are sorted."""
+        first = bisect_left(self.names, prefix)
+        return slice(first, bisect_right(self.names, prefix, first, key=lambda name: name[: len(prefix)]))
+
+    def tops(self) -> Iterator[tuple[str | None, tuple[str, ...]]]:
+        """Each folder at the top with the names of all files below it, and each file there, without a folder."""
+        first = 0
+        while first < len(self.names):
+            folder, slash, _ = self.names[first].partition("/")
+            names = self._below(folder + slash) if slash else slice(first, first + 1)
+            yield folder if slash else None, self.names[names]
+            first = names.stop
 
     def span(self, name: str) -> list[int]:
         """The row of `Listing.spans` of a file."""
@@ -124,28 +135,35 @@ class Folder(Storage):
     """Files of a folder and of all folders below it but runs, following links but never in circles."""
 
     def _list(self) -> Mapping[str, tuple[int, ...]]:
-        return {name: () for name, _ in walk(self.path)}
+        return {prefix + entry.name: () for prefix, entries in walk(self.path) for entry in entries}
 
     def num_bytes(self, name: str) -> int:
         """See `Storage`; what is no regular file is refused, since opening a pipe or a device may wait for ever."""
-        found = self.on_disk(name).stat()
+        found = os.stat(self._file(name))  # noqa: PTH116 - see there
         if not stat.S_ISREG(found.st_mode):
             raise UnreadableImage("not a regular file")
         return found.st_size
 
     def read_bytes(self, name: str, limit: int) -> bytes:
         """See `Storage`."""
-        with open_regular(self.on_disk(name)) as file:
+        with open_regular(self._file(name)) as file:
             # No more than the length: files that the kernel makes up have none, and reading some of them waits.
             return file.read(min(limit, os.fstat(file.fileno()).st_size))
 
     def on_disk(self, name: str) -> Path:
         """The file of this name."""
-        return self.path / self.other_names.get(self.prefix + name, self.prefix + name)
+        return Path(self._file(name))
+
+    def _file(self, name: str) -> str:
+        """The same, without a `Path`, which takes as long to make as the file to open."""
+        return f"{self.path}/{self.other_names.get(self.prefix + name, self.prefix + name)}"
 
 
-def walk(path: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """The files of a `Folder`, with those that cannot be read, for their reader to be told why; always in one order."""
+def walk(path: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
+    """The files of a `Folder`, folder by folder; always in one order.
+
+    Those that cannot be read are among them, for their reader to be told why.
+    """
     linked = 0
     left: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while left:  # no recursion: folders can be nested deeper than Python can call
@@ -153,7 +171,7 @@ def walk(path: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
         folder = path / prefix
         try:
             status = folder.stat()
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            entries = sorted(os.scandir(folder), key=attrgetter("name"))
         except OSError as error:
             raise UserError(f"{folder} cannot be listed ({error.strerror}); change its permissions") from error
         identity = (status.st_dev, status.st_ino)
@@ -161,16 +179,18 @@ def walk(path: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
             continue
         if prefix and {entry.name for entry in entries} >= RUN_FILES:  # its sample grids are pictures, too
             continue
+        files = []
         for entry in entries:
             if is_hidden(entry.name):
                 continue
             if not _is_folder(entry):
-                yield prefix + entry.name, entry
+                files.append(entry)
                 continue
             linked += entry.is_symlink()
             if linked > MAX_LINKED_FOLDERS:
                 raise UserError(f"links below {path} lead to more than {MAX_LINKED_FOLDERS:,} folders; take some away")
             left.append((f"{prefix}{entry.name}/", above | {identity}))
+        yield prefix, files
 
 
 class Packed(Storage):

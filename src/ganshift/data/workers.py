@@ -1,4 +1,7 @@
-"""Processes that read files ahead of the one that uses them."""
+"""Processes that read files ahead of the one that uses them.
+
+They begin as the system's others do: a fork server would run scripts without a main guard once more in each of them.
+"""
 
 import logging
 import os

@@ -21,7 +21,7 @@ from ..tensors import Bytes, from_uint8, height_and_width, to_colour, to_uint8
 from ..training import run_folder
 from ..training.config import PositiveInt, Seed, check_values, require
 from ..training.device import choose_device
-from ..training.distributed import from_first, is_first, shared
+from ..training.distributed import from_first, is_first, shared, world_size
 from ..training.log import ProgressLine, working
 from ..training.weights import hash_of_file
 from . import scores
@@ -107,16 +107,27 @@ class Extraction:
             weights = weights_hash(network)
         return cls(network.to(choose_device(settings.device)), weights, settings)
 
+    @property
+    def device(self) -> torch.device:
+        """Of the network."""
+        return next(chain(self.network.parameters(), self.network.buffers())).device
+
+    @property
+    def place(self) -> torch.device:
+        """Where features are kept, and scores are computed."""
+        return self.device if self.device.type == "cuda" and world_size() == 1 else torch.device("cpu")
+
     def extract(
         self, batches: Sequence[Batch], num_images: int, verb: str, *, logits: bool = False, colours: bool = False
     ) -> list[Float32[Tensor, "_ _"]]:
         """Features of all images, and after them logits and `scores.colours` if asked for.
 
-        They are on the CPU, in memory that is claimed once. Of features and logits each image has one row, or one for
-        each of its crops, together. Images are not kept. Processes that share a run share the batches, and each gets
-        the features of all. `verb` names the progress line.
+        Of features and logits each image has one row, or one for each of its crops, together, in memory that is claimed
+        once. One process keeps them on a CUDA device; others are on the CPU, since float64, in which they are summed,
+        is not everywhere. Images are not kept. Processes that share a run share the batches, and each gets the features
+        of all. `verb` names the progress line.
         """
-        device = next(chain(self.network.parameters(), self.network.buffers())).device
+        device, place = self.device, self.place
 
         @torch.no_grad()
         def layers(batch: Batch) -> list[Tensor]:
@@ -127,13 +138,13 @@ class Extraction:
             views = cropped(images, SIDES[self.settings.extractor]) if self.settings.sees_crops else images
             parts = [self.network(part)[: 1 + logits] for part in views.split(self.settings.batch)]
             found = [torch.cat(layer).unflatten(0, (len(images), -1)) for layer in zip(*parts, strict=True)]
-            return [layer.cpu() for layer in (*found, *([scores.colours(images)[:, None]] if colours else []))]
+            return [layer.to(place) for layer in (*found, *([scores.colours(images)[:, None]] if colours else []))]
 
         kept: list[Tensor] = []
         seen = 0
         with ProgressLine(verb, num_images) if self.settings.progress else nullcontext() as line:
             for found in shared([partial(layers, batch) for batch in batches]):
-                kept = kept or [torch.empty(num_images, *layer.shape[1:]) for layer in found]
+                kept = kept or [torch.empty(num_images, *layer.shape[1:], device=place) for layer in found]
                 for whole, part in zip(kept, found, strict=True):
                     whole[seen : seen + len(part)] = part
                 seen += len(found[0])
@@ -158,7 +169,7 @@ class Extraction:
             found = Reference(features, scores.statistics(features), colours)
             if is_first():
                 cache(found, key)
-        return found
+        return Reference(found.features.to(self.place), found.statistics, found.colours.to(self.place))
 
 
 @dataclass(frozen=True)

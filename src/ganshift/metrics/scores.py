@@ -90,7 +90,7 @@ def frechet_distance(first: Statistics, second: Statistics) -> float:
     """FID between two sets: |m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½)."""
     from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
-    pair = [{"mu": s.mean.numpy(), "sigma": s.covariance.numpy()} for s in (first, second)]
+    pair = [{"mu": s.mean.cpu().numpy(), "sigma": s.covariance.cpu().numpy()} for s in (first, second)]
     return fid_statistics_to_metric(*pair, verbose=False)[KEY_METRIC_FID]
 
 
@@ -124,13 +124,27 @@ def kid(
     from torch_fidelity.metric_kid import kernel_mmd
 
     draw = np.random.RandomState(DEFAULTS["rng_seed"])  # torch-fidelity's draws
+    on_cpu = generated.device.type == "cpu"
 
-    def subset(features: Float32[Tensor, "n d"]) -> np.ndarray:
+    def subset(features: Float32[Tensor, "n d"]) -> Float32[Tensor, "k d"]:
         chosen = draw.choice(len(features) // crops, subset_size, replace=False)
-        return features.numpy()[chosen * crops + draw.randint(crops, size=subset_size)]
+        rows = chosen * crops + draw.randint(crops, size=subset_size)
+        return features[torch.from_numpy(rows).to(features.device)]
 
-    found = [float(kernel_mmd(subset(generated), subset(reference))) for _ in range(subsets)]
-    return Score(float(np.mean(found)), float(np.std(found)))
+    found = []
+    for _ in range(subsets):
+        x, y = subset(generated), subset(reference)
+        found.append(float(kernel_mmd(x.numpy(), y.numpy())) if on_cpu else squared_mmd(x, y))
+    values = np.array(found) if on_cpu else torch.stack(found).cpu().numpy()  # of a device all together
+    return Score(float(np.mean(values)), float(np.std(values)))
+
+
+def squared_mmd(x: Float32[Tensor, "k d"], y: Float32[Tensor, "k d"]) -> Float64[Tensor, ""]:
+    """Unbiased, where the features are; torch-fidelity's is NumPy's."""
+    x, y = x.double(), y.double()
+    xx, yy, xy = ((one @ other.T / x.shape[1] + 1) ** 3 for one, other in ((x, x), (y, y), (x, y)))
+    within = xx.sum() - xx.trace() + yy.sum() - yy.trace()
+    return within / (len(x) * (len(x) - 1)) - 2 * xy.mean()
 
 
 def precision_recall(
@@ -141,8 +155,8 @@ def precision_recall(
 
     generated, reference = one_of_each(generated, crops), one_of_each(reference, crops)
     found = prc_features_to_metric(
-        generated,
-        reference,
+        generated.cpu(),
+        reference.cpu(),
         prc_neighborhood=NEIGHBOURS,
         prc_batch_size=PRC_ROWS,
         save_cpu_ram=True,

@@ -22,17 +22,19 @@ MOST_AMONG_NEIGHBOURS = 5_000
 logger = logging.getLogger("ganshift")
 
 
-def settings_of(config: RunConfig, *references: ImageSet) -> EvaluationSettings:
+def settings_of(
+    config: RunConfig, *references: ImageSet, trained_by: Sequence[str] | None = None
+) -> EvaluationSettings:
     """What to measure while training, on the features of a network that ships, among these images.
 
     Of the metrics, `best_by` says what is best; precision, recall and colour are there to be looked at.
 
-    The network is none that trains the run; where the settings name one that does, a warning says which is taken.
+    The network is none that trains the run, or trained its source (`trained_by`, by default what the settings say);
+    where the settings name one that does, a warning says which is taken.
     """
-    allowed = [name for name in get_args(ShippedExtractor) if name not in config.trained_by]
-    require(
-        bool(allowed), f"{' and '.join(config.trained_by)} train the run: give --evaluate-every 0, none can judge it"
-    )
+    trained_by = config.trained_by if trained_by is None else tuple(trained_by)
+    allowed = [name for name in get_args(ShippedExtractor) if name not in trained_by]
+    require(bool(allowed), f"{' and '.join(trained_by)} train the run: give --evaluate-every 0, none can judge it")
     extractor = config.evaluate_extractor or allowed[0]
     if extractor not in allowed:
         logger.warning("%s trains this run and cannot judge it: evaluations use %s", extractor, allowed[0])
@@ -43,7 +45,7 @@ def settings_of(config: RunConfig, *references: ImageSet) -> EvaluationSettings:
         num_images=config.evaluate_images,
         extractor=extractor,
         view="whole" if is_of_first_version(config.out) else config.evaluate_view,
-        trained_by=config.trained_by,
+        trained_by=trained_by,
         device=config.device,
         progress=False,
     )

@@ -1,6 +1,7 @@
 """Complete training states on disk: written whole or not at all, checked when read, never unpickled freely."""
 
 import errno
+import io
 import logging
 import zipfile
 from collections.abc import Mapping
@@ -18,15 +19,26 @@ FORMAT = 1
 logger = logging.getLogger("ganshift")
 
 
-def save(folder: Path, images: int, state: dict[str, Any], keep: int, healthy_at: int | None = None) -> Path:
-    """Write the state after `images` images and delete all but the newest `keep` checkpoints.
+def packed(images: int, state: dict[str, Any]) -> memoryview:
+    """The file that `save` writes of a state, in memory: what becomes of the state later does not change it."""
+    file = io.BytesIO()
+    torch.save(_content(images, state), file)
+    return file.getbuffer()
+
+
+def save(
+    folder: Path, images: int, state: dict[str, Any] | memoryview, keep: int, healthy_at: int | None = None
+) -> Path:
+    """Write the state after `images` images, packed or not, and delete all but the newest `keep` checkpoints.
 
     The newest one of at most `healthy_at` images, if that is said, is kept too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{images:012d}.pt"
-    content = {"format": FORMAT, "images": images, **state}
-    write_atomically(path, lambda beside: _write(beside, content))
+    if isinstance(state, memoryview):
+        write_atomically(path, lambda beside: beside.write_bytes(state))
+    else:
+        write_atomically(path, lambda beside: _write(beside, _content(images, state)))
     healthy = newest_of(folder, healthy_at) if healthy_at is not None else None
     for old in [*_newest_first(folder)[keep:], *folder.glob(".*.part")]:  # a part is what a killed run left
         if old != healthy:
@@ -80,6 +92,10 @@ def restore(parts: Mapping[str, Any], content: Mapping[str, Any], where: Path) -
         raise UserError(
             f"the checkpoint in {where} is of another run ({first_line(error)}): delete that folder to start again"
         ) from error
+
+
+def _content(images: int, state: dict[str, Any]) -> dict[str, Any]:
+    return {"format": FORMAT, "images": images, **state}
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -244,7 +244,7 @@ class RunConfig(ABC):
 
     @property
     def trained_by(self) -> tuple[str, ...]:
-        """Names of the extractors whose features the losses of the run use, by which it is not to be judged."""
+        """Names of the extractors whose features the losses use; `config.json` has them, with those of a source."""
         return ()
 
     @property

@@ -81,7 +81,7 @@ def _fit(trainer: Trainer) -> Outcome:
         return Outcome(trainer.seen, state.seconds)
     if trainer.summary:
         say(f"{trainer.summary}: {budget:,} images to show, {trainer.seen:,} done")
-    with arithmetic(trainer), collected_signals(_tell_of_stop) as stop:
+    with arithmetic(trainer), collected_signals(_tell_of_stop) as stop, state.writing.until_done():
         while trainer.seen < budget and not _agreed(stop, trainer) and not _enough(config, state):
             try:
                 _sit(trainer, state, stop)
@@ -217,6 +217,7 @@ def _finite(trainer: Trainer, state: TrainState) -> Iterator[None]:
     except NonFiniteLoss as error:
         if trainer.config.on_collapse == "rollback":
             raise Collapse(f"{state.health.say(trainer.seen, 'not finite', str(error))}.") from None
+        state.writing.wait()
         saved = any((trainer.config.out / run_folder.CHECKPOINTS).glob("*.pt"))
         kept = "The checkpoint before it is kept" if saved else "No checkpoint was due yet"
         raise UserError(f"stopped at {trainer.seen:,} images: {error}. {kept}; {_NEW_OUT}") from None
@@ -273,6 +274,7 @@ def _react(trainer: Trainer, state: TrainState, wrong: list[tuple[Finding, str]]
 def _roll_back(trainer: Trainer, state: TrainState, messages: str) -> None:
     """Take up the last healthy checkpoint, with half the learning rates; the newer ones are deleted."""
     folder = trainer.config.out / run_folder.CHECKPOINTS
+    from_first(state.writing.wait)
     healthy = from_first(lambda: checkpoint.newest_of(folder, state.health.healthy_at))
     if state.health.rollbacks >= MOST_ROLLBACKS:
         raise UserError(
@@ -303,16 +305,18 @@ def _roll_back(trainer: Trainer, state: TrainState, messages: str) -> None:
 
 
 def _save(trainer: Trainer, state: TrainState) -> int:
-    config = trainer.config
+    config, seen, writing = trainer.config, trainer.seen, state.writing
 
     def write() -> None:
+        writing.wait()
         trainer.save_model(config.out)  # first, so that a checkpoint never stands beside an older model
         healthy_at = state.health.healthy_at if config.on_collapse == "rollback" else None
         folder = config.out / run_folder.CHECKPOINTS
-        checkpoint.save(folder, trainer.seen, state.content(), config.keep_checkpoints, healthy_at)
+        content = checkpoint.packed(seen, state.content()) if writing.in_thread else state.content()
+        writing.start(partial(checkpoint.save, folder, seen, content, config.keep_checkpoints, healthy_at))
 
     from_first(write)
-    return trainer.seen
+    return seen
 
 
 def _enough(config: RunConfig, state: TrainState) -> bool:
@@ -327,9 +331,7 @@ def _shown(terms: Mapping[str, float]) -> str:
 def _claim(trainer: Trainer) -> None:
     """Make the run folder this run's, and whole."""
     out = trainer.config.out
-    networks = trainer.config.trained_by
-    description = {**trainer.description, **({run_folder.TRAINED_BY: list(networks)} if networks else {})}
-    run_folder.claim(out, description, trainer.config.defaults(), trainer.unnamed_architecture)
+    run_folder.claim(out, trainer.description, trainer.config.defaults(), trainer.unnamed_architecture)
     mend_best(out)
     for name, text in trainer.documents.items():
         if text:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..tensors import Terms
-from . import checkpoint, run_folder
+from . import background, checkpoint, run_folder
 from .distributed import is_first
 from .monitor.best import Scores
 from .monitor.health import Health
@@ -60,6 +60,8 @@ class TrainState:
         self.means = Means()
         self.health = Health()
         self.scores = Scores()
+        self.writing = background.Background(background.writes_in_thread(trainer.device))
+        """Writes checkpoints."""
 
     def content(self) -> dict[str, Any]:
         """What a checkpoint holds."""

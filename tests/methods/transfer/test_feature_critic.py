@@ -117,7 +117,8 @@ def test_an_iteration_moves_the_heads_and_nothing_that_is_fixed(images):
     learnt = {name for name, parameter in critic.named_parameters() if parameter.requires_grad}
     moved = {name for name in changed(critic, before) if name.rpartition(".")[2] not in ("_u", "_v")}
     # Where no score lies beyond its margin, real and fake ones pull the last biases as much, and they stand still.
-    assert learnt - moved <= {f"to_score.{level}.bias" for level in range(4)} and moved <= learnt
+    assert learnt - moved <= {f"to_score.{level}.bias" for level in range(4)}
+    assert moved <= learnt
     assert not {name for name in learnt if name.startswith(("channels", "scales"))}
     assert not changed(critic._network[0], shipped)
 
@@ -180,7 +181,8 @@ def test_a_run_from_such_a_source_was_trained_by_its_network_too(run, tmp_path):
 def test_a_source_without_heads_lets_them_start_anew(tmp_path):
     train(settings(tmp_path / "from", source="digits32", width=None, feature_critic=1.0, images=8))
     rows = [line for line in (tmp_path / "from" / "surgery.txt").read_text().splitlines() if "feature_critic" in line]
-    assert rows and all(row.endswith("initialised") for row in rows)
+    assert rows
+    assert all(row.endswith("initialised") for row in rows)
 
 
 def test_a_source_whose_heads_are_missing_is_refused(run, tmp_path):

@@ -1,6 +1,6 @@
 """What scores the generator of a transfer run while it trains, and the images that its scores are measured among."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cache, partial
 
@@ -23,7 +23,9 @@ from .config import SIZES, TransferConfig
 from .source import GENERATOR_PREFIX
 
 
-def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Callable[[], Evaluation] | None:
+def new_evaluation(
+    config: TransferConfig, training: ImageSet, ema: Ema, trained_by: Sequence[str]
+) -> Callable[[], Evaluation] | None:
     """What scores the averaged generator while training, among held-out images if there are some; None if it cannot."""
     size = training.size
     assert isinstance(size, int), "generators make squares"
@@ -34,7 +36,7 @@ def new_evaluation(config: TransferConfig, training: ImageSet, ema: Ema) -> Call
     reference, split = (held_out, "test") if held_out else (training, "train")
     if not enough(reference):
         return None
-    settings = settings_of(config, reference)
+    settings = settings_of(config, reference, trained_by=trained_by)
     latents = draw_latents(config.evaluate_images, settings.seed)
     extraction = cache(partial(Extraction.open, settings))
 

@@ -27,7 +27,16 @@ from ...training.grad_accumulation import Updates, average_buffers
 from ...training.log import opening_progress, say
 from ...training.loop import fit
 from ...training.precision import prepare_networks
-from ...training.run_folder import CRITIC, FEATURE_CRITIC, LEFT_OUT, MODEL, left_out_text, versions
+from ...training.run_folder import (
+    CRITIC,
+    FEATURE_CRITIC,
+    LEFT_OUT,
+    MODEL,
+    TRAINED_BY,
+    left_out_text,
+    trained_by,
+    versions,
+)
 from ...training.trainer import Outcome, Stateful, Trainer, order_to_json, wanted_range
 from ...training.weights import save_weights
 from .. import losses
@@ -93,7 +102,7 @@ class TransferTrainer(Trainer):
         if config.evaluate_every:
             from .evaluation import new_evaluation  # its packages take long to import
 
-            self.evaluate = new_evaluation(config, data, self.ema)
+            self.evaluate = new_evaluation(config, data, self.ema, trained_by(description))
 
     @classmethod
     def from_config(cls, config: TransferConfig) -> "TransferTrainer":
@@ -148,6 +157,7 @@ class TransferTrainer(Trainer):
                 "data": {"images": len(data), "content": data.content_hash},
                 **ranges_to_json({"images": data.value_range}),
                 **order_to_json(config.out),
+                **_trained_by_to_json(config, source),
                 "training": config.to_json(),
                 "versions": versions(),
             },
@@ -216,6 +226,13 @@ def _new_adam(network: nn.Module, learning_rate: float) -> torch.optim.Adam:
     """Adam with the betas of Gulrajani et al. 2017, algorithm 1, over what is to learn."""
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return torch.optim.Adam(learning, learning_rate, betas=(0.0, 0.9))
+
+
+def _trained_by_to_json(config: TransferConfig, source: Source | None) -> dict[str, list[str]]:
+    """The entry of `config.json` with the extractors that trained this run or its source, if there are any."""
+    of_source = trained_by(source.description) if source and config.load != "none" else ()
+    networks = list(dict.fromkeys((*config.trained_by, *of_source)))
+    return {TRAINED_BY: networks} if networks else {}
 
 
 def _learning_rate(network: nn.Module, config: TransferConfig) -> float:

@@ -57,9 +57,9 @@ def check_copying(
     draw = drawing(model, model.as_published)
     labels, _ = class_labels(len(latents), model.classes, training, chosen.labels)
     batches = sample_stored(draw, labels, latents, chosen.batch, model.as_published)
-    (ours,) = extraction.extract(batches, chosen.num_images, "generate")
-    theirs = extraction.reference(training).features
-    unseen = None if others is None else extraction.reference(others).features
+    ours = extraction.extract(batches, chosen.num_images, "generate")[0].cpu()
+    theirs = extraction.reference(training).features.cpu()
+    unseen = None if others is None else extraction.reference(others).features.cpu()
     with working("comparing generated with training images"):
         distances, indices = nearest(ours, theirs)
         baseline = None if unseen is None else nearest(unseen, theirs)[0]

@@ -134,8 +134,9 @@ def kid(
     found = []
     for _ in range(subsets):
         x, y = subset(generated), subset(reference)
-        found.append(float(kernel_mmd(x.numpy(), y.numpy())) if on_cpu else squared_mmd(x, y))
-    values = np.array(found) if on_cpu else torch.stack(found).cpu().numpy()  # of a device all together
+        mmd = torch.tensor(kernel_mmd(x.numpy(), y.numpy())).double() if on_cpu else squared_mmd(x, y)
+        found.append(mmd)
+    values = torch.stack(found).cpu().numpy()  # all together, so that a device is waited for once
     return Score(float(np.mean(values)), float(np.std(values)))
 
 

@@ -46,7 +46,7 @@ def test_hinge():
 
 @pytest.mark.parametrize("size", [32, 64, 128])
 def test_each_level_has_a_map_of_scores(size):
-    assert FeatureCritic(size=size)(torch.zeros(2, 3, size, size)).shape == (2, 4 * 4 * 4)
+    assert FeatureCritic(size=size)(torch.zeros(2, 3, size, size)).shape == (2, 4, 4 * 4)
 
 
 def test_each_image_is_judged_alone(critic, images):

@@ -103,11 +103,12 @@ class WGANGP:
     def feature_critic_loss(
         self, real: Images, fake: Images, labels: Labels | None, fake_labels: Labels | None
     ) -> Terms:
-        """Hinge over all scores of all levels (Sauer et al. 2021, section 3), always of augmented images."""
+        """Hinge, summed over the levels (Sauer et al. 2021, eq. 3), always of augmented images."""
         assert self.feature_critic is not None, "only called with one"
         real_scores = self.feature_critic(augment(real, FEATURE_AUGMENT), labels)
         fake_scores = self.feature_critic(augment(fake, FEATURE_AUGMENT), fake_labels)
-        return {"critic/features": losses.hinge_critic_loss(real_scores, fake_scores)}
+        levels = zip(real_scores.unbind(1), fake_scores.unbind(1), strict=True)
+        return {"critic/features": torch.stack([losses.hinge_critic_loss(*scores) for scores in levels]).sum()}
 
     def generator_loss(self, latents: Latents, labels: Labels | None) -> Terms:
         """Line 12, and the class term of ACGAN: images that the critic sorts into their class."""
@@ -116,7 +117,8 @@ class WGANGP:
         terms = {"generator/adversarial": losses.wasserstein_generator_loss(scores)}
         if self.feature_critic:
             feature_scores = self.feature_critic(augment(fake, FEATURE_AUGMENT), labels)
-            terms["generator/features"] = self.config.feature_critic * losses.wasserstein_generator_loss(feature_scores)
+            levels = (losses.wasserstein_generator_loss(scores) for scores in feature_scores.unbind(1))
+            terms["generator/features"] = self.config.feature_critic * torch.stack(list(levels)).sum()
         if logits is not None and labels is not None:
             terms["generator/classes"] = self.config.acgan_scale_generator * F.cross_entropy(logits, labels)
         return terms

@@ -69,8 +69,8 @@ class FeatureCritic(nn.Module):
         self._network[0]._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
-    def forward(self, images: Images, labels: Labels | None = None) -> Float[Tensor, "n scores"]:
-        """Scores of each image, all levels in a row."""
+    def forward(self, images: Images, labels: Labels | None = None) -> Float[Tensor, "n levels scores"]:
+        """Scores of each image by level."""
         shown = F.interpolate(_in_colour(images), size=(self.side,) * 2, mode="bilinear")
         scores = []
         for level, maps in enumerate(self._mixed(shown)):
@@ -80,7 +80,7 @@ class FeatureCritic(nn.Module):
                 classes = self.of_class[level](maps)
                 found = found + classes[torch.arange(len(maps), device=maps.device), labels, None]
             scores.append(found.flatten(1))
-        return torch.cat(scores, dim=1)
+        return torch.stack(scores, dim=1)
 
     def renormalise(self) -> None:
         """One power iteration for each spectral norm, as each update of the critic wants it (Miyato et al. 2018)."""

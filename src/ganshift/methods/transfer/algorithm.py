@@ -19,7 +19,7 @@ from .. import losses
 from ..augment import augment
 from .backbone import CriticBackbone, GeneratorBackbone
 from .config import TransferConfig
-from .feature_critic import FeatureCritic
+from .feature_critic import LEVELS, FeatureCritic
 
 FEATURE_AUGMENT = "color,translation,cutout"
 """What is changed in all that the feature critic sees, whatever `config.augment` says."""
@@ -103,12 +103,11 @@ class WGANGP:
     def feature_critic_loss(
         self, real: Images, fake: Images, labels: Labels | None, fake_labels: Labels | None
     ) -> Terms:
-        """Hinge, summed over the levels (Sauer et al. 2021, eq. 3), always of augmented images."""
+        """Hinge: the sum over levels of means over scores (Sauer et al. 2021, eq. 3), always of augmented images."""
         assert self.feature_critic is not None, "only called with one"
         real_scores = self.feature_critic(augment(real, FEATURE_AUGMENT), labels)
         fake_scores = self.feature_critic(augment(fake, FEATURE_AUGMENT), fake_labels)
-        levels = zip(real_scores.unbind(1), fake_scores.unbind(1), strict=True)
-        return {"critic/features": torch.stack([losses.hinge_critic_loss(*scores) for scores in levels]).sum()}
+        return {"critic/features": LEVELS * losses.hinge_critic_loss(real_scores, fake_scores)}
 
     def generator_loss(self, latents: Latents, labels: Labels | None) -> Terms:
         """Line 12, and the class term of ACGAN: images that the critic sorts into their class."""
@@ -116,9 +115,10 @@ class WGANGP:
         scores, logits = self.critic(augment(fake, self.config.augment), labels)
         terms = {"generator/adversarial": losses.wasserstein_generator_loss(scores)}
         if self.feature_critic:
-            feature_scores = self.feature_critic(augment(fake, FEATURE_AUGMENT), labels)
-            levels = (losses.wasserstein_generator_loss(scores) for scores in feature_scores.unbind(1))
-            terms["generator/features"] = self.config.feature_critic * torch.stack(list(levels)).sum()
+            feature_loss = losses.wasserstein_generator_loss(
+                self.feature_critic(augment(fake, FEATURE_AUGMENT), labels)
+            )
+            terms["generator/features"] = self.config.feature_critic * LEVELS * feature_loss
         if logits is not None and labels is not None:
             terms["generator/classes"] = self.config.acgan_scale_generator * F.cross_entropy(logits, labels)
         return terms

@@ -80,10 +80,11 @@ def build(solid_archive, flat_archive, folder, quality=50, alpha_quality=30):
     tables = {name: json.loads(data) for name, data in read_archive(flat_archive, ".json").items()}
     icons, groups = tables["icons"]["icons"], tables["metadata"]["categories"]
     group_of = {icon: re.sub("[^a-z]+", "-", group.lower()) for group in groups for icon in groups[group]}
-    solids, flats = {}, {}
+    solids, flats, seen = {}, {}, set()
     for code, icon in sorted((plain(code), icon) for code, icon in tables["chars"].items()):
-        if code not in solid or LEFT_OUT.search(code) or group_of[icon] == "flags":
+        if code not in solid or LEFT_OUT.search(code) or group_of[icon] == "flags" or solid[code] in seen:
             continue
+        seen.add(solid[code])  # one cat's face has two code points, in two groups
         name = f"{'test' if share(code) < HELD_OUT else 'train'}/{group_of[icon]}/{code}.webp"
         solids[name] = webp(square(solid[code]), quality=quality, alpha_quality=alpha_quality)
         if share(code) < FLAT:

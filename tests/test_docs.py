@@ -48,6 +48,7 @@ PROGRAMS = (
     "git",
     "make",
     "mkdir",
+    "npm",
     "pip",
     "pre-commit",
     "pytest",

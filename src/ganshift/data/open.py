@@ -11,8 +11,9 @@ from ..tensors import Side, height_and_width
 from . import bundled
 from .cifar import read_cifar
 from .containers import open_storage
-from .datasets import MEMORY_BUDGET_BYTES, Domains, ImageSet, open_place
+from .datasets import MEMORY_BUDGET_BYTES, Domains, ImageSet, open_array, open_place
 from .decoding import Progress
+from .emoji import emoji, emoji_pair
 from .endings import say_passed_over
 from .folders import Split, enter_split, find_domains, has_held_out, is_cifar, say_unsplit
 from .index import Opened, recall
@@ -28,6 +29,7 @@ IMAGES: Mapping[str, Mapping[Split, Callable[[Side], ImageSet]]] = {
         "test": partial(bundled.digits, classes=range(5, 10), part=slice(100, None)),
     },
     "faces": {"train": bundled.faces},
+    "emoji": {"train": emoji, "test": partial(emoji, split="test")},
 }
 """The splits of bundled image sets by name, each made from the size of its images."""
 PUBLISHED = (
@@ -37,7 +39,7 @@ PUBLISHED = (
 """The data sets that the published DualGAN code knows by name."""
 PLACES = ("datasets/{}", "datasets/{}.zip", "{}.zip")
 """Where a set of a name may lie, seen from the current folder; the published code reads the first."""
-DOMAINS: Mapping[str, Callable[[Side], Domains]] = {"photo-sketch": bundled.photo_sketch}
+DOMAINS: Mapping[str, Callable[[Side], Domains]] = {"photo-sketch": bundled.photo_sketch, "emoji-pair": emoji_pair}
 """Bundled pairs of domains, each made from the size of its images."""
 
 
@@ -61,9 +63,7 @@ def open_images(
         splits = IMAGES[choose(name, IMAGES, "bundled set of images")]
         if split not in splits:
             raise UserError(f"{data} has no {split} split; leave the split out")
-        images = splits[split](size)
-        _check_channels(data, images, channels)
-        return images
+        return _in_channels(data, splits[split](size), channels)
 
     def open_now() -> Opened:
         return _open_split(open_storage(data), size, channels, memory_budget_bytes, progress, split, value_range)
@@ -143,10 +143,13 @@ def open_domains(
     given, and hold for its train and val. All sets together stay within the memory budget.
     """
     if data is not None and (name := bundled_name(data)):
-        domains = DOMAINS[choose(name, DOMAINS, "bundled pair of domains")](size)
-        _check_channels(data, domains.train_a, channels_a)
-        _check_channels(data, domains.train_b, channels_b)
-        return domains
+        found = DOMAINS[choose(name, DOMAINS, "bundled pair of domains")](size)
+        return Domains(
+            train_a=_in_channels(data, found.train_a, channels_a),
+            train_b=_in_channels(data, found.train_b, channels_b),
+            val_a=found.val_a and _in_channels(data, found.val_a, channels_a),
+            val_b=found.val_b and _in_channels(data, found.val_b, channels_b),
+        )
     paths = [path for path in (data and find_published(data), a, b) if path is not None]
     assert len(paths) == 2 - (data is not None), "data, or a and b"
 
@@ -183,9 +186,13 @@ def open_domains(
     return Domains(train_a, train_b, val_a, val_b)
 
 
-def _check_channels(data: Path, images: ImageSet, channels: int | None) -> None:
+def _in_channels(data: Path, images: ImageSet, channels: int | None) -> ImageSet:
+    """A bundled set as it is asked for: what has opacity lies over white unless that is asked for, too."""
+    if images.channels == 4 and images.pixels is not None:
+        return open_array(images.pixels.numpy(), images.labels, images.classes, images.names, channels=channels or 3)
     if channels not in (None, images.channels):
         raise UserError(f"{data} has {images.channels} channels, {channels} are asked for; leave channels out")
+    return images
 
 
 def find_published(data: Path) -> Path:

@@ -61,7 +61,8 @@ def test_a_run_that_is_saved_so_resumes_to_the_last_bit(straight, tmp_path, in_t
     assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == len(list((straight / "checkpoints").iterdir()))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.ring_two)])
+@pytest.mark.ring_two
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_is_ended_while_it_is_written(number, straight, tmp_path):
     out = tmp_path / "run"
     process = train(out, 100_000)

@@ -30,7 +30,16 @@ from ganshift.training.weights import save_weights
 ABSURD = [None, -1, 0, 10**9, 2**70, 1.5, float("nan"), "x", "", True, [], [1, 2, 3], {"a": 1}, "\x1b[31m\n"]
 FREE_NUMBERS = {
     *("log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "memory_budget", "ema_images"),
-    *("penalty", "acgan_scale", "acgan_scale_generator", "weight_a", "weight_b", "clip", "warmup_images"),
+    *(
+        "penalty",
+        "feature_critic",
+        "acgan_scale",
+        "acgan_scale_generator",
+        "weight_a",
+        "weight_b",
+        "clip",
+        "warmup_images",
+    ),
     *("generator_learning_rate", "critic_learning_rate", "learning_rate", "freeze_critic"),
     *("evaluate_every", "subset", "micro_batch", "memory_limit"),
 }

@@ -92,6 +92,7 @@ def measured(images, reference, view, extractor="cifar", network=None, metrics=(
     return {record.kind: record for record in found.records}
 
 
+@pytest.mark.ring_two  # a minute; ring one has what is seen, and that unlike views are refused
 def test_crops_see_what_shrinking_hides(tmp_path):
     """Stripes one pixel wide, which any eye sees, are averaged away at 32 pixels."""
     photographs = photo_sketch(128).train_a

@@ -33,7 +33,10 @@ from ganshift.training.run_folder import versions
 
 BUDGETS = (190.0, 380.0)
 """Seconds of a run's own processor time after which it is scored."""
-CRITICS: dict[str, dict[str, Any]] = {"pixels": {}, "both": {"feature_critic": 1.0}}
+CRITICS: dict[str, dict[str, Any]] = {
+    "pixels": {},
+    "both": {"feature_critic": 1.0, "critic_steps": 1, "batch": 16},
+}
 STARTS: dict[str, str | None] = {"scratch": None, "cifar10-small": "cifar10-small"}
 SETS = {
     "500 automobiles": ("cifar10.zip", "train/automobile/", "test/automobile/", 500),

@@ -29,6 +29,7 @@ GRAPHS = {
     "transfer 64": ("transfer", {"size": 64}),
     "transfer 128, norms by class": ("transfer", {"size": 128, "conditioning": "norm"}),
     "transfer, augmented": ("transfer", {"augment": "color,translation,cutout"}),
+    "transfer, feature critic": ("transfer", {"feature_critic": 1.0}),
     "transfer, without norms": ("transfer", {"generator_norm": False, "critic_norm": False}),
     "transfer, as published": ("transfer", {"as_published": True, "ema_images": 0}),
     "transfer, IEEE float32": ("transfer", {"precision": "fp32"}),
@@ -43,6 +44,10 @@ GRAPHS = {
     "transfer, deterministic": (
         "transfer",
         {"deterministic": True, "conditioning": "acgan", "augment": "color,translation,cutout"},
+    ),
+    "transfer, feature critic, deterministic": (
+        "transfer",
+        {"feature_critic": 1.0, "conditioning": "acgan", "deterministic": True},
     ),
     "transfer 64, deterministic": ("transfer", {"deterministic": True, "conditioning": "norm", "size": 64}),
     "dual, deterministic": ("dual", {"deterministic": True, "dropout": 0.5, "optimizer": "adam"}),

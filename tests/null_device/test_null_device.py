@@ -222,7 +222,7 @@ assert {each.device.type for each in (features, whole.mean, whole.covariance)} =
     extracted, summed, compared = map(json.loads, done.stdout.splitlines())
     assert extracted == [10, 0, 10]  # the batches
     assert summed == extracted
-    assert compared == [11, 2, 13]  # which images each subset has; mean and deviation
+    assert compared == [11, 1, 12]  # which images each subset has; the value of each
 
 
 STUDY = """

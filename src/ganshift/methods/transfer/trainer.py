@@ -42,8 +42,8 @@ from ...training.weights import save_weights
 from .. import losses
 from .algorithm import WGANGP, learning_rate_scale
 from .backbone import CriticBackbone, GeneratorBackbone
-from .config import WORDS, TransferConfig
-from .feature_critic import NETWORK, FeatureCritic
+from .config import FEATURE_NETWORK, WORDS, TransferConfig
+from .feature_critic import FeatureCritic
 from .networks import LATENT_DIM, new_networks
 from .source import GENERATOR_PREFIX, Source, has_begun, source_of_run
 from .surgery import Fitted, as_table, initialised, transplant
@@ -152,7 +152,7 @@ class TransferTrainer(Trainer):
                 "architecture": architecture,
                 "generator": generator_arguments,
                 "critic": critic_arguments,
-                **({"feature_critic": {"network": NETWORK}} if feature_critic else {}),
+                **({"feature_critic": {"network": FEATURE_NETWORK}} if feature_critic else {}),
                 "classes": list(data.classes) if num_classes else [],
                 "data": {"images": len(data), "content": data.content_hash},
                 **ranges_to_json({"images": data.value_range}),

@@ -206,40 +206,31 @@ def measure(
     crops = len(features) // num_images
     with working("computing scores") if settings.progress else nullcontext():
         found = list(_scores(features, logits, known, settings, crops))
-    records = [
-        ScoreRecord(
+
+    def record(metric: str, how: str, score: scores.Score, **more: Any) -> ScoreRecord:
+        return ScoreRecord(
             metric=name.format(metric),
             protocol=protocol.format(how),
             value=score.value,
             spread=score.spread,
             num_generated=num_images,
             **against(None if metric == "IS" else reference, split),
-            extractor=settings.extractor,
-            extractor_hash=extraction.hash,
-            resize_rule=rule(crops, SIDES[settings.extractor], RESIZE_RULES[settings.extractor]),
             trained_by=list(settings.trained_by),
+            **more,
             **about,
         )
-        for metric, how, score in found
-    ]
+
+    seen_by: dict[str, Any] = {
+        "extractor": settings.extractor,
+        "extractor_hash": extraction.hash,
+        "resize_rule": rule(crops, SIDES[settings.extractor], RESIZE_RULES[settings.extractor]),
+    }
+    records = [record(*each, **seen_by) for each in found]
     if known is not None and "colour" in settings.metrics:
-        score = scores.colour(colours, known.colours)
-        records.append(
-            ScoreRecord(
-                metric=name.format("colour"),
-                protocol=protocol.format("means and deviations of channels, levels from -1 to 1"),
-                value=score.value,
-                spread=score.spread,
-                differences=scores.colour_differences(colours, known.colours).tolist(),
-                num_generated=num_images,
-                **against(reference, split),
-                extractor=None,
-                extractor_hash=None,
-                resize_rule=None,
-                trained_by=list(settings.trained_by),
-                **about,
-            )
-        )
+        how = "means and deviations of channels, levels from -1 to 1"
+        differences = scores.colour_differences(colours, known.colours).tolist()
+        by_none: dict[str, Any] = dict.fromkeys(seen_by)
+        records.append(record("colour", how, scores.colour(colours, known.colours), differences=differences, **by_none))
     real = 0.0 if known is None else known.statistics.covariance.trace().item()
     return Measured(records, sqrt(features.double().var(0).sum().item() / real) if real > 0 else None)
 

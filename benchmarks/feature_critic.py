@@ -1,38 +1,31 @@
 """What a critic of features is worth at equal processor time: pixels alone against both, in cells that go on later.
 
+    python -m benchmarks.feature_critic --data FOLDER --out runs/features --costs
     python -m benchmarks.feature_critic --data FOLDER --out runs/features [--minutes 80] [--only TEXT]
     python -m benchmarks.feature_critic --out runs/features --table
 
 FOLDER has cifar10.zip, facades.zip and lsun5.zip, with folders `train/CLASS` (facades: `train/A`, `val/A`). A cell is
-one run of a set, a start, a critic and a seed, in one thread, without decay, scored after 190 and 380 seconds of its
-own processor time by the extractor `cifar`, which trains none of them. A cell that has its file in `--out` is finished.
+one run of a set, a start, a critic and a seed, in one thread, without decay, scored after the iterations that 190 and
+380 processor seconds were measured to hold, by the extractor `cifar`, which trains none of them.
 """
 
-import argparse
-import json
 import random
 import statistics
 import sys
-import time
 import zipfile
-from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from PIL import Image
 
+from benchmarks.equal_time import finished, iterations_of, measure_costs, parser, train_missing, train_to
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
 from ganshift.methods.transfer.trainer import TransferTrainer
-from ganshift.training.log import say
-from ganshift.training.loop import arithmetic
-from ganshift.training.memory import keep_freed_memory
-from ganshift.training.run_folder import versions
 
 BUDGETS = (190.0, 380.0)
-"""Seconds of a run's own processor time after which it is scored."""
+"""Processor seconds after which a run is scored."""
 CRITICS: dict[str, dict[str, Any]] = {
     "pixels": {},
     "both": {"feature_critic": 1.0, "critic_steps": 1, "batch": 16},
@@ -50,28 +43,11 @@ SCORED = 1_000
 """Images drawn for a score."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One run."""
-
-    images: str
-    start: str
-    critic: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """What its file is called."""
-        return "-".join((self.images.replace(" ", "-"), self.start, self.critic, str(self.seed)))
-
-
-CELLS = [Cell(*each) for each in product(SETS, STARTS, CRITICS, range(3))]
-"""All, in the order in which they are trained within `in_order`."""
-
-
-def in_order() -> list[Cell]:
-    """The first seeds first, so that whatever there was time for can be compared."""
-    return sorted(CELLS, key=lambda cell: (list(SETS).index(cell.images), cell.seed))
+CELLS = {
+    f"{images}-{start}-{critic}-{seed}".replace(" ", "-"): (images, start, critic, seed)
+    for images, seed, start, critic in product(SETS, range(3), STARTS, CRITICS)
+}
+"""All, by name; of each set the first seeds first, so that whatever there was time for can be compared."""
 
 
 def unpack(source: Path, images: str, out: Path) -> Path:
@@ -94,48 +70,40 @@ def unpack(source: Path, images: str, out: Path) -> Path:
     return beside.rename(folder)
 
 
-def train(cell: Cell, data: Path, out: Path) -> None:
-    """Train a cell and write its rows, once it is whole, and its sheets."""
+def new_trainer(data: Path, out: Path, images: str, start: str, critic: str, seed: int) -> TransferTrainer:
+    """The trainer of a cell, at its start."""
+    with FileLock(out / "data.lock"):
+        folder = unpack(data, images, out)
     settings = {
         **PRESETS["small"],
-        **CRITICS[cell.critic],
+        **CRITICS[critic],
         "linear_decay": False,
         "evaluate_images": SCORED,
-        "source": STARTS[cell.start],
-        "seed": cell.seed,
+        "source": STARTS[start],
+        "seed": seed,
         "device": "cpu",
     }
-    trainer = TransferTrainer.from_config(TransferConfig(**settings, data=data, out=out / "unused"))
+    return TransferTrainer.from_config(TransferConfig(**settings, data=folder, out=out / "unused"))
+
+
+def train(data: Path, out: Path, name: str) -> dict[str, Any]:
+    """Train a cell, and write its sheets; its scores."""
+    images, start, critic, seed = CELLS[name]
+    trainer, rows = new_trainer(data, out, *CELLS[name]), []
     assert trainer.evaluate is not None
-    batches, used, rows = trainer.batches(0), 0.0, []
-    for budget in BUDGETS:
-        with arithmetic(trainer):
-            while used < budget:
-                start = time.process_time()
-                terms = trainer.iteration(next(batches))
-                used += time.process_time() - start
-        for name, pixels in trainer.sample_grids().items():
-            Image.fromarray(pixels.squeeze()).save(out / f"{cell.name}-{budget:.0f}-{name}.png")
+    stops = [iterations_of(out, critic, budget) for budget in BUDGETS]
+    for budget, terms in zip(BUDGETS, train_to(trainer, stops), strict=True):
+        for grid, pixels in trainer.sample_grids().items():
+            Image.fromarray(pixels.squeeze()).save(out / f"{name}-{budget:.0f}-{grid}.png")
         found = trainer.evaluate()
-        rows.append(
-            {
-                "seconds": budget,
-                "images": trainer.seen,
-                "terms": {name: float(term) for name, term in terms.items()},
-                "records": found.records,
-                "diversity": found.diversity,
-            }
-        )
-    row = {**asdict(cell), "rows": rows, "versions": versions()}
-    path = out / f"{cell.name}.json"
-    beside = path.with_suffix(".making")
-    beside.write_text(json.dumps(row, indent=1))
-    beside.rename(path)
+        scores = {"records": found.records, "diversity": found.diversity}
+        rows.append({"seconds": budget, "images": trainer.seen, "terms": terms, **scores})
+    return {"images": images, "start": start, "critic": critic, "seed": seed, "rows": rows}
 
 
 def table(out: Path) -> str:
     """Means over the seeds that are there and half of their range, a line a set, start, budget and critic."""
-    done = [json.loads(path.read_text()) for path in sorted(out.glob("*.json"))]
+    done = finished(out).values()
     lines = ["| images | start | CPU s | critic | KID[cifar] | precision | recall | colour, largest | shown | n |"]
     lines.append("|---|---|---|---|---|---|---|---|---|---|")
     for images, start, (number, budget), critic in product(SETS, STARTS, enumerate(BUDGETS), CRITICS):
@@ -163,35 +131,20 @@ def _in_words(values: list[float]) -> str:
 
 
 def main() -> None:
-    """Train what is not finished, or show what is."""
-    parser = argparse.ArgumentParser(description="pixels alone against both critics, at equal processor time")
-    parser.add_argument("--data", type=Path, help="folder of cifar10.zip, facades.zip and lsun5.zip")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the cells")
-    parser.add_argument("--minutes", type=float, default=80.0, help="begin no cell after so many")
-    parser.add_argument("--only", default="", help="train only cells whose names contain this")
-    parser.add_argument("--table", action="store_true", help="show what is finished, and stop")
-    options = parser.parse_args()
+    """Measure the costs, train what is not finished, or show what is."""
+    own = parser("pixels alone against both critics, at equal processor time")
+    own.add_argument("--data", type=Path, help="folder of cifar10.zip, facades.zip and lsun5.zip")
+    options = own.parse_args()
     if options.table:
         sys.stdout.write(table(options.out) + "\n")
-        return
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    options.out.mkdir(parents=True, exist_ok=True)
-    last = time.monotonic() + 60 * options.minutes
-    for cell in in_order():
-        if options.only not in cell.name or (options.out / f"{cell.name}.json").exists():
-            continue
-        if time.monotonic() > last:
-            break
-        with FileLock(options.out / "data.lock"):
-            data = unpack(options.data, cell.images, options.out)
-        try:
-            with FileLock(options.out / f"{cell.name}.lock", timeout=0):  # another process may be at it
-                if not (options.out / f"{cell.name}.json").exists():
-                    say(cell.name)
-                    train(cell, data, options.out)
-        except Timeout:
-            continue
+    elif options.costs:
+        first, start = next(iter(SETS)), "scratch"
+        measure_costs(
+            options.out,
+            {critic: new_trainer(options.data, options.out, first, start, critic, 0) for critic in CRITICS},
+        )
+    else:
+        train_missing(options, CELLS, lambda cell: train(options.data, options.out, cell))
 
 
 if __name__ == "__main__":

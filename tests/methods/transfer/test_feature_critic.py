@@ -8,6 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from ganshift.errors import UserError
+from ganshift.methods.augment import augment
 from ganshift.methods.losses import hinge_critic_loss
 from ganshift.methods.transfer.algorithm import WGANGP
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
@@ -27,7 +28,8 @@ def critic():
 
 @pytest.fixture(scope="module")
 def images():
-    return torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    """As the critic is shown those of 32 pixels."""
+    return torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
 def changed(network, before):
@@ -46,7 +48,17 @@ def test_hinge():
 
 @pytest.mark.parametrize("size", [32, 64, 128])
 def test_each_level_has_a_map_of_scores(size):
-    assert FeatureCritic(size=size)(torch.zeros(2, 3, size, size)).shape == (2, 4, 4 * 4)
+    critic = FeatureCritic(size=size)
+    assert critic(critic.enlarged(torch.zeros(2, 3, size, size))).shape == (2, 4, 4 * 4)
+
+
+def test_it_is_shown_images_at_halves_of_their_pixels(critic):
+    """A row that is alone in its image is seen at even and at odd places of the enlarged one."""
+    image = torch.full((64, 3, 32, 32), -1.0)
+    image[:, :, 16] = 1
+    torch.manual_seed(0)
+    shown = augment(critic.enlarged(image), "translation")
+    assert {int(row) % 2 for row in shown.mean((1, 3)).argmax(1)} == {0, 1}
 
 
 def test_each_image_is_judged_alone(critic, images):
@@ -57,14 +69,14 @@ def test_each_image_is_judged_alone(critic, images):
 
 
 def test_gray_and_opaque_images_are_the_same_colours(critic, images):
-    gray, opaque = images[:, :1], torch.cat([images, torch.ones(3, 1, 32, 32)], dim=1)
+    gray, opaque = images[:, :1], torch.cat([images, torch.ones(3, 1, 64, 64)], dim=1)
     assert torch.equal(critic(gray), critic(gray.repeat(1, 3, 1, 1)))
     assert torch.equal(critic(opaque), critic(images))
 
 
 def test_nothing_is_seen_of_what_is_transparent_but_its_shape(critic, images):
-    clear = torch.full((3, 1, 32, 32), -1.0)
-    clear[:, :, 8:24, 8:24] = 1
+    clear = torch.full((3, 1, 64, 64), -1.0)
+    clear[:, :, 16:48, 16:48] = 1
 
     def scores(colours):
         torch.manual_seed(1)
@@ -111,7 +123,7 @@ def test_an_iteration_moves_the_heads_and_nothing_that_is_fixed(images):
     )
     before, features = weights(critic), critic._network[0].state_dict()
     shipped = {name: value.clone() for name, value in features.items()}
-    stored = ((images + 1) * 127.5).round().to(torch.uint8)
+    stored = ((images[:, :, :32, :32] + 1) * 127.5).round().to(torch.uint8)
     terms = algorithm.iteration([(stored, None)], update, Draws(torch.device("cpu")), critic_only=False)
     assert {"critic/features", "generator/features"} <= set(terms)
     learnt = {name for name, parameter in critic.named_parameters() if parameter.requires_grad}

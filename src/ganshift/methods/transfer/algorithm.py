@@ -19,7 +19,7 @@ from .. import losses
 from ..augment import augment
 from .backbone import CriticBackbone, GeneratorBackbone
 from .config import TransferConfig
-from .feature_critic import LEVELS, FeatureCritic
+from .feature_critic import FeatureCritic
 
 FEATURE_AUGMENT = "color,translation,cutout"
 """What is changed in all that the feature critic sees, whatever `config.augment` says."""
@@ -103,11 +103,9 @@ class WGANGP:
     def feature_critic_loss(
         self, real: Images, fake: Images, labels: Labels | None, fake_labels: Labels | None
     ) -> Terms:
-        """Hinge: the sum over levels of means over scores (Sauer et al. 2021, eq. 3), always of augmented images."""
-        assert self.feature_critic is not None, "only called with one"
-        real_scores = self.feature_critic(augment(real, FEATURE_AUGMENT), labels)
-        fake_scores = self.feature_critic(augment(fake, FEATURE_AUGMENT), fake_labels)
-        return {"critic/features": LEVELS * losses.hinge_critic_loss(real_scores, fake_scores)}
+        """Hinge on augmented images, averaged over levels, which Sauer et al. 2021 sum (eq. 3)."""
+        real_scores, fake_scores = self.feature_scores(real, labels), self.feature_scores(fake, fake_labels)
+        return {"critic/features": losses.hinge_critic_loss(real_scores, fake_scores)}
 
     def generator_loss(self, latents: Latents, labels: Labels | None) -> Terms:
         """Line 12, and the class term of ACGAN: images that the critic sorts into their class."""
@@ -115,13 +113,16 @@ class WGANGP:
         scores, logits = self.critic(augment(fake, self.config.augment), labels)
         terms = {"generator/adversarial": losses.wasserstein_generator_loss(scores)}
         if self.feature_critic:
-            feature_loss = losses.wasserstein_generator_loss(
-                self.feature_critic(augment(fake, FEATURE_AUGMENT), labels)
-            )
-            terms["generator/features"] = self.config.feature_critic * LEVELS * feature_loss
+            feature_loss = losses.wasserstein_generator_loss(self.feature_scores(fake, labels))
+            terms["generator/features"] = self.config.feature_critic * feature_loss
         if logits is not None and labels is not None:
             terms["generator/classes"] = self.config.acgan_scale_generator * F.cross_entropy(logits, labels)
         return terms
+
+    def feature_scores(self, images: Images, labels: Labels | None) -> Float[Tensor, "n levels scores"]:
+        """What the feature critic says of images that are enlarged and then augmented."""
+        assert self.feature_critic is not None, "only called with one"
+        return self.feature_critic(augment(self.feature_critic.enlarged(images), FEATURE_AUGMENT), labels)
 
     def _random_labels(self, draws: Draws, batch: int) -> Labels | None:
         return draws.integers(self.num_classes, batch) if self.num_classes else None

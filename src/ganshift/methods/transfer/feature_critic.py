@@ -23,8 +23,8 @@ ENLARGED = 2
 """Images are shown to the network enlarged so many times, which makes its features finer than those of the images."""
 MIXED = (32, 48, 80, 160)
 """Channels that the random mixing makes of each level, more than it has: none of it is lost."""
-WIDTH = 64
-"""Channels within the heads."""
+WIDTH = 32
+"""Channels within the heads: twice as many cost half as much again, and gave nothing (docs/log.md)."""
 LAST = 4
 """Side of the maps of scores, of which an image has one a level."""
 SPREAD = (6.0, 8.7, 8.1, 6.9)
@@ -34,13 +34,16 @@ Maps = Float[Tensor, "n _ _ _"]
 
 @final
 class FeatureCritic(nn.Module):
-    """Images of `size` pixels in [-1, 1], of 1, 3 or 4 channels, to scores: a map for each level of the features.
+    """Images in [-1, 1], of 1, 3 or 4 channels, to scores: a map for each level of the features.
 
-    It judges each image alone. With classes it is a projection critic (Miyato and Koyama 2018, arXiv 1802.05637). The
-    spectral norms of its heads stand still but for `renormalise`, so that a batch in parts has the scores of the whole.
+    It is shown images of `size` pixels as `enlarged` has them, and judges each image alone. With classes it is a
+    projection critic (Miyato and Koyama 2018, arXiv 1802.05637). The spectral norms of its heads stand still but for
+    `renormalise`, so that a batch in parts has the scores of the whole.
     """
 
     class_head = "of_class"
+    learning_rate = 2e-4
+    """That of Sauer et al. 2021, whatever the critic of pixels has."""
 
     def __init__(self, *, size: int, num_classes: int = 0) -> None:
         super().__init__()
@@ -67,11 +70,18 @@ class FeatureCritic(nn.Module):
         self._network[0]._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
+    def enlarged(self, images: Images) -> Float[Tensor, "n c side side"]:
+        """Images of `size` pixels as the network is shown them; whatever augments them comes after this.
+
+        Whole pixels of these are halves of their own, so that the network's strides meet an image at either. Where
+        they always met the same ones, the generator learnt to draw hatches (docs/log.md).
+        """
+        return F.interpolate(images, size=(self.side,) * 2, mode="bilinear")
+
     def forward(self, images: Images, labels: Labels | None = None) -> Float[Tensor, "n levels scores"]:
-        """Scores of each image by level."""
-        shown = F.interpolate(_in_colour(images), size=(self.side,) * 2, mode="bilinear")
+        """Scores of each enlarged image by level."""
         scores = []
-        for level, maps in enumerate(self._mixed(shown)):
+        for level, maps in enumerate(self._mixed(_in_colour(images))):
             maps = self.heads[level](maps)
             found = self.to_score[level](maps)
             if labels is not None and self.of_class:

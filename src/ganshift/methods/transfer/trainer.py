@@ -236,7 +236,9 @@ def _trained_by_to_json(config: TransferConfig, source: Source | None) -> dict[s
 
 
 def _learning_rate(network: nn.Module, config: TransferConfig) -> float:
-    """The one that is set for such a network."""
+    """The one that is set for such a network; that of the feature critic is not."""
+    if isinstance(network, FeatureCritic):
+        return FeatureCritic.learning_rate
     is_generator = isinstance(network, GeneratorBackbone)
     return config.generator_learning_rate if is_generator else config.critic_learning_rate
 

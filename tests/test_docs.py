@@ -30,7 +30,7 @@ from ganshift import Generator, Translator
 from ganshift.cli import COMMANDS, HELP, OVERVIEW, QUIET, main
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 READMES = ("README.md", "README.zh-CN.md")
 ENDS = {
     "compare": ([], "there is no card or run folder"),

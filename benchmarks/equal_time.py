@@ -1,0 +1,112 @@
+"""Comparisons at equal processor time of many runs that go on later: cells, each of which has a file once it is done.
+
+What else a machine does changes how long an iteration takes, even in processor seconds: two cores are often one. So
+`measure_costs` takes turns once, on a quiet machine, and by that a budget of seconds is a number of iterations: a cell
+has the same result whenever, and beside whatever, it is trained.
+"""
+
+import json
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from benchmarks.measuring import Action, machine, spread, take_turns
+from ganshift.training.log import say
+from ganshift.training.loop import arithmetic
+from ganshift.training.memory import keep_freed_memory
+from ganshift.training.run_folder import versions
+from ganshift.training.trainer import Trainer
+
+COSTS = "costs.json"
+WARM, ITERATIONS, ROUNDS = 3, 10, 5
+"""Iterations before costs are measured; iterations of a turn, and turns of each."""
+
+
+def parser(description: str) -> ArgumentParser:
+    """The options that all comparisons have."""
+    options = ArgumentParser(description=description)
+    options.add_argument("--out", type=Path, required=True, help="folder of the cells")
+    options.add_argument("--minutes", type=float, default=80.0, help="begin no cell after so many")
+    options.add_argument("--only", default="", help="train only cells whose names contain this")
+    options.add_argument("--costs", action="store_true", help="measure what an iteration takes, on a quiet machine")
+    options.add_argument("--table", action="store_true", help="show what is finished, and stop")
+    return options
+
+
+def measure_costs(out: Path, arms: Mapping[str, Trainer]) -> None:
+    """Write the seconds of one thread that an iteration of each arm takes: medians of turns, with quartiles."""
+    prepare(out)
+    actions = {name: _some_iterations(trainer) for name, trainer in arms.items()}
+    seconds = take_turns(actions, ROUNDS, clock=time.process_time)
+    found = {name: spread([each / ITERATIONS for each in taken]) for name, taken in seconds.items()}
+    rows = [timing.row(name) for name, timing in found.items()]
+    (out / COSTS).write_text(json.dumps({"rows": rows, "machine": machine()}, indent=1))
+
+
+def iterations_of(out: Path, arm: str, seconds: float) -> int:
+    """How many iterations of an arm take so many seconds, by the costs that were measured."""
+    rows = json.loads((out / COSTS).read_text())["rows"]
+    return round(seconds / next(row["seconds"] for row in rows if row["what"] == arm))
+
+
+def train_missing(options: Namespace, cells: Iterable[str], train: Callable[[str], Mapping[str, Any]]) -> None:
+    """Train the cells that have no file, while there is time; another process may do the same beside it."""
+    prepare(options.out)
+    last = time.monotonic() + 60 * options.minutes
+    for cell in cells:
+        path = options.out / f"{cell}.json"
+        if options.only not in cell or path.exists():
+            continue
+        if time.monotonic() > last:
+            break
+        try:
+            with FileLock(path.with_suffix(".lock"), timeout=0):
+                if not path.exists():
+                    say(cell)
+                    beside = path.with_suffix(".making")
+                    beside.write_text(json.dumps({"cell": cell, **train(cell), "versions": versions()}, indent=1))
+                    beside.rename(path)
+        except Timeout:
+            continue
+
+
+def finished(out: Path) -> dict[str, dict[str, Any]]:
+    """What is in the files of the finished cells, by name."""
+    found = (json.loads(path.read_text()) for path in sorted(out.glob("*.json")) if path.name != COSTS)
+    return {cell["cell"]: cell for cell in found}
+
+
+def train_to(trainer: Trainer, stops: Iterable[int]) -> Iterable[dict[str, float]]:
+    """Train; after each of these numbers of iterations the caller has its turn, with the last terms."""
+    batches, done = trainer.batches(0), 0
+    for stop in stops:
+        with arithmetic(trainer):
+            for _ in range(stop - done):
+                terms = trainer.iteration(next(batches))
+        done = stop
+        yield {name: float(term) for name, term in terms.items()}
+
+
+def prepare(out: Path) -> None:
+    """One thread, whose results do not depend on the cores, and memory as the command line keeps it."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _some_iterations(trainer: Trainer) -> Action:
+    batches = trainer.batches(0)
+
+    def action(count: int = ITERATIONS) -> None:
+        with arithmetic(trainer):
+            for _ in range(count):
+                for term in trainer.iteration(next(batches)).values():
+                    term.item()
+
+    action(WARM)
+    return action

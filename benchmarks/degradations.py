@@ -26,7 +26,7 @@ from ganshift.tensors import from_uint8, image_grid
 from ganshift.training.log import say
 from ganshift.training.run_folder import versions
 
-BATCH = 500
+BATCH = 100
 MARGIN = 2
 """Pixels between the samples of a sheet (`ganshift.tensors.image_grid`)."""
 
@@ -149,17 +149,21 @@ def degrade(arguments, extractor):
         draw_sheet(arguments.sheet, arguments.seed)
 
 
-def compare_samples(arguments, extractor):
+def compare_samples(arguments):
     """KID of the samples of each sheet, with as many of the reference as there are samples in each of 100 subsets."""
     references, labels = read(arguments.data, "test")
-    reference = layers_of(references[labels == CLASSES.index(arguments.of)], extractor)
-    say("| samples | number | KID[cifar] |\n|---|---|---|")
+    references = references[labels == CLASSES.index(arguments.of)]
+    extractors = {name: open_extractor(name) for name in ("cifar", "lite0")}
+    known = {name: layers_of(references, extractor)[0] for name, extractor in extractors.items()}
+    say("| samples | number | KID[cifar] | KID[lite0] |\n|---|---|---|---|")
     for path in arguments.samples:
-        samples = tiles(path)
-        features = layers_of(samples, extractor)[0]
-        kid = kid_features_to_metric(features, reference[0], kid_subset_size=len(samples), verbose=False)
-        mean, spread = (kid[f"kernel_inception_distance_{name}"] for name in ("mean", "std"))
-        say(f"| {path.stem} | {len(samples)} | {mean:.3f} ± {spread:.3f} |")
+        samples, found = tiles(path), []
+        for name, extractor in extractors.items():
+            features = layers_of(samples, extractor)[0]
+            kid = kid_features_to_metric(features, known[name], kid_subset_size=len(samples), verbose=False)
+            mean, spread = (kid[f"kernel_inception_distance_{which}"] for which in ("mean", "std"))
+            found.append(f"{mean:.3f} ± {spread:.3f}")
+        say(f"| {path.stem} | {len(samples)} | {' | '.join(found)} |")
 
 
 def main():
@@ -171,9 +175,12 @@ def main():
     parser.add_argument("--of", choices=CLASSES, default="automobile")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    extractor = open_extractor("cifar")
-    (compare_samples if arguments.samples else degrade)(arguments, extractor)
-    say(f"seed {arguments.seed}, weights {weights_hash(extractor)}, {versions()}")
+    if arguments.samples:
+        compare_samples(arguments)
+    else:
+        degrade(arguments, open_extractor("cifar"))
+    hashes = [weights_hash(open_extractor(name)) for name in ("cifar", "lite0")]
+    say(f"seed {arguments.seed}, weights {' '.join(hashes)}, {versions()}")
 
 
 if __name__ == "__main__":

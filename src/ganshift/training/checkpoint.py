@@ -110,7 +110,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 def _load(path: Path) -> dict[str, Any]:
     with open_regular(path) as file:
         with zipfile.ZipFile(file) as archive:
-            _check_packing(archive, path.stat().st_size)
+            check_packing(archive, path.stat().st_size)
             broken = archive.testzip()  # torch.load would read flipped bits without complaint
         if broken:
             raise ValueError(f"wrong checksum of {broken}")
@@ -126,7 +126,7 @@ def _load(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_packing(archive: zipfile.ZipFile, length: int) -> None:
+def check_packing(archive: zipfile.ZipFile, length: int) -> None:
     """Refuse what torch does not write and what could unpack to more than the file."""
     members = archive.infolist()
     names = {member.filename for member in members}

@@ -28,10 +28,10 @@ class StoredNetwork:
 
     name: str
     """Its class, behind the module that it was defined in where the file says that."""
-    arguments: Mapping[Any, Any]
-    """The named arguments that it was made with, where its tool keeps them: anything may be in them."""
     weights: Mapping[str, Tensor]
     """Parameters and buffers under the names of a state dict."""
+    settings: Mapping[str, str | float | None]
+    """What else its layers say of themselves in numbers and words, under names like those."""
 
 
 def read_torch(path: Path) -> Any:
@@ -124,6 +124,7 @@ def _as_network(value: Any) -> Any:
     if not isinstance(value, Record) or not isinstance(value.state, dict) or "_modules" not in value.state:
         return value
     weights: dict[str, Tensor] = {}
+    settings: dict[str, str | float | None] = {}
     seen: set[int] = set()
     left: list[tuple[str, Any, int]] = [("", value, 0)]
     while left:
@@ -140,4 +141,7 @@ def _as_network(value: Any) -> Any:
                     left.append((f"{prefix}{name}.", part, depth + 1))
                 elif part is not None:
                     weights[prefix + name] = of_type(Tensor, part)
-    return StoredNetwork(value.name, of_type(dict, value.state.get("_init_kwargs", {})), weights)
+        for name, setting in state.items():
+            if len(of_type(str, name)) <= MOST_CHARACTERS and isinstance(setting, str | int | float | None):
+                settings[prefix + name] = setting
+    return StoredNetwork(value.name, weights, settings)

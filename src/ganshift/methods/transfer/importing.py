@@ -16,8 +16,12 @@ from ...training.log import ProgressLine
 from ...training.run_folder import CRITIC, MODEL
 from ...training.weights import copy_weights, save_weights
 from ..importing import MISFIT, CheckpointFile, ImportedRun, ImportFormat, ImportOptions, Role
+from .importing_lightweight_gan import LIGHTWEIGHT_GAN
+from .importing_r3gan import R3GAN
+from .importing_stylegan2 import STYLEGAN2
 from .networks import LATENT_DIM, ResNetCritic, ResNetGenerator
 from .source import GENERATOR_PREFIX
+from .stored import class_names
 from .tensorflow import Imported, from_tensorflow
 
 STATISTICS_BATCHES = 64
@@ -42,7 +46,7 @@ def run_of_tensorflow(files: Mapping[Role, CheckpointFile], options: ImportOptio
         logger.warning("--keep-channel-order changes nothing here: transfer checkpoints are RGB")
     variables = files["file"].content
     found, generator, critic = _read(variables)
-    names = _class_names(options.classes, found.generator_arguments["num_classes"])
+    names = class_names(options.classes, found.generator_arguments["num_classes"])
 
     def write(out: Path) -> None:
         measure_running_statistics(generator.to(choose_device("auto")))
@@ -71,6 +75,9 @@ FORMATS = (
         run=run_of_tensorflow,
         takes=frozenset({"classes", "keep_channel_order"}),
     ),
+    R3GAN,
+    STYLEGAN2,
+    LIGHTWEIGHT_GAN,
 )
 """Checkpoints of other tools that become runs of transfer."""
 
@@ -138,17 +145,6 @@ def _in_words(found: Imported, names: Sequence[str], measured: bool) -> list[str
             f"running statistics, which the published code has none of, measured on {count:,} generated images"
         )
     return lines
-
-
-def _class_names(classes: Sequence[str] | None, num_classes: int) -> list[str]:
-    """The names given, once they have been found to fit, else numbers."""
-    if classes is None:
-        return [str(number) for number in range(num_classes)]
-    if not num_classes:
-        raise UserError("this checkpoint is unconditional: leave --classes out")
-    if len(classes) != num_classes or len(set(classes)) != num_classes or not all(classes):
-        raise UserError(f"--classes needs {num_classes} different names, got {', '.join(map(repr, classes))}")
-    return list(classes)
 
 
 def _refuse_same_last_parts(names: Iterable[str]) -> None:

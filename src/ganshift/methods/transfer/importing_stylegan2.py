@@ -1,0 +1,181 @@
+"""Snapshots of StyleGAN2-ADA in PyTorch: the names of their tensors, and what shapes and layers say of the networks.
+
+Stored weights have unit variance, and layers scale them when they run (equalised learning rates, Karras et al. 2018);
+here the scales, `weight_gain` and `bias_gain`, go into the weights.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from math import inf
+from typing import Any
+
+from torch import Tensor
+
+from ...errors import UserError
+from ...training.torch_files import StoredNetwork
+from ..importing import MISFIT, CheckpointFile
+from .stored import FoundNetwork, check_filter, found, generator_format, numbers_in
+from .stylegan2 import StyleGAN2Critic, StyleGAN2Generator
+
+FILTER = re.compile(r"(^|\.)resample_filter$")
+"""A constant of many layers: [1, 3, 3, 1] in both directions."""
+
+
+def generator_of(stored: StoredNetwork) -> FoundNetwork:
+    """A generator of ours with the weights of one of theirs."""
+    weights = stored.weights
+    _check_settings(stored, architectures=("skip",))
+    sizes = _sizes(weights, r"synthesis\.b(\d{1,4})\.")
+    style_dim = weights["mapping.w_avg"].shape[0]
+    num_classes = _num_classes(weights)
+    arguments = {
+        "size": sizes[-1],
+        "latent_dim": weights["mapping.fc0.weight"].shape[1] - (style_dim if num_classes else 0),
+        "style_dim": style_dim,
+        "mapping_layers": numbers_in(weights, r"mapping\.fc(\d{1,3})\."),
+        "widths": [weights[f"synthesis.b{size}.conv1.weight"].shape[0] for size in sizes],
+        "channels": weights["synthesis.b4.torgb.weight"].shape[0],
+        "num_classes": num_classes,
+        "clamp": _clamp(stored),
+    }
+    return _found(StyleGAN2Generator, arguments, stored, _in_generator)
+
+
+def critic_of(stored: StoredNetwork) -> FoundNetwork:
+    """A critic of ours with the weights of one of theirs."""
+    weights = stored.weights
+    _check_settings(stored, architectures=("resnet", "orig"))
+    sizes = _sizes(weights, r"b(\d{1,4})\.")[::-1]
+    widths = [weights[f"b{size}.conv0.weight"].shape[0] for size in sizes[:-1]]
+    group = stored.settings["b4.mbstd.group_size"]
+    if group is not None and (type(group) is not int or group < 1):
+        raise UserError(f"{MISFIT}: its groups of images are none")
+    arguments = {
+        "size": sizes[0],
+        "widths": [*widths, weights["b4.conv.weight"].shape[0]],
+        "channels": weights[f"b{sizes[0]}.fromrgb.weight"].shape[1],
+        "num_classes": _num_classes(weights),
+        "mapping_layers": numbers_in(weights, r"mapping\.fc(\d{1,3})\."),
+        "skip": f"b{sizes[0]}.skip.weight" in weights,
+        "group": group,
+        "clamp": _clamp(stored),
+    }
+    return _found(StyleGAN2Critic, arguments, stored, partial(_in_critic, sizes[0]))
+
+
+def networks_of(content: Mapping[str, StoredNetwork]) -> dict[str, FoundNetwork]:
+    """The networks of a snapshot."""
+    return {
+        ours: (critic_of if theirs == "D" else generator_of)(content[theirs])
+        for ours, theirs in (("generator", "G_ema"), ("critic", "D"), ("raw_generator", "G"))
+        if isinstance(content.get(theirs), StoredNetwork)
+    }
+
+
+def _sizes(weights: Mapping[str, Tensor], pattern: str) -> list[int]:
+    """The sizes of maps, from 4 on."""
+    sizes = sorted({int(match[1]) for name in weights if (match := re.match(pattern, name))})
+    if not sizes or sizes != [4 * 2**level for level in range(len(sizes))]:
+        raise UserError(f"{MISFIT}: the sizes of its maps are {', '.join(map(str, sizes)) or 'none'}")
+    return sizes
+
+
+def _num_classes(weights: Mapping[str, Tensor]) -> int:
+    return weights["mapping.embed.weight"].shape[1] if "mapping.embed.weight" in weights else 0
+
+
+def _clamp(stored: StoredNetwork) -> float | None:
+    """What all layers are clamped to, but for the 1x1 convs beside others, which never are."""
+    clamps = {
+        value
+        for name, value in stored.settings.items()
+        if name.endswith(".conv_clamp") and not name.endswith(".skip.conv_clamp")
+    }
+    (clamp,) = clamps
+    if clamp is not None and not (isinstance(clamp, int | float) and 0 < clamp < inf):
+        raise UserError(f"{MISFIT}: its clamp is {clamp!r:.40}")
+    return clamp
+
+
+def _check_settings(stored: StoredNetwork, architectures: tuple[str, ...]) -> None:
+    """Raise if a layer says that it is of a kind that is not read."""
+    choices = {"architecture": architectures, "activation": ("lrelu", "linear")}
+    for name, value in stored.settings.items():
+        kind = name.rpartition(".")[2]
+        if value not in choices.get(kind, (value,)):
+            raise UserError(f"its {name} is {value!r:.40}, and only {' or '.join(choices[kind])} is read")
+
+
+def _found(
+    make: type[StyleGAN2Generator] | type[StyleGAN2Critic],
+    arguments: dict[str, Any],
+    stored: StoredNetwork,
+    name_of: Callable[[str], str],
+) -> FoundNetwork:
+    for name, kernel in stored.weights.items():
+        if FILTER.search(name):
+            check_filter(name, kernel)
+
+    def scaled(name: str) -> Tensor:
+        """A tensor of theirs as its layer uses it."""
+        gain = stored.settings.get(f"{name}_gain", 1)
+        if not isinstance(gain, int | float):
+            raise UserError(f"{MISFIT}: its {name}_gain is no number")
+        return stored.weights[name].float() * gain
+
+    def changed(ours: str, theirs: str) -> Tensor:
+        if ours == "mapping.embedding.weight":
+            return scaled(theirs).t() + scaled("mapping.embed.bias")
+        return scaled(theirs)
+
+    known = re.compile(rf"{FILTER.pattern}|^mapping\.embed\.bias$")
+    return found(make, arguments, stored.weights, name_of, known=known, changed=changed)
+
+
+def _in_generator(ours: str) -> str:
+    """What snapshots call a tensor of our generator."""
+    return _renamed(
+        re.sub(r"^blocks\.(\d+)\.", lambda match: f"synthesis.b{4 * 2 ** int(match[1])}.", ours),
+        (r"\.noise$", ".noise_const"),
+        (r"\.to_image\.conv\.", ".torgb."),
+        (r"\.to_image\.affine\.", ".torgb.affine."),
+        ("^start$", "synthesis.b4.const"),
+        ("^mean_style$", "mapping.w_avg"),
+    )
+
+
+def _in_critic(size: int, ours: str) -> str:
+    """What snapshots call a tensor of our critic of images of this size."""
+    return _renamed(
+        re.sub(r"^blocks\.(\d+)\.", lambda match: f"b{size // 2 ** int(match[1])}.", ours),
+        (r"^from_image\.", f"b{size}.fromrgb."),
+        (r"^(conv|fc|out)\.", r"b4.\1."),
+    )
+
+
+def _renamed(name: str, *changes: tuple[str, str]) -> str:
+    for pattern, new in (*changes, (r"^mapping\.layers\.", "mapping.fc"), (r"^mapping\.embedding\.", "mapping.embed.")):
+        name = re.sub(pattern, new, name)
+    return name
+
+
+def _recognises(file: CheckpointFile) -> bool:
+    content = file.content
+    named = {"G_ema": "synthesis.b4.const", "G": "synthesis.b4.const", "D": "b4.fc.weight"}
+    return file.container == "pickle" and any(
+        isinstance(content.get(name), StoredNetwork) and tensor in content[name].weights
+        for name, tensor in named.items()
+    )
+
+
+STYLEGAN2 = generator_format(
+    title="StyleGAN2-ADA",
+    architecture="stylegan2",
+    licence=(
+        "NVIDIA's Source Code License, of StyleGAN2-ADA and the weights that it publishes, allows research and "
+        "evaluation alone, nothing commercial."
+    ),
+    recognises=_recognises,
+    networks=networks_of,
+)

@@ -13,7 +13,7 @@ TILE = 512
 
 @torch.no_grad()
 def translate_in_tiles(
-    network: TranslationBackbone, image: Float[Tensor, "1 a h w"], margin: int, tile: int = TILE
+    network: TranslationBackbone, image: Float[Tensor, "1 a h w"], margin: int, tile: int | None = None
 ) -> Float[Tensor, "1 b h w"]:
     """What `network.eval()(image)` gives, up to rounding. The image may lie on another device than the network.
 
@@ -23,7 +23,7 @@ def translate_in_tiles(
     device, step = next(network.parameters()).device, 2**network.num_halvings
     if any(_looks_at_all(module) for module in network.modules()):
         return network(image.to(device)).to(image.device)
-    margin, tile = -(-margin // step) * step, max(tile, 2 * margin) // step * step
+    margin, tile = -(-margin // step) * step, max(tile or TILE, 2 * margin) // step * step
     height, width = image.shape[2:]
     rows = []
     for top in range(0, height, tile):

@@ -1,11 +1,10 @@
-"""Generators and critics of R3GAN, StyleGAN2-ADA and lightweight-gan: the files that their tools write give what they gave.
+"""Generators and critics of R3GAN, StyleGAN2-ADA and lightweight-gan: what their files give is what their code gave.
 
 tests/imported/README.md says where the files are from.
 """
 
 import json
 import pickle
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from torch.testing import assert_close
 
 from ganshift import Generator, UserError, import_checkpoint
 from ganshift.cli import main
-from ganshift.methods.importing import ImportOptions
 from ganshift.methods.transfer import importing_lightweight_gan, importing_r3gan, importing_stylegan2
 from ganshift.methods.transfer.lightweight_gan import LightweightGANGenerator
 from ganshift.methods.transfer.r3gan import R3GANCritic, R3GANGenerator
@@ -268,7 +266,7 @@ def test_a_critic_alone_is_no_run(tmp_path):
     critic = R3GANCritic(size=32, **{name: each[::-1] for name, each in SHAPE[32].items()})
     (tmp_path / "critic.pkl").write_bytes(pickle.dumps({"D": as_r3gan(critic)}))
     assert set(import_checkpoint(tmp_path / "critic.pkl")) == {"critic"}
-    with pytest.raises(UserError, match="no averaged generator .critic alone., which is no run"):
+    with pytest.raises(UserError, match=r"no averaged generator \(critic alone\), which is no run"):
         import_run(tmp_path / "critic.pkl", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -165,6 +165,9 @@ def import_run(
     critic_b: Maybe[Path] = None,
     classes: Maybe[str] = None,
     keep_channel_order: bool = False,
+    image_statistics: bool = False,
+    rgba: bool = False,
+    size: Maybe[int] = None,
 ) -> int:
     """Turn a checkpoint of another tool into a run, without running a line of it.
 
@@ -181,6 +184,12 @@ def import_run(
         critic_b: The same for images of domain b.
         classes: Names of the classes in the order of their labels, with commas between; numbers if left out.
         keep_channel_order: Leave a DualGAN with blue first, as published, instead of making it take and give RGB.
+        image_statistics: Let batch norms of CycleGAN, pix2pix and CUT take the statistics of each image, as their test
+            script does unless it is told --eval, instead of the running statistics in the file.
+        rgba: Say that the four channels of a network's pictures are red, green, blue and opacity, which its file
+            cannot.
+        size: Side in pixels of the images that a translator was trained on, which its file does not say (256, the old
+            tools' default, if left out; 128 of unet_128).
 
     Examples:
         ganshift import horse2zebra/latest_net_G_A.pth --out runs/zebras
@@ -197,6 +206,9 @@ def import_run(
     options = ImportOptions(
         classes=None if classes is None else [name.strip() for name in classes.split(",")],
         keep_channel_order=keep_channel_order,
+        image_statistics=image_statistics,
+        rgba=rgba,
+        size=size,
     )
     named: dict[Role, Path | None] = {"backward": backward, "critic_a": critic_a, "critic_b": critic_b}
     further = {role: path for role, path in named.items() if path is not None}

@@ -38,6 +38,12 @@ class ImportOptions:
     """Names of the classes in the order of their labels; numbers if left out."""
     keep_channel_order: bool = False
     """Leave a DualGAN with blue first."""
+    image_statistics: bool = False
+    """Batch norms of a translator take the statistics of each image."""
+    rgba: bool = False
+    """The four channels of pictures are red, green, blue and opacity."""
+    size: int | None = None
+    """Side in pixels of the images trained on."""
 
     def given(self) -> list[str]:
         """Names of the options that say something."""

@@ -1,4 +1,4 @@
-"""What networks have to offer to be an architecture of `dual`: `networks.ARCHITECTURES` names them.
+"""What networks have to offer to be an architecture of `dual`: `architectures.py` names them.
 
 Training, tiled inference and export rely on this and on no name of a class or layer.
 """

@@ -9,6 +9,7 @@ from ...errors import UserError
 from ...training.run_folder import MODEL
 from ...training.weights import save_weights
 from ..importing import CheckpointFile, ImportedRun, ImportFormat, ImportOptions, Role
+from . import importing_torch
 from .model import Translator
 from .tensorflow import GENERATORS, from_tensorflow
 
@@ -55,5 +56,6 @@ FORMATS = (
         run=run_of_tensorflow,
         takes=frozenset({"classes", "keep_channel_order"}),
     ),
+    importing_torch.FORMAT,
 )
 """Checkpoints of other tools that become runs of dual."""

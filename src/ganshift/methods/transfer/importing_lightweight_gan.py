@@ -10,7 +10,7 @@ from torch import Tensor
 from ...errors import UserError
 from ..importing import MISFIT, CheckpointFile
 from .lightweight_gan import LightweightGANGenerator
-from .stored import FoundNetwork, found, generator_format, numbers_in
+from .stored import FoundNetwork, found, generator_format, numbers_in, renamed
 
 RENAMED = (
     (r"^start\.conv\.", "initial_conv.0."),
@@ -64,9 +64,7 @@ def networks_of(content: Mapping[str, Any]) -> dict[str, FoundNetwork]:
 
 
 def _their_name(ours: str) -> str:
-    for pattern, theirs in RENAMED:
-        ours = re.sub(pattern, theirs, ours)
-    return ours
+    return renamed(ours, RENAMED)
 
 
 def _recognises(file: CheckpointFile) -> bool:

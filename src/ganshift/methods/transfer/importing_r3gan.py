@@ -7,11 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from ...training.torch_files import StoredNetwork
-from ..importing import CheckpointFile
 from .r3gan import R3GANCritic, R3GANGenerator
-from .stored import FoundNetwork, check_filter, found, generator_format, numbers_in
+from .stored import FoundNetwork, check_filter, found, generator_format, is_snapshot, numbers_in, of_snapshot, renamed
 
-LAYERS = "Model.MainLayers."
 RESAMPLER = re.compile(r"\.Resampler\.Kernel$")
 """A constant in every file: [1, 3, 3, 1] in both directions."""
 RENAMED = (
@@ -28,26 +26,18 @@ RENAMED = (
 """Our names, and what snapshots call them."""
 
 
-def generator_of(stored: Mapping[str, Tensor]) -> FoundNetwork:
+def generator_of(stored: StoredNetwork) -> FoundNetwork:
     """A generator of ours with the weights of one of theirs."""
-    arguments = _arguments(stored, "Model.AggregationLayer.Layer.weight", 0)
-    inputs = stored[f"{LAYERS}0.Layers.0.LinearLayer.weight"].shape[1]
+    arguments = _arguments(stored.weights, "Model.AggregationLayer.Layer.weight", 0)
+    inputs = stored.weights["Model.MainLayers.0.Layers.0.LinearLayer.weight"].shape[1]
     arguments["latent_dim"] = inputs - arguments.get("embedding_dim", 0)
-    return _found(R3GANGenerator, arguments, stored)
+    return _found(R3GANGenerator, arguments, stored.weights)
 
 
-def critic_of(stored: Mapping[str, Tensor]) -> FoundNetwork:
+def critic_of(stored: StoredNetwork) -> FoundNetwork:
     """A critic of ours with the weights of one of theirs."""
-    return _found(R3GANCritic, _arguments(stored, "Model.ExtractionLayer.Layer.weight", 1), stored)
-
-
-def networks_of(content: Mapping[str, StoredNetwork]) -> dict[str, FoundNetwork]:
-    """The networks of a snapshot."""
-    return {
-        ours: (critic_of if theirs == "D" else generator_of)(content[theirs].weights)
-        for ours, theirs in (("generator", "G_ema"), ("critic", "D"), ("raw_generator", "G"))
-        if isinstance(content.get(theirs), StoredNetwork)
-    }
+    arguments = _arguments(stored.weights, "Model.ExtractionLayer.Layer.weight", 1)
+    return _found(R3GANCritic, arguments, stored.weights)
 
 
 def _arguments(stored: Mapping[str, Tensor], colours: str, channels_axis: int) -> dict[str, Any]:
@@ -59,7 +49,7 @@ def _arguments(stored: Mapping[str, Tensor], colours: str, channels_axis: int) -
     for stage in range(stages):
         block = re.compile(rf"Model\.MainLayers\.{stage}\.Layers\.(\d{{1,3}})\.LinearLayer1\.Layer\.weight")
         places = [match[1] for name in stored if (match := block.fullmatch(name))]
-        first = f"{LAYERS}{stage}.Layers.{places[0]}."
+        first = f"Model.MainLayers.{stage}.Layers.{places[0]}."
         widths.append(stored[f"{first}LinearLayer3.Layer.weight"].shape[0])
         between, in_group = stored[f"{first}LinearLayer2.Layer.weight"].shape[:2]
         blocks.append(len(places))
@@ -91,15 +81,7 @@ def _found(
 
 
 def _their_name(ours: str) -> str:
-    for pattern, theirs in RENAMED:
-        ours = re.sub(pattern, theirs, ours)
-    return ours
-
-
-def _recognises(file: CheckpointFile) -> bool:
-    content = file.content
-    stored = [content.get(name) for name in ("G_ema", "G", "D")] if file.container == "pickle" else []
-    return any(isinstance(each, StoredNetwork) and any(n.startswith(LAYERS) for n in each.weights) for each in stored)
+    return renamed(ours, RENAMED)
 
 
 R3GAN = generator_format(
@@ -109,6 +91,6 @@ R3GAN = generator_format(
         "R3GAN's repository states no licence: only your own file was read, and its authors are to be asked before "
         "you hand the weights on."
     ),
-    recognises=_recognises,
-    networks=networks_of,
+    recognises=lambda file: is_snapshot(file, re.compile(r"Model\.MainLayers\.")),
+    networks=lambda content: of_snapshot(content, generator_of, critic_of),
 )

@@ -14,12 +14,22 @@ from torch import Tensor
 
 from ...errors import UserError
 from ...training.torch_files import StoredNetwork
-from ..importing import MISFIT, CheckpointFile
-from .stored import FoundNetwork, check_filter, found, generator_format, numbers_in
+from ..importing import MISFIT
+from .stored import FoundNetwork, check_filter, found, generator_format, is_snapshot, numbers_in, of_snapshot, renamed
 from .stylegan2 import StyleGAN2Critic, StyleGAN2Generator
 
 FILTER = re.compile(r"(^|\.)resample_filter$")
 """A constant of many layers: [1, 3, 3, 1] in both directions."""
+IN_BOTH = ((r"^mapping\.layers\.", "mapping.fc"), (r"^mapping\.embedding\.", "mapping.embed."))
+IN_GENERATOR = (
+    *IN_BOTH,
+    (r"\.noise$", ".noise_const"),
+    (r"\.to_image\.conv\.", ".torgb."),
+    (r"\.to_image\.affine\.", ".torgb.affine."),
+    ("^start$", "synthesis.b4.const"),
+    ("^mean_style$", "mapping.w_avg"),
+)
+"""Our names, and what snapshots call them; blocks are called by their size."""
 
 
 def generator_of(stored: StoredNetwork) -> FoundNetwork:
@@ -62,15 +72,6 @@ def critic_of(stored: StoredNetwork) -> FoundNetwork:
         "clamp": _clamp(stored),
     }
     return _found(StyleGAN2Critic, arguments, stored, partial(_in_critic, sizes[0]))
-
-
-def networks_of(content: Mapping[str, StoredNetwork]) -> dict[str, FoundNetwork]:
-    """The networks of a snapshot."""
-    return {
-        ours: (critic_of if theirs == "D" else generator_of)(content[theirs])
-        for ours, theirs in (("generator", "G_ema"), ("critic", "D"), ("raw_generator", "G"))
-        if isinstance(content.get(theirs), StoredNetwork)
-    }
 
 
 def _sizes(weights: Mapping[str, Tensor], pattern: str) -> list[int]:
@@ -135,38 +136,14 @@ def _found(
 
 def _in_generator(ours: str) -> str:
     """What snapshots call a tensor of our generator."""
-    return _renamed(
-        re.sub(r"^blocks\.(\d+)\.", lambda match: f"synthesis.b{4 * 2 ** int(match[1])}.", ours),
-        (r"\.noise$", ".noise_const"),
-        (r"\.to_image\.conv\.", ".torgb."),
-        (r"\.to_image\.affine\.", ".torgb.affine."),
-        ("^start$", "synthesis.b4.const"),
-        ("^mean_style$", "mapping.w_avg"),
-    )
+    name = re.sub(r"^blocks\.(\d+)\.", lambda match: f"synthesis.b{4 * 2 ** int(match[1])}.", ours)
+    return renamed(name, IN_GENERATOR)
 
 
 def _in_critic(size: int, ours: str) -> str:
     """What snapshots call a tensor of our critic of images of this size."""
-    return _renamed(
-        re.sub(r"^blocks\.(\d+)\.", lambda match: f"b{size // 2 ** int(match[1])}.", ours),
-        (r"^from_image\.", f"b{size}.fromrgb."),
-        (r"^(conv|fc|out)\.", r"b4.\1."),
-    )
-
-
-def _renamed(name: str, *changes: tuple[str, str]) -> str:
-    for pattern, new in (*changes, (r"^mapping\.layers\.", "mapping.fc"), (r"^mapping\.embedding\.", "mapping.embed.")):
-        name = re.sub(pattern, new, name)
-    return name
-
-
-def _recognises(file: CheckpointFile) -> bool:
-    content = file.content
-    named = {"G_ema": "synthesis.b4.const", "G": "synthesis.b4.const", "D": "b4.fc.weight"}
-    return file.container == "pickle" and any(
-        isinstance(content.get(name), StoredNetwork) and tensor in content[name].weights
-        for name, tensor in named.items()
-    )
+    name = re.sub(r"^blocks\.(\d+)\.", lambda match: f"b{size // 2 ** int(match[1])}.", ours)
+    return renamed(name, [*IN_BOTH, (r"^from_image\.", f"b{size}.fromrgb."), (r"^(conv|fc|out)\.", r"b4.\1.")])
 
 
 STYLEGAN2 = generator_format(
@@ -176,6 +153,6 @@ STYLEGAN2 = generator_format(
         "NVIDIA's Source Code License, of StyleGAN2-ADA and the weights that it publishes, allows research and "
         "evaluation alone, nothing commercial."
     ),
-    recognises=_recognises,
-    networks=networks_of,
+    recognises=lambda file: is_snapshot(file, re.compile(r"synthesis\.b4\.const$|b4\.fc\.weight$")),
+    networks=lambda content: of_snapshot(content, generator_of, critic_of),
 )

@@ -59,14 +59,9 @@ def source_of_run(out: Path, name: str) -> Source:
 
     Then there are no weights in it: they are in the checkpoint, and the source may have moved or gone.
     """
-    if not has_begun(out):
+    if not run_folder.has_begun(out):
         return open_source(name)
     return _described(name, out, run_folder.read_config(out))
-
-
-def has_begun(out: Path) -> bool:
-    """Whether a run folder has a checkpoint."""
-    return (out / run_folder.CONFIG).exists() and any((out / run_folder.CHECKPOINTS).glob("[0-9]*.pt"))
 
 
 def check_classes(classes: Any, num_classes: int) -> tuple[str, ...]:

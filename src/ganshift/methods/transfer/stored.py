@@ -1,7 +1,7 @@
 """What importing the generators of other tools shares: a stored network to one of ours, and a file to a run."""
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...errors import UserError, printable
 from ...training.run_folder import CRITIC, MODEL
+from ...training.torch_files import StoredNetwork
 from ...training.weights import build_on_paper, copy_weights, save_weights
 from ..importing import MISFIT, CheckpointFile, ImportedRun, ImportFormat, ImportOptions, Role
 from .networks import ARCHITECTURES
@@ -70,6 +71,33 @@ def numbers_in(names: Collection[str], pattern: str) -> int:
     if numbers != set(range(len(numbers))):
         raise UserError(f"{MISFIT}: its layers are not numbered from 0 on")
     return len(numbers)
+
+
+def of_snapshot(
+    content: Mapping[str, Any],
+    generator_of: Callable[[StoredNetwork], FoundNetwork],
+    critic_of: Callable[[StoredNetwork], FoundNetwork],
+) -> dict[str, FoundNetwork]:
+    """The networks of a pickled snapshot, of which R3GAN's and StyleGAN2-ADA's have the same names."""
+    makers = {"generator": ("G_ema", generator_of), "critic": ("D", critic_of), "raw_generator": ("G", generator_of)}
+    return {
+        ours: make(content[theirs])
+        for ours, (theirs, make) in makers.items()
+        if isinstance(content.get(theirs), StoredNetwork)
+    }
+
+
+def is_snapshot(file: CheckpointFile, tensor: re.Pattern[str]) -> bool:
+    """Whether a file is a pickled snapshot with a network that has such a tensor."""
+    stored = [file.content.get(name) for name in ("G_ema", "G", "D")] if file.container == "pickle" else []
+    return any(isinstance(each, StoredNetwork) and any(map(tensor.match, each.weights)) for each in stored)
+
+
+def renamed(name: str, changes: Iterable[tuple[str, str]]) -> str:
+    """A name after changes, each a regular expression and what takes its place."""
+    for pattern, new in changes:
+        name = re.sub(pattern, new, name)
+    return name
 
 
 def generator_format(

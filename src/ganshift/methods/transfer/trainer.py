@@ -33,6 +33,7 @@ from ...training.run_folder import (
     LEFT_OUT,
     MODEL,
     TRAINED_BY,
+    has_begun,
     left_out_text,
     trained_by,
     versions,
@@ -45,7 +46,7 @@ from .backbone import CriticBackbone, GeneratorBackbone
 from .config import FEATURE_NETWORK, WORDS, TransferConfig
 from .feature_critic import FeatureCritic
 from .networks import ARCHITECTURES, new_networks
-from .source import GENERATOR_PREFIX, Source, has_begun, source_of_run
+from .source import GENERATOR_PREFIX, Source, source_of_run
 from .surgery import Fitted, as_table, initialised, transplant
 
 GRID_COLUMNS: int = WORDS["report"]["grids"][0]["class_columns"]

@@ -55,8 +55,10 @@ def import_run(
             raise UserError(f"--{name.replace('_', '-')} says nothing of {known.title} checkpoints: leave it out")
     imported = _of_file(file, known, lambda: known.run(files, options))
     provenance = {"checkpoint": file.path.name, "sha256": file.sha256}
-    others = {role: {"checkpoint": each.path.name, "sha256": each.sha256} for role, each in files.items()}
-    del others["file"]
+    others: dict[str, str] = {}
+    for role, each in files.items():
+        if role != "file":
+            others |= {role: each.path.name, f"{role}_sha256": each.sha256}
     config = {
         "method": method,
         **imported.description,

@@ -4,18 +4,17 @@ tests/imported/README.md says where the files are from.
 """
 
 import json
-import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from snapshots import as_r3gan, as_stylegan2, module_of, pickled
 from torch.testing import assert_close
 
 from ganshift import Generator, UserError, import_checkpoint
 from ganshift.cli import main
-from ganshift.methods.transfer import importing_lightweight_gan, importing_r3gan, importing_stylegan2
+from ganshift.methods.transfer import importing_lightweight_gan, importing_r3gan
 from ganshift.methods.transfer.lightweight_gan import LightweightGANGenerator
 from ganshift.methods.transfer.r3gan import R3GANCritic, R3GANGenerator
 from ganshift.methods.transfer.stylegan2 import StyleGAN2Critic, StyleGAN2Generator
@@ -94,25 +93,6 @@ def test_lightweight_gan_gives_the_published_outputs(runs):
 # Networks of other widths, sizes and settings: what ours give before and after they were in a file.
 
 
-def module_of(tensors, settings=None):
-    """A module whose state dict these tensors are, with settings of layers as attributes: pickles call it a Module."""
-    root = nn.Module()
-
-    def layer_of(name):
-        layer = root
-        for part in name.split(".")[:-1]:
-            if part not in layer._modules:
-                layer.add_module(part, nn.Module())
-            layer = layer._modules[part]
-        return layer
-
-    for name, tensor in tensors.items():
-        layer_of(name).register_buffer(name.split(".")[-1], tensor)
-    for name, value in (settings or {}).items():
-        setattr(layer_of(name), name.split(".")[-1], value)
-    return root
-
-
 def randomised(network):
     """The network with no weight at its start value."""
     torch.manual_seed(0)
@@ -120,14 +100,6 @@ def randomised(network):
         for weight in [*network.parameters(), *network.buffers()]:
             weight.copy_(torch.rand_like(weight) * 0.6 + 0.2)
     return network.eval()
-
-
-def as_r3gan(network):
-    """A network of ours under the names of R3GAN."""
-    weights = {importing_r3gan._their_name(name): value for name, value in network.state_dict().items()}
-    if network.embedding:
-        weights["Model.EmbeddingLayer.weight"] = weights["Model.EmbeddingLayer.weight"].t().contiguous()
-    return module_of(weights)
 
 
 SHAPE = {
@@ -144,34 +116,12 @@ def test_r3gans_of_other_shapes(size, num_classes, tmp_path):
     more = {"size": size, "expansion": 3, "channels": 1, **classes}
     generator = randomised(R3GANGenerator(latent_dim=7, **SHAPE[size], **more))
     critic = randomised(R3GANCritic(**{name: each[::-1] for name, each in SHAPE[size].items()}, **more))
-    content = {"G_ema": as_r3gan(generator), "D": as_r3gan(critic)}
-    (tmp_path / "snapshot.pkl").write_bytes(pickle.dumps(content, protocol=5))
+    (tmp_path / "snapshot.pkl").write_bytes(pickled(G_ema=as_r3gan(generator), D=as_r3gan(critic)))
     labels = torch.tensor([0, 2]) if num_classes else None
     networks = import_checkpoint(tmp_path / "snapshot.pkl")
     images = generator(torch.randn(2, 7), labels)
     assert_close(networks["generator"](torch.zeros(2, 7), labels), generator(torch.zeros(2, 7), labels))
     assert_close(networks["critic"](images, labels)[0], critic(images, labels)[0])
-
-
-def as_stylegan2(network, name_of, clamp, **settings):
-    """A network of ours under the names of StyleGAN2-ADA, whose linear layers and critic's convs scale by a half."""
-    scaled = {name for name, layer in network.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)}
-    weights = {}
-    for name, value in network.state_dict().items():
-        layer, theirs = name.rpartition(".")[0], name_of(name)
-        if name == "mapping.embedding.weight":
-            weights[theirs], weights["mapping.embed.bias"] = (
-                (value - 0.25).t().contiguous(),
-                torch.full_like(value[0], 0.25),
-            )
-            continue
-        is_scaled = layer in scaled and name.endswith(".weight")
-        weights[theirs] = value * 2 if is_scaled else value
-        if is_scaled:
-            settings[f"{theirs}_gain"] = 0.5
-        if name.endswith("conv1.bias"):
-            settings[f"{theirs.rpartition('.')[0]}.conv_clamp"] = clamp
-    return module_of(weights, settings)
 
 
 @pytest.mark.parametrize(
@@ -182,17 +132,11 @@ def test_stylegan2s_of_other_shapes(num_classes, clamp, skip, group, tmp_path):
     more = {"size": size, "channels": 4, "num_classes": num_classes, "clamp": clamp}
     generator = randomised(StyleGAN2Generator(latent_dim=9, style_dim=8, mapping_layers=3, widths=widths, **more))
     layers = 5 if num_classes else 0
-    critic = StyleGAN2Critic(widths=widths[::-1], mapping_layers=layers, skip=skip, group=group, **more)
-    stored = {
-        "G_ema": as_stylegan2(generator, importing_stylegan2._in_generator, clamp),
-        "D": as_stylegan2(
-            randomised(critic),
-            lambda name: importing_stylegan2._in_critic(size, name),
-            clamp,
-            **{"b4.mbstd.group_size": group},
-        ),
-    }
-    (tmp_path / "snapshot.pkl").write_bytes(pickle.dumps(stored))
+    critic = randomised(StyleGAN2Critic(widths=widths[::-1], mapping_layers=layers, skip=skip, group=group, **more))
+    content = pickled(
+        G_ema=as_stylegan2(generator, clamp), D=as_stylegan2(critic, clamp, size, **{"b4.mbstd.group_size": group})
+    )
+    (tmp_path / "snapshot.pkl").write_bytes(content)
     networks = import_checkpoint(tmp_path / "snapshot.pkl")
     labels = torch.arange(4) % num_classes if num_classes else None
     latents = torch.randn(4, 9)
@@ -207,7 +151,7 @@ def test_lightweight_gans_of_other_shapes(size, channels, antialias, tmp_path):
     levels = size.bit_length() - 2
     widths = [10, *(min(2 ** (12 - n), 12) if n < 8 else 3 for n in range(2, levels + 1))]
     network = randomised(LightweightGANGenerator(size=size, widths=widths, channels=channels, antialias=antialias))
-    assert len(network.excitations) == max(0, min(levels - 6, 4))
+    assert len(network.excitations) == max(0, min(size.bit_length() - 7, 4))
     weights = {}
     for name, value in network.state_dict().items():
         theirs = f"GE.{importing_lightweight_gan._their_name(name)}"
@@ -225,7 +169,7 @@ def test_lightweight_gans_of_other_shapes(size, channels, antialias, tmp_path):
 def test_what_was_found_is_said(tmp_path, capsys):
     run = tmp_path / "run"
     names = [f"kind{number}" for number in range(10)]
-    assert main(["import", str(FILES / R3GANS[0]), "--out", str(run), "--classes", *names]) == 0
+    assert main(["import", str(FILES / R3GANS[0]), "--out", str(run), "--classes", ",".join(names)]) == 0
     said = capsys.readouterr()
     for words in ("size 32", "widths 16 16 16 12", "num classes 10", "ganshift transfer --source", "states no licence"):
         assert words in said.out + said.err
@@ -256,7 +200,7 @@ def test_tensors_that_are_missing_or_left_over(change, message, tmp_path):
     network = R3GANGenerator(size=32, latent_dim=7, **SHAPE[32])
     weights = {importing_r3gan._their_name(name): value for name, value in network.state_dict().items()}
     change(weights)
-    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"G_ema": module_of(weights)}))
+    (tmp_path / "x.pkl").write_bytes(pickled(G_ema=module_of(weights)))
     with pytest.raises(UserError, match=message) as caught:
         import_checkpoint(tmp_path / "x.pkl")
     assert "x.pkl" in str(caught.value)
@@ -264,7 +208,7 @@ def test_tensors_that_are_missing_or_left_over(change, message, tmp_path):
 
 def test_a_critic_alone_is_no_run(tmp_path):
     critic = R3GANCritic(size=32, **{name: each[::-1] for name, each in SHAPE[32].items()})
-    (tmp_path / "critic.pkl").write_bytes(pickle.dumps({"D": as_r3gan(critic)}))
+    (tmp_path / "critic.pkl").write_bytes(pickled(D=as_r3gan(critic)))
     assert set(import_checkpoint(tmp_path / "critic.pkl")) == {"critic"}
     with pytest.raises(UserError, match=r"no averaged generator \(critic alone\), which is no run"):
         import_run(tmp_path / "critic.pkl", tmp_path / "run")
@@ -273,7 +217,7 @@ def test_a_critic_alone_is_no_run(tmp_path):
 
 def test_a_generator_without_a_critic_generates_and_is_no_source(tmp_path, capsys):
     generator = R3GANGenerator(size=32, latent_dim=7, **SHAPE[32])
-    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"G_ema": as_r3gan(generator)}))
+    (tmp_path / "x.pkl").write_bytes(pickled(G_ema=as_r3gan(generator)))
     import_run(tmp_path / "x.pkl", tmp_path / "run")
     assert len(Generator.from_pretrained(tmp_path / "run", device="cpu").sample(2)) == 2
     command = [

@@ -11,6 +11,7 @@ import pickletools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from math import prod
 from types import MappingProxyType
 from typing import Any, BinaryIO, TypeVar
@@ -129,7 +130,7 @@ def fill(storage: Tensor, raw: bytes) -> None:
 
 
 def run_pickle(
-    file: BinaryIO,
+    file: BinaryIO | BytesIO,
     budget: Budget,
     storages: "Storages | None" = None,
     further_calls: Mapping[str, Callable[..., Any]] = MappingProxyType({}),

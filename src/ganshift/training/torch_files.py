@@ -58,7 +58,7 @@ def read_pickled_modules(path: Path) -> dict[Any, Any]:
     return {key: _as_network(value) for key, value in content.items()}
 
 
-def _of_zip(file: BinaryIO, budget: Budget) -> Any:
+def _of_zip(file: BinaryIO | BytesIO, budget: Budget) -> Any:
     """The file of torch since 1.6: a pickle, and every storage as a member."""
     with zipfile.ZipFile(file) as archive:
         _check_archive(archive, budget)
@@ -84,7 +84,7 @@ def _check_archive(archive: zipfile.ZipFile, budget: Budget) -> None:
         raise RefusedError(f"has a wrong checksum of {broken[:MOST_CHARACTERS]}")
 
 
-def _of_old_file(file: BinaryIO, budget: Budget) -> Any:
+def _of_old_file(file: BinaryIO | BytesIO, budget: Budget) -> Any:
     """The older file of torch, in which pickled modules also keep their storages.
 
     Five pickles (a magic number, a version, facts of the machine, the content, the keys of storages), and the storages.

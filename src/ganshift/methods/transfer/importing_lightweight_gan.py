@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...errors import UserError
@@ -54,10 +53,9 @@ def generator_of(stored: Mapping[str, Tensor]) -> FoundNetwork:
 
 def networks_of(content: Mapping[str, Any]) -> dict[str, FoundNetwork]:
     """The generators of a checkpoint; its critic is not read."""
-    tensors = {name: value for name, value in content["GAN"].items() if isinstance(value, torch.Tensor)}
     networks = {}
     for ours, theirs in (("generator", "GE."), ("raw_generator", "G.")):
-        stored = {name.removeprefix(theirs): value for name, value in tensors.items() if name.startswith(theirs)}
+        stored = {name.removeprefix(theirs): each for name, each in content["GAN"].items() if name.startswith(theirs)}
         if stored:
             networks[ours] = generator_of(stored)
     return networks

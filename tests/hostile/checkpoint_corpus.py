@@ -38,9 +38,9 @@ def good() -> dict[str, bytes]:
     }
 
 
-def mutated(name: str, count: int) -> list[bytes]:
+def mutated(name: str, count: int, seed: int = 27) -> list[bytes]:
     """So many damaged copies of a good checkpoint: cut, changed, doubled; of a zip also what is packed."""
-    data, random = good()[name], np.random.default_rng(27)
+    data, random = good()[name], np.random.default_rng(seed)
     inner = torch_pickle(data) if name == "zip.pth" else b""
     found = []
     for number in range(count):
@@ -139,7 +139,8 @@ def of_torch(canary: Path) -> dict[str, bytes]:
         shared = outer
     circle = nn.Module()
     circle._modules["x"] = circle
-    big = plain(in_old_file(storage(20_000) + b"."))
+    whole = in_old_file(storage(20_000) + b".", storages=("0",)) + (20_000).to_bytes(8, "little") + bytes(80_000)
+    big = plain(whole)
     odd = {"Model.MainLayers.0.\x1b[31m\n.x": torch.ones(1), "synthesis.b4.const\u202e": torch.ones(1)}
     return {
         "popen": pickle.dumps(corpus.Call(subprocess.Popen, ["touch", str(canary)]), 2),
@@ -150,10 +151,10 @@ def of_torch(canary: Path) -> dict[str, bytes]:
         "socket": b"csocket\ncreate_connection\n((" + text("127.0.0.1") + b"K\x50ttR.",
         "os-name": b"cos\nsystem\n.",
         "control": text("os\x1b[31m\nx") + text("system") + b"\x93.",
-        "deep-key": b"}N" + b"\x85" * 300_000 + b"K\x01s.",
-        "deep-member": b"\x8f(N" + b"\x85" * 300_000 + b"\x90.",
-        "deep-id": b"(N" + b"\x85" * 300_000 + b"tQ.",
-        "deep-argument": b"cbuiltins\nset\n(](N" + b"\x85" * 300_000 + b"etR.",
+        "deep-key": b"}N" + b"\x85" * 150_000 + b"K\x01s.",
+        "deep-member": b"\x8f(N" + b"\x85" * 150_000 + b"\x90.",
+        "deep-id": b"(N" + b"\x85" * 150_000 + b"tQ.",
+        "deep-argument": b"cbuiltins\nset\n(](N" + b"\x85" * 150_000 + b"etR.",
         "laughs-of-keys": b"}K\x01q\0" + b"".join(b"h%ch%c\x86q%c" % (n, n, n + 1) for n in range(60)) + b"K\x01s.",
         "collisions": b"}(" + b"".join(number((2**61 - 1) * n) + b"N" for n in range(60_000)) + b"u.",
         "storage-large": storage(2**60) + b".",

@@ -27,10 +27,11 @@ def test_damaged_checkpoints(name, tmp_path):
 
 @pytest.mark.ring_two
 @pytest.mark.parametrize("name", sorted(good()))
-def test_a_thousand_damaged_checkpoints(name, tmp_path):
-    found = read_watched(tmp_path, numbered(name, mutated(name, 1000)))
-    assert_harmless(found, 1000)
-    assert len(found["taken"]) < 800
+@pytest.mark.parametrize("quarter", range(4))
+def test_a_thousand_damaged_checkpoints(name, quarter, tmp_path):
+    found = read_watched(tmp_path, numbered(name, mutated(name, 250, seed=quarter)))
+    assert_harmless(found, 250)
+    assert len(found["taken"]) < 200
 
 
 def test_harmful_checkpoints(tmp_path):

@@ -178,7 +178,7 @@ class StyleGAN2Generator(GeneratorBackbone):
         if noise not in NOISES:
             raise UserError(f"noise must be {', '.join(NOISES)}, got {noise!r:.40}")
         rows = styles.unbind(dim=1)
-        x, image = self.start.expand(len(styles), -1, -1, -1), None
+        x, image = self.start.expand(styles.shape[0], -1, -1, -1), None
         for level, block in enumerate(self.blocks):
             x, of_size = block(x, rows[max(2 * level - 1, 0) : 2 * level + 2], noise)
             image = of_size if image is None else smooth_double(image) + of_size

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
 
 from ganshift import Translator, UserError, import_checkpoint
@@ -329,6 +330,16 @@ def for_training(kind, folder):
     return written(folder / "net.pth", network())
 
 
+def pictures(folder):
+    """Two domains of six pictures."""
+    for domain in "AB":
+        (folder / "data" / domain).mkdir(parents=True)
+        for number in range(6):
+            pixels = np.random.default_rng(number + ord(domain)).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "data" / domain / f"{number}.png")
+    return folder / "data"
+
+
 @pytest.mark.parametrize("kind", FURTHER)
 def test_further_training_resumes_exactly(kind, tmp_path, monkeypatch, caplog):
     """100 images in one go, and in two sittings, after the second of which the imported run is gone."""
@@ -336,8 +347,8 @@ def test_further_training_resumes_exactly(kind, tmp_path, monkeypatch, caplog):
     (size, batch), further = FURTHER[kind][0].values(), FURTHER[kind][1]
     file = for_training(kind, tmp_path)
     assert main(["import", str(file), *further, "--out", "imported"]) == 0
-    arguments = ["dual", "--preset=tiny", "--data=bundled:photo-sketch", "--source=imported", f"--size={size}"]
-    arguments += [f"--batch={batch}", "--channels-a=3", "--channels-b=3", "--checkpoint-every=40"]
+    arguments = ["dual", "--preset=tiny", f"--data={pictures(tmp_path)}", "--source=imported", f"--size={size}"]
+    arguments += [f"--batch={batch}", "--checkpoint-every=40"]
     with caplog.at_level(logging.WARNING):
         assert main([*arguments, "--images=100", "--out=straight"]) == 0
     missing = [] if further else ["gen_ba", "critic_a", "critic_b"]
@@ -365,7 +376,7 @@ def test_further_training_starts_from_the_imported_weights(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     file = for_training("cyclegan", tmp_path)
     main(["import", str(file), *FURTHER["cyclegan"][1], "--out", "imported"])
-    settings = PRESETS["tiny"] | {"data": Path("bundled:photo-sketch"), "out": Path("run"), "source": "imported"}
+    settings = PRESETS["tiny"] | {"data": pictures(tmp_path), "out": Path("run"), "source": "imported"}
     with pytest.raises(UserError, match="--source translates 3 channels to 3, and the domains have 3 and 1"):
         DualTrainer.from_config(DualConfig(**settings, channels_b=1))
     trainer = DualTrainer.from_config(DualConfig(**settings))

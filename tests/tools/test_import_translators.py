@@ -280,6 +280,9 @@ def test_what_does_not_go_together(tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             import_run(at[name], tmp_path / "run", further={role: at[other] for role, other in further.items()})
+    for size in (0, -1, 10**9):
+        with pytest.raises(UserError, match="size must be one or two sides of 1 to"):
+            import_run(at["rgb"], tmp_path / "run", ImportOptions(size=size))
     assert not (tmp_path / "run").exists()
     import_run(at["rgba"], tmp_path / "run", ImportOptions(rgba=True))
     assert Translator.from_pretrained(tmp_path / "run", "cpu").translate(noise(4)).shape == (2, 3, 32, 40)

@@ -32,7 +32,7 @@ def run_of_torch(files: Mapping[Role, CheckpointFile], options: ImportOptions) -
     channels = {"a": forth.arguments["in_channels"], "b": forth.arguments["out_channels"]}
     _check_channels(channels, options)
     if back:
-        turned = (back.arguments["out_channels"], back.arguments["in_channels"])
+        turned = (back.arguments.get("out_channels"), back.arguments.get("in_channels"))
         require(
             back.kind == forth.kind and turned == tuple(channels.values()),
             f"--backward must be a {forth.kind} generator from {channels['b']} channels to {channels['a']}: "

@@ -62,7 +62,7 @@ class Translator(ImageTranslator):
         self.ways = ("b", "a") if gen_ba else ("b",)
         self.channels = {"a": gen_ab["in_channels"], "b": gen_ab["out_channels"]}
         """Of each domain: 1 for gray, 3 for colour, 4 for colour with opacity."""
-        self.size: Side = size or with_tuples(gen_ab).get("size", PUBLISHED_SIZE)
+        self.size: Side = with_tuples(gen_ab).get("size", PUBLISHED_SIZE) if size is None else size
         """Side, or height and width, of the images trained on."""
         _check(gen_ab, gen_ba, self.size)
         self.gen_ab = new_generator(architecture, gen_ab)

@@ -129,7 +129,7 @@ def save_pictures(folder, count=6):
 def playground(tmp_path_factory):
     """A folder with the images and untrained networks that the documents name."""
     place = tmp_path_factory.mktemp("playground")
-    for name in ("my-images", "photos", "drawings", "more", "more-photos", "mr", "data/val/A", "data/val/B"):
+    for name in ("my-images", "photos", "drawings", "more", "more-photos", "mr", "horses", "data/val/A", "data/val/B"):
         save_pictures(place / name)
     for name in ("train/A", "train/B"):
         save_pictures(place / "data" / name)

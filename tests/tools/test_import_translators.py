@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.testing import assert_close
 
 from ganshift import Translator, UserError, import_checkpoint
@@ -126,7 +127,7 @@ def test_scores_of_the_authors_code(name):
 def test_other_widths_norms_and_channels(new, arguments, tmp_path):
     network = varied(new(**arguments))
     (found,) = import_checkpoint(written(tmp_path / "net.pth", network)).values()
-    images = noise(arguments.get("channels", arguments.get("in_channels")))
+    images = noise(arguments.get("channels", arguments.get("in_channels")), 64, 72)
     assert type(found) is new
     assert torch.equal(found(images), network(images))
 
@@ -194,7 +195,7 @@ def test_missing_and_left_over_tensors_are_listed(tmp_path):
         ),
         ("model.4.weight", torch.full((8, 4, 3, 3), torch.nan), "no finite numbers"),
         ("model.4.weight", torch.ones(8, 4, 3, 3, dtype=torch.int64), "no finite numbers"),
-        ("model.1.weight", torch.ones(0, 3, 7, 7), "shape"),
+        ("model.1.weight", torch.ones(0, 3, 7, 7), "shape|zero-element"),
         ("model.1.weight", torch.ones(7), "shape"),
         ("model.1.weight", torch.tensor(1.0), "shape"),
     ],
@@ -279,6 +280,9 @@ def test_what_does_not_go_together(tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             import_run(at[name], tmp_path / "run", further={role: at[other] for role, other in further.items()})
+    for size in (0, -1, 10**9):
+        with pytest.raises(UserError, match="size must be one or two sides of 1 to"):
+            import_run(at["rgb"], tmp_path / "run", ImportOptions(size=size))
     assert not (tmp_path / "run").exists()
     import_run(at["rgba"], tmp_path / "run", ImportOptions(rgba=True))
     assert Translator.from_pretrained(tmp_path / "run", "cpu").translate(noise(4)).shape == (2, 3, 32, 40)
@@ -287,9 +291,12 @@ def test_what_does_not_go_together(tmp_path):
 
 def test_sizes_that_are_no_multiples(runs):
     """Translations keep the size of their images; where the published network gives more, that is cut off."""
-    for name, height, width in (("cyclegan_resnet9", 37, 50), ("unet128_batch", 70, 150)):
+    for name, height, width in (
+        *(("cyclegan_resnet9", 37, 50), ("cut_resnet9", 1, 5), ("cyclegan_resnet6_batchnorm", 5, 4)),
+        *(("unet128_batch", 70, 150), ("unet256_instance", 1, 1)),
+    ):
         translator = Translator.from_pretrained(runs / name, "cpu")
-        assert translator.translate(noise(3, height, width)).shape == (2, 3, height, width)
+        assert translator.translate(noise(3, height, width)).shape[2:] == (height, width)
     (network,) = import_checkpoint(IMPORTED / "cyclegan_resnet9.pth").values()
     assert torch.equal(network(noise(3, 37, 50)), network.model(noise(3, 37, 50))[:, :, :37, :50])
 
@@ -307,11 +314,11 @@ def test_command(runs, tmp_path, capsys):
 
 
 FURTHER = {
-    "cyclegan": ({"size": 64, "batch": 4}, ["--backward", "back.pth", "--critic-a", "a.pth", "--critic-b", "b.pth"]),
-    "cut": ({"size": 64, "batch": 4}, []),
-    "pix2pix": ({"size": 128, "batch": 10}, []),
+    "cyclegan": ["--backward", "back.pth", "--critic-a", "a.pth", "--critic-b", "b.pth"],
+    "cut": [],
+    "pix2pix": [],
 }
-"""Settings of further training, and further files."""
+"""Further files that are imported."""
 
 
 def for_training(kind, folder):
@@ -329,15 +336,24 @@ def for_training(kind, folder):
     return written(folder / "net.pth", network())
 
 
+def pictures(folder):
+    """Two domains of six pictures."""
+    for domain in "AB":
+        (folder / "data" / domain).mkdir(parents=True)
+        for number in range(6):
+            pixels = np.random.default_rng(number + ord(domain)).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "data" / domain / f"{number}.png")
+    return folder / "data"
+
+
 @pytest.mark.parametrize("kind", FURTHER)
 def test_further_training_resumes_exactly(kind, tmp_path, monkeypatch, caplog):
     """100 images in one go, and in two sittings, after the second of which the imported run is gone."""
     monkeypatch.chdir(tmp_path)
-    (size, batch), further = FURTHER[kind][0].values(), FURTHER[kind][1]
-    file = for_training(kind, tmp_path)
+    file, further = for_training(kind, tmp_path), FURTHER[kind]
     assert main(["import", str(file), *further, "--out", "imported"]) == 0
-    arguments = ["dual", "--preset=tiny", "--data=bundled:photo-sketch", "--source=imported", f"--size={size}"]
-    arguments += [f"--batch={batch}", "--channels-a=3", "--channels-b=3", "--checkpoint-every=40"]
+    arguments = ["dual", "--preset=tiny", f"--data={pictures(tmp_path)}", "--source=imported"]
+    arguments += ["--batch=20", "--checkpoint-every=40"]
     with caplog.at_level(logging.WARNING):
         assert main([*arguments, "--images=100", "--out=straight"]) == 0
     missing = [] if further else ["gen_ba", "critic_a", "critic_b"]
@@ -364,8 +380,8 @@ def test_further_training_starts_from_the_imported_weights(tmp_path, monkeypatch
 
     monkeypatch.chdir(tmp_path)
     file = for_training("cyclegan", tmp_path)
-    main(["import", str(file), *FURTHER["cyclegan"][1], "--out", "imported"])
-    settings = PRESETS["tiny"] | {"data": Path("bundled:photo-sketch"), "out": Path("run"), "source": "imported"}
+    main(["import", str(file), *FURTHER["cyclegan"], "--out", "imported"])
+    settings = PRESETS["tiny"] | {"data": pictures(tmp_path), "out": Path("run"), "source": "imported"}
     with pytest.raises(UserError, match="--source translates 3 channels to 3, and the domains have 3 and 1"):
         DualTrainer.from_config(DualConfig(**settings, channels_b=1))
     trainer = DualTrainer.from_config(DualConfig(**settings))

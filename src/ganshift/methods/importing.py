@@ -47,7 +47,8 @@ class ImportOptions:
 
     def given(self) -> list[str]:
         """Names of the options that say something."""
-        return [option.name for option in fields(self) if getattr(self, option.name) not in (None, False)]
+        values = {option.name: getattr(self, option.name) for option in fields(self)}
+        return [name for name, value in values.items() if value is not None and value is not False]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..tensors import Images
+from .same_conv import Resized
 
 
 class BlurDown(nn.Module):
@@ -21,7 +22,7 @@ class BlurDown(nn.Module):
         super().__init__()
         self.register_buffer("filt", _filter([1, 2, 1], channels))
 
-    def forward(self, maps: Images) -> Images:
+    def forward(self, maps: Images) -> Resized:
         """Blur and halve."""
         maps = F.pad(maps, (1, 1, 1, 1), mode="reflect")
         return F.conv2d(maps, self.filt.to(maps.dtype), stride=2, groups=maps.shape[1])
@@ -36,7 +37,7 @@ class BlurUp(nn.Module):
         super().__init__()
         self.register_buffer("filt", 4 * _filter([1, 3, 3, 1], channels))
 
-    def forward(self, maps: Images) -> Images:
+    def forward(self, maps: Images) -> Resized:
         """Double and blur."""
         maps = F.pad(maps, (1, 1, 1, 1), mode="replicate")
         maps = F.conv_transpose2d(maps, self.filt.to(maps.dtype), stride=2, padding=2, groups=maps.shape[1])

@@ -26,7 +26,7 @@ CRITIC = "critic.safetensors"
 FEATURE_CRITIC = "feature_critic.safetensors"
 """Those of its second critic, which judges features, where the run has one."""
 DOMAIN_CRITICS = "critics.safetensors"
-"""Those of a translator's critics, where it was imported with some."""
+"""Those of a translator's critics, of an imported run with some and of one that was trained further."""
 CRITICS = (CRITIC, FEATURE_CRITIC, DOMAIN_CRITICS)
 LOG = "log.jsonl"
 EVALUATIONS = "evaluations.jsonl"

@@ -15,6 +15,9 @@ class TranslationBackbone(nn.Module):
     num_halvings: int
     """How often maps are halved: sides that are multiples of 2 to this number stay even on the way."""
 
+    smallest: int = 1
+    """Side of the smallest images that it takes."""
+
     @abstractmethod
     def forward(self, images: Float[Tensor, "n a h w"]) -> Float[Tensor, "n b h w"]:
         """Translate images of any size."""

@@ -13,8 +13,8 @@ from ..importing import CheckpointFile, ImportedRun, ImportFormat, ImportOptions
 from .model import CHANNELS, PUBLISHED_SIZE, Translator
 from .state_dicts import PublishedNetwork, kind_of, read_network, weights_in
 
-SMALL_LEVELS = 7
-"""Halvings of `unet_128`, which is made for images of 128 pixels."""
+SMALL_LEVELS, SMALL_SIZE = 7, 128
+"""Halvings of `unet_128`, and the side of the images that it is made for."""
 RGBA = 4
 
 
@@ -32,7 +32,7 @@ def run_of_torch(files: Mapping[Role, CheckpointFile], options: ImportOptions) -
     channels = {"a": forth.arguments["in_channels"], "b": forth.arguments["out_channels"]}
     _check_channels(channels, options)
     if back:
-        turned = (back.arguments["out_channels"], back.arguments["in_channels"])
+        turned = (back.arguments.get("out_channels"), back.arguments.get("in_channels"))
         require(
             back.kind == forth.kind and turned == tuple(channels.values()),
             f"--backward must be a {forth.kind} generator from {channels['b']} channels to {channels['a']}: "
@@ -44,7 +44,8 @@ def run_of_torch(files: Mapping[Role, CheckpointFile], options: ImportOptions) -
             critic.arguments["channels"] == judged,
             f"--critic-{name[-1]} must judge images of {judged} channels: it is a {critic.in_words()}",
         )
-    size = options.size or (128 if forth.arguments.get("levels") == SMALL_LEVELS else PUBLISHED_SIZE)
+    default = SMALL_SIZE if forth.arguments.get("levels") == SMALL_LEVELS else PUBLISHED_SIZE
+    size = default if options.size is None else options.size
     generators = [forth, back] if back else [forth]
     translator = Translator(
         forth.arguments, back.arguments if back else None, forth.kind, size, options.image_statistics

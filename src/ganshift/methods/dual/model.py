@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...inference.translator import AT_ONCE_PIXELS, MAX_SIDE, Domain, ImageTranslator, other_domain
 from ...nn.norm import image_statistics as use_image_statistics
@@ -62,7 +63,7 @@ class Translator(ImageTranslator):
         self.ways = ("b", "a") if gen_ba else ("b",)
         self.channels = {"a": gen_ab["in_channels"], "b": gen_ab["out_channels"]}
         """Of each domain: 1 for gray, 3 for colour, 4 for colour with opacity."""
-        self.size: Side = size or with_tuples(gen_ab).get("size", PUBLISHED_SIZE)
+        self.size: Side = with_tuples(gen_ab).get("size", PUBLISHED_SIZE) if size is None else size
         """Side, or height and width, of the images trained on."""
         _check(gen_ab, gen_ba, self.size)
         self.gen_ab = new_generator(architecture, gen_ab)
@@ -113,9 +114,15 @@ class Translator(ImageTranslator):
         network = self.network(to)
         if image_statistics is not None:
             use_image_statistics(network, image_statistics)
-        if images.shape[2] * images.shape[3] > AT_ONCE_PIXELS:
-            return torch.cat([network.translate_large(image) for image in images.split(1)])
-        return network(images.to(next(self.parameters()).device)).to(images.device)
+        height, width = images.shape[2:]
+        below, beside = (max(network.smallest - side, 0) for side in (height, width))
+        if below or beside:
+            images = F.pad(images, (0, beside, 0, below), mode="replicate")
+        if height * width > AT_ONCE_PIXELS:
+            translated = torch.cat([network.translate_large(image) for image in images.split(1)])
+        else:
+            translated = network(images.to(next(self.parameters()).device)).to(images.device)
+        return translated[:, :, :height, :width]
 
 
 def _check(gen_ab: Mapping[str, Any], gen_ba: Mapping[str, Any] | None, size: Side) -> None:

@@ -51,7 +51,7 @@ class NestedLevel(nn.Module):
             layers += [new_norm(norm, given), *([nn.Dropout(0.0)] if drops else [])]
         self.model = nn.Sequential(*layers)
 
-    def forward(self, maps: Maps) -> Maps:
+    def forward(self, maps: Maps) -> Float[Tensor, "n d h w"]:
         """Maps of the same size."""
         made = self.model(maps)
         return made if self.is_outermost else torch.cat([maps, made], dim=1)

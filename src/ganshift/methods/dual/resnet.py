@@ -49,10 +49,11 @@ class ResNetTranslator(TranslationBackbone):
 
     `width` is the number of channels after the first layer (ngf), `blocks` that of residual blocks: 6 or 9 as
     published, 4 in CUT too. `blur_down` and `blur_up` say whether halvings and doublings blur, as in CUT. `dropout`
-    puts a layer into each block that drops every other value while training. Works at any size from 8 pixels up.
+    puts a layer into each block that drops every other value while training.
     """
 
     num_halvings = HALVINGS
+    smallest = 2**HALVINGS + 1  # of which two pixels are left to be mirrored at the edges
 
     def __init__(
         self,

@@ -15,9 +15,10 @@ from ...training import run_folder
 from ...training.weights import build_on_paper, check_fit, load_weights
 from .architectures import critic_arguments, generator_arguments, new_critic, new_generator
 from .config import DualConfig
+from .model import Translator
 
 logger = logging.getLogger("ganshift")
-MISFIT = "config.json and weights are of different runs"
+NETWORKS = ("gen_ab", "gen_ba", "critic_a", "critic_b")
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,9 @@ class Networks:
 
     def description(self) -> dict[str, Any]:
         """What config.json says of them; critics of DualGAN follow from the settings."""
-        told = {name: of for name, of in self.arguments.items() if of.get("kind") != "dualgan"}
-        return {"architecture": self.architecture, **told} | (
-            {"image_statistics": True} if self.image_statistics else {}
-        )
+        told: dict[str, Any] = {"architecture": self.architecture}
+        told |= {name: of for name, of in self.arguments.items() if of.get("kind") != "dualgan"}
+        return {**told, "image_statistics": True} if self.image_statistics else told
 
 
 def networks_from_scratch(config: DualConfig, channels_a: int, channels_b: int) -> Networks:
@@ -79,38 +79,40 @@ def networks_of_source(config: DualConfig) -> Networks:
     described = run_folder.read_config(folder)
     if described.get("method") != "dual":
         raise UserError(f"{folder} holds a {described.get('method')} run; a source must be a dual run")
-    architecture = described.get("architecture", "unet")
-    there = {name: described[name] for name in ("gen_ab", "gen_ba", "critic_a", "critic_b") if described.get(name)}
-    weights = {} if begun else _weights(folder, architecture, there)
-    missing = [name for name in ("gen_ab", "gen_ba", "critic_a", "critic_b") if name not in weights]
-    if missing and not begun:
-        logger.warning(
-            "%s has no %s: %s anew",
-            config.source,
-            ", ".join(missing),
-            "it starts" if len(missing) == 1 else "they start",
-        )
-    gen_ab = there["gen_ab"]
-    turned = {**gen_ab, "in_channels": gen_ab["out_channels"], "out_channels": gen_ab["in_channels"]}
-    arguments = {
-        "gen_ab": gen_ab,
-        "gen_ba": there.get("gen_ba", turned),
-        "critic_a": there.get("critic_a") or critic_arguments(config, gen_ab["in_channels"], architecture),
-        "critic_b": there.get("critic_b") or critic_arguments(config, gen_ab["out_channels"], architecture),
+    where = str(folder / run_folder.CONFIG)
+    translator = build_on_paper(lambda: Translator.from_config(described), where, "a dual model")
+    generators = {name: described[name] for name in ("gen_ab", "gen_ba") if described.get(name)}
+    critics = {name: described[name] for name in ("critic_a", "critic_b") if described.get(name)}
+    on_paper = {
+        name: build_on_paper(partial(new_critic, arguments), where, "critics of a dual model")
+        for name, arguments in critics.items()
     }
-    return Networks(architecture, arguments, weights, described.get("image_statistics") is True)
+    weights: dict[str, dict[str, Tensor]] = {}
+    if not begun:
+        weights = _weights(folder / run_folder.MODEL, translator)
+        if (folder / run_folder.DOMAIN_CRITICS).exists():
+            weights |= _weights(folder / run_folder.DOMAIN_CRITICS, nn.ModuleDict(on_paper))
+        if missing := [name for name in NETWORKS if name not in weights]:
+            start = "it starts" if len(missing) == 1 else "they start"
+            logger.warning("%s has no %s: %s anew", config.source, ", ".join(missing), start)
+    gen_ab, architecture = generators["gen_ab"], described.get("architecture", "unet")
+    turned = {**gen_ab, "in_channels": gen_ab["out_channels"], "out_channels": gen_ab["in_channels"]}
+    new_critics = {
+        f"critic_{domain}": critic_arguments(config, channels, architecture)
+        for domain, channels in translator.channels.items()
+    }
+    arguments = {"gen_ba": turned, **generators, **new_critics, **critics}
+    return Networks(
+        architecture, {name: arguments[name] for name in NETWORKS}, weights, described.get("image_statistics") is True
+    )
 
 
-def _weights(folder: Path, architecture: str, there: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Tensor]]:
-    """The weights of a source by network, which fit what it says of its networks."""
-    every = load_weights(folder / run_folder.MODEL)
-    if (folder / run_folder.DOMAIN_CRITICS).exists():
-        every |= load_weights(folder / run_folder.DOMAIN_CRITICS)
+def _weights(path: Path, networks: nn.Module) -> dict[str, dict[str, Tensor]]:
+    """The weights of a file by network, all of which are there."""
+    every = load_weights(path)
+    check_fit(networks, every, str(path), "config.json and weights are of different runs")
     found: dict[str, dict[str, Tensor]] = {}
     for name, value in every.items():
         network, _, rest = name.partition(".")
         found.setdefault(network, {})[rest] = value
-    networks, where = Networks(architecture, there, {}), str(folder / run_folder.CONFIG)
-    for name, weights in found.items():
-        check_fit(build_on_paper(partial(networks.build, name), where, "a dual model"), weights, str(folder), MISFIT)
     return found

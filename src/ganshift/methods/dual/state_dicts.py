@@ -20,7 +20,6 @@ LISTED = 8
 WRAPPED = "module."
 """In front of names where a network was saved inside `nn.DataParallel`."""
 COUNTER = "num_batches_tracked"
-STATISTICS = ("running_mean", "running_var", COUNTER)
 
 
 @dataclass(frozen=True)
@@ -88,14 +87,10 @@ def read_network(content: Any) -> PublishedNetwork:
 
 
 def _without_unread(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """All but counters, and running statistics beside which there is no weight."""
-    found = {}
-    for name, value in weights.items():
-        module, _, last = name.rpartition(".")
-        is_norm_without_weight = last in STATISTICS and f"{module}.weight" not in weights
-        if last != COUNTER and not is_norm_without_weight:
-            found[name] = value
-    return found
+    """All but counters, and but running statistics where no norm has a weight: then they are of instance norms."""
+    has_batch_norms = any(name.endswith(".weight") and value.dim() == 1 for name, value in weights.items())
+    unread = (COUNTER,) if has_batch_norms else (COUNTER, "running_mean", "running_var")
+    return {name: value for name, value in weights.items() if not name.endswith(unread)}
 
 
 def _check(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
@@ -109,7 +104,7 @@ def _check(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
                 f"its {_published(name)} has the shape {list(value.shape)}; beside its other tensors it would be "
                 f"{list(ours[name].shape)}"
             )
-        if not value.is_floating_point() or not value.isfinite().all():
+        if not value.is_floating_point() or not value.float().isfinite().all():
             raise UserError(f"its {_published(name)} has values that are no finite numbers")
 
 

@@ -27,7 +27,7 @@ from ...training.log import opening_progress, say
 from ...training.loop import fit
 from ...training.optim import TensorFlowRMSprop
 from ...training.precision import prepare_networks
-from ...training.run_folder import LEFT_OUT, MODEL, left_out_text, versions
+from ...training.run_folder import DOMAIN_CRITICS, LEFT_OUT, MODEL, left_out_text, versions
 from ...training.trainer import Outcome, Stateful, Trainer, order_to_json, wanted_range
 from ...training.weights import save_weights
 from .. import losses
@@ -181,8 +181,10 @@ class DualTrainer(Trainer):
         return {"a-b-a": round_trip_grid(a, gen_ab, gen_ba), "b-a-b": round_trip_grid(b, gen_ba, gen_ab)}
 
     def save_model(self, folder: Path) -> None:
-        """Both averaged generators."""
+        """Both averaged generators; critics that a next run can start from are those that config.json describes."""
         save_weights(folder / MODEL, self.ema.average)
+        if "critic_a" in self.description:
+            save_weights(folder / DOMAIN_CRITICS, self.algorithm.critics)
 
 
 def new_algorithm(config: DualConfig, channels_a: int, channels_b: int, networks: Networks | None = None) -> DualGAN:

@@ -14,6 +14,7 @@ from torch.testing import assert_close
 
 from ganshift import Generator, UserError, import_checkpoint
 from ganshift.cli import main
+from ganshift.methods.importing import ImportOptions
 from ganshift.methods.transfer import importing_lightweight_gan, importing_r3gan
 from ganshift.methods.transfer.lightweight_gan import LightweightGANGenerator
 from ganshift.methods.transfer.r3gan import R3GANCritic, R3GANGenerator
@@ -204,6 +205,20 @@ def test_tensors_that_are_missing_or_left_over(change, message, tmp_path):
     with pytest.raises(UserError, match=message) as caught:
         import_checkpoint(tmp_path / "x.pkl")
     assert "x.pkl" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"), [(4, "give --rgba if they are"), (2, "2 channels, which are no pictures")]
+)
+def test_channels_that_the_file_says_nothing_of(channels, message, tmp_path):
+    generator = R3GANGenerator(size=32, latent_dim=7, channels=channels, **SHAPE[32])
+    (tmp_path / "x.pkl").write_bytes(pickled(G_ema=as_r3gan(generator)))
+    with pytest.raises(UserError, match=message):
+        import_run(tmp_path / "x.pkl", tmp_path / "run")
+    assert import_checkpoint(tmp_path / "x.pkl")["generator"](torch.zeros(1, 7)).shape == (1, channels, 32, 32)
+    if channels == 4:
+        import_run(tmp_path / "x.pkl", tmp_path / "run", ImportOptions(rgba=True))
+        assert Generator.from_pretrained(tmp_path / "run", device="cpu").sample(1)[0].mode == "RGBA"
 
 
 def test_a_critic_alone_is_no_run(tmp_path):

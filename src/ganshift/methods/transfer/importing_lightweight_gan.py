@@ -76,4 +76,5 @@ LIGHTWEIGHT_GAN = generator_format(
     licence="lightweight-gan is under the MIT licence: its weights may be used and handed on with that notice.",
     recognises=_recognises,
     networks=networks_of,
+    has_opacity=True,
 )

@@ -17,6 +17,8 @@ from ..importing import MISFIT, CheckpointFile, ImportedRun, ImportFormat, Impor
 from .networks import ARCHITECTURES
 from .source import GENERATOR_PREFIX
 
+COLOURS, RGBA = (1, 3, 4), 4
+"""Numbers of channels that pictures have."""
 NAMES_SHOWN = 10
 """Tensors in an error about a network that does not fit."""
 
@@ -107,10 +109,12 @@ def generator_format(
     licence: str,
     recognises: Callable[[CheckpointFile], bool],
     networks: Callable[[Any], Mapping[str, FoundNetwork]],
+    has_opacity: bool = False,
 ) -> ImportFormat:
     """A format of files that hold a generator, and perhaps its critic and the generator before it was averaged.
 
-    `networks` finds them in the content of a file, as `generator`, `critic` and `raw_generator`.
+    `networks` finds them in the content of a file, as `generator`, `critic` and `raw_generator`. `has_opacity` says that
+    the fourth of four channels always is opacity.
     """
 
     def run(files: Mapping[Role, CheckpointFile], options: ImportOptions) -> ImportedRun:
@@ -121,6 +125,7 @@ def generator_format(
                 "file that has generator and critic together"
             )
         generator, critic = inside["generator"], inside.get("critic")
+        _check_channels(generator.arguments["channels"], options.rgba or has_opacity)
         classes = class_names(options.classes, generator.arguments.get("num_classes", 0))
 
         def write(out: Path) -> None:
@@ -146,7 +151,7 @@ def generator_format(
         recognises=recognises,
         networks=lambda file: {name: each.network for name, each in networks(file.content).items()},
         run=run,
-        takes=frozenset({"classes"}),
+        takes=frozenset({"classes"} if has_opacity else {"classes", "rgba"}),
     )
 
 
@@ -159,6 +164,17 @@ def class_names(classes: Sequence[str] | None, num_classes: int) -> list[str]:
     if len(classes) != num_classes or len(set(classes)) != num_classes or not all(classes):
         raise UserError(f"--classes needs {num_classes} different names, got {', '.join(map(repr, classes))}")
     return list(classes)
+
+
+def _check_channels(count: int, rgba: bool) -> None:
+    """Raise unless images of so many channels are pictures, as far as is known."""
+    if count not in COLOURS:
+        raise UserError(f"its images have {count} channels, which are no pictures: use ganshift.import_checkpoint")
+    if count == RGBA and not rgba:
+        raise UserError(
+            "its images have 4 channels, and the file does not say what they are: give --rgba if they are red, green, "
+            "blue and opacity, or use ganshift.import_checkpoint"
+        )
 
 
 def _in_words(arguments: Mapping[str, Any]) -> str:

@@ -160,6 +160,8 @@ def test_lightweight_gans_of_other_shapes(size, channels, antialias, tmp_path):
     if antialias:
         weights |= {f"GE.layers.{layer}.0.1.f": torch.tensor([1.0, 2.0, 1.0]) for layer in range(levels - 1)}
     torch.save({"GAN": weights, "version": "1.2.1"}, tmp_path / "model_1.pt")
+    import_run(tmp_path / "model_1.pt", tmp_path / "run")
+    assert Generator.from_pretrained(tmp_path / "run", device="cpu").channels == channels
     latents = torch.randn(2, 10)
     assert_close(import_checkpoint(tmp_path / "model_1.pt")["generator"](latents), network(latents))
 

@@ -113,8 +113,8 @@ def generator_format(
 ) -> ImportFormat:
     """A format of files that hold a generator, and perhaps its critic and the generator before it was averaged.
 
-    `networks` finds them in the content of a file, as `generator`, `critic` and `raw_generator`. `has_opacity` says that
-    the fourth of four channels always is opacity.
+    `networks` finds them in the content of a file, as `generator`, `critic` and `raw_generator`. `has_opacity` says
+    that the fourth of four channels always is opacity.
     """
 
     def run(files: Mapping[Role, CheckpointFile], options: ImportOptions) -> ImportedRun:

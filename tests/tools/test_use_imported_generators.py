@@ -59,7 +59,8 @@ def test_onnx_gives_the_same(run, tmp_path):
 
 
 def test_serve(run):
-    limits, worker = Limits(), Worker(60)
+    limits = Limits()
+    worker = Worker(limits.seconds)
     client = TestClient(Guard(create_api(open_runs([run], "cpu"), limits, worker), limits, None, None))
     drawn = client.post("/api/generate", json={"count": 1, "seed": 3, "truncation": 0.7})
     worker.close()

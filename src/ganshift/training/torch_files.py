@@ -30,7 +30,7 @@ class StoredNetwork:
     """Its class, behind the module that it was defined in where the file says that."""
     weights: Mapping[str, Tensor]
     """Parameters and buffers under the names of a state dict."""
-    settings: Mapping[str, str | float | None]
+    settings: Mapping[str, str | int | float | None]
     """What else its layers say of themselves in numbers and words, under names like those."""
 
 
@@ -124,7 +124,7 @@ def _as_network(value: Any) -> Any:
     if not isinstance(value, Record) or not isinstance(value.state, dict) or "_modules" not in value.state:
         return value
     weights: dict[str, Tensor] = {}
-    settings: dict[str, str | float | None] = {}
+    settings: dict[str, str | int | float | None] = {}
     seen: set[int] = set()
     left: list[tuple[str, Any, int]] = [("", value, 0)]
     while left:

@@ -96,7 +96,7 @@ def _clamp(stored: StoredNetwork) -> float | None:
     (clamp,) = clamps
     if clamp is not None and not (isinstance(clamp, int | float) and 0 < clamp < inf):
         raise UserError(f"{MISFIT}: its clamp is {clamp!r:.40}")
-    return clamp
+    return None if clamp is None else float(clamp)
 
 
 def _check_settings(stored: StoredNetwork, architectures: tuple[str, ...]) -> None:

@@ -25,9 +25,11 @@ EPSILON = 1e-8
 NOISES = ("const", "random", "none")
 Noise = Literal["const", "random", "none"]
 """The noise of each layer: the map that came with the weights, a fresh one an image, or none."""
-Styles = Float[Tensor, "n w"]
-StyleRows = Float[Tensor, "n rows w"]
+Styles = Float[Tensor, "n s"]
+StyleRows = Float[Tensor, "n rows s"]
 """A style for each layer, from 4x4 on."""
+Resized = Float[Tensor, "n d h2 w2"]
+"""Maps of other channels, and perhaps of twice the size."""
 
 
 class StyleMapping(nn.Module):
@@ -64,14 +66,14 @@ class StyleLayer(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise", torch.randn(size, size))
 
-    def forward(self, x: Images, style: Styles, noise: Noise) -> Images:
+    def forward(self, x: Images, style: Styles, noise: Noise) -> Resized:
         """Map n c h w to n d h w, or to twice the size."""
         scales = self.affine(style)
         # Scaling what goes in and what comes out is the same as scaling the kernel of each image.
         power = scales.square() @ self.weight.square().sum(dim=(2, 3)).t()
         x = x * scales[:, :, None, None]
         if self.up:
-            x = smooth(F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2), gain=4)
+            x = smooth(F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2), gain=4.0)
         else:
             x = F.conv2d(x, self.weight, padding=1)
         x = x * (power + EPSILON).rsqrt()[:, :, None, None]
@@ -91,7 +93,7 @@ class StyleToImage(nn.Module):
         self.affine = nn.Linear(style_dim, c_in)
         self.conv = nn.Conv2d(c_in, channels, 1)
 
-    def forward(self, x: Images, style: Styles) -> Images:
+    def forward(self, x: Images, style: Styles) -> Float[Tensor, "n d h w"]:
         """Map n c h w to n channels h w."""
         return _clamped(self.conv(x * self.affine(style)[:, :, None, None]), self.clamp)
 
@@ -107,7 +109,7 @@ class StyleBlock(nn.Module):
         self.conv1 = StyleLayer(c_out, c_out, style_dim, size, up=False, clamp=clamp)
         self.to_image = StyleToImage(c_out, channels, style_dim, clamp)
 
-    def forward(self, x: Images, styles: Sequence[Styles], noise: Noise) -> tuple[Images, Images]:
+    def forward(self, x: Images, styles: Sequence[Styles], noise: Noise) -> tuple[Resized, Float[Tensor, "n i h2 w2"]]:
         """Maps of this size, and its image: a style for each layer."""
         if self.conv0:
             x = self.conv0(x, styles[-3], noise)

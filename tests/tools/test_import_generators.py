@@ -4,6 +4,7 @@ tests/imported/README.md says where the files are from.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -299,3 +300,24 @@ def test_the_critic_of_stylegan2_needs_whole_groups():
     assert critic(torch.zeros(3, 3, 8, 8))[0].shape == (3,)
     with pytest.raises(UserError, match="compares groups of 4 images, and 6 are no multiple"):
         critic(torch.zeros(6, 3, 8, 8))
+
+
+ABSURD = [None, -1, 0, 10**9, 2**70, 1.5, float("nan"), "x", [], [1, 2, 3], [10**9] * 4, [0, 0, 0, 0], {"a": 1}]
+
+
+@pytest.mark.parametrize("name", [R3GANS[0], STYLEGANS[0], LIGHTWEIGHT])
+def test_descriptions_of_any_value(name, runs, tmp_path):
+    """One line says what is wrong, or the network works; nothing takes memory or time."""
+    shutil.copytree(runs / name, tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    whole = json.loads(path.read_text())
+    said = []
+    for key in whole["generator"]:
+        for value in ABSURD:
+            path.write_text(json.dumps({**whole, "generator": {**whole["generator"], key: value}}))
+            try:
+                Generator.from_pretrained(tmp_path / "run", device="cpu").sample(1)
+            except UserError as error:
+                said.append(str(error))
+    assert all(len(each.splitlines()) == 1 for each in said)
+    assert len(said) > 0.7 * len(ABSURD) * len(whole["generator"])

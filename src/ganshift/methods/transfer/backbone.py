@@ -15,6 +15,8 @@ from ...training.config import require
 
 MOST_STAGES = 10
 """Sizes of maps from 4x4 on: the last has 2,048 pixels a side."""
+MOST_LAYERS = 64
+"""Of one kind in a row."""
 
 
 class GeneratorBackbone(nn.Module):
@@ -70,7 +72,8 @@ Networks = tuple[GeneratorBackbone, CriticBackbone]
 """A generator and its critic."""
 
 
-def check_stages(size: int, widths: Sequence[int]) -> None:
-    """Raise unless there is a width for each size from 4x4 to this one."""
+def check_stages(size: int, widths: Sequence[int], layers: Sequence[int] = ()) -> None:
+    """Raise unless there is a width for each size from 4x4 to this one; `layers` are how many there are in a row."""
     fit = 0 < len(widths) <= MOST_STAGES and size == 4 * 2 ** (len(widths) - 1)
     require(fit, f"a network of {len(widths)} widths has images of 4 pixels, doubled between them; size is {size}")
+    require(all(0 <= count <= MOST_LAYERS for count in layers), f"there may be {MOST_LAYERS} layers in a row")

@@ -7,7 +7,6 @@ here the scales, `weight_gain` and `bias_gain`, go into the weights.
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from math import inf
 from typing import Any
 
 from torch import Tensor
@@ -16,7 +15,7 @@ from ...errors import UserError
 from ...training.torch_files import StoredNetwork
 from ..importing import MISFIT
 from .stored import FoundNetwork, check_filter, found, generator_format, is_snapshot, numbers_in, of_snapshot, renamed
-from .stylegan2 import StyleGAN2Critic, StyleGAN2Generator
+from .stylegan2 import StyleGAN2Critic, StyleGAN2Generator, check_clamp
 
 FILTER = re.compile(r"(^|\.)resample_filter$")
 """A constant of many layers: [1, 3, 3, 1] in both directions."""
@@ -94,8 +93,7 @@ def _clamp(stored: StoredNetwork) -> float | None:
         if name.endswith(".conv_clamp") and not name.endswith(".skip.conv_clamp")
     }
     (clamp,) = clamps
-    if clamp is not None and not (isinstance(clamp, int | float) and 0 < clamp < inf):
-        raise UserError(f"{MISFIT}: its clamp is {clamp!r:.40}")
+    check_clamp(clamp)
     return None if clamp is None else float(clamp)
 
 

@@ -199,7 +199,7 @@ def _initialise(weight: Tensor, gain: float = 1.0) -> None:
 
 def _check(size: int, widths: Sequence[int], blocks: Sequence[int], groups: Sequence[int], expansion: int) -> None:
     """Raise unless there is a width, a number of blocks and one of groups for each stage, and they go together."""
-    check_stages(size, widths)
+    check_stages(size, widths, blocks)
     fit = len(widths) == len(blocks) == len(groups)
     require(fit, "widths, blocks and groups must have a number for each size")
     fit = all(width * expansion % in_groups == 0 for width, in_groups in zip(widths, groups, strict=True))

@@ -7,7 +7,6 @@ weights already: `importing_stylegan2` puts them there. Images have no final tan
 from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -23,7 +22,6 @@ from .backbone import CriticBackbone, GeneratorBackbone, check_stages
 LEAK = 0.2
 EPSILON = 1e-8
 NOISES = ("const", "random", "none")
-Noise = Literal["const", "random", "none"]
 """The noise of each layer: the map that came with the weights, a fresh one an image, or none."""
 Styles = Float[Tensor, "n s"]
 StyleRows = Float[Tensor, "n rows s"]
@@ -66,7 +64,7 @@ class StyleLayer(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise", torch.randn(size, size))
 
-    def forward(self, x: Images, style: Styles, noise: Noise) -> Resized:
+    def forward(self, x: Images, style: Styles, noise: str) -> Resized:
         """Map n c h w to n d h w, or to twice the size."""
         scales = self.affine(style)
         # Scaling what goes in and what comes out is the same as scaling the kernel of each image.
@@ -109,7 +107,7 @@ class StyleBlock(nn.Module):
         self.conv1 = StyleLayer(c_out, c_out, style_dim, size, up=False, clamp=clamp)
         self.to_image = StyleToImage(c_out, channels, style_dim, clamp)
 
-    def forward(self, x: Images, styles: Sequence[Styles], noise: Noise) -> tuple[Resized, Float[Tensor, "n i h2 w2"]]:
+    def forward(self, x: Images, styles: Sequence[Styles], noise: str) -> tuple[Resized, Float[Tensor, "n i h2 w2"]]:
         """Maps of this size, and its image: a style for each layer."""
         if self.conv0:
             x = self.conv0(x, styles[-3], noise)
@@ -139,7 +137,8 @@ class StyleGAN2Generator(GeneratorBackbone):
         clamp: float | None = None,
     ):
         super().__init__()
-        check_stages(size, widths)
+        check_stages(size, widths, [mapping_layers])
+        check_clamp(clamp)
         self.size, self.latent_dim, self.channels, self.num_classes = size, latent_dim, channels, num_classes
         self.mapping = StyleMapping(latent_dim, num_classes, style_dim, mapping_layers)
         self.register_buffer("mean_style", torch.zeros(style_dim))
@@ -156,7 +155,7 @@ class StyleGAN2Generator(GeneratorBackbone):
         labels: Labels | None = None,
         truncation: float = 1.0,
         cutoff: int | None = None,
-        noise: Noise = "const",
+        noise: str = "const",
     ) -> Images:
         """Generate one image per latent: what `synthesise` makes of its `styles`."""
         return self.synthesise(self.styles(latents, labels, truncation, cutoff), noise)
@@ -175,7 +174,7 @@ class StyleGAN2Generator(GeneratorBackbone):
         near = torch.lerp(self.mean_style, rows[:, :cutoff], truncation)
         return torch.cat([near, rows[:, near.shape[1] :]], dim=1)
 
-    def synthesise(self, styles: StyleRows, noise: Noise = "const") -> Images:
+    def synthesise(self, styles: StyleRows, noise: str = "const") -> Images:
         """Images of the styles; that of each size takes the style of the layer that comes next."""
         if noise not in NOISES:
             raise UserError(f"noise must be {', '.join(NOISES)}, got {noise!r:.40}")
@@ -230,7 +229,8 @@ class StyleGAN2Critic(CriticBackbone):
         clamp: float | None = None,
     ):
         super().__init__()
-        check_stages(size, widths)
+        check_stages(size, widths, [mapping_layers])
+        check_clamp(clamp)
         last = widths[-1]
         self.group, self.clamp = group, clamp
         self.mapping = StyleMapping(0, num_classes, last, mapping_layers) if num_classes else None
@@ -263,6 +263,12 @@ class StyleGAN2Critic(CriticBackbone):
         groups = x.unflatten(0, (count, -1))  # g n/g c h w: image i is in group i modulo n/g
         deviation = (groups.var(dim=0, correction=0) + EPSILON).sqrt().mean(dim=(1, 2, 3))
         return deviation.repeat(count)[:, None, None, None].expand(-1, 1, *x.shape[2:])
+
+
+def check_clamp(clamp: object) -> None:
+    """Raise unless layers can be clamped to it."""
+    fit = clamp is None or (isinstance(clamp, int | float) and 0 < clamp < 2**31)
+    require(fit, f"clamp must be a number from 0 to 2^31, got {clamp!r:.40}")
 
 
 def _normalised(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

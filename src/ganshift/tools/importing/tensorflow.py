@@ -20,9 +20,7 @@ PART_OF_CHECKPOINT = re.compile(r"(?<=.)\.(index|meta|data-\d{5}-of-\d{5})$")
 
 def is_tensorflow(path: Path) -> bool:
     """Whether a path is a folder, one of the files of a TensorFlow checkpoint, or their common name."""
-    beside = path.parent.glob(f"{glob.escape(path.name)}.*")
-    has_parts = any(PART_OF_CHECKPOINT.sub("", each.name) == path.name for each in beside)
-    return path.is_dir() or bool(PART_OF_CHECKPOINT.search(path.name)) or has_parts
+    return path.is_dir() or bool(PART_OF_CHECKPOINT.search(path.name)) or path.with_name(f"{path.name}.index").exists()
 
 
 def read_variables(prefix: Path) -> dict[str, np.ndarray]:

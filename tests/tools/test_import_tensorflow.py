@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,8 @@ CHECKPOINTS = {
 
 @pytest.fixture(scope="module")
 def tensorflow():
-    """TensorFlow, whose import alone may warn."""
+    """TensorFlow, whose import alone may warn. Triton crashes if torch imports it later."""
+    import_module("torch._dynamo")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow as tf

@@ -78,17 +78,13 @@ def measure_ways(
         scores = _of_all(compared)
         trips, changes = scores.pop(TRIP, None), scores.pop(CHANGE, None)
         beside_start, beside_target = against(start, split), against(target, split)
-        of_trips = {} if trips is None else {f"L1 {way}-{way[0]}": trips}
-        records = [
-            *measured.records,
-            *(
-                _pixel_record(name, "round trip", values, quantisation="none", **beside_start, **about)
-                for name, values in of_trips.items()
-            ),
-            *(
-                _pixel_record(f"{name} {way}", "true pairs", values, quantisation=ROUNDED, **beside_target, **about)
-                for name, values in scores.items()
-            ),
+        records = [*measured.records]
+        if trips is not None:
+            name = f"L1 {way}-{way[0]}"
+            records.append(_pixel_record(name, "round trip", trips, quantisation="none", **beside_start, **about))
+        records += [
+            _pixel_record(f"{name} {way}", "true pairs", values, quantisation=ROUNDED, **beside_target, **about)
+            for name, values in scores.items()
         ]
         trip, change = (None if values is None else float(np.mean(values)) for values in (trips, changes))
         ways.append(MeasuredWay(records, measured.diversity, trip=trip, change=change))

@@ -46,13 +46,11 @@ def run_of_torch(files: Mapping[Role, CheckpointFile], options: ImportOptions) -
         )
     default = SMALL_SIZE if forth.arguments.get("levels") == SMALL_LEVELS else PUBLISHED_SIZE
     size = default if options.size is None else options.size
-    generators = [forth, back] if back else [forth]
-    translator = Translator(
-        forth.arguments, back.arguments if back else None, forth.kind, size, options.image_statistics
-    )
-    names = dict(zip(("gen_ab", "gen_ba"), generators, strict=False))
-    for name, each in names.items():
-        translator.get_submodule(name).load_state_dict(each.network.state_dict())
+    back_arguments = back.arguments if back else None
+    translator = Translator(forth.arguments, back_arguments, forth.kind, size, options.image_statistics)
+    translator.gen_ab.load_state_dict(forth.network.state_dict())
+    if back:
+        translator.gen_ba.load_state_dict(back.network.state_dict())
 
     def write(out: Path) -> None:
         save_weights(out / MODEL, translator)

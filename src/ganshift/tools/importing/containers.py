@@ -26,7 +26,8 @@ def read_checkpoint(path: Path) -> CheckpointFile:
         with open_regular(path) as file:
             start = file.read(len(OLD_START))
     except FileNotFoundError:
-        raise UserError(f"there is no checkpoint {path}; {nearest_path(path)}".removesuffix("; ")) from None
+        nearest = nearest_path(path) or f"of one of TensorFlow, {path}.index is missing"
+        raise UserError(f"there is no checkpoint {path}; {nearest}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     is_torch = start.startswith((ZIP_START, OLD_START))

@@ -20,7 +20,7 @@ PART_OF_CHECKPOINT = re.compile(r"(?<=.)\.(index|meta|data-\d{5}-of-\d{5})$")
 
 def is_tensorflow(path: Path) -> bool:
     """Whether a path is a folder, one of the files of a TensorFlow checkpoint, or their common name."""
-    return path.is_dir() or bool(PART_OF_CHECKPOINT.search(path.name)) or _index_of(path).exists()
+    return path.is_dir() or bool(PART_OF_CHECKPOINT.search(path.name)) or path.with_name(f"{path.name}.index").exists()
 
 
 def read_variables(prefix: Path) -> dict[str, np.ndarray]:
@@ -55,17 +55,13 @@ def find_checkpoint(checkpoint: Path) -> Path:
         prefix = _only_checkpoint(checkpoint)
     else:
         prefix = checkpoint.with_name(PART_OF_CHECKPOINT.sub("", checkpoint.name))
-    index = _index_of(prefix)
+    index = prefix.with_name(f"{prefix.name}.index")
     if not index.is_file():
         raise UserError(f"there is no TensorFlow checkpoint {checkpoint}: {index} is missing")
     parts = _data_files(prefix)
     if not parts or not all(part.is_file() for part in parts) or len(parts) != int(parts[0].name[-5:]):
         raise UserError(f"checkpoint {prefix} is not whole: of its .data files {len(parts)} are there")
     return prefix
-
-
-def _index_of(prefix: Path) -> Path:
-    return prefix.with_name(f"{prefix.name}.index")
 
 
 def _only_checkpoint(folder: Path) -> Path:

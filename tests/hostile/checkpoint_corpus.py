@@ -173,6 +173,10 @@ def of_torch(canary: Path) -> dict[str, bytes]:
         "within-again": b"ctorch.storage\n_load_from_bytes\nq\0" + big + b"q\x01" + b"h\0h\x01\x85R" * 20_000 + b".",
         "encoded-again": b"c_codecs\nencode\nq\0" + text("x" * 100_000) + b"q\x01" + b"h\0h\x01N\x86R" * 20_000 + b".",
         "set-again": b"cbuiltins\nset\nq\0](" + b"N" * 50_000 + b"eq\x01" + b"h\0h\x01\x85R" * 20_000 + b".",
+        "names-again": text("x" * 100_000) + b"q\0" + text("X" * 100_000) + b"q\x01" + b"h\0h\x01\x93" * 100_000 + b".",
+        "arguments-again": b"(" + b"N" * 100_000 + b"tq\0cnumpy\ndtype\nq\x01" + b"h\x01h\0R" * 100_000 + b".",
+        "storages-again": b"}" + b"".join(text(f"k{n}") + tensor((1,), (1,))[:-1] + b"s" for n in range(1000)) + b".",
+        "parts-shared": parts_shared(),
         "sets": b"\x8f" * 1_200_000 + b".",
         "long-number": b"\x8b\x40\x42\x0f\0" + b"\x7f" * 1_000_000 + b".",
         "modules-of-modules": pickle.dumps({"G_ema": chain}, 4),
@@ -184,6 +188,15 @@ def of_torch(canary: Path) -> dict[str, bytes]:
         "no-network": pickle.dumps({"G_ema": None, "D": 3, "G": []}, 4),
         "no-tensors": pickle.dumps({"GAN": {"GE.initial_conv.0.weight": "x"}}, 2),
     }
+
+
+def parts_shared() -> bytes:
+    """Twenty thousand layers that have the same twenty thousand parts."""
+    parts = b"}(" + b"".join(text(f"p{n}") + b"N" for n in range(20_000)) + b"uq\0"
+    layer = b"ctorch.nn\nModule\n)\x81}(" + text("_modules") + b"}" + text("_parameters") + b"h\0ub"
+    layers = b"}(" + b"".join(text(f"m{n}") + layer for n in range(20_000)) + b"u"
+    root = b"ctorch.nn\nModule\n)\x81}(" + text("_parameters") + parts + text("_modules") + layers + b"ub"
+    return b"}" + text("G_ema") + root + b"s."
 
 
 def torch_pickle(data: bytes) -> bytes:

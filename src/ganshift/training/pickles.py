@@ -28,8 +28,10 @@ MOST_BITS = 80
 """Of a whole number; torch's magic number has as many."""
 MOST_SIDES = 8
 """Of a tensor."""
+MOST_ARGUMENTS = 16
+"""Of a call."""
 MOST_CHARACTERS = 200
-"""Of what is said of a file."""
+"""Of a name, and of what is said of a file."""
 
 _CLASS = re.compile(r"[A-Za-z_][\w.]* _*[A-Z]\w*", re.ASCII)
 """A module and a class in it: by custom no function starts with a capital letter."""
@@ -206,16 +208,17 @@ def run_pickle(
                 items = since_mark()
                 of_type(set, stack[-1]).update(map(key_of, items))
             case "GLOBAL":
-                stack.append(_named(argument, calls))
+                module, _, name = argument.partition(" ")
+                stack.append(_named(module, name, calls))
             case "STACK_GLOBAL":
-                name, module = stack.pop(), stack.pop()
-                stack.append(_named(f"{of_type(str, module)} {of_type(str, name)}", calls))
+                name, module = of_type(str, stack.pop()), of_type(str, stack.pop())
+                stack.append(_named(module, name, calls))
             case "NEWOBJ":
                 arguments, made = of_type(tuple, stack.pop()), of_type(_Name, stack.pop())
                 stack.append({} if made.path in _DICTS and not arguments else Record(str(made), arguments))
             case "REDUCE":
                 arguments, called = of_type(tuple, stack.pop()), of_type(_Name, stack.pop())
-                if called.path not in calls:
+                if called.path not in calls or len(arguments) > MOST_ARGUMENTS:
                     raise RefusedError(f"asks for a call of {called}, which no checkpoint needs")
                 stack.append(calls[called.path](budget, *arguments))
             case "BUILD":
@@ -248,8 +251,11 @@ def key_of(value: Any) -> Any:
     return value
 
 
-def _named(path: str, calls: Mapping[str, Any]) -> Any:
+def _named(module: str, name: str, calls: Mapping[str, Any]) -> Any:
     """What a module and a name in it stand for; nothing is imported."""
+    if len(module) + len(name) > MOST_CHARACTERS:
+        raise RefusedError(f"asks for a name of {len(module) + len(name):,} characters")
+    path = f"{module} {name}"
     if path in _VALUES:
         return _VALUES[path]
     if path not in calls and not _CLASS.fullmatch(path):

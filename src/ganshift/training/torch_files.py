@@ -11,15 +11,13 @@ from typing import Any, BinaryIO
 from torch import Tensor
 
 from ..files import open_regular
-from .pickles import Budget, Record, RefusedError, Storages, fill, key_of, of_type, run_pickle
+from .pickles import MOST_CHARACTERS, Budget, Record, RefusedError, Storages, fill, key_of, of_type, run_pickle
 
 ZIP_START = b"PK\x03\x04"
 OLD_START = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")
 """How files begin that torch wrote before 1.6: a pickle of a magic number."""
 MOST_DEPTH = 64
 """Modules within one another."""
-MOST_CHARACTERS = 200
-"""Of the name of a layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +53,7 @@ def read_pickled_modules(path: Path) -> dict[Any, Any]:
             "torch_utils.persistence _reconstruct_persistent_obj": _persistent,
         }
         content = of_type(dict, run_pickle(file, budget, further_calls=calls))
-    return {key: _as_network(value) for key, value in content.items()}
+        return {key: _as_network(value, budget) for key, value in content.items()}
 
 
 def _of_zip(file: BinaryIO | BytesIO, budget: Budget) -> Any:
@@ -119,7 +117,7 @@ def _persistent(budget: Budget, meta: Any) -> Record:
     return Record(of_type(str, meta["class_name"]), state=of_type(dict, meta["state"]))
 
 
-def _as_network(value: Any) -> Any:
+def _as_network(value: Any, budget: Budget) -> Any:
     """A module as plain data; everything else as it is."""
     if not isinstance(value, Record) or not isinstance(value.state, dict) or "_modules" not in value.state:
         return value
@@ -135,13 +133,20 @@ def _as_network(value: Any) -> Any:
         seen.add(id(module))
         for kind in ("_parameters", "_buffers", "_modules"):
             for name, part in of_type(dict, state.get(kind, {})).items():
-                if len(of_type(str, name)) > MOST_CHARACTERS:
-                    raise RefusedError("has a layer whose name is too long")
+                full_name = _name_within(prefix, name, budget)
                 if part is not None and kind == "_modules":
-                    left.append((f"{prefix}{name}.", part, depth + 1))
+                    left.append((f"{full_name}.", part, depth + 1))
                 elif part is not None:
-                    weights[prefix + name] = of_type(Tensor, part)
+                    weights[full_name] = of_type(Tensor, part)
         for name, setting in state.items():
-            if len(of_type(str, name)) <= MOST_CHARACTERS and isinstance(setting, str | int | float | None):
-                settings[prefix + name] = setting
+            if isinstance(setting, str | int | float | None):
+                settings[_name_within(prefix, name, budget)] = setting
     return StoredNetwork(value.name, weights, settings)
+
+
+def _name_within(prefix: str, name: Any, budget: Budget) -> str:
+    """A name of a state dict: one more operation, since a file may have one part of a module in many."""
+    budget.take_steps()
+    if len(prefix) + len(of_type(str, name)) > MOST_CHARACTERS:
+        raise RefusedError("has a layer whose name is too long")
+    return prefix + name

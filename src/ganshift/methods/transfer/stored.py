@@ -53,7 +53,7 @@ def found(
         raise UserError(f"{MISFIT}: missing {_listed(missing)}; left over {_listed(left_over)}")
     weights: dict[str, Tensor] = {}
     for ours, theirs in names.items():
-        weights[ours] = changed(ours, theirs).float().clone(memory_format=torch.contiguous_format)
+        weights[ours] = changed(ours, theirs).float().contiguous()
         if not weights[ours].isfinite().all():
             raise UserError(f"its {printable(theirs)} has values that are not finite")
     copy_weights(network, weights, "it", MISFIT, assign=True)

@@ -88,6 +88,9 @@ def test_saving_and_opening_again(run, tmp_path):
     model.save_pretrained(tmp_path / "saved")
     again = Generator.from_pretrained(tmp_path / "saved", device="cpu")
     assert again.sample(2) == model.sample(2)
+    card = (tmp_path / "saved" / "README.md").read_text()
+    assert "wgan-gp" not in card
+    assert ("--source" in card) == (tmp_path / "saved" / "critic.safetensors").exists() == ("r3gan" in run.name)
 
 
 # Training on.

@@ -62,6 +62,10 @@ class Architecture:
     generator: type[GeneratorBackbone]
     critic: type[CriticBackbone] | None
     """None where generators come alone."""
+    tags: tuple[str, ...]
+    """Words that a hub finds its models by."""
+    papers: str
+    """Where it was published, as a model card says it."""
     has_settings: bool = False
     """Whether widths, norms and conditioning are settings of a run; else its networks are those of its source."""
     not_trained: str = ""

@@ -30,15 +30,11 @@ class Generator(ImageGenerator):
 
     method = "transfer"
     package = "ganshift"
-    tags = ("wgan-gp", "transfer-learning")
-    papers = (
-        "WGAN-GP ([Gulrajani et al. 2017](https://arxiv.org/abs/1704.00028)), as in\n"
-        "[Transferring GANs](https://arxiv.org/abs/1805.01677) (Wang et al. 2018)."
-    )
 
     def __init__(self, generator: Mapping[str, Any], classes: Sequence[str] = (), architecture: str = "resnet"):
         super().__init__({"architecture": architecture, "generator": dict(generator), "classes": list(classes)})
         known = ARCHITECTURES[choose(architecture, ARCHITECTURES, "architecture")]
+        self.tags, self.papers = known.tags, known.papers
         self.generator = known.generator(**generator)
         self.latent_dim = self.generator.latent_dim
         """Random numbers that make an image."""

@@ -216,16 +216,34 @@ def _generator_widths(size: int, width: int) -> list[int]:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "resnet": Architecture(generator=ResNetGenerator, critic=ResNetCritic, has_settings=True),
-    "r3gan": Architecture(generator=R3GANGenerator, critic=R3GANCritic),
+    "resnet": Architecture(
+        generator=ResNetGenerator,
+        critic=ResNetCritic,
+        tags=("wgan-gp", "transfer-learning"),
+        papers=(
+            "WGAN-GP ([Gulrajani et al. 2017](https://arxiv.org/abs/1704.00028)), as in\n"
+            "[Transferring GANs](https://arxiv.org/abs/1805.01677) (Wang et al. 2018)."
+        ),
+        has_settings=True,
+    ),
+    "r3gan": Architecture(
+        generator=R3GANGenerator,
+        critic=R3GANCritic,
+        tags=("r3gan",),
+        papers="The networks are those of R3GAN ([Huang et al. 2024](https://arxiv.org/abs/2501.05441)).",
+    ),
     "stylegan2": Architecture(
         generator=StyleGAN2Generator,
         critic=StyleGAN2Critic,
+        tags=("stylegan2",),
+        papers="StyleGAN2-ADA ([Karras et al. 2020](https://arxiv.org/abs/2006.06676)).",
         not_trained="their critic compares images of a batch, and the gradient penalty needs each judged alone",
     ),
     "lightweight-gan": Architecture(
         generator=LightweightGANGenerator,
         critic=None,
+        tags=("lightweight-gan",),
+        papers="lightweight-gan, after [Liu et al. 2021](https://arxiv.org/abs/2101.04775).",
         not_trained="their critic is not read",
     ),
 }

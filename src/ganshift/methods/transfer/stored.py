@@ -17,6 +17,8 @@ from ..importing import MISFIT, CheckpointFile, ImportedRun, ImportFormat, Impor
 from .networks import ARCHITECTURES
 from .source import GENERATOR_PREFIX
 
+NAMES = ("generator", "critic")
+"""What is said of a file; the generator before it was averaged is like the averaged one."""
 COLOURS, RGBA = (1, 3, 4), 4
 """Numbers of channels that pictures have."""
 NAMES_SHOWN = 10
@@ -130,17 +132,21 @@ def generator_format(
 
         def write(out: Path) -> None:
             save_weights(out / MODEL, generator.network, GENERATOR_PREFIX)
-            if critic:
-                save_weights(out / CRITIC, critic.network)
+            if "critic" in kept:
+                save_weights(out / CRITIC, kept["critic"].network)
 
-        described = {"generator": dict(generator.arguments), **({"critic": dict(critic.arguments)} if critic else {})}
         why_not = ARCHITECTURES[architecture].not_trained or ("" if critic else "it holds no critic")
+        kept = {"generator": generator, **({"critic": critic} if critic and not why_not else {})}
         return ImportedRun(
-            description={"architecture": architecture, **described, "classes": classes},
+            description={
+                "architecture": architecture,
+                **{name: dict(each.arguments) for name, each in kept.items()},
+                "classes": classes,
+            },
             provenance={"format": title},
             write=write,
             found=[
-                *(f"{title} {name}: {_in_words(each)}" for name, each in described.items()),
+                *(f"{title} {name}: {_in_words(each.arguments)}" for name, each in inside.items() if name in NAMES),
                 f"no further training: {why_not}" if why_not else "further training: ganshift transfer --source",
             ],
         )

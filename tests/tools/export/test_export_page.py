@@ -110,10 +110,11 @@ def test_the_page_of_an_imported_translator(path, chromium, tmp_path_factory, tm
     """It translates the one way that there is, as translate does."""
     import_run(path, tmp_path / "run", ImportOptions(size=128))
     model = Translator.from_pretrained(tmp_path / "run", "cpu")
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (model.step, 2 * model.step, 3), np.uint8))
+    height, width = max(16, model.step), max(24, model.step)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
     for page in opened(chromium, tmp_path / "run", tmp_path_factory):
         page.set_input_files("#picture", [as_file(picture, "picture.png")])
-        page.get_by_text(f"Translated a to b at {2 * model.step} x {model.step} pixels").wait_for()
+        page.get_by_text(f"Translated a to b at {width} x {height} pixels").wait_for()
         assert np.abs(pixels(page) - np.asarray(model(picture).convert("RGB"), np.int64)).max() <= 1
         assert page.errors == []
 

@@ -1,39 +1,30 @@
-"""Published TensorFlow checkpoints, read and turned into run folders. The only room that needs TensorFlow.
-
-Nothing is guessed: method, variant, widths, classes and norms are read off the variables, and whatever is missing or
-left over is listed in an error. Training does not go on from here: the state of the optimisers is left out.
-"""
+"""TensorFlow checkpoints as arrays, without the state of the optimisers. The only file that needs TensorFlow."""
 
 import glob
 import hashlib
 import math
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError, first_line
-from ..files import read_text
-from ..methods.registry import methods
-from ..training import run_folder
+from ...errors import UserError, first_line
+from ...files import read_text
 
 OPTIMIZER_STATE = re.compile(r"/(Adam|RMSProp)(_\d+)?$|(^|/)(beta[12]_power|global_step)(_\d+)?$")
 """Variables that only the training of the published code needs."""
 PART_OF_CHECKPOINT = re.compile(r"(?<=.)\.(index|meta|data-\d{5}-of-\d{5})$")
 """What TensorFlow adds to a checkpoint's name for each of its files."""
-NAMES_SHOWN = 10
-"""Names in an error about a checkpoint that is of no method."""
 
 
-def read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
-    """All variables of a checkpoint by name, but for those of the optimisers.
+def is_tensorflow(path: Path) -> bool:
+    """Whether a path is a folder, one of the files of a TensorFlow checkpoint, or their common name."""
+    return path.is_dir() or bool(PART_OF_CHECKPOINT.search(path.name)) or path.with_name(f"{path.name}.index").exists()
 
-    `prefix` is the checkpoint's name without the ending of a file, one of its files, or a folder that names or holds
-    one checkpoint.
-    """
-    prefix = find_checkpoint(prefix)
+
+def read_variables(prefix: Path) -> dict[str, np.ndarray]:
+    """All variables of a checkpoint by name, but for those of the optimisers; `find_checkpoint` gives its name."""
     # TensorFlow reads these when it is imported, and would talk of processors and libraries that do no work here.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -56,7 +47,10 @@ def read_checkpoint(prefix: Path) -> dict[str, np.ndarray]:
 
 
 def find_checkpoint(checkpoint: Path) -> Path:
-    """The checkpoint's name without the ending of a file; a `UserError` unless its files are all there."""
+    """The checkpoint's name without the ending of a file; a `UserError` unless its files are all there.
+
+    `checkpoint` is that name, one of its files, or a folder that names or holds one checkpoint.
+    """
     if checkpoint.is_dir():
         prefix = _only_checkpoint(checkpoint)
     else:
@@ -68,49 +62,6 @@ def find_checkpoint(checkpoint: Path) -> Path:
     if not parts or not all(part.is_file() for part in parts) or len(parts) != int(parts[0].name[-5:]):
         raise UserError(f"checkpoint {prefix} is not whole: of its .data files {len(parts)} are there")
     return prefix
-
-
-def import_tf(
-    checkpoint: Path, out: Path, classes: Sequence[str] | None = None, keep_channel_order: bool = False
-) -> list[str]:
-    """Write the run folder of a published checkpoint and return lines that say what was found.
-
-    `classes` names the classes in the order of the published labels; without it they are called by their numbers.
-    Networks that read images as BGR, as the published DualGAN does, are made to take and give RGB, unless
-    `keep_channel_order`. Which method a checkpoint is of is seen from the names of its variables.
-    """
-    prefix = find_checkpoint(checkpoint)
-    variables = read_checkpoint(prefix)
-    known = {name: method.tensorflow() for name, method in methods().items() if method.tensorflow}
-    named = [name for name, each in known.items() if any(map(each.variable.search, variables))]
-    if len(named) != 1:
-        shown = ", ".join([*variables][:NAMES_SHOWN]) or "none"
-        more = f" and {len(variables) - NAMES_SHOWN} more" if len(variables) > NAMES_SHOWN else ""
-        raise UserError(
-            f"checkpoint {prefix} is not one of the published {' or '.join(each.title for each in known.values())} "
-            f"networks; its variables: {shown}{more}"
-        )
-    (name,) = named
-    try:
-        imported = known[name].convert(variables, classes, keep_channel_order)
-    except UserError as error:
-        raise UserError(f"checkpoint {prefix}: {error}") from None
-    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, ZeroDivisionError) as error:
-        raise UserError(
-            f"checkpoint {prefix} has variables of shapes that no published network has: {first_line(error)}"
-        ) from None
-    provenance = {"checkpoint": prefix.name, "sha256": _hash(prefix), "variables": len(variables)}
-    config = {
-        "method": name,
-        **imported.description,
-        "imported": {**provenance, **imported.provenance},
-        "versions": run_folder.versions(),
-    }
-    with run_folder.held(out):
-        run_folder.claim(out, config)  # before the weights, which may take long, so that a folder in use is refused
-        with run_folder.writing_to(out):
-            imported.write(out)
-    return list(imported.found)
 
 
 def _only_checkpoint(folder: Path) -> Path:
@@ -131,7 +82,7 @@ def _data_files(prefix: Path) -> list[Path]:
     return sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}.data-{digits}-of-{digits}"))
 
 
-def _hash(prefix: Path) -> str:
+def hash_of(prefix: Path) -> str:
     """SHA-256 of the data file, or of all of them in order."""
     digest = hashlib.sha256()
     for path in _data_files(prefix):

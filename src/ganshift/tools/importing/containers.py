@@ -38,6 +38,7 @@ def read_checkpoint(path: Path) -> CheckpointFile:
     except RefusedError as error:
         raise UserError(f"{path} is not read: it {printable(first_line(error))}") from None
     except Exception as error:  # hostile or damaged bytes make a reader raise anything
-        raise UserError(f"{path} is damaged: {printable(first_line(error))[:MOST_CHARACTERS]}") from None
+        reason = printable(first_line(error))[:MOST_CHARACTERS]
+        raise UserError(f"{path} is damaged, or holds more than tensors: {reason}") from None
     container: Literal["torch", "pickle"] = "torch" if is_torch else "pickle"
     return CheckpointFile(path=path, container=container, content=content, sha256=hash_of_file(path))

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import shutil
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 
@@ -287,6 +288,53 @@ def test_what_does_not_go_together(tmp_path):
     import_run(at["rgba"], tmp_path / "run", ImportOptions(rgba=True))
     assert Translator.from_pretrained(tmp_path / "run", "cpu").translate(noise(4)).shape == (2, 3, 32, 40)
     assert import_checkpoint(at["six"])["generator"](noise(6)).shape == (2, 3, 32, 40)
+
+
+def test_what_is_wrong_with_a_further_file_is_said_of_it(tmp_path):
+    """And not of the file that it is given with."""
+    forth = written(tmp_path / "forth.pth", ResNetTranslator(3, 3, width=2, blocks=1))
+    content = published(ResNetTranslator(3, 3, width=2, blocks=1))
+    for wrong in (
+        content | {"model.1.weight": torch.ones(7)},
+        content | {"more": torch.ones(1)},
+        {"weight": torch.ones(1)},
+        [],
+    ):
+        torch.save(wrong, tmp_path / "wrong.pth")
+        for role in ("backward", "critic_b"):
+            with pytest.raises(UserError) as refused:
+                import_run(forth, tmp_path / "run", further={role: tmp_path / "wrong.pth"})
+            assert str(refused.value).startswith(f"{tmp_path / 'wrong.pth'}")
+            assert "forth.pth" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+class OwnModel(torch.nn.Module):
+    """A user's, which `torch.save` pickles by reference; building it again would leave a trace."""
+
+    def __setstate__(self, state):
+        Path(state["trace"]).touch()
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_whole_models_are_not_read(is_zip, tmp_path):
+    model = OwnModel()
+    model.conv, model.trace = torch.nn.Conv2d(3, 3, 3), str(tmp_path / "trace")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the older form warns that it cannot keep the source
+        torch.save(model, tmp_path / "net.pth", _use_new_zipfile_serialization=is_zip)
+    with pytest.raises(UserError, match=r"holds a whole model, which is not read: save its state_dict\(\)"):
+        import_checkpoint(tmp_path / "net.pth")
+    assert not (tmp_path / "trace").exists()
+
+
+def test_options_that_change_nothing_warn(tmp_path, caplog):
+    source = written(tmp_path / "net.pth", ResNetTranslator(3, 3, width=2, blocks=1))
+    import_run(source, tmp_path / "run", ImportOptions(rgba=True, image_statistics=True))
+    assert [record.message for record in caplog.records] == [
+        "--rgba changes nothing here: no pictures have four channels",
+        "--image-statistics changes nothing here: no generator has batch norms",
+    ]
 
 
 def test_sizes_that_are_no_multiples(runs):

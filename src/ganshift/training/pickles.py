@@ -32,6 +32,7 @@ MOST_ARGUMENTS = 16
 """Of a call."""
 MOST_CHARACTERS = 200
 """Of a name, and of what is said of a file."""
+WHOLE_MODEL = "holds a whole model, which is not read: save its state_dict() in the program that wrote it"
 
 _CLASS = re.compile(r"[A-Za-z_][\w.]* _*[A-Z]\w*", re.ASCII)
 """A module and a class in it: by custom no function starts with a capital letter."""
@@ -109,8 +110,10 @@ class Storages:
         self.budget, self.read = budget, read
         self.made: dict[Any, Tensor] = {}
 
-    def __call__(self, kind: Any, dtype: Any, key: Any, location: Any, count: Any, view: Any = None) -> Tensor:
+    def __call__(self, kind: Any, dtype: Any, key: Any, location: Any, count: Any = None, view: Any = None) -> Tensor:
         """Make one, and fill it if there is something to `read` it with; else it is filled later."""
+        if kind == "module":  # the name and source of a class, in the older file of torch
+            raise RefusedError(WHOLE_MODEL)
         if kind != "storage" or not isinstance(dtype, torch.dtype) or type(count) is not int or view is not None:
             raise RefusedError("refers to something outside of it that is no storage")
         if key_of(key) not in self.made:
@@ -312,6 +315,7 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "torch Size": lambda budget, size: of_type(tuple, size),
     "collections OrderedDict": _ordered_dict,
     "builtins set": _set,
+    "__builtin__ set": _set,
     "_codecs encode": _encoded,
     "numpy dtype": lambda budget, *arguments: Record("numpy.dtype", arguments),
 }

@@ -11,7 +11,18 @@ from typing import Any, BinaryIO
 from torch import Tensor
 
 from ..files import open_regular
-from .pickles import MOST_CHARACTERS, Budget, Record, RefusedError, Storages, fill, key_of, of_type, run_pickle
+from .pickles import (
+    MOST_CHARACTERS,
+    WHOLE_MODEL,
+    Budget,
+    Record,
+    RefusedError,
+    Storages,
+    fill,
+    key_of,
+    of_type,
+    run_pickle,
+)
 
 ZIP_START = b"PK\x03\x04"
 OLD_START = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")
@@ -41,7 +52,10 @@ def read_torch(path: Path) -> Any:
         budget = Budget(os.fstat(file.fileno()).st_size)
         is_old = file.read(len(OLD_START)) == OLD_START
         file.seek(0)
-        return _of_old_file(file, budget) if is_old else _of_zip(file, budget)
+        content = _of_old_file(file, budget) if is_old else _of_zip(file, budget)
+    if isinstance(content, Record):
+        raise RefusedError(WHOLE_MODEL)
+    return content
 
 
 def read_pickled_modules(path: Path) -> dict[Any, Any]:

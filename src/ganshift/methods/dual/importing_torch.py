@@ -1,5 +1,6 @@
 """Networks of CycleGAN, pix2pix and CUT as runs: one generator or two, and critics for further training."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from .state_dicts import PublishedNetwork, kind_of, read_network, weights_in
 SMALL_LEVELS, SMALL_SIZE = 7, 128
 """Halvings of `unet_128`, and the side of the images that it is made for."""
 RGBA = 4
+logger = logging.getLogger("ganshift")
 
 
 def networks_of_torch(file: CheckpointFile) -> Mapping[str, nn.Module]:
@@ -44,6 +46,9 @@ def run_of_torch(files: Mapping[Role, CheckpointFile], options: ImportOptions) -
             critic.arguments["channels"] == judged,
             f"--critic-{name[-1]} must judge images of {judged} channels: it is a {critic.in_words()}",
         )
+    has_batch_norms = any(each.arguments["norm"] == "batch" for each in (forth, back) if each)
+    if options.image_statistics and not has_batch_norms:
+        logger.warning("--image-statistics changes nothing here: no generator has batch norms")
     default = SMALL_SIZE if forth.arguments.get("levels") == SMALL_LEVELS else PUBLISHED_SIZE
     size = default if options.size is None else options.size
     back_arguments = back.arguments if back else None
@@ -62,18 +67,16 @@ def run_of_torch(files: Mapping[Role, CheckpointFile], options: ImportOptions) -
         description={**translator.config, **described},
         provenance={"tool": FORMAT.title},
         write=write,
-        found=[*(f"{role}: {each.in_words()}" for role, each in found.items()), *_remarks(forth, options, size)],
+        found=[
+            *(f"{role}: {each.in_words()}" for role, each in found.items()),
+            *_remarks(has_batch_norms, options, size),
+        ],
     )
 
 
 def _read(role: Role, file: CheckpointFile) -> PublishedNetwork:
     """The network of a file, which must be what its role asks for."""
-    if not _recognises(file):
-        raise UserError(f"{file.path} is no state dict of {FORMAT.title}")
-    try:
-        found = read_network(file.content)
-    except UserError as error:
-        raise UserError(f"{error}" if role == "file" else f"{file.path}: {error}") from None
+    found = read_network(file.content)
     what = found.in_words()
     if role == "file" and found.is_critic:
         raise UserError(
@@ -93,6 +96,8 @@ def _read(role: Role, file: CheckpointFile) -> PublishedNetwork:
 
 def _check_channels(channels: Mapping[str, int], options: ImportOptions) -> None:
     """Raise unless it is known what the channels of pictures are."""
+    if options.rgba and RGBA not in channels.values():
+        logger.warning("--rgba changes nothing here: no pictures have four channels")
     for domain, count in channels.items():
         if count not in CHANNELS:
             raise UserError(
@@ -106,10 +111,10 @@ def _check_channels(channels: Mapping[str, int], options: ImportOptions) -> None
             )
 
 
-def _remarks(found: PublishedNetwork, options: ImportOptions, size: int) -> list[str]:
+def _remarks(has_batch_norms: bool, options: ImportOptions, size: int) -> list[str]:
     """What the file does not say, and how it is taken."""
     lines = []
-    if found.arguments["norm"] == "batch":
+    if has_batch_norms:
         lines.append(
             "batch norms take the statistics of each image"
             if options.image_statistics

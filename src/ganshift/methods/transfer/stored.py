@@ -1,5 +1,6 @@
 """What importing the generators of other tools shares: a stored network to one of ours, and a file to a run."""
 
+import logging
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ..importing import MISFIT, CheckpointFile, ImportedRun, ImportFormat, Impor
 from .networks import ARCHITECTURES
 from .source import GENERATOR_PREFIX
 
+logger = logging.getLogger("ganshift")
 NAMES = ("generator", "critic")
 """What is said of a file; the generator before it was averaged is like the averaged one."""
 COLOURS, RGBA = (1, 3, 4), 4
@@ -127,7 +129,7 @@ def generator_format(
                 "file that has generator and critic together"
             )
         generator, critic = inside["generator"], inside.get("critic")
-        _check_channels(generator.arguments["channels"], options.rgba or has_opacity)
+        _check_channels(generator.arguments["channels"], options.rgba, has_opacity)
         classes = class_names(options.classes, generator.arguments.get("num_classes", 0))
 
         def write(out: Path) -> None:
@@ -172,11 +174,13 @@ def class_names(classes: Sequence[str] | None, num_classes: int) -> list[str]:
     return list(classes)
 
 
-def _check_channels(count: int, rgba: bool) -> None:
+def _check_channels(count: int, rgba: bool, has_opacity: bool) -> None:
     """Raise unless images of so many channels are pictures, as far as is known."""
     if count not in COLOURS:
         raise UserError(f"its images have {count} channels, which are no pictures: use ganshift.import_checkpoint")
-    if count == RGBA and not rgba:
+    if rgba and count != RGBA:
+        logger.warning("--rgba changes nothing here: no pictures have four channels")
+    if count == RGBA and not (rgba or has_opacity):
         raise UserError(
             "its images have 4 channels, and the file does not say what they are: give --rgba if they are red, green, "
             "blue and opacity, or use ganshift.import_checkpoint"

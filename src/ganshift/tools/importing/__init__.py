@@ -47,12 +47,13 @@ def import_run(
     options = options or ImportOptions()
     file = read_checkpoint(path)
     method, known = _format_of(file)
-    files: dict[Role, CheckpointFile] = {"file": file}
-    for role, place in (further or {}).items():
-        files[role] = read_checkpoint(place)
     for name in (*(further or {}), *options.given()):
         if name not in known.takes:
             raise UserError(f"--{name.replace('_', '-')} says nothing of {known.title} checkpoints: leave it out")
+    files: dict[Role, CheckpointFile] = {"file": file}
+    for role, place in (further or {}).items():
+        files[role] = read_checkpoint(place)
+        _check_further(files[role], known)
     imported = _of_file(file, known, lambda: known.run(files, options))
     provenance = {"checkpoint": file.path.name, "sha256": file.sha256}
     others: dict[str, str] = {}
@@ -80,6 +81,13 @@ def _format_of(file: CheckpointFile) -> tuple[str, ImportFormat]:
         titles = " or ".join(known.title for _, known in every)
         raise UserError(f"{file.path} is not one of the published {titles} networks; it holds: {_names_in(file)}")
     return fitting[0]
+
+
+def _check_further(file: CheckpointFile, known: ImportFormat) -> None:
+    """Raise a `UserError` about this very file if it has no network of the format."""
+    if not known.recognises(file):
+        raise UserError(f"{file.path} is no {known.title} network; it holds: {_names_in(file)}")
+    _of_file(file, known, lambda: known.networks(file))
 
 
 def _of_file(file: CheckpointFile, known: ImportFormat, make: Callable[[], Made]) -> Made:

@@ -72,8 +72,8 @@ def _only_checkpoint(folder: Path) -> Path:
         return folder / Path(named[1]).name
     there = sorted(path.with_suffix("") for path in folder.glob("*.index"))
     if len(there) != 1:
-        listed = f": name one of {', '.join(str(path) for path in there)}" if there else ""
-        raise UserError(f"there are {len(there)} TensorFlow checkpoints in {folder}{listed}")
+        hint = f"name one of {', '.join(map(str, there))}" if there else "of another tool, name the file itself"
+        raise UserError(f"there are {len(there)} TensorFlow checkpoints in {folder}: {hint}")
     return there[0]
 
 

@@ -193,8 +193,8 @@ def test_what_is_not_trained_says_why(name, runs, tmp_path, capsys):
     ("change", "message"),
     [
         (lambda weights: weights.pop("Model.AggregationLayer.Layer.weight"), "missing|shapes"),
-        (lambda weights: weights.update({"Model.Extra.weight": torch.ones(1)}), "left over Model.Extra.weight"),
-        (lambda weights: weights.pop("Model.MainLayers.1.Layers.1.NonLinearity1.Bias"), "missing Model.MainLayers.1"),
+        (lambda weights: weights.update({"Model.Extra.weight": torch.ones(1)}), "left over: Model.Extra.weight"),
+        (lambda weights: weights.pop("Model.MainLayers.1.Layers.1.NonLinearity1.Bias"), "missing: Model.MainLayers.1"),
         (lambda weights: weights["Model.MainLayers.0.Layers.0.Basis"].fill_(torch.nan), "not finite"),
         (lambda weights: weights.update({"Model.MainLayers.1.Layers.0.Resampler.Kernel": torch.ones(4, 4)}), "filter"),
         (lambda weights: weights.update({"Model.MainLayers.7.x": torch.ones(4, 4)}), "numbered from 0"),

@@ -3,16 +3,20 @@
 `tools.importing` reads the files and asks all methods.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import UserError, printable
 
 if TYPE_CHECKING:
     from torch import nn
 
 MISFIT = "no published network has these shapes together"
 """What is said of weights that fit no network."""
+NAMES_SHOWN = 10
+"""Names in an error about what a checkpoint holds."""
 Role = Literal["file", "backward", "critic_a", "critic_b"]
 """What a file is for: the one that is imported, or a further one that an option of the command names."""
 
@@ -85,3 +89,16 @@ class ImportFormat:
     """The run of a file, and of the further ones that were given with it."""
     takes: frozenset[str] = frozenset()
     """Which options and which roles of further files say something of it; others are refused."""
+
+
+def check_names(needed: Iterable[str], given: Iterable[str]) -> None:
+    """Raise a `UserError` that lists what is missing or left over, unless the names are the same."""
+    missing, left_over = sorted({*needed} - {*given}), sorted({*given} - {*needed})
+    if missing or left_over:
+        raise UserError(f"its tensors fit no network; missing: {listed(missing)}; left over: {listed(left_over)}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return (", ".join(map(printable, names[:NAMES_SHOWN])) or "none") + more

@@ -11,12 +11,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...errors import UserError, printable
+from ...errors import UserError
 from ...training.weights import build_on_paper
+from ..importing import check_names
 from .architectures import CRITICS, GENERATORS
 
-LISTED = 8
-"""Names in an error about tensors that do not fit."""
 WRAPPED = "module."
 """In front of names where a network was saved inside `nn.DataParallel`."""
 COUNTER = "num_batches_tracked"
@@ -79,10 +78,12 @@ def read_network(content: Any) -> PublishedNetwork:
     arguments = _ARGUMENTS[kind](given)
     new = {**GENERATORS, **CRITICS}[kind]
     network = build_on_paper(lambda: new(**arguments), "it", f"a {kind} network")
-    norms = {name for name, value in given.items() if name.endswith(".weight") and value.dim() == 1}
-    weights = {re.sub("weight$", "gain", name) if name in norms else name: value for name, value in given.items()}
-    _check(network.state_dict(), weights)
-    network.load_state_dict({name: value.float().contiguous() for name, value in weights.items()}, assign=True)
+    names = {ours: re.sub("gain$", "weight", ours) for ours in network.state_dict()}
+    check_names(names.values(), given)
+    for ours, expected in network.state_dict().items():
+        _check(names[ours], given[names[ours]], expected)
+    weights = {ours: given[name].float().contiguous() for ours, name in names.items()}
+    network.load_state_dict(weights, assign=True)
     return PublishedNetwork(kind, arguments, network, len(given))
 
 
@@ -93,28 +94,14 @@ def _without_unread(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in weights.items() if not name.endswith(unread)}
 
 
-def _check(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
-    """Raise a `UserError` unless both have the same names and shapes, and all numbers are finite."""
-    missing, left_over = sorted(ours.keys() - theirs.keys()), sorted(theirs.keys() - ours.keys())
-    if missing or left_over:
-        raise UserError(f"its tensors fit no network; missing: {_listed(missing)}; left over: {_listed(left_over)}")
-    for name, value in theirs.items():
-        if value.shape != ours[name].shape:
-            raise UserError(
-                f"its {_published(name)} has the shape {list(value.shape)}; beside its other tensors it would be "
-                f"{list(ours[name].shape)}"
-            )
-        if not value.is_floating_point() or not value.float().isfinite().all():
-            raise UserError(f"its {_published(name)} has values that are no finite numbers")
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return (", ".join(map(_published, names[:LISTED])) or "none") + more
-
-
-def _published(name: str) -> str:
-    return printable(re.sub("gain$", "weight", name))
+def _check(name: str, value: Tensor, expected: Tensor) -> None:
+    """Raise a `UserError` unless a tensor has the shape expected and finite numbers."""
+    if value.shape != expected.shape:
+        raise UserError(
+            f"its {name} has the shape {list(value.shape)}; beside its other tensors it would be {list(expected.shape)}"
+        )
+    if not value.is_floating_point() or not value.float().isfinite().all():
+        raise UserError(f"its {name} has values that are no finite numbers")
 
 
 def _kernels(weights: Mapping[str, Tensor]) -> list[tuple[int, Tensor]]:

@@ -14,7 +14,7 @@ from ...errors import UserError, printable
 from ...training.run_folder import CRITIC, MODEL
 from ...training.torch_files import StoredNetwork
 from ...training.weights import build_on_paper, copy_weights, save_weights
-from ..importing import MISFIT, CheckpointFile, ImportedRun, ImportFormat, ImportOptions, Role
+from ..importing import MISFIT, CheckpointFile, ImportedRun, ImportFormat, ImportOptions, Role, check_names
 from .networks import ARCHITECTURES
 from .source import GENERATOR_PREFIX
 
@@ -23,8 +23,6 @@ NAMES = ("generator", "critic")
 """What is said of a file; the generator before it was averaged is like the averaged one."""
 COLOURS, RGBA = (1, 3, 4), 4
 """Numbers of channels that pictures have."""
-NAMES_SHOWN = 10
-"""Tensors in an error about a network that does not fit."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +49,7 @@ def found(
     """
     network = build_on_paper(lambda: make(**arguments), "it", "a network of its kind")
     names = {ours: name_of(ours) for ours in network.state_dict()}
-    missing = sorted(set(names.values()) - stored.keys())
-    left_over = sorted(name for name in stored.keys() - set(names.values()) if not known.search(name))
-    if missing or left_over:
-        raise UserError(f"{MISFIT}: missing {_listed(missing)}; left over {_listed(left_over)}")
+    check_names(names.values(), {name for name in stored if not known.search(name)})
     weights: dict[str, Tensor] = {}
     for ours, theirs in names.items():
         weights[ours] = changed(ours, theirs).float().contiguous()
@@ -192,8 +187,3 @@ def _in_words(arguments: Mapping[str, Any]) -> str:
         f"{name.replace('_', ' ')} {' '.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in arguments.items()
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return (", ".join(printable(name) for name in names[:NAMES_SHOWN]) or "none") + more

@@ -10,14 +10,12 @@ from typing import TypeVar
 
 from torch import nn
 
-from ...errors import UserError, first_line, printable
-from ...methods.importing import CheckpointFile, ImportFormat, ImportOptions, Role
+from ...errors import UserError, first_line
+from ...methods.importing import CheckpointFile, ImportFormat, ImportOptions, Role, listed
 from ...methods.registry import methods
 from ...training import run_folder
 from .containers import read_checkpoint
 
-NAMES_SHOWN = 10
-"""Names in an error about a checkpoint that is of no format."""
 WRONG_SHAPES = (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, ZeroDivisionError)
 """What building a network from tensors of any shape may raise."""
 Made = TypeVar("Made")
@@ -104,6 +102,4 @@ def _names_in(file: CheckpointFile) -> str:
     """Some names of what a file holds."""
     if not isinstance(file.content, Mapping):
         return f"a {type(file.content).__name__}"
-    names = [printable(str(name)) for name in file.content]
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return (", ".join(names[:NAMES_SHOWN]) or "nothing") + more
+    return listed([*map(str, file.content)])

@@ -124,6 +124,7 @@ def test_public_names():
         "TransferConfig",
         "Translator",
         "UserError",
+        "import_checkpoint",
         "train_dual",
         "train_transfer",
     ]

@@ -155,7 +155,7 @@ def bash_script(tmp_path_factory):
         (["transfer", "--generator-norm", "T"], ["True"]),
         (["transfer", "--data", "x", "--warm"], ["--warmup-images"]),
         (["dual", "--no-f"], ["--no-fast", "--no-flip"]),
-        (["import-tf", "--keep"], ["--keep-channel-order"]),
+        (["import", "--keep"], ["--keep-channel-order"]),
         # Names of files, which bash completes where nothing is offered.
         (["generate", "some"], []),
         (["generate", "''"], []),

@@ -2,7 +2,7 @@
 
 Of the commands in code blocks, `doctor`, `generate`, `translate`, `completion`, `help` and `study --list` are run as
 they stand, on small images and untrained networks (`doctor` without its seconds of training). `transfer` and `dual`
-resolve their settings (`--dry-run`). The others are parsed with all their options, and then stop: `import-tf` at a
+resolve their settings (`--dry-run`). The others are parsed with all their options, and then stop: `import` at a
 checkpoint that is not there, `study`, `bench` and `demo` at one more option that cannot work, all else at a run that is
 not there.
 """
@@ -34,7 +34,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 READMES = ("README.md", "README.zh-CN.md")
 ENDS = {
     "compare": ([], "there is no card or run folder"),
-    "import-tf": ([], "there is no TensorFlow checkpoint"),
+    "import": ([], "there is no checkpoint"),
     "study": (["--processes", "0"], "processes must be at least 1"),
     "bench": (["--device", "gpu9"], "'gpu9' is not here"),
     "demo": (["--seed", "-1"], "seed must be at least 0"),
@@ -129,7 +129,7 @@ def save_pictures(folder, count=6):
 def playground(tmp_path_factory):
     """A folder with the images and untrained networks that the documents name."""
     place = tmp_path_factory.mktemp("playground")
-    for name in ("my-images", "photos", "drawings", "more", "more-photos", "mr", "data/val/A", "data/val/B"):
+    for name in ("my-images", "photos", "drawings", "more", "more-photos", "mr", "horses", "data/val/A", "data/val/B"):
         save_pictures(place / name)
     for name in ("train/A", "train/B"):
         save_pictures(place / "data" / name)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .methods.transfer.config import TransferConfig
     from .methods.transfer.model import Generator
     from .methods.transfer.trainer import train as train_transfer
+    from .tools.importing import import_checkpoint
 
 __version__ = "0.2.0"
 
@@ -23,6 +24,7 @@ _PUBLIC = {
     "TransferConfig": ("methods.transfer.config", "TransferConfig"),
     "Translator": ("methods.dual.model", "Translator"),
     "UserError": ("errors", "UserError"),
+    "import_checkpoint": ("tools.importing", "import_checkpoint"),
     "train_dual": ("methods.dual.trainer", "train"),
     "train_transfer": ("methods.transfer.trainer", "train"),
 }
@@ -32,6 +34,7 @@ __all__ = [
     "TransferConfig",
     "Translator",
     "UserError",
+    "import_checkpoint",
     "train_dual",
     "train_transfer",
 ]

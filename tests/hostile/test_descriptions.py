@@ -22,7 +22,7 @@ from ganshift.inference.names import bundled_models
 from ganshift.methods.transfer.source import open_source
 from ganshift.methods.transfer.trainer import TransferTrainer
 from ganshift.metrics.record_files import compare
-from ganshift.tools.import_tf import find_checkpoint
+from ganshift.tools.importing.tensorflow import find_checkpoint
 from ganshift.tools.report import write_report
 from ganshift.training import checkpoint, run_folder
 from ganshift.training.weights import save_weights

@@ -110,6 +110,8 @@ def _call(words: Sequence[str]) -> int:
         from .training import train
 
         return train(TRAINING[name], arguments)
+    if name == "import-tf":
+        raise UserError("import-tf is part of a larger command: give the same arguments to ganshift import")
     if name not in COMMANDS:
         hint = nearest(name, COMMANDS) or f"commands are {', '.join(COMMANDS)}"
         raise UserError(f"there is no command {name!r}; {hint}")
@@ -135,7 +137,7 @@ FUNCTIONS: Mapping[str, tuple[str, str]] = {
     "study": ("studies:study", "train and measure a grid of runs, and lay the scores side by side"),
     "serve": ("serving:serve", "put trained models on a web page and behind an HTTP API"),
     "export": ("models:export", "write a run's model for other programs: ONNX, safetensors, or a page"),
-    "import-tf": ("models:import_tf", "turn a published TensorFlow checkpoint into a run"),
+    "import": ("models:import_run", "turn a checkpoint of another tool into a run"),
     "bench": ("scores:bench", "time how fast each preset trains on this machine"),
     "completion": ("shells:completion", "print what makes a shell complete ganshift's commands and options"),
 }
@@ -165,7 +167,7 @@ ganshift moves GANs and images between domains.
   ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings
   ganshift translate runs/drawings holiday.jpg clip.mp4 'more/*.png' --to b -o drawn/
   ganshift serve runs/mine runs/drawings
-  ganshift import-tf published/wgan-gp.model --out runs/published
+  ganshift import latest_net_G_A.pth --out runs/zebras
 
 Every command takes --quiet: only warnings and errors are said. Results go to standard output, all else to standard
 error; NO_COLOR=1 turns colours off.

@@ -1,4 +1,4 @@
-"""What is done with trained models: `ganshift generate`, `translate`, `export` and `import-tf`."""
+"""What is done with trained models: `ganshift generate`, `translate`, `export` and `import`."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -156,34 +156,63 @@ def translate(
 
 
 @command
-def import_tf(
-    checkpoint: Annotated[Positional[Path], arg(metavar="CKPT")],
+def import_run(
+    checkpoint: Annotated[Positional[Path], arg(metavar="FILE")],
     *,
     out: Path,
+    backward: Maybe[Path] = None,
+    critic_a: Maybe[Path] = None,
+    critic_b: Maybe[Path] = None,
     classes: Maybe[str] = None,
     keep_channel_order: bool = False,
+    image_statistics: bool = False,
+    rgba: bool = False,
+    size: Maybe[int] = None,
 ) -> int:
-    """Turn a published TensorFlow checkpoint of either method into a run.
+    """Turn a checkpoint of another tool into a run, without running a line of it.
 
-    What it holds is read off its variables. Needs pip install 'ganshift[tensorflow]'.
+    Which tool wrote it, and what its networks are, is read off the file: docs/import.md lists the tools. TensorFlow
+    checkpoints need pip install 'ganshift[tensorflow]'.
 
     Args:
-        checkpoint: Name of the checkpoint without the endings of its files, or its .index file, or its folder.
-        out: Run folder to write, for ganshift generate, translate and transfer --source.
+        checkpoint: The file; of a TensorFlow checkpoint its name without the endings of its files, or its .index file,
+            or its folder. Of a translator, the network that translates a to b.
+        out: Run folder to write, for every command that takes a run.
+        backward: Of a translator, the file of the network that translates b to a; without it the run translates one
+            way.
+        critic_a: Of a translator, the file of the critic that judges images of domain a, for further training.
+        critic_b: The same for images of domain b.
         classes: Names of the classes in the order of their labels, with commas between; numbers if left out.
         keep_channel_order: Leave a DualGAN with blue first, as published, instead of making it take and give RGB.
+        image_statistics: Let batch norms of CycleGAN, pix2pix and CUT take the statistics of each image, as their test
+            script does unless it is told --eval, instead of the running statistics in the file.
+        rgba: Say that the four channels of a network's pictures are red, green, blue and opacity, which its file
+            cannot.
+        size: Side in pixels of the images that a translator was trained on, which its file does not say (256, the old
+            tools' default, if left out; 128 of unet_128).
 
     Examples:
-        ganshift import-tf published/wgan-gp.model --out runs/published
-        ganshift import-tf published/wgan-gp.model --classes plane,car,bird --out runs/published
-        ganshift import-tf published/DualNet.model-1002 --out runs/published
+        ganshift import horse2zebra/latest_net_G_A.pth --out runs/zebras
+        ganshift import latest_net_G_A.pth --backward latest_net_G_B.pth --out runs/zebras
+        ganshift import published/wgan-gp.model --classes plane,car,bird --out runs/published
+        ganshift import published/DualNet.model-1002 --out runs/published
     """
     from ..training.log import loading, say
 
     with loading():
-        from ..tools.import_tf import import_tf as import_checkpoint
-    names = None if classes is None else [name.strip() for name in classes.split(",")]
-    for line in import_checkpoint(checkpoint, out, names, keep_channel_order):
+        from ..methods.importing import ImportOptions, Role
+        from ..tools import importing
+
+    options = ImportOptions(
+        classes=None if classes is None else [name.strip() for name in classes.split(",")],
+        keep_channel_order=keep_channel_order,
+        image_statistics=image_statistics,
+        rgba=rgba,
+        size=size,
+    )
+    named: dict[Role, Path | None] = {"backward": backward, "critic_a": critic_a, "critic_b": critic_b}
+    further = {role: path for role, path in named.items() if path is not None}
+    for line in importing.import_run(checkpoint, out, options, further):
         say(line)
     from ..methods.registry import method_in
 

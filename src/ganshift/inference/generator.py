@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..tensors import Images, Labels, Latents, image_grid, to_uint8
 from ..training import run_folder
 from ..training.config import require
-from .arguments import Array, is_array, labels_from, latents_from, shown, whole_number
+from .arguments import Array, is_array, labels_from, latents_from, number, shown, whole_number
 from .latents import draw_latents, slerp, truncate
 from .pretrained import CardGrids, Pretrained, enlarged
 
@@ -43,15 +43,20 @@ class ImageGenerator(Pretrained):
     """Side of the square images, in pixels."""
     channels: int
     """1 for gray, 3 for colour, 4 for colour with opacity."""
+    truncates_styles = False
+    """Whether truncation moves styles towards their mean (StyleGAN's psi) instead of redrawing latents."""
     on_images: Callable[[int], object] = staticmethod(lambda count: None)
     """Hears how many images have been generated of those that were asked for, for a progress bar."""
 
     @abstractmethod
-    def generate(self, latents: Array, labels: Array | None = None, batch_statistics: bool = False) -> Images:
+    def generate(
+        self, latents: Array, labels: Array | None = None, batch_statistics: bool = False, **options: Any
+    ) -> Images:
         """Map standard normal latents [n, latent_dim] to images [n, channels, size, size] in [-1, 1].
 
         Tensors, arrays and lists will do. A conditional generator needs labels [n], class numbers from 0.
-        `batch_statistics` normalises by the batch, where there is a batch norm.
+        `batch_statistics` normalises by the batch, where there is a batch norm. `options` are what else its network
+        takes; those that it does not know raise a `UserError`.
         """
 
     @property
@@ -77,7 +82,8 @@ class ImageGenerator(Pretrained):
         `label` is a class name or number, or a list of one for each picture; a text that is both is taken for the name.
         Without one, a conditional generator takes its classes in turn. `truncation` redraws numbers of the latents that
         are more standard deviations from 0 than it says: 2.0 changes little, 0.5 gives more typical pictures that
-        differ less. The same seed gives the same pictures, and, to rounding, the first ones of a larger number; under
+        differ less. Of a StyleGAN2 it is psi instead: 1 changes nothing, 0.5 halves the way from the mean style. The
+        same seed gives the same pictures, and, to rounding, the first ones of a larger number; under
         `batch_statistics` only whole batches of `SAMPLING_BATCH` stay the same.
 
         >>> generator = Generator.from_pretrained("digits32")
@@ -86,10 +92,11 @@ class ImageGenerator(Pretrained):
         """
         if is_array(what):
             latents = latents_from(what, self.latent_dim)
-            latents = latents if truncation is None else truncate(latents, truncation, seed)
+            if truncation is not None and not self.truncates_styles:
+                latents = truncate(latents, truncation, seed)
         else:
-            latents = draw_latents(what, seed, truncation, self.latent_dim)  # type: ignore[arg-type]
-        return self._pictures(latents, self._labels(len(latents), label), batch_statistics)
+            latents = self._draw(what, seed, truncation)  # type: ignore[arg-type]
+        return self._pictures(latents, self._labels(len(latents), label), batch_statistics, truncation)
 
     def interpolate(
         self,
@@ -116,7 +123,7 @@ class ImageGenerator(Pretrained):
         latents = slerp(ends[:-1], ends[1:], steps).flatten(0, 1)  # count steps z -> count*steps z
         length = len(latents) // (len(ends) - 1)
         labels = labels.repeat_interleave(length) if labels is not None else None
-        return _in_rows(self._pictures(latents, labels, batch_statistics), length)
+        return _in_rows(self._pictures(latents, labels, batch_statistics, truncation), length)
 
     def class_grid(
         self,
@@ -134,7 +141,7 @@ class ImageGenerator(Pretrained):
         row = self._draw(count, seed, truncation)
         latents = row.repeat(len(self.classes), 1)
         labels = torch.arange(len(self.classes)).repeat_interleave(len(row))
-        return _in_rows(self._pictures(latents, labels, batch_statistics), len(row))
+        return _in_rows(self._pictures(latents, labels, batch_statistics, truncation), len(row))
 
     def published_sheet(self, seed: SupportsIndex = 0) -> Rows:
         """Generate the fixed sheet of both published codes: 10 rows of 10, normalised by the batch of all hundred.
@@ -154,16 +161,25 @@ class ImageGenerator(Pretrained):
         return {"samples.png": enlarged(image_grid(images, CARD_COLUMNS))}
 
     def _draw(self, count: SupportsIndex, seed: SupportsIndex, truncation: SupportsFloat | None = None) -> Latents:
-        return draw_latents(count, seed, truncation, self.latent_dim)
+        return draw_latents(count, seed, None if self.truncates_styles else truncation, self.latent_dim)
 
     def _pictures(
-        self, latents: Latents, labels: Labels | None, batch_statistics: bool, at_once: int = SAMPLING_BATCH
+        self,
+        latents: Latents,
+        labels: Labels | None,
+        batch_statistics: bool,
+        truncation: SupportsFloat | None = None,
+        at_once: int = SAMPLING_BATCH,
     ) -> list[Image.Image]:
-        """`at_once` images are generated at a time."""
+        """`at_once` images are generated at a time; `truncation` is that of styles, and nothing to other generators."""
+        psi = self.truncates_styles and truncation is not None
+        options = {"truncation": number("truncation, psi of the styles,", truncation)} if psi else {}
         pictures: list[Image.Image] = []
         for start in range(0, len(latents), at_once):
             part = slice(start, start + at_once)
-            images = self.generate(latents[part].cpu(), labels[part] if labels is not None else None, batch_statistics)
+            images = self.generate(
+                latents[part].cpu(), labels[part] if labels is not None else None, batch_statistics, **options
+            )
             pictures += map(to_picture, to_uint8(images).numpy())
             self.on_images(len(pictures))
         return pictures

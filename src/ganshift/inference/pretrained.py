@@ -50,11 +50,11 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
     """What such a model is: generator or translator."""
     pipeline_tag: ClassVar[str]
     """What the hub calls what such models do."""
-    tags: ClassVar[tuple[str, ...]] = ()
+    tags: tuple[str, ...] = ()
     """Words that the hub finds a method's models by."""
     package: ClassVar[str] = ""
     """What the class is imported from; the module that defines it if left out."""
-    papers: ClassVar[str] = ""
+    papers: str = ""
     """Where the method was published, in Markdown, as a sentence or a part of one that ends with a full stop."""
 
     def __init__(self, config: Mapping[str, Any]):

@@ -94,6 +94,9 @@ def translate_files(
     else:
         found = {to: find_input_files(images, out)}
     every = [source for sources in found.values() for source in sources]
+    for way in found:
+        for needed in (way, other_domain(way)) if roundtrip else (way,):
+            model.check_way(needed)
     ways = []
     done = Translated()
     for way, sources in found.items():

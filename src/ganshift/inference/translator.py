@@ -29,7 +29,7 @@ AT_ONCE_PIXELS = 2**20
 
 
 class ImageTranslator(Pretrained):
-    """Images of domain a to domain b and back.
+    """Images of domain a to domain b and back, or one of these ways alone.
 
     A method's model defines `translate`, `network` and `step`; the rest follows.
     """
@@ -40,6 +40,14 @@ class ImageTranslator(Pretrained):
     """Of each domain: 1 for gray, 3 for colour, 4 for colour with opacity."""
     size: Side
     """Side, or height and width, of the images trained on."""
+    ways: tuple[Domain, ...] = ("b", "a")
+    """The domains that it translates to."""
+
+    def check_way(self, to: Domain) -> None:
+        """Raise a `UserError` unless it translates to this domain."""
+        start = other_domain(to)
+        if to not in self.ways:
+            raise UserError(f"this model translates {to} to {start} alone: there is no network for {start} to {to}")
 
     @abstractmethod
     def translate(self, images: Images, to: Domain = "b") -> Float[Tensor, "n c2 h w"]:
@@ -159,19 +167,27 @@ class ImageTranslator(Pretrained):
         return translated if len(shape) == 4 else translated[0]
 
     def grids(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> CardGrids:
-        """Round trips of pictures of each domain: those given, as `__call__` takes them, or else bundled ones."""
+        """Round trips of pictures of each domain: those given, as `__call__` takes them, or else bundled ones.
+
+        A model of one way shows pictures of one domain and their translations.
+        """
         found = {}
-        given: Mapping[Any, Sequence[Any]] = pictures or _bundled_pictures(self.size)
+        bundled = {
+            domain: shown for domain, shown in _bundled_pictures(self.size).items() if other_domain(domain) in self.ways
+        }
+        given: Mapping[Any, Sequence[Any]] = pictures or bundled
         require(set(given) <= {"a", "b"}, f"pictures are of the domains a and b, got {', '.join(map(str, given))}")
         for domain, shown in given.items():
-            to, back = other_domain(domain), other_domain(other_domain(domain))
+            to, back = other_domain(domain), domain
+            self.check_way(to)
             require(
                 len(shown) > 0, f"name at least one picture of {domain} to show the model on, or leave {domain} out"
             )
             originals = [self._original(picture, to) for picture in shown]
             fitted = [self._fitted(to_picture(each.in_eight_bits().channels()), to) for each in originals]
             start = torch.cat([picture.for_network(self.channels[back]) for picture in fitted])
-            trips = round_trip_grid(start, partial(self.translate, to=to), partial(self.translate, to=back))
+            return_trip = partial(self.translate, to=back) if back in self.ways else None
+            trips = round_trip_grid(start, partial(self.translate, to=to), return_trip)
             found[f"samples-{domain}.png"] = enlarged(trips)
         return found
 
@@ -183,15 +199,18 @@ def other_domain(domain: Domain) -> Domain:
     return "a" if domain == "b" else "b"
 
 
-def _bundled_pictures(size: Side) -> dict[str, list[Image.Image]]:
+def _bundled_pictures(size: Side) -> dict[Domain, list[Image.Image]]:
     """Four photographs, and sketches of them, of this size."""
     photos = [to_picture(fit_picture(photo, size, 3)) for photo in list(photographs().values())[:4]]
     return {"a": photos, "b": [sketch(photo) for photo in photos]}
 
 
 @torch.no_grad()
-def round_trip_grid(start: Tensor, there: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor]) -> np.ndarray:
-    """A sheet with rows of an image, its translation and the way back."""
+def round_trip_grid(
+    start: Tensor, there: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor] | None
+) -> np.ndarray:
+    """A sheet with rows of an image, its translation and, where there is one, the way back."""
     translated = there(start)
-    columns = [to_colour(images) for images in (start, translated, back(translated))]
+    shown = [start, translated, *([back(translated)] if back else [])]
+    columns = [to_colour(images) for images in shown]
     return image_grid(torch.stack(columns, dim=1).flatten(0, 1), columns=len(columns))

@@ -1,4 +1,4 @@
-"""Scores of a translator, both ways: translations among real images, round trips, and true pairs.
+"""Scores of a translator, each way: translations among real images, round trips, and true pairs.
 
 Training and `ganshift evaluate` both come here.
 """
@@ -32,15 +32,15 @@ TRIP, CHANGE = "trip", "change"
 class MeasuredWay(Measured):
     """What was found of one way."""
 
-    trip: float
-    """Mean L1 of the round trips, levels from -1 to 1."""
+    trip: float | None
+    """Mean L1 of the round trips, levels from -1 to 1; None where there is no way back."""
     change: float | None
     """Mean L1 between images and their translations; None where the domains differ in channels."""
 
 
 def measure_ways(
     to_b: Translation,
-    to_a: Translation,
+    to_a: Translation | None,
     a: ImageSet,
     b: ImageSet,
     split: str,
@@ -51,12 +51,15 @@ def measure_ways(
 ) -> list[MeasuredWay]:
     """Scores of the way a to b and of the way b to a: of translations among real images, round trips, true pairs.
 
+    Without `to_a`, of the way a to b alone, and of no round trips.
     All images are translated, or `most`, evenly spaced. `split` is "val" where images of the same names are pairs.
     `about` says in the records which model it was.
     """
     about, batch = {"seed": None, **about}, extraction.settings.batch
     ways = []
     for way, there, back, start, target in (("a-b", to_b, to_a, a, b), ("b-a", to_a, to_b, b, a)):
+        if there is None:
+            continue
         count = len(start) if most is None else min(most, len(start))
         numbers = [index * len(start) // count for index in range(count)]
         partners = _partners(start, target) if split == "val" else {}
@@ -73,18 +76,18 @@ def measure_ways(
             name=f"{{}} {way}",
         )
         scores = _of_all(compared)
-        trips, changes = scores.pop(TRIP), scores.pop(CHANGE, None)
+        trips, changes = scores.pop(TRIP, None), scores.pop(CHANGE, None)
         beside_start, beside_target = against(start, split), against(target, split)
-        records = [
-            *measured.records,
-            _pixel_record(f"L1 {way}-{way[0]}", "round trip", trips, quantisation="none", **beside_start, **about),
-            *(
-                _pixel_record(f"{name} {way}", "true pairs", values, quantisation=ROUNDED, **beside_target, **about)
-                for name, values in scores.items()
-            ),
+        records = [*measured.records]
+        if trips is not None:
+            name = f"L1 {way}-{way[0]}"
+            records.append(_pixel_record(name, "round trip", trips, quantisation="none", **beside_start, **about))
+        records += [
+            _pixel_record(f"{name} {way}", "true pairs", values, quantisation=ROUNDED, **beside_target, **about)
+            for name, values in scores.items()
         ]
-        change = None if changes is None else float(np.mean(changes))
-        ways.append(MeasuredWay(records, measured.diversity, trip=float(np.mean(trips)), change=change))
+        trip, change = (None if values is None else float(np.mean(values)) for values in (trips, changes))
+        ways.append(MeasuredWay(records, measured.diversity, trip=trip, change=change))
     return ways
 
 
@@ -109,7 +112,7 @@ def _pixel_record(metric: str, protocol: str, values: Sequence[float], **more: A
 @torch.no_grad()
 def _translate_part(
     there: Translation,
-    back: Translation,
+    back: Translation | None,
     start: ImageSet,
     target: ImageSet,
     partners: Mapping[int, int],
@@ -119,8 +122,10 @@ def _translate_part(
     """Translations of these images, stored; on the way, round trips and true pairs are compared."""
     images = from_uint8(start.read(numbers))
     translated = there(images)
-    returned = back(translated)  # not rounded in between
-    scores = {TRIP: (returned - images.to(returned.device)).abs().mean((1, 2, 3))}
+    scores = {}
+    if back is not None:
+        returned = back(translated)  # not rounded in between
+        scores[TRIP] = (returned - images.to(returned.device)).abs().mean((1, 2, 3))
     if translated.shape == images.shape:
         scores[CHANGE] = (translated - images.to(translated.device)).abs().mean((1, 2, 3))
     stored = to_uint8(translated)

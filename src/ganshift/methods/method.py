@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..inference.translator import ImageTranslator
     from ..training.trainer import Outcome, Trainer
     from .advice import Advice, PictureFacts
-    from .importing import TensorFlowImport
+    from .importing import ImportFormat
 
 VERBS = {"generator": "generate", "translator": "translate"}
 """Commands that use trained models, by kind."""
@@ -71,8 +71,8 @@ class Method:
     held_out_split: "Callable[[Any], Split]" = lambda config: "train"
     """From the settings of a run to the part of its data that its scores are measured on: "test" where enough images of
     that part were not trained on."""
-    tensorflow: "Callable[[], TensorFlowImport] | None" = None
-    """Imports and returns what turns published TensorFlow checkpoints into its runs, if there are any."""
+    imports: "Callable[[], Sequence[ImportFormat]]" = tuple
+    """Imports and returns the checkpoints of other tools that become its runs; none by default."""
 
     @property
     def verb(self) -> str:

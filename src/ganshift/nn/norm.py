@@ -42,7 +42,8 @@ class BatchNorm(Affine):
     """Batch normalisation (Ioffe & Szegedy 2015), class-conditional when `num_classes` > 0 (Dumoulin et al. 2017).
 
     Normalises by the batch while training and by running statistics otherwise, unless `batch_statistics` says to use
-    the batch's at sampling time too, as both published codes do. `synchronise` lets several processes share a batch.
+    the batch's at sampling time too, as both published codes do, or `image_statistics` those of each image.
+    `synchronise` lets several processes share a batch.
     """
 
     running_mean: Tensor
@@ -52,6 +53,7 @@ class BatchNorm(Affine):
         super().__init__(channels, num_classes)
         self.eps, self.momentum = eps, momentum
         self.use_batch = False
+        self.use_image = False
         self.add_up: AddUp | None = None
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
@@ -59,6 +61,8 @@ class BatchNorm(Affine):
     def forward(self, x: Images, labels: Labels | None = None) -> Images:
         """Normalise; `labels` are used, and needed, by a conditional norm only."""
         x = x.to(self.gain.dtype)
+        if self.use_image and not self.training:
+            return torch.group_norm(x, x.shape[1], self.gain, self.bias, self.eps)
         mean, var = (None, None) if self.use_batch else (self.running_mean, self.running_var)
         by_batch = self.training or self.use_batch
         if self.training and self.add_up:
@@ -273,6 +277,20 @@ class _PlainInstanceNorm(nn.Module):
         return torch.group_norm(maps, maps.shape[1], self.weight, self.bias, INSTANCE_EPSILON)
 
 
+class FixedInstanceNorm(nn.Module):
+    """Each image's channels to mean 0 and variance 1 (biased) over their pixels; nothing is learned."""
+
+    def __init__(self, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, maps: Images) -> Images:
+        """Normalise. A map of one pixel becomes 0."""
+        # One group per channel; the mean is taken off before, as in `InstanceNorm`.
+        maps = maps - maps.mean(dim=(2, 3), keepdim=True)
+        return torch.group_norm(maps, maps.shape[1], None, None, self.eps)
+
+
 class NoNorm(nn.Module):
     """Stands where a norm could be and changes nothing."""
 
@@ -307,6 +325,16 @@ def batch_statistics(network: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.use_batch = False
+
+
+def image_statistics(network: nn.Module, use: bool) -> None:
+    """Let the batch norms of a network use each image's own statistics in evaluation mode, or no longer.
+
+    They must not be class-conditional.
+    """
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.use_image = use
 
 
 def _needed(labels: Labels | None) -> Labels:

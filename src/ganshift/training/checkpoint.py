@@ -3,7 +3,6 @@
 import errno
 import io
 import logging
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import torch
 
 from ..errors import UserError, first_line
-from ..files import open_regular, write_atomically
+from ..files import write_atomically
+from .torch_files import read_torch
 
 FORMAT = 1
 """Version of the checkpoint's layout; raised when an older reader would misread a newer file."""
@@ -108,15 +108,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    with open_regular(path) as file:
-        with zipfile.ZipFile(file) as archive:
-            _check_packing(archive, path.stat().st_size)
-            broken = archive.testzip()  # torch.load would read flipped bits without complaint
-        if broken:
-            raise ValueError(f"wrong checksum of {broken}")
-        file.seek(0)
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    _check_plain(content)
+    content = read_torch(path)
     if not isinstance(content, dict) or not {"format", "images"} <= content.keys():
         raise ValueError("it holds something else")
     if type(content["format"]) is not int or type(content["images"]) is not int or content["images"] < 0:
@@ -124,36 +116,6 @@ def _load(path: Path) -> dict[str, Any]:
     if content["format"] != FORMAT:
         raise UserError(f"{path} has checkpoint format {content['format']}, this version reads {FORMAT}")
     return content
-
-
-def _check_packing(archive: zipfile.ZipFile, length: int) -> None:
-    """Refuse what torch does not write and what could unpack to more than the file."""
-    members = archive.infolist()
-    names = {member.filename for member in members}
-    is_stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
-    if not is_stored or len(names) < len(members) or sum(member.file_size for member in members) > length:
-        raise ValueError("it is not packed as torch packs")
-
-
-def _check_plain(content: Any) -> None:
-    """Refuse anything but containers, numbers, texts and tensors that have all their values in memory."""
-    seen: set[int] = set()  # each is looked at once: lists that hold one another double at every level
-    left = [content]
-    while left:
-        value = left.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, Mapping):
-            left += [*value.keys(), *value.values()]
-        elif isinstance(value, list | tuple):
-            left += value
-        elif isinstance(value, torch.Tensor):
-            whole = value.layout == torch.strided and value.device.type == "cpu"
-            if not whole or value.numel() * value.element_size() > value.untyped_storage().nbytes():
-                raise ValueError("it holds a tensor of values that it has not")
-        elif not isinstance(value, str | int | float | None):
-            raise ValueError(f"it holds a {type(value).__name__}")
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -25,7 +25,9 @@ CRITIC = "critic.safetensors"
 """The critic's weights, beside the model of a transfer run, so that the run can be a source."""
 FEATURE_CRITIC = "feature_critic.safetensors"
 """Those of its second critic, which judges features, where the run has one."""
-CRITICS = (CRITIC, FEATURE_CRITIC)
+DOMAIN_CRITICS = "critics.safetensors"
+"""Those of a translator's critics, of an imported run with some and of one that was trained further."""
+CRITICS = (CRITIC, FEATURE_CRITIC, DOMAIN_CRITICS)
 LOG = "log.jsonl"
 EVALUATIONS = "evaluations.jsonl"
 EVALUATION = "evaluation.json"
@@ -127,6 +129,11 @@ def read_config(run: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError(f"{path} does not hold a JSON object")
     return config
+
+
+def has_begun(run: Path) -> bool:
+    """Whether a run folder has a checkpoint."""
+    return (run / CONFIG).exists() and any((run / CHECKPOINTS).glob("[0-9]*.pt"))
 
 
 def section(config: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -1,14 +1,19 @@
 """The page in a browser that may load nothing, opened from the disk as a user opens it."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ganshift import UserError
+from ganshift import Translator, UserError
+from ganshift.methods.importing import ImportOptions
 from ganshift.tools.export import export
 from ganshift.tools.export.web_runtime import PACKAGE, TARBALL, web_runtime
+from ganshift.tools.importing import import_run
+
+IMPORTED = Path(__file__).parents[2] / "imported"
 
 PIXELS = """canvas => {
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -18,16 +23,16 @@ PIXELS = """canvas => {
 
 @pytest.fixture(scope="module")
 def drawing(generator, chromium, tmp_path_factory):
-    yield from opened(chromium, generator, tmp_path_factory)
+    yield from opened(chromium, generator.folder, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def translating(translator, chromium, tmp_path_factory):
-    yield from opened(chromium, translator, tmp_path_factory)
+    yield from opened(chromium, translator.folder, tmp_path_factory)
 
 
-def opened(chromium, run, tmp_path_factory):
-    path = export(run.folder, tmp_path_factory.mktemp("page"), format="html")[0][0]
+def opened(chromium, folder, tmp_path_factory):
+    path = export(folder, tmp_path_factory.mktemp("page"), format="html")[0][0]
     context = chromium.new_context(offline=True, viewport={"width": 360, "height": 640})
     page = context.new_page()
     page.requests, page.errors = [], []
@@ -98,6 +103,20 @@ def test_the_page_keeps_sizes_that_are_no_multiples_of_the_step(size, translatin
     padded = np.pad(picture, [(0, -size[1] % 8), (0, -size[0] % 8), (0, 0)], "edge")
     wanted = np.asarray(translator.model(Image.fromarray(padded), "b").convert("RGB"), np.int64)
     assert np.abs(pixels(translating) - wanted[: size[1], : size[0]]).max() <= 1
+
+
+@pytest.mark.parametrize("path", sorted(IMPORTED.glob("[cu]*.pth")), ids=lambda path: path.stem)
+def test_the_page_of_an_imported_translator(path, chromium, tmp_path_factory, tmp_path):
+    """It translates the one way that there is, as translate does."""
+    import_run(path, tmp_path / "run", ImportOptions(size=128))
+    model = Translator.from_pretrained(tmp_path / "run", "cpu")
+    height, width = max(16, model.step), max(24, model.step)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+    for page in opened(chromium, tmp_path / "run", tmp_path_factory):
+        page.set_input_files("#picture", [as_file(picture, "picture.png")])
+        page.get_by_text(f"Translated a to b at {width} x {height} pixels").wait_for()
+        assert np.abs(pixels(page) - np.asarray(model(picture).convert("RGB"), np.int64)).max() <= 1
+        assert page.errors == []
 
 
 def test_large_pictures_are_scaled_and_other_files_refused(translating):

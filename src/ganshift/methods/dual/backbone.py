@@ -1,4 +1,4 @@
-"""What networks have to offer to be an architecture of `dual`: `networks.ARCHITECTURES` names them.
+"""What networks have to offer to be an architecture of `dual`: `architectures.py` names them.
 
 Training, tiled inference and export rely on this and on no name of a class or layer.
 """
@@ -14,6 +14,9 @@ class TranslationBackbone(nn.Module):
 
     num_halvings: int
     """How often maps are halved: sides that are multiples of 2 to this number stay even on the way."""
+
+    smallest: int = 1
+    """Side of the smallest images that it takes."""
 
     @abstractmethod
     def forward(self, images: Float[Tensor, "n a h w"]) -> Float[Tensor, "n b h w"]:

@@ -53,8 +53,11 @@ class DualConfig(RunConfig):
     and white. What the images use of their type, if left out; files of 8 bits always use 0 to 255."""
     range_b: str | None = None
     """The same of domain b; `translate` gives values back in its unit."""
-    architecture: Literal["unet"] = "unet"
-    """Which networks (docs/architecture.md says how to add one)."""
+    source: str | None = None
+    """Translator to start from: a run folder, such as one that ganshift import wrote, a bundled model, or an
+    owner/model of the Hugging Face hub. Its networks take the place of those that the settings describe."""
+    architecture: Literal["unet", "resnet", "pix2pix"] = "unet"
+    """Which networks: DualGAN's, or the generator of CycleGAN or of pix2pix with a critic of patches."""
     generator_width: Width = 64
     """Channels after the first layer of the generators; the deepest layers have eight times as many."""
     critic_width: Width = 64
@@ -117,6 +120,10 @@ class DualConfig(RunConfig):
             self.dropout <= 1 and self.drop_probability < 1, f"dropout must be at least 0 and {top}, got {self.dropout}"
         )
         if self.as_published:
+            require(
+                self.architecture == "unet" and self.source is None,
+                "as_published is for architecture unet without a source: leave it out",
+            )
             require(self.size & (self.size - 1) == 0, f"size must be a power of two with as_published, got {self.size}")
             require(
                 self.size_in_json == self.size, f"aspect must be 1:1 with as_published, got {self.aspect}; leave it out"

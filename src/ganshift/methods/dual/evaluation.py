@@ -44,7 +44,7 @@ def new_evaluation(
         to_b, to_a = (_on(device, networks.get_submodule(name)) for name in ("gen_ab", "gen_ba"))
         ways = measure_ways(to_b, to_a, a, b, split, extraction(), about, most=config.evaluate_images)
         named = dict(zip(("a-b", "b-a"), ways, strict=True))
-        signs = {f"trip/{name}": way.trip for name, way in named.items()}
+        signs = {f"trip/{name}": way.trip for name, way in named.items() if way.trip is not None}
         signs |= {f"change/{name}": way.change for name, way in named.items() if way.change is not None}
         findings = [finding for name, way in named.items() for finding in _unchanged(name, way, apart)]
         records = [record for way in ways for record in way.records]
@@ -68,7 +68,7 @@ def _on(device: torch.device, network: nn.Module) -> Translation:
 
 def _unchanged(name: str, way: MeasuredWay, apart: Callable[[], float]) -> list[Finding]:
     """Whether the translations of one way are hardly other than their images."""
-    if way.change is None or way.change > UNCHANGED * apart() or way.change > 2 * way.trip:
+    if way.change is None or way.trip is None or way.change > UNCHANGED * apart() or way.change > 2 * way.trip:
         return []
     seen = (
         f"translations {name} hardly differ from their images: by {way.change:.3f} (L1, levels from -1 to 1), where "

@@ -23,5 +23,5 @@ DUAL = Method(
     model=lambda: resolve_name(f"{_HERE}.model:Translator"),
     words=words_from(WORDS["report"]),
     advise=advise,
-    tensorflow=lambda: resolve_name(f"{_HERE}.importing:DUAL_IMPORT"),
+    imports=lambda: resolve_name(f"{_HERE}.importing:FORMATS"),
 )

@@ -184,7 +184,3 @@ def _pixels(size: Side, levels: int) -> list[int]:
         height, width = halved(height), halved(width)
         pixels.append(height * width)
     return pixels
-
-
-ARCHITECTURES: dict[str, tuple[type[TranslationBackbone], type[DomainCritic]]] = {"unet": (UNet, Critic)}
-"""Generator and critic, which take what `UNet` and `Critic` take, by the architecture that `config.json` names."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
@@ -14,24 +14,26 @@ from ...data.endings import mix_of
 from ...data.open import open_domains
 from ...data.sampling import ORDER, Batch, batches
 from ...data.value_range import ranges_to_json
+from ...errors import UserError
 from ...inference.translator import round_trip_grid
+from ...nn.norm import image_statistics
 from ...tensors import Terms, from_uint8
 from ...training.cuda_graph import Replayed, set_learning_rate
 from ...training.distributed import join, part_of
 from ...training.draws import Draws
 from ...training.ema import Ema
-from ...training.grad_accumulation import Updates
+from ...training.grad_accumulation import Updates, average_buffers
 from ...training.log import opening_progress, say
 from ...training.loop import fit
 from ...training.optim import TensorFlowRMSprop
 from ...training.precision import prepare_networks
-from ...training.run_folder import LEFT_OUT, MODEL, left_out_text, versions
+from ...training.run_folder import DOMAIN_CRITICS, LEFT_OUT, MODEL, left_out_text, versions
 from ...training.trainer import Outcome, Stateful, Trainer, order_to_json, wanted_range
 from ...training.weights import save_weights
 from .. import losses
 from .algorithm import DualGAN
-from .config import WORDS, DualConfig, with_tuples
-from .networks import ARCHITECTURES
+from .config import WORDS, DualConfig
+from .source import Networks, networks_from_scratch, networks_of_source
 
 GRID_ROWS = 6
 """Round trips per direction on a sample sheet."""
@@ -51,7 +53,9 @@ class DualTrainer(Trainer):
     gaps = ("critic_a/adversarial", "critic_b/adversarial")
     advice = WORDS["advice"]
 
-    def __init__(self, config: DualConfig, domains: Domains, algorithm: DualGAN, device: torch.device) -> None:
+    def __init__(
+        self, config: DualConfig, domains: Domains, algorithm: DualGAN, device: torch.device, networks: Networks
+    ) -> None:
         super().__init__(config, device, min(len(domains.train_a), len(domains.train_b)))
         self.settings, self.domains, self.algorithm = config, domains, algorithm
         generators, critics = algorithm.generators, algorithm.critics
@@ -76,9 +80,7 @@ class DualTrainer(Trainer):
         height, width = config.image_size
         self.description = {
             "method": "dual",
-            "architecture": config.architecture,
-            "gen_ab": generator_arguments(config, a.channels, b.channels),
-            "gen_ba": generator_arguments(config, b.channels, a.channels),
+            **networks.description(),
             "size": config.size_in_json,
             "data": {
                 name: {"images": len(images), "content": images.content_hash} for name, images in (("a", a), ("b", b))
@@ -97,14 +99,16 @@ class DualTrainer(Trainer):
     @classmethod
     def from_config(cls, config: DualConfig) -> "DualTrainer":
         """Open both domains and build the networks; writes nothing."""
+        source = networks_of_source(config) if config.source else None
+        known = dict(zip("ab", source.channels, strict=True)) if source else {}
         with opening_progress() as progress:
             domains = open_domains(
                 config.data,
                 config.a,
                 config.b,
                 config.image_size,
-                channels_a=config.channels_a,
-                channels_b=config.channels_b,
+                channels_a=config.channels_a or known.get("a"),
+                channels_b=config.channels_b or known.get("b"),
                 range_a=wanted_range(config.out, config.range_a, "a"),
                 range_b=wanted_range(config.out, config.range_b, "b"),
                 memory_budget_bytes=config.memory_budget * 1e9,
@@ -113,13 +117,21 @@ class DualTrainer(Trainer):
         for name, images in (("a", domains.train_a), ("b", domains.train_b)):
             if images.value_range:
                 say(f"domain {name}: values of {images.value_range.in_words()} (--range-{name} sets others)")
+        channels = domains.train_a.channels, domains.train_b.channels
+        if source and source.channels != channels:
+            raise UserError(
+                "--source translates {} channels to {}, and the domains have {} and {}".format(
+                    *source.channels, *channels
+                )
+            )
+        networks = source or networks_from_scratch(config, *channels)
         device = join(config.device)
         with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
             torch.manual_seed(config.seed)
-            algorithm = new_algorithm(config, domains.train_a.channels, domains.train_b.channels)
+            algorithm = new_algorithm(config, *channels, networks)
         algorithm.generators.to(device)
         algorithm.critics.to(device)
-        return cls(config, domains, algorithm, device)
+        return cls(config, domains, algorithm, device, networks)
 
     def batches(self, position: int) -> Generator[dict[str, Batch], None, None]:
         """The batches of an iteration's critic updates in one, of both domains, from so many images on."""
@@ -142,6 +154,7 @@ class DualTrainer(Trainer):
         for optimizer in (self.generator_optimizer, self.critic_optimizer):
             set_learning_rate(optimizer, config.learning_rate * self.learning_rate_factor)
         terms = self.steps(batch["a"].images, batch["b"].images)
+        average_buffers(self.algorithm.generators)  # of batch norms, which processes take of their own images
         self.ema.update(self.seen + config.images_per_iteration, config.images_per_iteration)
         return terms
 
@@ -168,41 +181,21 @@ class DualTrainer(Trainer):
         return {"a-b-a": round_trip_grid(a, gen_ab, gen_ba), "b-a-b": round_trip_grid(b, gen_ba, gen_ab)}
 
     def save_model(self, folder: Path) -> None:
-        """Both averaged generators."""
+        """Both averaged generators; critics that a next run can start from are those that config.json describes."""
         save_weights(folder / MODEL, self.ema.average)
+        if "critic_a" in self.description:
+            save_weights(folder / DOMAIN_CRITICS, self.algorithm.critics)
 
 
-def generator_arguments(config: DualConfig, in_channels: int, out_channels: int) -> dict[str, Any]:
-    """Constructor arguments of a generator, as config.json keeps them."""
-    return {
-        "in_channels": in_channels,
-        "out_channels": out_channels,
-        "width": config.generator_width,
-        "levels": config.num_levels,
-        "size": config.size_in_json,
-        "dropout": config.drop_probability,
-        "as_published": config.as_published,
-    }
-
-
-def new_algorithm(config: DualConfig, channels_a: int, channels_b: int) -> DualGAN:
-    """The networks, freshly drawn: the generators first, then the critics."""
-    new_generator, new_critic = ARCHITECTURES[config.architecture]
-    both_ways = {"gen_ab": (channels_a, channels_b), "gen_ba": (channels_b, channels_a)}
-    generators = nn.ModuleDict(
-        {
-            name: new_generator(**with_tuples(generator_arguments(config, *channels)))
-            for name, channels in both_ways.items()
-        }
-    )
-    critics = nn.ModuleDict(
-        {
-            f"critic_{domain}": new_critic(
-                channels, config.critic_width, config.image_size, config.critic, config.as_published
-            )
-            for domain, channels in (("a", channels_a), ("b", channels_b))
-        }
-    )
+def new_algorithm(config: DualConfig, channels_a: int, channels_b: int, networks: Networks | None = None) -> DualGAN:
+    """The networks: the generators first, then the critics. Freshly drawn, but for those that a source has."""
+    networks = networks or networks_from_scratch(config, channels_a, channels_b)
+    generators = nn.ModuleDict({name: networks.build(name) for name in ("gen_ab", "gen_ba")})
+    critics = nn.ModuleDict({name: networks.build(name) for name in ("critic_a", "critic_b")})
+    for layer in generators.modules():
+        if isinstance(layer, nn.Dropout):  # a source says where there are some, and the settings how much they drop
+            layer.p = config.drop_probability
+    image_statistics(generators, networks.image_statistics)
     for critic in critics.values():
         losses.check_per_image(critic)
     return DualGAN(generators, critics, config)

@@ -45,8 +45,8 @@ class TransferConfig(RunConfig):
     range: str | None = None
     """LOW,HIGH, or with a unit hu:-1000,1000: which values of files with more than 8 bits a value are black and white.
     What the images use of their type, if left out; files of 8 bits always use 0 to 255."""
-    architecture: Literal["resnet"] | None = None
-    """Which networks (docs/architecture.md says how to add one). The source's, else resnet."""
+    architecture: Literal["resnet", "r3gan"] | None = None
+    """Which networks (docs/architecture.md says how to add one); r3gan needs a source. The source's, else resnet."""
     width: Width | None = None
     """Channels of both networks where no source has its own: everywhere (size 32; 128 if left out), or at full
     resolution (above; 64)."""

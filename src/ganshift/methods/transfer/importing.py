@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from ...errors import UserError
 from ...nn.norm import BatchNorm
@@ -14,34 +15,38 @@ from ...training.device import choose_device
 from ...training.log import ProgressLine
 from ...training.run_folder import CRITIC, MODEL
 from ...training.weights import copy_weights, save_weights
-from ..importing import MISFIT, ImportedRun, TensorFlowImport
+from ..importing import MISFIT, CheckpointFile, ImportedRun, ImportFormat, ImportOptions, Role
+from .importing_lightweight_gan import LIGHTWEIGHT_GAN
+from .importing_r3gan import R3GAN
+from .importing_stylegan2 import STYLEGAN2
 from .networks import LATENT_DIM, ResNetCritic, ResNetGenerator
 from .source import GENERATOR_PREFIX
+from .stored import class_names
 from .tensorflow import Imported, from_tensorflow
 
 STATISTICS_BATCHES = 64
 """Batches of generated images that the running statistics are averaged over."""
 STATISTICS_BATCH = 64
 
+PUBLISHED_VARIABLE = re.compile(r"(^|/)(Generator|Discriminator)\.[^/]*$")
+
 logger = logging.getLogger("ganshift")
 
 
-def import_transfer(
-    variables: Mapping[str, np.ndarray], classes: Sequence[str] | None = None, keep_channel_order: bool = False
-) -> ImportedRun:
+def networks_of_tensorflow(file: CheckpointFile) -> Mapping[str, nn.Module]:
+    """The generator, with running statistics measured, and the critic of a published checkpoint."""
+    _, generator, critic = _read(file.content)
+    measure_running_statistics(generator)
+    return {"generator": generator, "critic": critic}
+
+
+def run_of_tensorflow(files: Mapping[Role, CheckpointFile], options: ImportOptions) -> ImportedRun:
     """The run of a published transfer checkpoint; its channels are in order already."""
-    if keep_channel_order:
+    if options.keep_channel_order:
         logger.warning("--keep-channel-order changes nothing here: transfer checkpoints are RGB")
-    _refuse_same_last_parts(variables)  # the names' other parts are dropped by the mapping
-    found = from_tensorflow(variables)
-    for part, arguments in (("Generator", found.generator_arguments), ("Discriminator", found.critic_arguments)):
-        if arguments["width"] < 1:
-            raise UserError(f"no published network has variables of the shapes of its {part}.Input.*")
-    names = _class_names(classes, found.generator_arguments["num_classes"])
-    generator, critic = ResNetGenerator(**found.generator_arguments), ResNetCritic(**found.critic_arguments)
-    statistics = dict(generator.named_buffers())
-    copy_weights(generator, {**statistics, **found.generator}, "it", MISFIT)
-    copy_weights(critic, found.critic, "it", MISFIT)
+    variables = files["file"].content
+    found, generator, critic = _read(variables)
+    names = class_names(options.classes, found.generator_arguments["num_classes"])
 
     def write(out: Path) -> None:
         measure_running_statistics(generator.to(choose_device("auto")))
@@ -55,14 +60,39 @@ def import_transfer(
             "critic": found.critic_arguments,
             "classes": names,
         },
+        provenance={"variables": len(variables)},
         write=write,
-        found=_in_words(found, names, bool(statistics)),
+        found=_in_words(found, names, bool(list(generator.buffers()))),
     )
 
 
-TRANSFER_IMPORT = TensorFlowImport(
-    title="transfer", variable=re.compile(r"(^|/)(Generator|Discriminator)\.[^/]*$"), convert=import_transfer
+FORMATS = (
+    ImportFormat(
+        title="transfer",
+        licence="The published code of Transferring GANs states no licence: ask its authors before you hand it on.",
+        recognises=lambda file: file.container == "tensorflow" and any(map(PUBLISHED_VARIABLE.search, file.content)),
+        networks=networks_of_tensorflow,
+        run=run_of_tensorflow,
+        takes=frozenset({"classes", "keep_channel_order"}),
+    ),
+    R3GAN,
+    STYLEGAN2,
+    LIGHTWEIGHT_GAN,
 )
+"""Checkpoints of other tools that become runs of transfer."""
+
+
+def _read(variables: Mapping[str, np.ndarray]) -> tuple[Imported, ResNetGenerator, ResNetCritic]:
+    """What a published checkpoint holds, and its networks; of the generator, running statistics are missing."""
+    _refuse_same_last_parts(variables)  # the names' other parts are dropped by the mapping
+    found = from_tensorflow(variables)
+    for part, arguments in (("Generator", found.generator_arguments), ("Discriminator", found.critic_arguments)):
+        if arguments["width"] < 1:
+            raise UserError(f"no published network has variables of the shapes of its {part}.Input.*")
+    generator, critic = ResNetGenerator(**found.generator_arguments), ResNetCritic(**found.critic_arguments)
+    copy_weights(generator, {**dict(generator.named_buffers()), **found.generator}, "it", MISFIT)
+    copy_weights(critic, found.critic, "it", MISFIT)
+    return found, generator, critic
 
 
 @torch.no_grad()
@@ -115,17 +145,6 @@ def _in_words(found: Imported, names: Sequence[str], measured: bool) -> list[str
             f"running statistics, which the published code has none of, measured on {count:,} generated images"
         )
     return lines
-
-
-def _class_names(classes: Sequence[str] | None, num_classes: int) -> list[str]:
-    """The names given, once they have been found to fit, else numbers."""
-    if classes is None:
-        return [str(number) for number in range(num_classes)]
-    if not num_classes:
-        raise UserError("this checkpoint is unconditional: leave --classes out")
-    if len(classes) != num_classes or len(set(classes)) != num_classes or not all(classes):
-        raise UserError(f"--classes needs {num_classes} different names, got {', '.join(map(repr, classes))}")
-    return list(classes)
 
 
 def _refuse_same_last_parts(names: Iterable[str]) -> None:

@@ -24,5 +24,5 @@ TRANSFER = Method(
     words=words_from(WORDS["report"]),
     advise=advise,
     held_out_split=lambda config: resolve_name(f"{_HERE}.evaluation:held_out_split")(config),
-    tensorflow=lambda: resolve_name(f"{_HERE}.importing:TRANSFER_IMPORT"),
+    imports=lambda: resolve_name(f"{_HERE}.importing:FORMATS"),
 )

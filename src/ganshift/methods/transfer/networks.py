@@ -19,8 +19,11 @@ from ...nn.conv import Conv2d
 from ...nn.norm import BatchNorm, LayerNorm, NoNorm
 from ...tensors import Images, Labels, Latents, Scores
 from ...training.config import require
-from .backbone import CriticBackbone, GeneratorBackbone, Networks
+from .backbone import Architecture, CriticBackbone, GeneratorBackbone, Networks
 from .config import SIZES
+from .lightweight_gan import LightweightGANGenerator
+from .r3gan import R3GANCritic, R3GANGenerator
+from .stylegan2 import StyleGAN2Critic, StyleGAN2Generator
 
 LATENT_DIM = 128
 MakeNorm = Callable[[int], nn.Module]
@@ -84,6 +87,8 @@ class ResNetGenerator(GeneratorBackbone):
     With `num_classes` > 0 its batch norms are class-conditional and labels are needed; the output norm of the 32-pixel
     variant never is. `norm=False` leaves all norms out.
     """
+
+    latent_dim = LATENT_DIM
 
     def __init__(self, *, size: int, width: int, channels: int = 3, num_classes: int = 0, norm: bool = True):
         super().__init__()
@@ -210,13 +215,47 @@ def _generator_widths(size: int, width: int) -> list[int]:
     return [width * min(2**level, 8) for level in reversed(range(doublings + 1))]
 
 
-ARCHITECTURES: dict[str, tuple[type[GeneratorBackbone], type[CriticBackbone]]] = {
-    "resnet": (ResNetGenerator, ResNetCritic),
+ARCHITECTURES: dict[str, Architecture] = {
+    "resnet": Architecture(
+        generator=ResNetGenerator,
+        critic=ResNetCritic,
+        tags=("wgan-gp", "transfer-learning"),
+        papers=(
+            "WGAN-GP ([Gulrajani et al. 2017](https://arxiv.org/abs/1704.00028)), as in\n"
+            "[Transferring GANs](https://arxiv.org/abs/1805.01677) (Wang et al. 2018)."
+        ),
+        has_settings=True,
+    ),
+    "r3gan": Architecture(
+        generator=R3GANGenerator,
+        critic=R3GANCritic,
+        tags=("r3gan",),
+        papers="The networks are those of R3GAN ([Huang et al. 2024](https://arxiv.org/abs/2501.05441)).",
+    ),
+    "stylegan2": Architecture(
+        generator=StyleGAN2Generator,
+        critic=StyleGAN2Critic,
+        tags=("stylegan2",),
+        papers="StyleGAN2-ADA ([Karras et al. 2020](https://arxiv.org/abs/2006.06676)).",
+        not_trained="their critic compares images of a batch, and the gradient penalty needs each judged alone",
+    ),
+    "lightweight-gan": Architecture(
+        generator=LightweightGANGenerator,
+        critic=None,
+        tags=("lightweight-gan",),
+        papers="lightweight-gan, after [Liu et al. 2021](https://arxiv.org/abs/2101.04775).",
+        not_trained="their critic is not read",
+    ),
 }
-"""Generator and critic by the architecture that `config.json` names."""
+"""The networks by the architecture that `config.json` names."""
 
 
 def new_networks(architecture: str, generator: Mapping[str, Any], critic: Mapping[str, Any]) -> Networks:
-    """Generator and critic with fresh weights, drawn in this order; a `UserError` if there is no such architecture."""
-    new_generator, new_critic = ARCHITECTURES[choose(architecture, ARCHITECTURES, "architecture")]
-    return new_generator(**generator), new_critic(**critic)
+    """Generator and critic with fresh weights, drawn in this order.
+
+    A `UserError` if there is no such architecture, or no critic of it.
+    """
+    known = ARCHITECTURES[choose(architecture, ARCHITECTURES, "architecture")]
+    if known.critic is None:
+        raise UserError(f"{architecture} networks are not trained: {known.not_trained}")
+    return known.generator(**generator), known.critic(**critic)

@@ -14,7 +14,7 @@ from ...training import run_folder
 from ...training.config import require
 from ...training.weights import build_on_paper, check_fit, load_weights
 from .feature_critic import FeatureCritic
-from .networks import new_networks
+from .networks import ARCHITECTURES, new_networks
 
 GENERATOR_PREFIX = "generator."
 """What the generator's weights are called in a model file."""
@@ -59,14 +59,9 @@ def source_of_run(out: Path, name: str) -> Source:
 
     Then there are no weights in it: they are in the checkpoint, and the source may have moved or gone.
     """
-    if not has_begun(out):
+    if not run_folder.has_begun(out):
         return open_source(name)
     return _described(name, out, run_folder.read_config(out))
-
-
-def has_begun(out: Path) -> bool:
-    """Whether a run folder has a checkpoint."""
-    return (out / run_folder.CONFIG).exists() and any((out / run_folder.CHECKPOINTS).glob("[0-9]*.pt"))
 
 
 def check_classes(classes: Any, num_classes: int) -> tuple[str, ...]:
@@ -79,6 +74,11 @@ def check_classes(classes: Any, num_classes: int) -> tuple[str, ...]:
 def _described(name: str, folder: Path, config: Mapping[str, Any]) -> Source:
     """A source without weights, as the description in its folder has it."""
     generator, critic, classes = (config.get(name) for name in ("generator", "critic", "classes"))
+    architecture = ARCHITECTURES.get(str(config.get("architecture", "resnet")))
+    if architecture and architecture.not_trained:
+        raise UserError(f"source {name} cannot be trained further: {architecture.not_trained}")
+    if isinstance(generator, dict) and critic is None:
+        raise UserError(f"source {name} has no critic, which training goes on from: name one that has")
     named = isinstance(classes, list) and all(isinstance(each, str) for each in classes)
     if not (isinstance(generator, dict) and isinstance(critic, dict) and named):
         raise UserError(f"{folder / run_folder.CONFIG} does not describe a transfer model")

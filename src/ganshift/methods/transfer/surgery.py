@@ -43,12 +43,12 @@ def transplant(
 
     A norm without classes gives its gain and bias to every class; of a norm with classes, each class of the run takes
     those of the source's class of the same name, and classes that the source does not have take the mean over the
-    source's; a network without classes takes that mean too. The class head is copied if the classes are the same in the
-    same order, else it stays as it was initialised. `label` says in messages which network it is, `where` which source.
-    Raises a `UserError` with both shapes if anything else differs.
+    source's; a network without classes takes that mean too. The rows of embeddings go the same ways. The class head is
+    copied if the classes are the same in the same order, else it stays as it was initialised. `label` says in messages
+    which network it is, `where` which source. Raises a `UserError` with both shapes if anything else differs.
     """
     own, head = network.state_dict(), f"{getattr(network, 'class_head', None)}."
-    norms = _numbers_of_norms(network)
+    of_classes = _rows_of_classes(network)
     where, hint = f"source {where}", "leave size, channels, widths and norms to the source, or choose another one"
     for name in source:
         if name not in own and not name.startswith(head):
@@ -60,7 +60,7 @@ def transplant(
         if name.startswith(head):
             same = theirs is not None and list(classes) == list(source_classes) and ours.shape == theirs.shape
             value, how = (theirs, "copied") if same else (ours, "initialised: the classes are others")
-        elif theirs is not None and name in norms and 2 in (ours.dim(), theirs.dim()):
+        elif theirs is not None and name in of_classes and 2 in (ours.dim(), theirs.dim()):
             value, how = _fit_classes(ours, theirs, classes, source_classes)
         else:
             value, how = theirs, "copied"
@@ -87,10 +87,13 @@ def as_table(rows: Iterable[Fitted]) -> str:
     return "".join(f"{layer:{widths[0]}}  {shapes:{widths[1]}}  {how}\n" for layer, shapes, how in lines)
 
 
-def _numbers_of_norms(network: nn.Module) -> set[str]:
-    """The gains and biases of norms, which have one row a class where a norm has classes."""
-    norms = [name for name, module in network.named_modules() if isinstance(module, Affine)]
-    return {f"{name}.{kind}" for name in norms for kind in ("gain", "bias")}
+def _rows_of_classes(network: nn.Module) -> set[str]:
+    """Names of what has one row a class: gains and biases of norms, where these have classes, and embeddings."""
+    layers = dict(network.named_modules())
+    norms = {
+        f"{name}.{kind}" for name, layer in layers.items() if isinstance(layer, Affine) for kind in ("gain", "bias")
+    }
+    return norms | {f"{name}.weight" for name, layer in layers.items() if isinstance(layer, nn.Embedding)}
 
 
 def _fit_classes(

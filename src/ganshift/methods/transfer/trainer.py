@@ -15,7 +15,7 @@ from ...data.endings import mix_of
 from ...data.open import open_images
 from ...data.sampling import ORDER, Batch, batches
 from ...data.value_range import ranges_to_json
-from ...errors import UserError
+from ...errors import UserError, choose
 from ...inference.latents import draw_latents
 from ...nn.norm import batch_statistics, synchronise
 from ...tensors import Bytes, Labels, Terms, image_grid
@@ -33,6 +33,7 @@ from ...training.run_folder import (
     LEFT_OUT,
     MODEL,
     TRAINED_BY,
+    has_begun,
     left_out_text,
     trained_by,
     versions,
@@ -44,8 +45,8 @@ from .algorithm import WGANGP, learning_rate_scale
 from .backbone import CriticBackbone, GeneratorBackbone
 from .config import FEATURE_NETWORK, WORDS, TransferConfig
 from .feature_critic import FeatureCritic
-from .networks import LATENT_DIM, new_networks
-from .source import GENERATOR_PREFIX, Source, has_begun, source_of_run
+from .networks import ARCHITECTURES, new_networks
+from .source import GENERATOR_PREFIX, Source, source_of_run
 from .surgery import Fitted, as_table, initialised, transplant
 
 GRID_COLUMNS: int = WORDS["report"]["grids"][0]["class_columns"]
@@ -136,7 +137,7 @@ class TransferTrainer(Trainer):
             generator.to(device),
             critic.to(device),
             config,
-            LATENT_DIM,
+            generator.latent_dim,
             num_classes,
             mixtures,
             feature_critic.to(device) if feature_critic else None,
@@ -268,6 +269,8 @@ def _architecture(
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """The architecture and the arguments of both networks: what is set, else the source's, else the published ones."""
     architecture = _choose(config, "architecture", source.description if source else {}, "architecture", "resnet")
+    if not ARCHITECTURES[choose(architecture, ARCHITECTURES, "architecture")].has_settings:
+        return architecture, *_networks_of_source(config, source, data)
     from_generator = source.generator_arguments if source else {}
     from_critic = source.critic_arguments if source else {}
     width = config.width or (128 if data.size == 32 else 64)
@@ -293,6 +296,24 @@ def _architecture(
             "class_head": conditioning == "acgan",
         },
     )
+
+
+def _networks_of_source(
+    config: TransferConfig, source: Source | None, data: ImageSet
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments of networks that have no settings: the source's, with the classes of the images if it has any."""
+    if source is None:
+        raise UserError(f"{config.architecture} networks come from a source alone: give --source")
+    for setting in ("generator_width", "critic_width", "generator_norm", "critic_norm", "conditioning"):
+        if getattr(config, setting) is not None:
+            raise UserError(
+                f"--{setting.replace('_', '-')} says nothing of the networks of {source.where}: leave it out"
+            )
+    has_classes = bool(source.generator_arguments.get("num_classes"))
+    if has_classes and not data.classes:
+        raise UserError(f"{source.where} has classes: put the images of {config.data} into one folder a class")
+    shape = {"channels": data.channels, "num_classes": len(data.classes) if has_classes else 0}
+    return {**source.generator_arguments, **shape}, {**source.critic_arguments, **shape}
 
 
 def _conditioning_of(generator: Mapping[str, Any], critic: Mapping[str, Any]) -> str:

@@ -156,6 +156,7 @@ def _of_translator(
     if domains.val_a and domains.val_b:
         real_a, real_b, split = domains.val_a, domains.val_b, "val"
     settings.check_enough(min(len(real_a), len(real_b)), min(len(real_a), len(real_b)))
-    to_b, to_a = partial(model.translate, to="b"), partial(model.translate, to="a")
+    to_b = partial(model.translate, to="b")
+    to_a = partial(model.translate, to="a") if "a" in model.ways else None
     ways = measure_ways(to_b, to_a, real_a, real_b, split, Extraction.open(settings), about)
     return [record for way in ways for record in way.records]

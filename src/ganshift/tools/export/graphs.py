@@ -53,14 +53,14 @@ class Graph:
 
 
 def graphs_of(model: ImageGenerator | ImageTranslator, uint8: bool, size: Side | None = None) -> list[Graph]:
-    """All networks of a model: one of a generator, of a translator one for each way.
+    """All networks of a model: one of a generator, of a translator one for each way that it has.
 
     A translator takes images of one size alone if it is given, for readers that know no others (OpenCV 4).
     """
     if isinstance(model, ImageGenerator):
         require(size is None, f"--size is for translators: this generator draws {model.size} x {model.size} pixels")
         return [graph_of_generator(model, uint8)]
-    return [graph_of_translator(model, uint8, to, size) for to in ("b", "a")]
+    return [graph_of_translator(model, uint8, to, size) for to in model.ways]
 
 
 def graph_of_generator(model: ImageGenerator, uint8: bool) -> Graph:

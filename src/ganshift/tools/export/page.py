@@ -36,7 +36,11 @@ def page_of(
     contents = {**runtime, **{f"model-{graph.name}": files[f"{graph.name}.onnx"] for graph in graphs}}
     description = {
         "kind": model.noun,
-        **({"latentDim": model.latent_dim} if isinstance(model, ImageGenerator) else {}),
+        **(
+            {"latentDim": model.latent_dim, "redraws": not model.truncates_styles}
+            if isinstance(model, ImageGenerator)
+            else {}
+        ),
         "models": [{"name": graph.name, "output": graph.output, **graph.facts} for graph in graphs],
         "otherStream": OTHER_STREAM,
         "mostPixels": AT_ONCE_PIXELS,

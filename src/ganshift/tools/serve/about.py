@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import UserError, printable
 from ...inference.generator import ImageGenerator
 from ...inference.model_card import COLOURS
-from ...inference.translator import ImageTranslator
+from ...inference.translator import ImageTranslator, other_domain
 from ...metrics.record_files import RECORDS, records_of
 from ...metrics.score_record import record_rows
 from ...tensors import height_and_width
@@ -40,7 +40,10 @@ def _facts(model: ImageGenerator | ImageTranslator) -> Rows:
     if isinstance(model, ImageTranslator):
         height, width = height_and_width(model.size)
         domains = {f"domain {name}": COLOURS[channels] for name, channels in model.channels.items()}
-        return {"kind": "translator", **domains, "trained at": f"{width} x {height} pixels", **size}
+        one_way = (
+            {} if len(model.ways) > 1 else {"translates": f"{other_domain(model.ways[0])} to {model.ways[0]} alone"}
+        )
+        return {"kind": "translator", **one_way, **domains, "trained at": f"{width} x {height} pixels", **size}
     facts = {"kind": "generator", "pictures": f"{model.size} x {model.size} pixels", **size}
     if model.classes:
         facts["classes"] = printable(", ".join(model.classes))

@@ -96,7 +96,7 @@ def _description(served: Served) -> dict[str, Any]:
     if isinstance(model, ImageGenerator):
         facts: dict[str, Any] = {"kind": "generator", "size": model.size, "classes": list(model.classes)}
     else:
-        facts = {"kind": "translator", "size": model.size, "channels": model.channels}
+        facts = {"kind": "translator", "size": model.size, "channels": model.channels, "to": list(model.ways)}
     return {"name": served.name, **facts, "card": served.card}
 
 

@@ -19,7 +19,7 @@ from ...inference.translator import ImageTranslator
 from .limits import Limits
 from .shelf import Served, Shelf
 
-DIRECTIONS = [("a to b", "b"), ("b to a", "a")]
+DIRECTIONS = {"b": "a to b", "a": "b to a"}
 LONG_TABLE = 10
 """Rows of a table that is folded away if it has more."""
 IN_TURN = ("all in turn", "")
@@ -143,13 +143,21 @@ def _translate_tab(shelf: Shelf, limits: Limits) -> None:
         with gr.Column(scale=2, min_width=280):
             model = gr.Dropdown(names, value=names[0], label="Model", visible=len(names) > 1)
             gr.HTML(_text("upload.html").replace("TYPES", PICTURE_TYPES).replace("ALLOWED", allowed))
-            to = gr.Radio(DIRECTIONS, value="b", label="Direction")
+            directions = {name: _directions(shelf.find(ImageTranslator, name)) for name in names}
+            to = gr.Radio(directions[names[0]], value="b", label="Direction")
             roundtrip = gr.Checkbox(label="Round trip: also translate the result back")
             training_size = gr.Checkbox(label="Crop and scale as in training first")
             button = gr.Button("Translate", variant="primary")
         with gr.Column(scale=3, min_width=280):
             gr.HTML(_text("translated.html"))
+    update = f"(name) => ({{__type__: 'update', value: 'b', choices: {json.dumps(directions)}[name]}})"
+    model.change(None, [model], [to], js=update)
     button.click(None, [model, to, roundtrip, training_size], None, js=_call("translate"))
+
+
+def _directions(model: ImageTranslator) -> list[tuple[str, str]]:
+    """What a model can do, as Gradio has choices: what is shown, and the domain."""
+    return [(DIRECTIONS[to], to) for to in model.ways]
 
 
 def _card(served: Served) -> str:

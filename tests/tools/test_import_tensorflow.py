@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,13 @@ from torch.testing import assert_close
 from ganshift import Generator, Translator, UserError
 from ganshift.cli import main
 from ganshift.methods.dual import tensorflow as dual_names
+from ganshift.methods.importing import ImportOptions
 from ganshift.methods.transfer import tensorflow as transfer_names
 from ganshift.methods.transfer.importing import measure_running_statistics
 from ganshift.methods.transfer.networks import ResNetGenerator
 from ganshift.tensors import from_uint8
-from ganshift.tools.import_tf import find_checkpoint, import_tf, read_checkpoint
+from ganshift.tools.importing import import_checkpoint, import_run
+from ganshift.tools.importing.tensorflow import find_checkpoint, read_variables
 from ganshift.training.run_folder import held
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -36,7 +39,8 @@ CHECKPOINTS = {
 
 @pytest.fixture(scope="module")
 def tensorflow():
-    """TensorFlow, whose import alone may warn."""
+    """TensorFlow, whose import alone may warn. Triton crashes if torch imports it later."""
+    import_module("torch._dynamo")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow as tf
@@ -48,8 +52,8 @@ def runs(tensorflow, tmp_path_factory):
     """One imported run a checkpoint, and the DualGAN a second time with its channels as they were."""
     folder = tmp_path_factory.mktemp("imported")
     for name, checkpoint in CHECKPOINTS.items():
-        import_tf(checkpoint, folder / name)
-    import_tf(CHECKPOINTS["dualgan_wgangp_global"], folder / "bgr", keep_channel_order=True)
+        import_run(checkpoint, folder / name)
+    import_run(CHECKPOINTS["dualgan_wgangp_global"], folder / "bgr", ImportOptions(keep_channel_order=True))
     return folder
 
 
@@ -86,7 +90,7 @@ def copied(name, folder):
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_variables_are_the_published_ones(name, tensorflow):
     """All but the optimisers' slots; moving averages that the published graph never reads are also left aside."""
-    variables, expected = read_checkpoint(CHECKPOINTS[name]), golden_weights(name)
+    variables, expected = read_variables(CHECKPOINTS[name]), golden_weights(name)
     assert all(name.endswith(transfer_names.IGNORED_SUFFIXES) for name in variables.keys() ^ expected.keys())
     for key, value in expected.items():
         np.testing.assert_array_equal(variables[key], value)
@@ -215,13 +219,13 @@ def test_missing_files(tmp_path):
     data, index = (prefix.with_name(f"{prefix.name}.{end}") for end in ("data-00000-of-00001", "index"))
     data.unlink()
     with pytest.raises(UserError, match=r"not whole: of its \.data files 0 are there"):
-        import_tf(prefix, tmp_path / "run")
+        import_run(prefix, tmp_path / "run")
     index.unlink()
     with pytest.raises(UserError, match="index is missing"):
-        import_tf(prefix, tmp_path / "run")
+        import_run(prefix, tmp_path / "run")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="there are 0 TensorFlow checkpoints"):
-        import_tf(tmp_path / "empty", tmp_path / "run")
+        import_run(tmp_path / "empty", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -236,7 +240,7 @@ def test_damaged_files(end, damage, tmp_path, tensorflow):
             content[at] ^= 0xFF
     path.write_bytes(content if damage == "flipped" else content[: len(content) // 2 * (damage == "cut")])
     with pytest.raises(UserError, match="is damaged or cut short: ") as refused:
-        import_tf(prefix, tmp_path / "run")
+        import_run(prefix, tmp_path / "run")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
 
@@ -249,7 +253,7 @@ def test_missing_and_left_over_variables_are_listed(name, write_checkpoint, tmp_
     weights["Discriminator.Extra" if "dual" not in name else "A_d_extra/w"] = np.ones(3, np.float32)
     prefix = write_checkpoint(weights)
     with pytest.raises(UserError) as refused:
-        import_tf(prefix, tmp_path / "run")
+        import_run(prefix, tmp_path / "run")
     message = str(refused.value)
     assert gone.split("/")[-1 if "dual" not in name else 0] in message.rsplit("missing", 1)[1]
     assert ("Discriminator.Extra" if "dual" not in name else "A_d_extra/w") in message
@@ -259,7 +263,7 @@ def test_missing_and_left_over_variables_are_listed(name, write_checkpoint, tmp_
 def test_other_checkpoints_are_refused(write_checkpoint, tmp_path):
     prefix = write_checkpoint({f"layer{n}/kernel": np.ones((2, 2), np.float32) for n in range(12)})
     with pytest.raises(UserError, match=r"not one of the published .* layer0/kernel, .* and 2 more"):
-        import_tf(prefix, tmp_path / "run")
+        import_run(prefix, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -276,7 +280,7 @@ def test_other_checkpoints_are_refused(write_checkpoint, tmp_path):
 def test_wrong_shapes_are_refused(name, variable, shape, write_checkpoint, tmp_path):
     prefix = write_checkpoint(golden_weights(name) | {variable: np.ones(shape, np.float32)})
     with pytest.raises(UserError, match="shapes") as refused:
-        import_tf(prefix, tmp_path / "run")
+        import_run(prefix, tmp_path / "run")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
 
@@ -285,24 +289,24 @@ def test_variables_that_end_alike_are_refused(write_checkpoint, tmp_path):
     weights = golden_weights("transfer64_unconditional")
     weights["copy/Generator.Res1.BN1.scale"] = weights["Generator.Res1.BN1.scale"]
     with pytest.raises(UserError, match=r"unclear which .* Generator.Res1.BN1.scale, copy/Generator.Res1.BN1.scale"):
-        import_tf(write_checkpoint(weights), tmp_path / "run")
+        import_run(write_checkpoint(weights), tmp_path / "run")
 
 
 def test_class_names(tensorflow, tmp_path):
     acgan, plain, dual = CHECKPOINTS.values()
     for classes in (["cat", "dog"], ["same"] * 10, ["", *"abcdefghi"]):
         with pytest.raises(UserError, match="needs 10 different names"):
-            import_tf(acgan, tmp_path / "run", classes)
+            import_run(acgan, tmp_path / "run", ImportOptions(classes=classes))
     for checkpoint in (plain, dual):
         with pytest.raises(UserError, match="leave --classes out"):
-            import_tf(checkpoint, tmp_path / "run", ["cat"])
+            import_run(checkpoint, tmp_path / "run", ImportOptions(classes=["cat"]))
     assert not (tmp_path / "run").exists()
 
 
 def test_command(tensorflow, tmp_path, capsys, caplog):
     """Names with spaces around them, a folder in use, and an option that changes nothing."""
     names = "plane, car,bird,cat,deer,dog,frog,horse,ship,truck"
-    arguments = ["import-tf", str(CHECKPOINTS["transfer32_acgan"].parent), "--classes", names]
+    arguments = ["import", str(CHECKPOINTS["transfer32_acgan"].parent), "--classes", names]
     with caplog.at_level(logging.WARNING):
         assert main([*arguments, "--out", str(tmp_path / "run"), "--keep-channel-order"]) == 0
     assert "changes nothing here" in caplog.text
@@ -320,13 +324,13 @@ def test_command(tensorflow, tmp_path, capsys, caplog):
 
 def test_a_folder_in_use_is_refused(tensorflow, tmp_path):
     with held(tmp_path / "run"), pytest.raises(UserError, match="another process is training in"):
-        import_tf(CHECKPOINTS["transfer32_acgan"], tmp_path / "run")
+        import_run(CHECKPOINTS["transfer32_acgan"], tmp_path / "run")
     assert {path.name for path in (tmp_path / "run").iterdir()} == {".lock"}
 
 
 def test_without_tensorflow(tmp_path):
     code = "import sys; sys.modules['tensorflow'] = None; from ganshift.cli import main; sys.exit(main(sys.argv[1:]))"
-    arguments = ["import-tf", str(CHECKPOINTS["transfer32_acgan"]), "--out", str(tmp_path / "run")]
+    arguments = ["import", str(CHECKPOINTS["transfer32_acgan"]), "--out", str(tmp_path / "run")]
     result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
@@ -338,5 +342,31 @@ def test_without_tensorflow(tmp_path):
 def test_half_precision_is_imported(write_checkpoint, tmp_path):
     """A checkpoint may hold other floats; the run holds float32."""
     weights = {name: value.astype(np.float16) for name, value in golden_weights("dualgan_wgangp_global").items()}
-    import_tf(write_checkpoint(weights), tmp_path / "run")
+    import_run(write_checkpoint(weights), tmp_path / "run")
     assert {value.dtype for value in load_file(tmp_path / "run" / "model.safetensors").values()} == {torch.float32}
+
+
+def test_networks_by_name(runs):
+    """They are those of the run, its measured statistics too."""
+    networks = import_checkpoint(CHECKPOINTS["transfer64_unconditional"])
+    model = load_file(runs / "transfer64_unconditional" / "model.safetensors")
+    assert networks.keys() == {"generator", "critic"}
+    assert not networks["generator"].training
+    for key, value in networks["generator"].state_dict().items():
+        assert_close(value, model[f"generator.{key}"], rtol=1e-5, atol=1e-6)
+    networks = import_checkpoint(CHECKPOINTS["dualgan_wgangp_global"])
+    assert networks.keys() == {"gen_ab", "gen_ba", "critic_a", "critic_b"}
+
+
+def test_options_that_say_nothing_are_refused(tensorflow, tmp_path):
+    checkpoint = CHECKPOINTS["transfer64_unconditional"]
+    with pytest.raises(UserError, match="--backward says nothing of transfer checkpoints: leave it out"):
+        import_run(checkpoint, tmp_path / "run", further={"backward": checkpoint})
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_old_command_names_the_new_one(capsys):
+    assert main(["import-tf", "published/model", "--out", "runs/published"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert "ganshift import" in line

@@ -68,7 +68,7 @@ def run_of_tensorflow(files: Mapping[Role, CheckpointFile], options: ImportOptio
 
 FORMATS = (
     ImportFormat(
-        title="transfer",
+        title="Transferring GANs",
         licence="The published code of Transferring GANs states no licence: ask its authors before you hand it on.",
         recognises=lambda file: file.container == "tensorflow" and any(map(PUBLISHED_VARIABLE.search, file.content)),
         networks=networks_of_tensorflow,

@@ -45,7 +45,7 @@ class PublishedNetwork:
         passed = "{in_channels} channels to {out_channels}".format_map(self.arguments) if channels is None else channels
         told = {name: value for name, value in self.arguments.items() if "channels" not in name and value is not False}
         rest = ", ".join(f"{name.replace('_', ' ')} {value}".removesuffix(" True") for name, value in told.items())
-        what = f"{self.kind} critic of {passed} channels" if self.is_critic else f"{self.kind} generator, {passed}"
+        what = f"{self.kind} critic, channels {passed}" if self.is_critic else f"{self.kind} generator, {passed}"
         return f"{what}: {rest}; {count} numbers in {self.num_tensors} tensors"
 
 

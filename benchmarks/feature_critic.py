@@ -2,13 +2,15 @@
 
     python -m benchmarks.feature_critic --data FOLDER --out runs/features --costs
     python -m benchmarks.feature_critic --data FOLDER --out runs/features [--minutes 80] [--only TEXT]
+    python -m benchmarks.feature_critic --out runs/features --judge [--open-nsfw open-nsfw.onnx]
     python -m benchmarks.feature_critic --out runs/features --table
 
 FOLDER has cifar10.zip, facades.zip and lsun5.zip, with folders `train/CLASS` (facades: `train/A`, `val/A`). A cell is
-one run of a set, a start, a critic and a seed, in one thread, without decay, scored after the iterations that 190 and
-380 processor seconds were measured to hold, by the extractor `cifar`, which trains none of them.
+one run of a set, a start, a critic and a seed, in one thread, without decay. Its generator is kept after the iterations
+that 190 and 380 processor seconds were measured to hold, and judged by networks that did not train it (`judges`).
 """
 
+import json
 import random
 import statistics
 import sys
@@ -17,12 +19,20 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock
 from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from benchmarks.equal_time import finished, iterations_of, measure_costs, parser, train_missing, train_to
+from benchmarks.judges import open_judges, scores
+from ganshift.data.open import open_images
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
+from ganshift.methods.transfer.networks import LATENT_DIM, ResNetGenerator
 from ganshift.methods.transfer.trainer import TransferTrainer
+from ganshift.tensors import Bytes, to_uint8
+from ganshift.training.log import say
 
 BUDGETS = (190.0, 380.0)
 """Processor seconds after which a run is scored."""
@@ -44,7 +54,7 @@ SETS = {
 """Zip, folder of images to learn, folder of others, and how many are learned; scores are among the rest of both. All of
 both are learned if None, and scores are among these."""
 SCORED = 1_000
-"""Images drawn for a score."""
+"""Images drawn for a score, and at most so many they are compared with."""
 
 
 CELLS = {
@@ -83,7 +93,7 @@ def new_trainer(data: Path, out: Path, images: str, start: str, critic: str, see
         **PRESETS["small"],
         **CRITICS[critic],
         "linear_decay": False,
-        "evaluate_images": SCORED,
+        "evaluate_every": 0,
         "source": STARTS[start],
         "seed": seed,
         "device": "cpu",
@@ -92,40 +102,90 @@ def new_trainer(data: Path, out: Path, images: str, start: str, critic: str, see
 
 
 def train(data: Path, out: Path, name: str) -> dict[str, Any]:
-    """Train a cell, and write its sheets; its scores."""
+    """Train a cell; keeps the averaged generator and a sheet at each budget."""
     images, start, critic, seed = CELLS[name]
     trainer, rows = new_trainer(data, out, *CELLS[name]), []
-    assert trainer.evaluate is not None
+    (out / "generators").mkdir(exist_ok=True)
     stops = [iterations_of(out, critic, budget) for budget in BUDGETS]
     for budget, terms in zip(BUDGETS, train_to(trainer, stops), strict=True):
-        for grid, pixels in trainer.sample_grids().items():
-            Image.fromarray(pixels.squeeze()).save(out / f"{name}-{budget:.0f}-{grid}.png")
-        found = trainer.evaluate()
-        scores = {"records": found.records, "diversity": found.diversity}
-        rows.append({"seconds": budget, "images": trainer.seen, "terms": terms, **scores})
+        save_file(trainer.ema.average.state_dict(), generator_file(out, name, budget))
+        for pixels in trainer.sample_grids().values():
+            Image.fromarray(pixels).save(generator_file(out, name, budget).with_suffix(".png"))
+        rows.append({"seconds": budget, "images": trainer.seen, "terms": terms})
     return {"images": images, "start": start, "critic": critic, "seed": seed, "rows": rows}
 
 
+def generator_file(out: Path, name: str, budget: float) -> Path:
+    """Where the generator of a cell lies, as it was after so many seconds."""
+    return out / "generators" / f"{name}-{budget:.0f}.safetensors"
+
+
+def judge(out: Path, open_nsfw: Path | None) -> None:
+    """Score what has no scores yet; they go into files beside the cells."""
+    judges = open_judges(open_nsfw)
+    known: dict[tuple[str, str], Tensor] = {}
+    for name, cell in finished(out).items():
+        for budget in BUDGETS:
+            path = out / "scores" / f"{name}-{budget:.0f}.json"
+            found = json.loads(path.read_text()) if path.exists() else {}
+            missing = {
+                key: judge
+                for key, judge in judges.items()
+                if key not in found and not (key == "lite0" and cell["critic"] == "both")  # which it trained
+            }
+            if not missing:
+                continue
+            generated, real = draw(generator_file(out, name, budget)), held_out(out, cell["images"])
+            for key, of in missing.items():
+                if (key, cell["images"]) not in known:
+                    known[key, cell["images"]] = of(real)
+                found[key] = scores(of(generated), known[key, cell["images"]])
+            ours, theirs = (images.float().transpose(0, 1).flatten(1) / 127.5 for images in (generated, real))
+            found["colour"] = {"mean": (ours.mean(1) - theirs.mean(1)).tolist()}
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(found, indent=1))
+            say(path.stem)
+
+
+def draw(weights: Path) -> Bytes:
+    """Images of a generator."""
+    generator = ResNetGenerator(size=32, width=PRESETS["small"]["width"])
+    generator.load_state_dict(load_file(weights))
+    latents = torch.randn(SCORED, LATENT_DIM, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return torch.cat([to_uint8(generator.eval()(part)) for part in latents.split(100)])
+
+
+def held_out(out: Path, images: str) -> Bytes:
+    """The images that generated ones are compared with, at most `SCORED`, evenly spaced."""
+    folder = out / "data" / images.replace(" ", "-")
+    real = open_images(folder / ("test" if (folder / "test").exists() else "train"), 32, 3)
+    count = min(SCORED, len(real))
+    return real.read([index * len(real) // count for index in range(count)])
+
+
 def table(out: Path) -> str:
-    """Means over the seeds that are there and half of their range, a line a set, start, budget and critic."""
-    done = finished(out).values()
-    lines = ["| images | start | CPU s | critic | KID[cifar] | precision | recall | colour, largest | shown | n |"]
-    lines.append("|---|---|---|---|---|---|---|---|---|---|")
+    """Means over the seeds that are there, with least and largest, a line a set, start, budget and critic."""
+    cells = finished(out)
+    judges = ["open_nsfw", "lite0", "cifar"]
+    columns = [f"{what}[{judge}]" for judge in judges for what in ("KID", "recall")]
+    lines = [f"| images | start | CPU s | critic | {' | '.join(columns)} | colour, largest | shown | n |"]
+    lines.append("|---" * (len(columns) + 7) + "|")
     for images, start, (number, budget), critic in product(SETS, STARTS, enumerate(BUDGETS), CRITICS):
-        rows = [
-            cell["rows"][number]
-            for cell in done
-            if (cell["images"], cell["start"], cell["critic"]) == (images, start, critic)
-        ]
-        if not rows:
+        alike = [n for n, c in cells.items() if (c["images"], c["start"], c["critic"]) == (images, start, critic)]
+        files = [out / "scores" / f"{name}-{budget:.0f}.json" for name in alike]
+        found = [json.loads(path.read_text()) for path in files if path.exists()]
+        if not found:
             continue
-
-        def values(metric: str, rows: list[dict[str, Any]] = rows) -> list[float]:
-            return [record["value"] for row in rows for record in row["records"] if record["metric"] == metric]
-
-        shown = f"{statistics.mean(row['images'] for row in rows):,.0f}"
-        scores = " | ".join(_in_words(values(metric)) for metric in ("KID", "precision", "recall", "colour"))
-        lines.append(f"| {images} | {start} | {budget:.0f} | {critic} | {scores} | {shown} | {len(rows)} |")
+        values = [
+            _in_words([each[judge][what] for each in found if judge in each])
+            for judge in judges
+            for what in ("KID", "recall")
+        ]
+        colour = max(abs(shift) for each in found for shift in each["colour"]["mean"])
+        shown = statistics.mean(cells[name]["rows"][number]["images"] for name in alike)
+        columns = [images, start, f"{budget:.0f}", critic, *values, f"{colour:.3f}", f"{shown:,.0f}", f"{len(found)}"]
+        lines.append(f"| {' | '.join(columns)} |")
     return "\n".join(lines)
 
 
@@ -139,8 +199,12 @@ def main() -> None:
     """Measure the costs, train what is not finished, or show what is."""
     own = parser("pixels alone against both critics, at equal processor time")
     own.add_argument("--data", type=Path, help="folder of cifar10.zip, facades.zip and lsun5.zip")
+    own.add_argument("--judge", action="store_true", help="score the generators that have no scores yet, and stop")
+    own.add_argument("--open-nsfw", type=Path, help="file of the third judge")
     options = own.parse_args()
-    if options.table:
+    if options.judge:
+        judge(options.out, options.open_nsfw)
+    elif options.table:
         sys.stdout.write(table(options.out) + "\n")
     elif options.costs:
         first, start = next(iter(SETS)), "scratch"

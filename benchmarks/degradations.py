@@ -149,11 +149,10 @@ def degrade(arguments, extractor):
         draw_sheet(arguments.sheet, arguments.seed)
 
 
-def compare_samples(arguments):
+def compare_samples(arguments, extractors):
     """KID of the samples of each sheet, with as many of the reference as there are samples in each of 100 subsets."""
     references, labels = read(arguments.data, "test")
     references = references[labels == CLASSES.index(arguments.of)]
-    extractors = {name: open_extractor(name) for name in ("cifar", "lite0")}
     known = {name: layers_of(references, extractor)[0] for name, extractor in extractors.items()}
     say("| samples | number | KID[cifar] | KID[lite0] |\n|---|---|---|---|")
     for path in arguments.samples:
@@ -175,12 +174,14 @@ def main():
     parser.add_argument("--of", choices=CLASSES, default="automobile")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
+    names = ("cifar", "lite0") if arguments.samples else ("cifar",)
+    extractors = {name: open_extractor(name) for name in names}
     if arguments.samples:
-        compare_samples(arguments)
+        compare_samples(arguments, extractors)
     else:
-        degrade(arguments, open_extractor("cifar"))
-    hashes = [weights_hash(open_extractor(name)) for name in ("cifar", "lite0")]
-    say(f"seed {arguments.seed}, weights {' '.join(hashes)}, {versions()}")
+        degrade(arguments, extractors["cifar"])
+    hashes = " ".join(map(weights_hash, extractors.values()))
+    say(f"seed {arguments.seed}, weights {hashes}, {versions()}")
 
 
 if __name__ == "__main__":

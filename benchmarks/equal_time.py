@@ -23,7 +23,7 @@ from ganshift.training.run_folder import versions
 from ganshift.training.trainer import Trainer
 
 COSTS = "costs.json"
-WARM, ITERATIONS, ROUNDS = 3, 10, 5
+WARM, ITERATIONS, ROUNDS = 2, 4, 5
 """Iterations before costs are measured; iterations of a turn, and turns of each."""
 
 

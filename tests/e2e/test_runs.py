@@ -165,7 +165,19 @@ OTHER_SETTINGS = {
     ],
     "streaming": ["transfer", "--data", "FOLDER", "--images", "192", "--memory-budget", "1e-9", "--workers", "2"],
     "classic": [
-        *("dual", "--data", "bundled:photo-sketch", "--images", "16", "--loss", "classic", "--critic", "patch"),
+        *(
+            "dual",
+            "--data",
+            "bundled:photo-sketch",
+            "--images",
+            "16",
+            "--loss",
+            "classic",
+            "--critic",
+            "patch",
+            "--receptive-field",
+            "17",
+        ),
         *("--dropout", "0.5", "--optimizer", "adam"),
     ],
     "clipped": [

@@ -29,6 +29,13 @@ def test_classic_values():
     close(losses.classic_critic_loss(torch.zeros(3), torch.zeros(3)), 2 * math.log(2))
 
 
+def test_least_squares_values():
+    """Of scores 1, 3 and -1, 2: (0 + 4) / 2 and (1 + 4) / 2, halved; and (4 + 1) / 2."""
+    close(losses.least_squares_critic_loss(REAL, FAKE), (2.0 + 2.5) / 2)
+    close(losses.least_squares_generator_loss(FAKE), 2.5)
+    close(losses.least_squares_critic_loss(torch.ones(2), torch.zeros(2)), 0.0)
+
+
 def test_classic_losses_stay_finite_for_extreme_scores():
     extreme = torch.tensor([-1e4, 1e4])
     assert losses.classic_critic_loss(extreme, extreme).isfinite()

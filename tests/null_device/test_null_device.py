@@ -37,7 +37,7 @@ GRAPHS = {
     "transfer 64, bf16": ("transfer", {"precision": "bf16", "size": 64}),
     "dual": ("dual", {}),
     "dual, bf16": ("dual", {"precision": "bf16", "batch": 2, "critic_steps": 2}),
-    "dual, weights clipped, patches": ("dual", {"loss": "wgan", "critic": "patch"}),
+    "dual, weights clipped, patches": ("dual", {"loss": "wgan", "critic": "patch", "receptive_field": 17}),
     "dual, classic, adam, dropout": ("dual", {"loss": "classic", "optimizer": "adam", "dropout": 0.5}),
     "dual, as published": ("dual", {"as_published": True}),
     "dual, oblong": ("dual", {"aspect": "3:2"}),

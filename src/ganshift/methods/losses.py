@@ -2,7 +2,7 @@
 
 No weights, no logging, no device moves: a method's `algorithm.py` weighs and names the terms.
 Sources: Arjovsky et al. 2017 (arXiv 1701.07875), Gulrajani et al. 2017 (arXiv 1704.00028), Yi et al. 2017 (arXiv
-1704.02510).
+1704.02510), Mao et al. 2017 (arXiv 1611.04076), Zhu et al. 2017 (arXiv 1703.10593).
 """
 
 from collections.abc import Callable
@@ -35,6 +35,16 @@ def classic_critic_loss(real: Float[Tensor, "..."], fake: Float[Tensor, "..."]) 
 def classic_generator_loss(fake: Float[Tensor, "..."]) -> Scalar:
     """Sigmoid cross-entropy of fake scores with target 1 (the non-saturating form)."""
     return F.softplus(-fake).mean()
+
+
+def least_squares_critic_loss(real: Float[Tensor, "..."], fake: Float[Tensor, "..."]) -> Scalar:
+    """Half of the mean squared distances of real scores from 1 and of fake ones from 0 (Mao et al. 2017, eq. 9)."""
+    return ((real - 1).square().mean() + fake.square().mean()) / 2
+
+
+def least_squares_generator_loss(fake: Float[Tensor, "..."]) -> Scalar:
+    """Mean squared distance of fake scores from 1, without the half, as in CycleGAN (Zhu et al. 2017, section 3.3)."""
+    return (fake - 1).square().mean()
 
 
 def hinge_critic_loss(real: Float[Tensor, "..."], fake: Float[Tensor, "..."]) -> Scalar:

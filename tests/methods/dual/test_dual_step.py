@@ -12,7 +12,7 @@ from ganshift.training.optim import NonFiniteLoss, TensorFlowRMSprop
 from ganshift.training.update import PlainUpdate
 
 NETWORKS = ("gen_ab", "gen_ba", "critic_a", "critic_b")
-LOSSES = ("wgan-gp", "wgan", "classic")
+LOSSES = ("wgan-gp", "wgan", "classic", "least-squares")
 
 
 def config_with(**overrides):

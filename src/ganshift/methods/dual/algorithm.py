@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...nn.side_by_side import Half, side_by_side
-from ...tensors import Images, Scalar, Terms
+from ...tensors import Images, Terms
 from ...training.draws import Draws
 from ...training.update import Update
 from .. import losses
@@ -25,6 +25,20 @@ ImagesB = Float[Tensor, "n b h w"]
 Alpha = Float[Tensor, " n"]
 GRADIENT_NORM_EPSILON = 1e-8
 """Added under the root of the critic's gradient norm, as published."""
+CRITIC_LOSSES = {
+    "wgan-gp": losses.wasserstein_critic_loss,
+    "wgan": losses.wasserstein_critic_loss,
+    "classic": losses.classic_critic_loss,
+    "least-squares": losses.least_squares_critic_loss,
+}
+GENERATOR_LOSSES = {
+    "wgan-gp": losses.wasserstein_generator_loss,
+    "wgan": losses.wasserstein_generator_loss,
+    "classic": losses.classic_generator_loss,
+    "least-squares": losses.least_squares_generator_loss,
+}
+"""Adversarial terms by `config.loss`: of a critic, given its scores of real and of fake images, and of a generator,
+given the critic's scores of its images."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +91,7 @@ class DualGAN:
         """The terms of the critic of one domain."""
         critic = self.critics[f"critic_{domain}"]
         real_scores, fake_scores = critic(torch.cat([real, fake])).chunk(2)  # it judges each image alone
-        terms = {f"critic_{domain}/adversarial": critic_loss(real_scores, fake_scores, self.config)}
+        terms = {f"critic_{domain}/adversarial": CRITIC_LOSSES[self.config.loss](real_scores, fake_scores)}
         if self.config.loss == "wgan-gp":
             penalty = losses.gradient_penalty(critic, real, fake, alpha, GRADIENT_NORM_EPSILON)
             terms[f"critic_{domain}/penalty"] = self.config.penalty * penalty
@@ -85,15 +99,16 @@ class DualGAN:
 
     def generator_loss(self, a: ImagesA, b: ImagesB, fake_a: ImagesA, fake_b: ImagesB) -> Terms:
         """Eq. 3: fool the critic of the target domain, and come back to the source image."""
+        adversarial = GENERATOR_LOSSES[self.config.loss]
         distance = losses.l1 if self.config.reconstruction == "l1" else losses.l2
         gen_ab, gen_ba = self.generators["gen_ab"], self.generators["gen_ba"]
         return self.both(
             lambda: {
-                "gen_ab/adversarial": generator_loss(self.critics["critic_b"](fake_b), self.config),
+                "gen_ab/adversarial": adversarial(self.critics["critic_b"](fake_b)),
                 "a/reconstruction": self.config.weight_a * distance(gen_ba(fake_b), a),
             },
             lambda: {
-                "gen_ba/adversarial": generator_loss(self.critics["critic_a"](fake_a), self.config),
+                "gen_ba/adversarial": adversarial(self.critics["critic_a"](fake_a)),
                 "b/reconstruction": self.config.weight_b * distance(gen_ab(fake_a), b),
             },
             a.device,
@@ -102,18 +117,6 @@ class DualGAN:
     def both(self, first: Half, second: Half, device: torch.device) -> dict[str, Tensor]:
         """The two halves of a step, at once where the processor gains from it, unless they draw what to drop."""
         return first() | second() if self.config.drop_probability else side_by_side(first, second, device)
-
-
-def critic_loss(real: Float[Tensor, "n ..."], fake: Float[Tensor, "n ..."], config: DualConfig) -> Scalar:
-    """The adversarial term of a critic, given its scores of real and of fake images."""
-    loss = losses.classic_critic_loss if config.loss == "classic" else losses.wasserstein_critic_loss
-    return loss(real, fake)
-
-
-def generator_loss(fake: Float[Tensor, "n ..."], config: DualConfig) -> Scalar:
-    """The adversarial term of a generator, given the critic's scores of its images."""
-    loss = losses.classic_generator_loss if config.loss == "classic" else losses.wasserstein_generator_loss
-    return loss(fake)
 
 
 @torch.no_grad()

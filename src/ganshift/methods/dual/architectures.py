@@ -7,7 +7,7 @@ from ...errors import choose
 from .backbone import DomainCritic, TranslationBackbone
 from .config import DualConfig, with_tuples
 from .networks import Critic, UNet
-from .patch_critic import PatchCritic, PixelCritic
+from .patch_critic import PatchCritic, PixelCritic, layers_for
 from .pix2pix import FEWEST_LEVELS, NestedUNet
 from .resnet import ResNetTranslator
 
@@ -51,8 +51,10 @@ def generator_arguments(config: DualConfig, in_channels: int, out_channels: int)
 
 def critic_arguments(config: DualConfig, channels: int, architecture: str) -> dict[str, Any]:
     """The kind and constructor arguments of a new critic that goes with an architecture."""
-    shared = {"channels": channels, "width": config.critic_width}
+    shared, field = {"channels": channels, "width": config.critic_width}, config.receptive_field
     if architecture != "unet":
-        return {"kind": "patch", **shared}
+        return {"kind": "patch", **shared, **({} if field is None else {"layers": layers_for(field)})}
     more = {"size": config.size_in_json, "head": config.critic, "as_published": config.as_published}
+    if config.critic == "patch" and field is not None:
+        more["receptive_field"] = field
     return {"kind": "dualgan", **shared, **more}

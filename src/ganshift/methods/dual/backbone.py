@@ -32,6 +32,8 @@ class DomainCritic(nn.Module):
 
     per_image: bool
     """Whether it judges each image alone, so that no layer looks across a batch: the gradient penalty relies on it."""
+    receptive_field: int | None = None
+    """Side, in pixels, of the patch that each score sees; None where a score sees the whole image."""
 
     @abstractmethod
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n ..."]:

@@ -28,6 +28,8 @@ from ...training.config import (
 PUBLISHED_LEVELS = 8
 LONGEST = 16
 """Largest ratio of the sides of an image; who asks for more means pixels."""
+SMALLEST_FIELD = 9
+"""Pixels on a side that a critic sees after one halving."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +66,14 @@ class DualConfig(RunConfig):
     """Channels after the first layer of the critics; the deepest layers have eight times as many."""
     levels: Annotated[int, Range(1, PUBLISHED_LEVELS)] | None = None
     """Halvings in the generators; by default as many as bring the longer side to one pixel, at most the published 8."""
-    loss: Literal["wgan-gp", "wgan", "classic"] = "wgan-gp"
-    """Adversarial objective: Wasserstein with gradient penalty, Wasserstein with clipped weights, or cross-entropy."""
+    loss: Literal["wgan-gp", "wgan", "classic", "least-squares"] = "wgan-gp"
+    """Adversarial objective: Wasserstein with gradient penalty, Wasserstein with clipped weights, cross-entropy, or
+    least squares as in CycleGAN."""
     critic: Literal["global", "patch"] = "global"
     """One score per image, or a map of scores of overlapping patches."""
+    receptive_field: Annotated[int, Range(SMALLEST_FIELD, MAX_WIDTH)] | None = None
+    """Side, in pixels, of the patch that each score of a patch critic sees: the largest that it can have up to this.
+    Left out, as published: 129 of DualGAN's, 70 of the other architectures."""
     reconstruction: Literal["l1", "l2"] = "l1"
     """How a round trip is compared with its start: mean absolute or mean squared difference."""
     weight_a: NonNegativeFloat = 500.0
@@ -139,6 +145,7 @@ class DualConfig(RunConfig):
         for name, used, needs in (
             ("penalty", self.loss == "wgan-gp", "loss wgan-gp"),
             ("clip", self.loss == "wgan", "loss wgan"),
+            ("receptive_field", self.critic == "patch" or self.architecture != "unet", "critic patch"),
             ("beta1", self.optimizer == "adam", "optimizer adam"),
         ):
             if not used and getattr(self, name) != defaults[name]:

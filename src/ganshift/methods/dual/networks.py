@@ -11,6 +11,7 @@ autocast, where low precision blurs the images.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import log2
 
 import torch
 from jaxtyping import Float
@@ -22,6 +23,7 @@ from ...nn.norm import InstanceNorm
 from ...nn.same_conv import DownConv, Maps, Resized, UpConv, halved
 from ...tensors import Side, height_and_width
 from .backbone import DomainCritic, TranslationBackbone
+from .config import SMALLEST_FIELD
 
 LEAK = 0.2
 CRITIC_STAGES = 5
@@ -129,19 +131,29 @@ class Critic(DomainCritic):
 
     The global head is linear in the last maps, flattened in the order h, w, c as published, so that it needs images of
     exactly `size`, and gives one score per image. The patch head is a convolution that gives a map of scores, for
-    images of any size.
+    images of any size; it halves once more as published, but not with a `receptive_field`, the largest side in pixels
+    of what a score may see, which there are then as many halvings for.
     """
 
     per_image = True
 
     def __init__(
-        self, channels: int, width: int = 64, size: Side = 256, head: str = "global", as_published: bool = False
+        self,
+        channels: int,
+        width: int = 64,
+        size: Side = 256,
+        head: str = "global",
+        as_published: bool = False,
+        receptive_field: int | None = None,
     ) -> None:
         super().__init__()
         if head not in ("global", "patch"):
             raise UserError(f"critic must be global or patch, got {head}")
-        widths = [channels, *_widening(width, CRITIC_STAGES)]
-        pixels = _pixels(size, CRITIC_STAGES)
+        stages = CRITIC_STAGES if receptive_field is None else int(log2(receptive_field - 1)) - 2
+        if stages < 1:
+            raise UserError(f"receptive_field must be at least {SMALLEST_FIELD}, got {receptive_field}")
+        widths = [channels, *_widening(width, stages)]
+        pixels = _pixels(size, stages)
         self.stages = nn.ModuleList(
             DownStage(
                 before,
@@ -152,12 +164,15 @@ class Critic(DomainCritic):
             )
             for level, (before, after) in enumerate(pairwise(widths), start=1)
         )
-        self.head: nn.Linear | DownConv
-        if head == "patch":
-            self.head = DownConv(widths[-1], 1)
-        else:
+        self.head: nn.Linear | DownConv | nn.Conv2d
+        if head == "global":
             self.head = nn.Linear(pixels[-1] * widths[-1], 1)
+        else:
+            self.receptive_field = 2 ** (stages + 2) + 1
+            self.head = DownConv(widths[-1], 1) if receptive_field is None else nn.Conv2d(widths[-1], 1, 3, padding=1)
+        if not isinstance(self.head, DownConv):
             nn.init.normal_(self.head.weight, std=0.02)
+            assert self.head.bias is not None
             nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n ..."]:

@@ -3,6 +3,8 @@
 Layers have the numbers of the published code, so that its files fit by name.
 """
 
+from math import log2
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -14,6 +16,8 @@ from .layers import NormKind, draw_weights, has_bias, new_norm
 LEAK = 0.2
 MAX_WIDENING = 8
 MAX_LAYERS = 16
+SMALLEST_FIELD = 16
+"""Pixels on a side that a score sees with one halving."""
 
 
 class PatchCritic(DomainCritic):
@@ -29,6 +33,8 @@ class PatchCritic(DomainCritic):
         if layers not in range(1, MAX_LAYERS + 1):
             raise UserError(f"layers must be from 1 to {MAX_LAYERS}, got {layers}")
         self.per_image = norm != "batch"
+        more = 4 if blur else 2  # pixels beyond twice as many, that a halving lets a score see
+        self.receptive_field = (7 + more) * 2**layers - more
         stride, bias = 1 if blur else 2, has_bias(norm)
         found: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride, padding=1), nn.LeakyReLU(LEAK)]
         found += [BlurDown(width)] if blur else []
@@ -47,12 +53,22 @@ class PatchCritic(DomainCritic):
         return self.model(images).to(next(self.parameters()).dtype)
 
 
+def layers_for(receptive_field: int) -> int:
+    """The most halvings of a critic without blur whose scores see at most so many pixels on a side, from 16 up."""
+    if receptive_field < SMALLEST_FIELD:
+        raise UserError(
+            f"receptive_field must be at least {SMALLEST_FIELD} of this architecture, got {receptive_field}"
+        )
+    return int(log2((receptive_field + 2) / 9))
+
+
 class PixelCritic(DomainCritic):
     """Images to maps of raw scores, a score a pixel that depends on that pixel alone, but for the norm."""
 
     def __init__(self, channels: int, width: int = 64, norm: NormKind = "instance") -> None:
         super().__init__()
         self.per_image = norm != "batch"
+        self.receptive_field = 1
         bias = has_bias(norm)
         self.net = nn.Sequential(
             nn.Conv2d(channels, width, 1),

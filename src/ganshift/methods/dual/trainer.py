@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import final
+from typing import cast, final
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from ...errors import UserError
 from ...inference.translator import round_trip_grid
 from ...nn.norm import image_statistics
 from ...tensors import Terms, from_uint8
+from ...training.config import require
 from ...training.cuda_graph import Replayed, set_learning_rate
 from ...training.distributed import join, part_of
 from ...training.draws import Draws
@@ -27,11 +28,12 @@ from ...training.log import opening_progress, say
 from ...training.loop import fit
 from ...training.optim import TensorFlowRMSprop
 from ...training.precision import prepare_networks
-from ...training.run_folder import DOMAIN_CRITICS, LEFT_OUT, MODEL, left_out_text, versions
+from ...training.run_folder import DOMAIN_CRITICS, LEFT_OUT, MODEL, has_begun, left_out_text, versions
 from ...training.trainer import Outcome, Stateful, Trainer, order_to_json, wanted_range
 from ...training.weights import save_weights
 from .. import losses
 from .algorithm import DualGAN
+from .backbone import DomainCritic
 from .config import WORDS, DualConfig
 from .source import Networks, networks_from_scratch, networks_of_source
 
@@ -129,6 +131,10 @@ class DualTrainer(Trainer):
         with torch.random.fork_rng(devices=[]):  # the networks are drawn on the CPU, whatever the device
             torch.manual_seed(config.seed)
             algorithm = new_algorithm(config, *channels, networks)
+        critic = cast(DomainCritic, algorithm.critics["critic_b"])
+        say(f"critics give {scores_in_words(critic, config, channels[1])}")
+        if not (source or config.as_published or has_begun(config.out)):
+            check_field(critic, min(config.image_size))
         algorithm.generators.to(device)
         algorithm.critics.to(device)
         return cls(config, domains, algorithm, device, networks)
@@ -199,6 +205,26 @@ def new_algorithm(config: DualConfig, channels_a: int, channels_b: int, networks
     for critic in critics.values():
         losses.check_per_image(critic)
     return DualGAN(generators, critics, config)
+
+
+def scores_in_words(critic: DomainCritic, config: DualConfig, channels: int) -> str:
+    """How many scores a critic gives an image, and what each of them sees."""
+    if critic.receptive_field is None:
+        return "one score an image"
+    with torch.no_grad():
+        rows, columns = critic(next(critic.parameters()).new_zeros(1, channels, *config.image_size)).shape[2:]
+    side = critic.receptive_field
+    return f"{rows} x {columns} scores an image, each of a patch of {side} x {side} pixels"
+
+
+def check_field(critic: DomainCritic, side: int) -> None:
+    """Raise a `UserError` where patches are as large as images, so that a map of scores says what one would."""
+    field = critic.receptive_field
+    require(
+        field is None or field < side,
+        f"each score of the critics sees {field} pixels on a side, and images have {side}: give a --receptive-field of "
+        f"about {side // 2}, or --critic global",
+    )
 
 
 def new_optimizer(config: DualConfig, networks: nn.Module) -> torch.optim.Optimizer:

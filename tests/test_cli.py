@@ -74,6 +74,23 @@ def test_help_of_every_command(command, capsys):
     assert examples.startswith(f"  ganshift {command}")
 
 
+def options_shown(text):
+    return set(re.findall(r"^[│ ] (--[a-z][\w-]*)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("command", ["transfer", "dual"])
+def test_help_of_training_has_ten_options_and_says_where_all_are(command, capsys):
+    assert main([command, "--help"]) == 0
+    short = capsys.readouterr().out
+    assert len(options_shown(short)) == 10
+    assert f"all options: ganshift {command} --help-all" in short
+    assert main([command, "--help-all"]) == main([command, "--preset", "tiny", "--help", "--help-all"]) == 0
+    text = capsys.readouterr().out
+    settings = {f"--{field.name.replace('_', '-')}" for field in fields(methods()[command].config)}
+    assert options_shown(text) >= settings | options_shown(short)
+    assert "all options:" not in text
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_help_imports_no_torch(command):
     code = (

@@ -194,7 +194,7 @@ def test_commands_can_be_typed(line, playground, monkeypatch, capsys):
 
 
 def help_of(command, capsys):
-    assert main([command, "--help"]) == 0
+    assert main([command, "--help-all"]) == 0
     return capsys.readouterr().out
 
 

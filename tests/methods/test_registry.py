@@ -69,7 +69,7 @@ def test_a_method_of_another_package_has_a_command(tmp_path):
         *("third", "a", "third", "way")
     ]
     assert lines == OVERVIEW.splitlines()
-    _, said, _ = ganshift(tmp_path, "third", "--help")
+    _, said, _ = ganshift(tmp_path, "third", "--help-all")
     assert "usage: ganshift third" in said
     assert "How hard to try." in said
     assert "--strength" in ganshift(tmp_path, "completion", "bash")[1]
@@ -119,7 +119,7 @@ def test_no_other_package_breaks_ours(tmp_path, content, entry, said):
     assert (code, printed) == (0, OVERVIEW)
     assert len(warned.splitlines()) == bool(said)
     assert said in warned
-    assert "strength" not in ganshift(tmp_path, "transfer", "--help")[1]
+    assert "strength" not in ganshift(tmp_path, "transfer", "--help-all")[1]
     assert "strength" not in ganshift(tmp_path, "demo", "--help")[1]
 
 

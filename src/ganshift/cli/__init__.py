@@ -13,7 +13,9 @@ from ..errors import UserError, nearest
 from ..methods.method import Method
 from ..methods.registry import methods
 
-HELP = ("-h", "--help")
+HELP_ALL = "--help-all"
+"""Of a method's command: with the options that few need. Of the others it is what --help is."""
+HELP = ("-h", "--help", HELP_ALL)
 QUIET = "--quiet"
 """Taken by every command: only warnings and errors are said."""
 SPINS = "100000"
@@ -117,7 +119,7 @@ def _call(words: Sequence[str]) -> int:
         raise UserError(f"there is no command {name!r}; {hint}")
     from .options import run
 
-    return run(command_named(name), name, arguments)
+    return run(command_named(name), name, ["--help" if word == HELP_ALL else word for word in arguments])
 
 
 def command_named(name: str) -> Callable[..., int]:

@@ -12,6 +12,7 @@ import tyro
 from ..methods.method import Method
 from ..training.config import BUDGET, BUDGET_FIELDS, MACHINE, WATCHING
 from ..training.distributed import is_first
+from . import HELP, HELP_ALL
 from .options import OPTIONAL, command, read
 
 if TYPE_CHECKING:
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
 
 def train(method: Method, arguments: Sequence[str]) -> int:
     """Run `ganshift METHOD`."""
-    options = run_options(method, *_beginning(method, arguments))
-    given = read(options, method.name, arguments, method.config.__doc__ or "", method.help.examples)
+    beginning = _beginning(method, arguments)
+    options, about = run_options(method, *beginning), method.config.__doc__ or ""
+    if set(HELP) & set(arguments):
+        whole = HELP_ALL in arguments or "main" not in method.help.groups  # a method may have no main ones
+        shown = options if whole else run_options(method, *beginning, main_alone=True)
+        more = "" if whole else f"\nall options: ganshift {method.name} {HELP_ALL}\n"
+        read(shown, method.name, ["--help"], about, method.help.examples + more)
+    given = read(options, method.name, arguments, about, method.help.examples)
     values = {name: value for group in vars(given).values() for name, value in vars(group).items()}
     dry_run = values.pop("dry_run")
     del values["preset"]  # whose values are the defaults of the others
@@ -60,11 +67,11 @@ def demo(*, out: Path = Path("runs/demo"), quick: bool = False, seed: int = 0) -
     return _finish(run_demo(out, quick, seed), f"open {out}/report.html in a browser")
 
 
-def run_options(method: Method, preset: str, budget_given: bool = False) -> type:
+def run_options(method: Method, preset: str, budget_given: bool = False, main_alone: bool = False) -> type:
     """All options of `ganshift METHOD` as a dataclass, with a dataclass in it for each group of the method's help.
 
     They are the method's settings, which `preset` overrides, `--preset` and `--dry-run`. A budget on the command line
-    replaces the preset's, whichever of the three ways it is given in.
+    replaces the preset's, whichever of the three ways it is given in. `main_alone` leaves out all groups but the first.
     """
     texts = explanations(method.config) | {"preset": method.help.presets}
     texts["dry_run"] = "Print the resolved settings and stop."
@@ -84,8 +91,10 @@ def run_options(method: Method, preset: str, budget_given: bool = False) -> type
     groups |= {"training": groups.get("training", ()), "watching": WATCHING, "machine": MACHINE}
     named = {name for names in groups.values() for name in names}
     groups["training"] = [*groups["training"], *(name for name in kinds if name not in named)]
+    main = groups.pop("main")
+    others = {} if main_alone else {title: [name for name in of if name not in main] for title, of in groups.items()}
     parts = []
-    for title, names in groups.items():
+    for title, names in {"main": main, **others}.items():
         part = make_dataclass(title, [option(name) for name in names], kw_only=True, namespace={"__doc__": ""})
         parts.append((title, Annotated[(part, tyro.conf.OmitArgPrefixes)]))
     return make_dataclass("Options", parts)

@@ -214,7 +214,7 @@ class RunConfig(ABC):
     """What to do after 5 evaluations in a row without a clear improvement: say so and go on, or stop."""
     on_collapse: Literal["advise", "stop", "rollback"] = "advise"
     """What to do on signs of collapse: say what was seen and what to try and go on; stop; or go back to the last
-    healthy checkpoint with half the step sizes, at most 3 times."""
+    healthy checkpoint with half the learning rates, at most 3 times."""
     tracker: str = "tensorboard"
     """Where to show numbers while training: any of tensorboard,wandb,mlflow,trackio, joined by commas, or none. All but
     tensorboard need a package of their own (docs/report.md)."""

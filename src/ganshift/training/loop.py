@@ -296,7 +296,7 @@ def _roll_back(trainer: Trainer, state: TrainState, messages: str) -> None:
     state.health.say(
         collapsed_at,
         "rollback",
-        f"back to {trainer.seen:,} images, with step sizes times {trainer.learning_rate_factor:g} "
+        f"back to {trainer.seen:,} images, with learning rates times {trainer.learning_rate_factor:g} "
         f"(rollback {trainer.rollbacks} of {MOST_ROLLBACKS})",
     )
     _save(trainer, state)

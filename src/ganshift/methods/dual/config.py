@@ -91,7 +91,7 @@ class DualConfig(RunConfig):
     batch: BatchSize = 1
     """Images of each domain per step."""
     learning_rate: PositiveFloat = 5e-5
-    """Step size of both optimisers."""
+    """Learning rate of both optimisers."""
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"
     """TensorFlow's RMSProp as published, or Adam."""
     beta1: NonNegativeFloat = 0.5

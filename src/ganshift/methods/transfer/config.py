@@ -84,13 +84,13 @@ class TransferConfig(RunConfig):
     fake_labels: Literal["real", "uniform"] = "real"
     """Labels of the fakes the critic sees: those of the real batch, or uniformly random ones."""
     generator_learning_rate: PositiveFloat = 2e-4
-    """Adam's step size for the generator."""
+    """Adam's learning rate for the generator."""
     critic_learning_rate: PositiveFloat = 2e-4
-    """Adam's step size for the critic."""
+    """Adam's learning rate for the critic."""
     warmup_images: NonNegativeInt = 0
-    """Let both step sizes rise linearly from 0 over the first so many images."""
+    """Let both learning rates rise linearly from 0 over the first so many images."""
     linear_decay: bool = True
-    """Let both step sizes fall linearly to 0 over the budget."""
+    """Let both learning rates fall linearly to 0 over the budget."""
     dequantize: bool = True
     """Add uniform noise within each of the 256 levels of the real images."""
     flip: bool = True

@@ -42,8 +42,9 @@ def create_api(shelf: Shelf, limits: Limits, worker: Worker) -> FastAPI:
 
     async def answer(request: Request, work: Callable[[], Answer]) -> Response:
         found = await worker.run(work, request.is_disconnected)
-        named = f"attachment; filename*=UTF-8''{quote(found.name)}"
-        headers = {"Content-Disposition": named, "Cache-Control": "no-store"}
+        coded = quote(found.name)  # headers have Latin letters alone
+        named = f'filename="{coded}"' if coded == found.name else f"filename*=UTF-8''{coded}"
+        headers = {"Content-Disposition": f"attachment; {named}", "Cache-Control": "no-store"}
         return Response(found.content, media_type=found.media_type, headers=headers)
 
     @api.get("/healthz")

@@ -20,8 +20,8 @@ train_dual(config)
 
 translator = Translator.from_pretrained(out)
 photo = photographs()["chelsea"].resize((150, 100))  # any size will do
-drawn = translator(photo, to="b")  # a Pillow picture, since one was given
-back = translator(drawn, to="a")
+drawn = translator(photo, to="sketch")  # a Pillow picture, since one was given
+back = translator(drawn, to="photo")
 picture_grid([photo, drawn, back], columns=3).save(out / "chelsea.png")
 
 translator.save_pretrained(out.with_name(f"{out.name}-to-share"))

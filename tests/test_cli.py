@@ -337,7 +337,7 @@ def test_bad_settings(capsys, tmp_path, photos):
     wider = refused(capsys, *tiny, "--source", "digits32", "--critic-width", "4")
     assert "source digits32 has critic_width 32, but this run (by option or preset) 4" in wider
     both = ("translate", "photo-sketch", "--to", "both", "-o", tmp_path / "out")
-    assert "got a.jpg: of pictures say which domain, --to a or b" in refused(capsys, *both, "a.jpg")
+    assert "got a.jpg: of pictures say which domain, --to photo or sketch" in refused(capsys, *both, "a.jpg")
     assert "got 2 names: of pictures say" in refused(capsys, *both, "a", "b")
     dual = ("dual", "--preset", "tiny", "--out", tmp_path / "out")
     assert "give --data, or both --a and --b" in refused(capsys, *dual)

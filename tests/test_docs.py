@@ -150,7 +150,8 @@ def playground(tmp_path_factory):
     )
     unet = {"in_channels": 3, "out_channels": 3, "width": 4, "levels": 5, "size": 32}
     unet |= {"dropout": 0.0, "as_published": False}
-    save_run(place / "translator", {"method": "dual", "gen_ab": unet, "gen_ba": unet}, Translator(unet, unet))
+    config = {"method": "dual", "gen_ab": unet, "gen_ba": unet, "names": {"a": "photos", "b": "drawings"}}
+    save_run(place / "translator", config, Translator(unet, unet))
     return place
 
 

@@ -35,7 +35,9 @@ def workplace(tmp_path, monkeypatch):
     shutil.copytree(bundled_models()["digits32"], "runs/mine")
     torch.manual_seed(0)
     colour_to_gray = {"in_channels": 3, "out_channels": 1, **DRAWINGS}
-    Translator(colour_to_gray, {"in_channels": 1, "out_channels": 3, **DRAWINGS}).save_pretrained("runs/drawings")
+    translator = Translator(colour_to_gray, {"in_channels": 1, "out_channels": 3, **DRAWINGS})
+    translator.config["names"] = {"a": "photos", "b": "drawings"}
+    translator.save_pretrained("runs/drawings")
     Image.effect_noise((48, 40), 60).convert("RGB").save("photo.jpg")
     return tmp_path
 

@@ -44,11 +44,11 @@ def test_the_range_is_kept_and_said(data, run, tmp_path, capsys):
     model = Translator.from_pretrained(run, "cpu")
     assert model.value_range("b") == ValueRange(-1000, 1000, "int16", "hu")
     card = str(model.generate_model_card())
-    assert "Values of domain b: -1,000 to 1,000 hu (int16) are black to white." in card
+    assert "Values of domain B: -1,000 to 1,000 hu (int16) are black to white." in card
     capsys.readouterr()
     assert main([*TINY, "--data", str(data), "--range-b", "hu:-1000,1000", "--out", str(tmp_path / "run")]) == 0
     first = capsys.readouterr().err
-    assert "domain b: values of -1,000 to 1,000 hu (int16) are black to white (--range-b sets others)" in first
+    assert "domain B: values of -1,000 to 1,000 hu (int16) are black to white (--range-b sets others)" in first
 
 
 def test_a_resumed_run_keeps_its_range(data, run, tmp_path, capsys):

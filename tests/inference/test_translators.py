@@ -115,7 +115,7 @@ def test_tensors_keep_their_dimensions_and_type(translator):
         (torch.full((3, 40, 56), 255.0), r"must lie in \[-1, 1\], got 255 to 255: scale it"),
         (torch.full((3, 40, 56), torch.nan), r"must lie in \[-1, 1\]"),
         (torch.zeros(3, 0, 56), r"got torch.float32 \[3, 0, 56\]"),
-        (torch.zeros(1, 40, 56), "images of a have 3 channels, got 1"),
+        (torch.zeros(1, 40, 56), "images of A have 3 channels, got 1"),
     ],
 )
 def test_tensors_that_could_be_anything_are_refused(translator, tensor, complaint):

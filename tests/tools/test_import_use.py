@@ -70,13 +70,13 @@ def test_the_way_that_is_not_there_is_refused(runs, tmp_path, capsys):
     run, photos = runs / "cut_resnet9", save_pictures(tmp_path / "photos", 1)
     for more in (["--to", "a"], ["--roundtrip"]):
         assert main(["translate", str(run), str(photos), *more, "-o", str(tmp_path / "out")]) == 2
-        assert "this model translates a to b alone: there is no network for b to a" in capsys.readouterr().err
+        assert "this model translates A to B alone: there is no network for B to A" in capsys.readouterr().err
     save_pictures(tmp_path / "photos" / "A", 1)
     save_pictures(tmp_path / "photos" / "B", 1)
     model = Translator.from_pretrained(run, "cpu")
-    with pytest.raises(UserError, match="translates a to b alone"):
+    with pytest.raises(UserError, match="translates A to B alone"):
         translate_files(model, [tmp_path / "photos"], "both", tmp_path / "out")
-    with pytest.raises(UserError, match="translates a to b alone"):
+    with pytest.raises(UserError, match="translates A to B alone"):
         model.translate(torch.zeros(1, 3, 32, 32), to="a")
     assert not (tmp_path / "out").exists()
 
@@ -95,8 +95,8 @@ def test_onnx_and_the_page(name, runs, tmp_path):
     graphs = graphs_of(model, uint8=True)
     files = {"a2b.onnx": path.read_bytes()}
     page = page_of(name, model, graphs, files, parities, {"script": b"", "binary": b""}).decode()
-    assert ">a to b</option>" in page
-    assert ">b to a</option>" not in page
+    assert ">A to B</option>" in page
+    assert ">B to A</option>" not in page
 
 
 def test_statistics_of_each_image_are_exported(tmp_path):
@@ -123,7 +123,7 @@ def test_safetensors_and_saving_keep_all_networks(runs, tmp_path):
         assert (folder / "critics.safetensors").exists()
         assert json.loads((folder / "config.json").read_text())["critic_b"]["kind"] == "patch"
     card = (tmp_path / "saved" / "README.md").read_text()
-    assert "A generator that translates pictures of domain a (colour) to domain b (colour)" in card
+    assert "A generator that translates pictures of the domain A (colour) to the domain B (colour)" in card
     assert "checkpoint cyclegan_resnet9.pth" in card
     assert (tmp_path / "saved" / "samples-a.png").exists()
     assert not (tmp_path / "saved" / "samples-b.png").exists()
@@ -136,16 +136,18 @@ def test_serving(name, runs):
     try:
         (described,) = client.get("/api/models").json()["models"]
         assert described["to"] == ["b"]
-        assert described["card"]["Model"]["translates"] == "a to b alone"
+        assert described["names"] == {"a": "A", "b": "B"}
+        assert described["card"]["Model"]["translates"] == "A to B alone"
         answer = client.post("/api/translate", content=as_bytes(picture()))
         assert answer.status_code == 200, answer.text
+        assert answer.headers["content-disposition"] == 'attachment; filename="A2B.png"'
         made = Image.open(io.BytesIO(answer.content))
         expected = Translator.from_pretrained(runs / name, "cpu")(picture())
         assert np.array_equal(np.asarray(made), np.asarray(expected))
         for query in ("to=a", "roundtrip=true"):
             refused = client.post(f"/api/translate?{query}", content=as_bytes(picture()))
             assert refused.status_code == 400
-            assert "translates a to b alone" in refused.json()["error"]
+            assert "translates A to B alone" in refused.json()["error"]
     finally:
         worker.close()
 

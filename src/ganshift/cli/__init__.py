@@ -167,7 +167,7 @@ ganshift moves GANs and images between domains.
   ganshift transfer --data my-images/ --preset small --out runs/mine
   ganshift generate runs/mine -n 64 -o sheet.png
   ganshift dual --a photos/ --b drawings/ --preset small --out runs/drawings
-  ganshift translate runs/drawings holiday.jpg clip.mp4 'more/*.png' --to b -o drawn/
+  ganshift translate runs/drawings holiday.jpg clip.mp4 'more/*.png' --to drawings -o drawn/
   ganshift serve runs/mine runs/drawings
   ganshift import latest_net_G_A.pth --out runs/zebras
 

@@ -97,7 +97,7 @@ def translate(
     run: Positional[str],
     images: Annotated[Positional[tuple[Path, ...]], arg(metavar="IMAGES...", help_behavior_hint="(required)")],
     *,
-    to: Literal["a", "b", "both"] = "b",
+    to: Annotated[str, arg(metavar="DOMAIN|both")] = "b",
     roundtrip: bool = False,
     training_size: bool = False,
     skip_existing: bool = False,
@@ -111,9 +111,10 @@ def translate(
         run: Run folder of ganshift dual, the model.safetensors in one, a bundled model (photo-sketch), or an
             owner/model of the Hugging Face hub.
         images: Images, animations, videos, and folders, zips and globs of them.
-        to: Domain to translate to. With both, IMAGES is one folder or zip with two domains, as for training: its
-            validation images, or else all, go both ways.
-        roundtrip: Write each image, its translation and the way back, in folders A, A2B, A2B2A and B, B2A, B2A2B.
+        to: Domain to translate to: a, b, or what the run calls it (dual --names). With both, IMAGES is one folder or
+            zip with two domains, as for training: its validation images, or else all, go both ways.
+        roundtrip: Write each image, its translation and the way back, in folders A, A2B, A2B2A and B, B2A, B2A2B; with
+            the names of the domains in place of A and B, if they have some.
         training_size: Crop and scale images as in training first: a model trained on small images knows no large ones.
         skip_existing: Leave alone what has its translation in --out already: this goes on after an interruption.
         overwrite: Let a translation replace the file it was made from, where --out is the folder that is read. Nothing
@@ -122,7 +123,7 @@ def translate(
             (or another picture's ending), .gif or .webp for an animation, .mp4 for a video.
 
     Examples:
-        ganshift translate runs/drawings holiday.jpg --to b -o drawn/
+        ganshift translate runs/drawings holiday.jpg --to drawings -o drawn/
         ganshift translate runs/drawings holiday.jpg -o drawn.png
         ganshift translate runs/drawings photos/ -o drawn/ --skip-existing
         ganshift translate runs/drawings photos/ 'more/*.png' packed.zip clip.mp4 -o drawn/
@@ -168,6 +169,7 @@ def import_run(
     image_statistics: bool = False,
     rgba: bool = False,
     size: Maybe[int] = None,
+    names: Maybe[str] = None,
 ) -> int:
     """Turn a checkpoint of another tool into a run, without running a line of it.
 
@@ -190,6 +192,7 @@ def import_run(
             cannot.
         size: Side in pixels of the images that a translator was trained on, which its file does not say (256, the old
             tools' default, if left out; 128 of unet_128).
+        names: What the domains of a translator are called, such as horse,zebra; A and B if left out.
 
     Examples:
         ganshift import horse2zebra/latest_net_G_A.pth --out runs/zebras
@@ -209,6 +212,7 @@ def import_run(
         image_statistics=image_statistics,
         rgba=rgba,
         size=size,
+        names=names,
     )
     named: dict[Role, Path | None] = {"backward": backward, "critic_a": critic_a, "critic_b": critic_b}
     further = {role: path for role, path in named.items() if path is not None}

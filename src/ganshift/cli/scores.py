@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from ..data.domain_names import DomainNames, stored_names, way_in_words
 from ..errors import UserError
 from .options import OPTIONAL, Device, Json, Maybe, command
 
@@ -90,6 +91,7 @@ def evaluate(
         from ..metrics.record_files import RECORDS
         from ..tools.evaluate import evaluate as measure
         from ..tools.evaluate.nearest import CHECKED, check_copying
+        from ..training.run_folder import read_config
     if out is not None:
         refuse_among_pictures(out, (reference, a, b, held_out))
     shared: dict[str, Any] = {"extractor": extractor, "extractor_weights": extractor_weights, "seed": seed}
@@ -103,7 +105,7 @@ def evaluate(
             settings["num_images"] = num_images
         records = measure(run, reference, a=a, b=b, out=out, **settings)
         if not json:
-            _show(records)
+            _show(records, stored_names(read_config(find_model(run))))
         say(f"wrote {len(records)} cards to {place / RECORDS}")
     verdict = None
     if COPYING in (named or ()) or (named is None and method_in(find_model(run)).kind == "generator"):
@@ -123,12 +125,12 @@ def evaluate(
     return 0
 
 
-def _show(records: Sequence["ScoreRecord"]) -> None:
+def _show(records: Sequence["ScoreRecord"], names: DomainNames) -> None:
     """A table of the scores, and lines that say what it has no room for: where scores differ, with those it is of."""
     from ..metrics.score_record import record_rows
     from ..training.log import show_table
 
-    rows = record_rows(records)
+    rows = [{**row, "score": way_in_words(row["score"], names)} for row in record_rows(records)]
     show_table([{name: row[name] for name in IN_TABLE} for row in rows])
     for name in (name for name in rows[0] if name not in IN_TABLE):
         scores: dict[str, list[str]] = {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from ..data.domain_names import in_files, stored_names, way_in_words
 from ..data.value_range import stored_range
 from ..errors import printable
 from ..files import read_text, write_output
@@ -41,7 +42,7 @@ class Notes:
     data: str | None = None
     """What the training images are, where they come from and under which terms, in a sentence or more."""
     pictures: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """Pictures that a translator is shown on, by their domain a or b, as `Translator` takes them."""
+    """Pictures that a translator is shown on, by their domain, a or b or by name, as `Translator` takes them."""
 
 
 def model_card(model: "Pretrained", config: Mapping[str, Any], folder: Path | None, notes: Notes) -> ModelCard:
@@ -59,6 +60,7 @@ def model_card(model: "Pretrained", config: Mapping[str, Any], folder: Path | No
     )
     environment = templates(html=False)
     environment.filters["cell"] = cell
+    names = stored_names(config)
     text = environment.get_template("model_card.md.j2").render(
         metadata=metadata.to_yaml(),
         written=WRITTEN,
@@ -69,6 +71,8 @@ def model_card(model: "Pretrained", config: Mapping[str, Any], folder: Path | No
         where=re.sub(r"[^\w./-]", "-", name if "/" in name else f"path/to/{name}"),  # it stands in code
         notes=notes,
         classes=config.get("classes") or [],
+        names=names,
+        to=in_files(names["b"]),
         ranges={of: each for of in ("images", "a", "b") if (each := stored_range(config, of))},
         num_weights=sum(weights.numel() for weights in model.parameters()),
         training=training,
@@ -85,6 +89,7 @@ def model_card(model: "Pretrained", config: Mapping[str, Any], folder: Path | No
         has_critic=bool(folder and (folder / run_folder.CRITIC).exists()),
         model_hash=hash_of_file(folder / run_folder.MODEL) if folder else None,
         scores=record_rows(records_of(folder)) if folder and (folder / RECORDS).is_dir() else [],
+        way_in_words=way_in_words,
         verdict=load_verdict(folder) if folder else None,
     )
     return ModelCard(text)

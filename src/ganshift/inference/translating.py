@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Literal
 
 import torch
 from PIL import Image
 
 from ..data.containers import open_storage
 from ..data.deep_files import is_tiff, page_numbers
+from ..data.domain_names import in_files
 from ..data.endings import is_image
 from ..data.folders import find_domains
 from ..data.images import UnreadableImage, bombs_are_errors, open_picture, read_bytes
@@ -43,8 +43,6 @@ logger = logging.getLogger("ganshift")
 
 THREADS = 2
 """They read and write files; so many pictures, and twice as many results, wait in memory."""
-KINDS: dict[Domain, tuple[str, ...]] = {"a": ("A", "A2B", "A2B2A"), "b": ("B", "B2A", "B2A2B")}
-"""Folders for images of a domain, their translations and the way back, as the published test phase names them."""
 
 
 @dataclass
@@ -61,7 +59,7 @@ class Translated:
 def translate_files(
     model: ImageTranslator,
     images: Sequence[Path],
-    to: Domain | Literal["both"],
+    to: str,
     out: Path,
     *,
     roundtrip: bool = False,
@@ -73,8 +71,9 @@ def translate_files(
 
     Pictures become PNG, or TIFF where their domain has values that PNG cannot hold; animations stay what they are, and
     videos become MP4; of a TIFF of several pages, each becomes a picture. Of one file, `out` may be the name of its
-    translation (`Outputs`). To "both", the one folder or zip that is given has two domains: their validation images, or
-    else all, are translated into the folders `KINDS`. For a `roundtrip`, each image, its translation and the way back
+    translation (`Outputs`). `to` is a domain (`ImageTranslator.domain`). To "both", the one folder or zip that is given
+    has two domains: their validation images, or else all, are translated into folders that are named by the domains
+    (`ImageTranslator.folders`). For a `roundtrip`, each image, its translation and the way back
     are written there, and their mean distance is said.
     `training_size` crops and scales images as in training. `skip_existing` leaves those alone whose results are there,
     to go on after an interruption; `overwrite` lets a translation take the place of the file that it was made from. A
@@ -87,12 +86,12 @@ def translate_files(
             got = images[0] if len(images) == 1 else f"{len(images)} names"
             raise UserError(
                 f"--to both takes one folder or zip with two domains, got {got}: of pictures say which domain, "
-                "--to a or b"
+                f"--to {in_files(model.names['a'])} or {in_files(model.names['b'])}"
             )
         train_a, train_b, val_a, val_b = find_domains(open_storage(images[0]))
         found = {"b": files_of(val_a or train_a, out), "a": files_of(val_b or train_b, out)}
     else:
-        found = {to: find_input_files(images, out)}
+        found = {model.domain(to): find_input_files(images, out)}
     every = [source for sources in found.values() for source in sources]
     for way in found:
         for needed in (way, other_domain(way)) if roundtrip else (way,):
@@ -100,8 +99,8 @@ def translate_files(
     ways = []
     done = Translated()
     for way, sources in found.items():
-        kinds = KINDS[other_domain(way)]
-        kinds = kinds if roundtrip else kinds[1:2] if to == "both" else ("",)
+        folders = model.folders(way)
+        kinds = folders if roundtrip else folders[1:2] if to == "both" else ("",)
         endings = [ending_of(model.value_range(way))]
         if roundtrip:
             endings = [*endings, ending_of(model.value_range(other_domain(way))), PICTURE_ENDING]
@@ -147,7 +146,7 @@ class _Translation:
             self.done.skipped += len(sources) - len(numbers)
         with (
             bombs_are_errors(),
-            ProgressLine("translate", len(numbers)) as progress,
+            ProgressLine(f"translate {self.model.direction(self.to)}", len(numbers)) as progress,
             ThreadPoolExecutor(THREADS) as threads,
         ):
             for count, (number, loaded) in enumerate(self._loaded(numbers, threads), start=1):
@@ -159,7 +158,7 @@ class _Translation:
                 progress.update(count, sources[number].name)
             self._finish_writing(0)
         if self.distances:
-            start, _, back = KINDS[other_domain(self.to)]
+            start, _, back = self.model.folders(self.to)
             mean = f"{fmean(self.distances):.4f} over {len(self.distances):,} images"
             say(f"round trip {back}: mean |{back} - {start}| = {mean}, on the scale from -1 to 1")
 

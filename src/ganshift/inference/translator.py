@@ -1,5 +1,6 @@
 """What every translator can do, whichever method trained it: pictures, arrays and tensors to the other domain."""
 
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -13,10 +14,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..data.bundled import photographs, sketch
+from ..data.domain_names import DomainNames, folders_of, in_files, stored_names
 from ..data.images import UnreadableImage, fit_picture, load_picture, to_picture
 from ..data.pixel_formats import FormattedPicture, from_array, from_pillow, load_formatted, to_array
 from ..data.value_range import ValueRange, stored_range
-from ..errors import UserError
+from ..errors import UserError, choose
 from ..tensors import Images, Side, image_grid, to_colour
 from ..training.config import require
 from .pretrained import CardGrids, Pretrained, enlarged
@@ -43,18 +45,46 @@ class ImageTranslator(Pretrained):
     ways: tuple[Domain, ...] = ("b", "a")
     """The domains that it translates to."""
 
-    def check_way(self, to: Domain) -> None:
+    @property
+    def names(self) -> DomainNames:
+        """What the domains are called, by "a" and "b": A and B if the model has no names."""
+        return stored_names(self.config)
+
+    def domain(self, name: str) -> Domain:
+        """The domain that `name` means, whether upper or lower case: a, b, or what the model calls it.
+
+        The form of a name in files serves too, such as label-map of "label map". Raises a `UserError` with the names
+        that there are for any other.
+        """
+        known: dict[str, Domain] = {}
+        for domain in get_args(Domain):
+            called = self.names[domain]
+            known |= {each.casefold(): domain for each in (domain, called, in_files(called))}
+        return known[choose(unicodedata.normalize("NFC", str(name)).casefold(), known, "domain")]
+
+    def direction(self, to: str) -> str:
+        """What is translated to what: "photo to sketch"."""
+        to = self.domain(to)
+        return f"{self.names[other_domain(to)]} to {self.names[to]}"
+
+    def folders(self, to: str) -> tuple[str, str, str]:
+        """The names of folders and files for what is translated to a domain: see `folders_of`."""
+        to = self.domain(to)
+        return folders_of(self.names, other_domain(to), to)
+
+    def check_way(self, to: str) -> None:
         """Raise a `UserError` unless it translates to this domain."""
-        start = other_domain(to)
+        to = self.domain(to)
         if to not in self.ways:
-            raise UserError(f"this model translates {to} to {start} alone: there is no network for {start} to {to}")
+            there = self.direction(other_domain(to))
+            raise UserError(f"this model translates {there} alone: there is no network for {self.direction(to)}")
 
     @abstractmethod
-    def translate(self, images: Images, to: Domain = "b") -> Float[Tensor, "n c2 h w"]:
-        """Map images in [-1, 1] to the other domain, at the same height and width, and back to their device."""
+    def translate(self, images: Images, to: str = "b") -> Float[Tensor, "n c2 h w"]:
+        """Map images in [-1, 1] to a domain (`domain`), at the same height and width, and back to their device."""
 
     @abstractmethod
-    def network(self, to: Domain) -> nn.Module:
+    def network(self, to: str) -> nn.Module:
         """The network that translates to a domain: images [n, c, h, w] in [-1, 1] to [n, c2, h, w]."""
 
     @property
@@ -62,21 +92,23 @@ class ImageTranslator(Pretrained):
     def step(self) -> int:
         """What both sides of images have to be multiples of for an exported network."""
 
-    def translate_formatted(self, original: FormattedPicture, to: Domain = "b") -> FormattedPicture:
+    def translate_formatted(self, original: FormattedPicture, to: str = "b") -> FormattedPicture:
         """Translate one picture and keep what it is: its size, its bits and its opacity.
 
         Where the other domain has a range of values, the result has values of it, of its type. Gray stays gray and
         colour stays colour where both domains have the same channels; elsewhere the picture becomes what the other
         domain has.
         """
+        to = self.domain(to)
         translated = self.translate(original.for_network(self.channels[other_domain(to)]), to)
         return original.given_back(translated, self.keeps_mode, self.value_range(to))
 
-    def round_trip(self, original: FormattedPicture, to: Domain = "b") -> tuple[list[FormattedPicture], float]:
+    def round_trip(self, original: FormattedPicture, to: str = "b") -> tuple[list[FormattedPicture], float]:
         """The picture, its translation and the way back; and the mean distance of both ends.
 
         The distance is of values in [-1, 1], before what came back is rounded to the picture's bits.
         """
+        to = self.domain(to)
         images = original.for_network(self.channels[other_domain(to)])
         there = self.translate(images, to)
         back = self.translate(there, other_domain(to))  # not rounded in between
@@ -84,20 +116,21 @@ class ImageTranslator(Pretrained):
         made = [original, original.given_back(there, self.keeps_mode, other), original.given_back(back, True, own)]
         return made, (back - images).abs().mean().item()
 
-    def load(self, source: Path | bytes, to: Domain = "b", page: int = 0) -> FormattedPicture:
+    def load(self, source: Path | bytes, to: str = "b", page: int = 0) -> FormattedPicture:
         """The picture of a file of the domain that this way starts from; raises `UnreadableImage`."""
-        return load_formatted(source, self.value_range(other_domain(to)), page)
+        return load_formatted(source, self.value_range(other_domain(self.domain(to))), page)
 
-    def as_trained(self, source: Path | bytes, to: Domain = "b") -> FormattedPicture:
+    def as_trained(self, source: Path | bytes, to: str = "b") -> FormattedPicture:
         """The picture of a file, cropped and scaled to the size of training, in the channels of its domain."""
+        to = self.domain(to)
         return self._fitted(load_picture(source, self.size, self.value_range(other_domain(to))), to)
 
     def _fitted(self, picture: Image.Image, to: Domain) -> FormattedPicture:
         return from_pillow(to_picture(fit_picture(picture, self.size, self.channels[other_domain(to)])))
 
-    def value_range(self, domain: Domain) -> ValueRange | None:
+    def value_range(self, domain: str) -> ValueRange | None:
         """What is black and white in files of a domain with more than 8 bits a value, as its run found or was told."""
-        return stored_range(self.config, domain)
+        return stored_range(self.config, self.domain(domain))
 
     @property
     def keeps_mode(self) -> bool:
@@ -105,18 +138,20 @@ class ImageTranslator(Pretrained):
         return self.channels["a"] == self.channels["b"]
 
     @overload
-    def __call__(self, picture: str | Path | Image.Image, to: Domain = "b") -> Image.Image: ...
+    def __call__(self, picture: str | Path | Image.Image, to: str = "b") -> Image.Image: ...
 
     @overload
-    def __call__(self, picture: np.ndarray, to: Domain = "b") -> np.ndarray: ...
+    def __call__(self, picture: np.ndarray, to: str = "b") -> np.ndarray: ...
 
     @overload
-    def __call__(self, picture: Tensor, to: Domain = "b") -> Tensor: ...
+    def __call__(self, picture: Tensor, to: str = "b") -> Tensor: ...
 
     def __call__(
-        self, picture: str | Path | Image.Image | np.ndarray | Tensor, to: Domain = "b"
+        self, picture: str | Path | Image.Image | np.ndarray | Tensor, to: str = "b"
     ) -> Image.Image | np.ndarray | Tensor:
         """Translate one picture, at its own size and in its own mode, and give back the kind of thing that was given.
+
+        `to` is a or b, or what the model calls the domain (`names`). What can be given:
 
         - The name of a file, or a Pillow picture: a Pillow picture. Deep colour comes back in 8 bits, since Pillow has
           no other; `translate_formatted` keeps it. Deep gray has the values of its domain, in mode I;16, I or F.
@@ -135,6 +170,7 @@ class ImageTranslator(Pretrained):
         >>> translator(torch.zeros(3, 40, 56), to="b").shape
         torch.Size([1, 40, 56])
         """
+        to = self.domain(to)
         if isinstance(picture, Tensor):
             return self._translate_tensor(picture, to)
         translated = self.translate_formatted(self._original(picture, to), to)
@@ -176,26 +212,22 @@ class ImageTranslator(Pretrained):
             domain: shown for domain, shown in _bundled_pictures(self.size).items() if other_domain(domain) in self.ways
         }
         given: Mapping[Any, Sequence[Any]] = pictures or bundled
-        require(set(given) <= {"a", "b"}, f"pictures are of the domains a and b, got {', '.join(map(str, given))}")
-        for domain, shown in given.items():
-            to, back = other_domain(domain), domain
+        for name, shown in given.items():
+            back = self.domain(name)
+            to = other_domain(back)
             self.check_way(to)
-            require(
-                len(shown) > 0, f"name at least one picture of {domain} to show the model on, or leave {domain} out"
-            )
+            require(len(shown) > 0, f"name at least one picture of {name} to show the model on, or leave {name} out")
             originals = [self._original(picture, to) for picture in shown]
             fitted = [self._fitted(to_picture(each.in_eight_bits().channels()), to) for each in originals]
             start = torch.cat([picture.for_network(self.channels[back]) for picture in fitted])
             return_trip = partial(self.translate, to=back) if back in self.ways else None
             trips = round_trip_grid(start, partial(self.translate, to=to), return_trip)
-            found[f"samples-{domain}.png"] = enlarged(trips)
+            found[f"samples-{back}.png"] = enlarged(trips)
         return found
 
 
 def other_domain(domain: Domain) -> Domain:
     """The one that translations to this domain start from."""
-    if domain not in get_args(Domain):
-        raise UserError(f"to must be a or b, got {domain!r}")
     return "a" if domain == "b" else "b"
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..data.datasets import ImageSet
+from ..data.domain_names import DomainNames, way_in_words
 from ..metrics.measuring import ROUNDED, Extraction, Measured, against, measure
 from ..metrics.score_record import ScoreRecord
 from ..tensors import Bytes, Images, from_uint8, to_uint8
@@ -46,6 +47,7 @@ def measure_ways(
     split: str,
     extraction: Extraction,
     about: Mapping[str, Any],
+    names: DomainNames,
     *,
     most: int | None = None,
 ) -> list[MeasuredWay]:
@@ -53,7 +55,7 @@ def measure_ways(
 
     Without `to_a`, of the way a to b alone, and of no round trips.
     All images are translated, or `most`, evenly spaced. `split` is "val" where images of the same names are pairs.
-    `about` says in the records which model it was.
+    `about` says in the records which model it was, and the progress is told with the `names`.
     """
     about, batch = {"seed": None, **about}, extraction.settings.batch
     ways = []
@@ -70,7 +72,7 @@ def measure_ways(
             [partial(translate, numbers[first:][:batch]) for first in range(0, len(numbers), batch)],
             len(numbers),
             target,
-            verb=f"translate {way}",
+            verb=f"translate {way_in_words(way, names)}",
             split=split,
             about={"quantisation": ROUNDED, **about},
             name=f"{{}} {way}",

@@ -48,6 +48,8 @@ class ImportOptions:
     """The four channels of pictures are red, green, blue and opacity."""
     size: int | None = None
     """Side in pixels of the images trained on."""
+    names: str | None = None
+    """What the domains of a translator are called, with a comma between."""
 
     def given(self) -> list[str]:
         """Names of the options that say something."""

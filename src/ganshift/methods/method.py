@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..data.domain_names import in_files, stored_names
 from ..errors import UserError, choose
 from ..training.config import RunConfig, overlaid, settings_from
 from .words import ReportWords
@@ -102,4 +103,7 @@ class Method:
         """The command that uses what a run has learned."""
         if self.kind == "generator":
             return f"ganshift generate {run} -n 64 -o {run}/sheet.png"
-        return f"ganshift translate {run} IMAGES... --to b -o translated/"
+        from ..training.run_folder import read_config
+
+        to = in_files(stored_names(read_config(run))["b"])
+        return f"ganshift translate {run} IMAGES... --to {to} -o translated/"

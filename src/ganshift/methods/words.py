@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ..data.domain_names import DomainNames
+
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
@@ -13,13 +15,11 @@ MOST_CHARACTERS = 200
 """Longer values are cut short."""
 MOST_CLASSES = 12
 """Class names that are told."""
-DomainNames = tuple[str, str]
-"""What one image of domain a and one of domain b is, such as photo and sketch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """One of the sample grids that a run writes; {a} and {b} stand for what an image of each domain is."""
+    """One of the sample grids that a run writes; {a} and {b} stand for what the domains are called."""
 
     name: str
     """Its files are samples/NAME-IMAGES.png."""
@@ -60,7 +60,8 @@ class ReportWords:
     )
     """What only this method's runs have, by name; the first is about the images, and empty ones are left out."""
     terms: Mapping[str, str] = field(default_factory=dict)
-    """What each logged term means, in the order of their curves; other terms come after these, without a word."""
+    """What each logged term means, {a} and {b} as in `Grid`, in the order of their curves; other terms come after
+    these, without a word."""
     about_curves: str = ""
     """What to look for in the curves."""
     grids: Sequence[Grid] = ()
@@ -93,9 +94,8 @@ def shown(value: Any) -> str:
 
 
 def with_domains(text: str, domains: DomainNames) -> str:
-    """A label or a title with what an image of each domain is."""
-    a, b = domains
-    return text.replace("{a}", a).replace("{b}", b)
+    """A label or a title with what the domains are called."""
+    return text.replace("{a}", domains["a"]).replace("{b}", domains["b"])
 
 
 def counted(count: int | None) -> str:

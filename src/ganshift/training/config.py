@@ -29,6 +29,7 @@ FREE_TO_CHANGE = frozenset(
         *(*BUDGET_FIELDS, *WATCHING, "out", "device", "workers", "memory_budget", "micro_batch", "overhead"),
         "memory_limit",  # of runs that 0.1.0 began
         *("data", "a", "b"),  # where the images lie; a hash of what they are is compared instead
+        "names",  # words
     }
 )
 """Fields that may differ when a run is resumed: how long it runs, where, what it leaves, and how it is watched.

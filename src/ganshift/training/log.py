@@ -130,7 +130,7 @@ class _Teller(logging.Handler):
 
 
 def _fixed(text: str) -> TextColumn:
-    return TextColumn(text, table_column=Column(no_wrap=True, min_width=1))
+    return TextColumn(text, markup=False, table_column=Column(no_wrap=True, min_width=1))
 
 
 class RunLog:

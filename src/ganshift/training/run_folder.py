@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from .. import __version__
+from ..data.domain_names import STORED_NAMES
 from ..errors import UserError
 from ..files import json_bytes, read_text, write_atomically
 from .config import FREE_TO_CHANGE
@@ -233,7 +234,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
             then, now = (f"{data.get('images')} {data['content'][:8]}" for data in (old, new))
             found.append(f"the images of {prefix.removesuffix('.')} were others ({then} then, {now} now)")
         return found
-    for name in sorted({*old, *new} - (FREE_TO_CHANGE if prefix == "training." else {"versions"})):
+    for name in sorted({*old, *new} - (FREE_TO_CHANGE if prefix == "training." else {"versions", STORED_NAMES})):
         before, after = old.get(name), new.get(name)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             found += _differences(before, after, f"{prefix}{name}.")

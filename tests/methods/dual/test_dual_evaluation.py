@@ -42,9 +42,12 @@ class Dimmed(nn.Module):
         return images * 0.99
 
 
+NAMES = {"a": "night", "b": "day"}
+
+
 def evaluate(domains, gen_ab, gen_ba, config=CONFIG):
     networks = Ema(nn.ModuleDict({"gen_ab": gen_ab, "gen_ba": gen_ba}), 0)
-    return new_evaluation(config, domains, networks, torch.device("cpu"))()
+    return new_evaluation(config, domains, NAMES, networks, torch.device("cpu"))()
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,8 @@ def domains():
 def test_translations_that_are_their_images_are_found(domains, network):
     found = evaluate(domains, network(), network())
     assert [finding.kind for finding in found.findings] == ["unchanged", "unchanged"]
-    assert "translations a-b hardly differ from their images: by 0.0" in found.findings[0].seen
+    assert "translations night to day hardly differ from their images: by 0.0" in found.findings[0].seen
+    assert "images of night and day by" in found.findings[0].seen
     assert found.signs["change/a-b"] < 0.02
     assert found.signs["trip/a-b"] < 0.02
 

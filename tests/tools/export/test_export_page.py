@@ -114,7 +114,7 @@ def test_the_page_of_an_imported_translator(path, chromium, tmp_path_factory, tm
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
     for page in opened(chromium, tmp_path / "run", tmp_path_factory):
         page.set_input_files("#picture", [as_file(picture, "picture.png")])
-        page.get_by_text(f"Translated a to b at {width} x {height} pixels").wait_for()
+        page.get_by_text(f"Translated A to B at {width} x {height} pixels").wait_for()
         assert np.abs(pixels(page) - np.asarray(model(picture).convert("RGB"), np.int64)).max() <= 1
         assert page.errors == []
 

@@ -25,7 +25,7 @@ def html(runs, tmp_path_factory):
     report.write_report(
         {"pretrained": runs / "pretrained", "from scratch": runs / "scratch", "sketches": runs / "dual"},
         path,
-        notes={"sketches": {"domains": ("photo", "sketch"), "figure": beside}},
+        notes={"sketches": {"figure": beside}},
         command="ganshift report 'my run'",
     )
     return path.read_text(encoding="utf-8")
@@ -192,7 +192,7 @@ def test_a_single_run(runs, tmp_path):
     assert "All settings" in page.text
     assert "Move the sliders together" not in page.text
     page = page_of([runs / "dual"], tmp_path / "dual.html")
-    assert "Dual: translate A to B, and back" in page.text
+    assert "Dual: translate photo to sketch, and back" in page.text
     assert "Move the sliders together" in page.text
 
 

@@ -16,6 +16,7 @@ from ganshift.tools.serve.limits import Limits
 from ganshift.tools.serve.shelf import open_runs
 from ganshift.tools.serve.worker import Worker
 
+NAMES = {"a": "photo", "b": "line drawing 画"}
 NETWORK = {"size": 32, "width": 4, "channels": 3, "norm": True}
 CARD = ScoreRecord(
     metric="FID",
@@ -53,7 +54,9 @@ def runs(tmp_path_factory):
     shared = {"width": 4, "levels": 5, "size": 32, "dropout": 0.0, "as_published": False}
     there = {"in_channels": 3, "out_channels": 1, **shared}
     back = {"in_channels": 1, "out_channels": 3, **shared}
-    sketch = write_run(folder / "sketch", Translator(there, back), method="dual", gen_ab=there, gen_ba=back)
+    sketch = write_run(
+        folder / "sketch", Translator(there, back), method="dual", gen_ab=there, gen_ba=back, names=NAMES
+    )
     return [flowers, best, sketch]
 
 

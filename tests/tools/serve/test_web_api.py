@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import imagecodecs
 import numpy as np
@@ -160,7 +161,10 @@ def test_translations_equal_the_model(client, runs):
 def test_round_trip(client):
     data = picture()
     answer = client.post("/api/translate?roundtrip=true&result=json", content=data).json()
-    assert [each["name"] for each in answer["pictures"]] == ["A2B.png", "A2B2A.png"]
+    assert [each["name"] for each in answer["pictures"]] == [
+        "photo2line-drawing-画.png",
+        "photo2line-drawing-画2photo.png",
+    ]
     pictures = [np.array(Image.open(io.BytesIO(base64.b64decode(each["png"])))) for each in answer["pictures"]]
     original = np.array(Image.open(io.BytesIO(data)))
     difference = np.abs(pictures[1].astype(float) - original).mean() / 127.5
@@ -168,7 +172,11 @@ def test_round_trip(client):
     with zipfile.ZipFile(
         io.BytesIO(client.post("/api/translate?to=a&roundtrip=1&result=zip", content=data).content)
     ) as it:
-        assert it.namelist() == ["B.png", "B2A.png", "B2A2B.png"]
+        assert it.namelist() == [
+            "line-drawing-画.png",
+            "line-drawing-画2photo.png",
+            "line-drawing-画2photo2line-drawing-画.png",
+        ]
     assert opened(client.post("/api/translate?roundtrip=true", content=data)).tobytes() == pictures[1].tobytes()
 
 
@@ -197,7 +205,23 @@ def test_pictures_that_cannot_be(client, data, status, sentence):
     assert sentence in refused(client.post("/api/translate", content=data), status)
 
 
-@pytest.mark.parametrize("query", ["to=c", "file=/etc/passwd", "roundtrip=perhaps", "model=flowers", "result=path"])
+def test_domains_by_name(client):
+    """As by a and b, which go on to serve; files that are sent are named by the names."""
+    data = picture()
+    answers = [
+        client.post(f"/api/translate?to={to}", content=data) for to in ("b", "line drawing 画", "LINE-DRAWING-画")
+    ]
+    assert len({answer.content for answer in answers}) == 1
+    name = unquote(answers[0].headers["content-disposition"].removeprefix("attachment; filename*=UTF-8''"))
+    assert name == "photo2line-drawing-画.png"
+    assert client.post("/api/translate?result=json", content=data).json()["direction"] == "photo to line drawing 画"
+    (described,) = [each for each in client.get("/api/models").json()["models"] if each["kind"] == "translator"]
+    assert (described["to"], described["names"]) == (["b", "a"], {"a": "photo", "b": "line drawing 画"})
+    sentence = refused(client.post("/api/translate?to=fotos", content=data), 400)
+    assert sentence == "there is no domain 'fotos'; did you mean photo?"
+
+
+@pytest.mark.parametrize("query", ["file=/etc/passwd", "roundtrip=perhaps", "model=flowers", "result=path"])
 def test_queries_that_cannot_be(client, query):
     assert refused(client.post(f"/api/translate?{query}", content=picture()), 404 if "flowers" in query else 422)
 

@@ -185,25 +185,28 @@ def test_round_trip_of_an_upload(page, tmp_path):
     panel.get_by_label("Picture to translate", exact=True).set_input_files(tmp_path / "photo.jpg")
     expect(page.locator("#upload-status")).to_contain_text("photo.jpg")
     expect(panel.get_by_alt_text("The picture to translate")).to_be_visible()
-    panel.get_by_role("radio", name="a to b").check()
+    panel.get_by_role("radio", name="photo to line drawing 画").check()
     panel.get_by_role("checkbox", name="Round trip").check()
-    said = press(panel, "Translate", "translate", "Translated from a to b. The way back ends 0.")
+    said = press(panel, "Translate", "translate", "Translated from photo to line drawing 画. The way back ends 0.")
     assert said.endswith("from the picture, on average, of at most 2.")
-    name, there = downloaded(page, panel.get_by_role("link", name="Download A2B.png"))
-    assert (name, there) == ("A2B.png", answered(page, "/api/translate?to=b", data))
-    name, back = downloaded(page, panel.get_by_role("link", name="Download A2B2A.png"))
-    assert (name, back) == ("A2B2A.png", answered(page, "/api/translate?roundtrip=true", data))
+    name, there = downloaded(page, panel.get_by_role("link", name="Download photo2line-drawing-画.png"))
+    assert (name, there) == ("photo2line-drawing-画.png", answered(page, "/api/translate?to=b", data))
+    name, back = downloaded(page, panel.get_by_role("link", name="Download photo2line-drawing-画2photo.png"))
+    assert (name, back) == ("photo2line-drawing-画2photo.png", answered(page, "/api/translate?roundtrip=true", data))
     assert load_picture(back).size == (70, 45)
     for caption in ("Its translation", "And back"):
         expect(panel.get_by_alt_text(caption)).to_be_visible()
     name, packed = downloaded(page, panel.get_by_role("button", name="Download all pictures"))
-    assert (name, names_in(packed)) == ("translation.zip", ["A.png", "A2B.png", "A2B2A.png"])
+    assert (name, names_in(packed)) == (
+        "translation.zip",
+        ["photo.png", "photo2line-drawing-画.png", "photo2line-drawing-画2photo.png"],
+    )
     panel.get_by_role("checkbox", name="Round trip").uncheck()
 
 
 def test_pasted_and_dropped_pictures_go_the_other_way(page):
     panel = open_tab(page, "Translate")
-    panel.get_by_role("radio", name="b to a").check()
+    panel.get_by_role("radio", name="line drawing 画 to photo").check()
     panel.get_by_role("checkbox", name="Crop and scale").check()
     for name, size in (("paste", (40, 30)), ("drop", (30, 40))):
         data = picture(size)
@@ -217,8 +220,8 @@ def test_pasted_and_dropped_pictures_go_the_other_way(page):
             [name, given],
         )
         expect(page.locator("#upload-status")).to_contain_text(f"given.png, {len(data) / 1e6:.2f} MB.")
-        press(panel, "Translate", "translate", "Translated from b to a.")
-        _, there = downloaded(page, panel.get_by_role("link", name="Download B2A.png"))
+        press(panel, "Translate", "translate", "Translated from line drawing 画 to photo.")
+        _, there = downloaded(page, panel.get_by_role("link", name="Download line-drawing-画2photo.png"))
         assert there == answered(page, "/api/translate?to=a&training_size=true", data)
     panel.get_by_role("checkbox", name="Crop and scale").uncheck()
 

@@ -276,7 +276,7 @@ metrics = ["kid"]
     write_results(study, "a-command")
     assert {"SSIM a-b", "KID[cifar] b-a"} <= set(re.findall(r"\S+ [ab-]+(?= )", capsys.readouterr().out))
     html = (study.out / "results.html").read_text(encoding="utf-8")
-    for text in ("KID[cifar] a-b", "L1 b-a-b", "SSIM a-b", "From A to B and back: loss classic", "a-command"):
+    for text in ("KID[cifar] a-b", "L1 b-a-b", "SSIM a-b", "From photo to sketch and back: loss classic", "a-command"):
         assert text in html
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from ...data.domain_names import parse_names
 from ...training.config import (
     MAX_WIDTH,
     BatchSize,
@@ -42,6 +43,9 @@ class DualConfig(RunConfig):
     """Folder, zip, tar, .npz or Parquet table of the images of domain a; goes with --b."""
     b: Path | None = None
     """Folder, zip, tar, .npz or Parquet table of the images of domain b; goes with --a."""
+    names: str | None = None
+    """What the domains are called, such as photo,sketch: commands, pages and files say it, and --to takes it. What --a
+    and --b are called, if left out; A and B with --data."""
     size: Annotated[int, Range(32, MAX_WIDTH)] = 256
     """Shorter side, in pixels, of the images trained on: any number from 32 up, since the critic halves five times."""
     aspect: str = "1:1"
@@ -114,6 +118,8 @@ class DualConfig(RunConfig):
         super().__post_init__()
         check_range("range_a", self.range_a)
         check_range("range_b", self.range_b)
+        if self.names is not None:
+            parse_names(self.names)
         given = [f"--{name}" for name in ("data", "a", "b") if getattr(self, name) is not None]
         require(
             given in (["--data"], ["--a", "--b"]),

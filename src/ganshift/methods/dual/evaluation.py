@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ...data.datasets import Domains, ImageSet
+from ...data.domain_names import DomainNames, way_in_words
 from ...inference.translator_scores import MeasuredWay, Translation, measure_ways
 from ...metrics.measuring import Extraction, provenance_of
 from ...metrics.while_training import FEWEST_HELD_OUT, as_evaluation, enough, settings_of
@@ -27,7 +28,7 @@ UNPAIRED = 64
 
 
 def new_evaluation(
-    config: DualConfig, domains: Domains, ema: Ema, device: torch.device
+    config: DualConfig, domains: Domains, names: DomainNames, ema: Ema, device: torch.device
 ) -> Callable[[], Evaluation] | None:
     """What scores both averaged generators while training, among val images if there are enough; None if it cannot."""
     a, b, split = domains.train_a, domains.train_b, "train"
@@ -42,11 +43,11 @@ def new_evaluation(
         networks = ema.average
         about = provenance_of(hash_of_weights(networks))
         to_b, to_a = (_on(device, networks.get_submodule(name)) for name in ("gen_ab", "gen_ba"))
-        ways = measure_ways(to_b, to_a, a, b, split, extraction(), about, most=config.evaluate_images)
+        ways = measure_ways(to_b, to_a, a, b, split, extraction(), about, names, most=config.evaluate_images)
         named = dict(zip(("a-b", "b-a"), ways, strict=True))
         signs = {f"trip/{name}": way.trip for name, way in named.items() if way.trip is not None}
         signs |= {f"change/{name}": way.change for name, way in named.items() if way.change is not None}
-        findings = [finding for name, way in named.items() for finding in _unchanged(name, way, apart)]
+        findings = [finding for name, way in named.items() for finding in _unchanged(name, way, names, apart)]
         records = [record for way in ways for record in way.records]
         diversity = {f"translated {name}": way.diversity for name, way in named.items()}
         return as_evaluation(records, config.best_by, diversity, signs, findings)
@@ -66,12 +67,13 @@ def _on(device: torch.device, network: nn.Module) -> Translation:
     return lambda images: network(images.to(device))
 
 
-def _unchanged(name: str, way: MeasuredWay, apart: Callable[[], float]) -> list[Finding]:
+def _unchanged(name: str, way: MeasuredWay, names: DomainNames, apart: Callable[[], float]) -> list[Finding]:
     """Whether the translations of one way are hardly other than their images."""
     if way.change is None or way.trip is None or way.change > UNCHANGED * apart() or way.change > 2 * way.trip:
         return []
     seen = (
-        f"translations {name} hardly differ from their images: by {way.change:.3f} (L1, levels from -1 to 1), where "
-        f"round trips differ by {way.trip:.3f}, and images of a and b by {apart():.3f}"
+        f"translations {way_in_words(name, names)} hardly differ from their images: by {way.change:.3f} (L1, levels "
+        f"from -1 to 1), where round trips differ by {way.trip:.3f}, and images of {names['a']} and {names['b']} by "
+        f"{apart():.3f}"
     )
     return [Finding("unchanged", seen, lasting=EVALUATIONS_UNCHANGED, going_back_helps=False)]

@@ -54,7 +54,7 @@ FORMATS = (
         recognises=lambda file: file.container == "tensorflow" and any(map(PUBLISHED_VARIABLE.search, file.content)),
         networks=networks_of_tensorflow,
         run=run_of_tensorflow,
-        takes=frozenset({"classes", "keep_channel_order"}),
+        takes=frozenset({"classes", "keep_channel_order", "names"}),
     ),
     importing_torch.FORMAT,
 )

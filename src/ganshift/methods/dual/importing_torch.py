@@ -137,5 +137,5 @@ FORMAT = ImportFormat(
     recognises=_recognises,
     networks=networks_of_torch,
     run=run_of_torch,
-    takes=frozenset({"backward", "critic_a", "critic_b", "image_statistics", "rgba", "size"}),
+    takes=frozenset({"backward", "critic_a", "critic_b", "image_statistics", "rgba", "size", "names"}),
 )

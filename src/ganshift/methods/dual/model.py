@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...inference.translator import AT_ONCE_PIXELS, MAX_SIDE, Domain, ImageTranslator, other_domain
+from ...inference.translator import AT_ONCE_PIXELS, MAX_SIDE, ImageTranslator, other_domain
 from ...nn.norm import image_statistics as use_image_statistics
 from ...tensors import Images, Side, height_and_width
 from ...training.config import require
@@ -32,7 +32,9 @@ class Translator(ImageTranslator):
     >>> translator = Translator.from_pretrained("runs/drawings")
     >>> translator.size, translator.channels
     (32, {'a': 3, 'b': 1})
-    >>> translator("photo.jpg", to="b")
+    >>> translator.names
+    {'a': 'photos', 'b': 'drawings'}
+    >>> translator("photo.jpg", to="drawings")
     <PIL.Image.Image image mode=L size=48x40 at 0x...>
     """
 
@@ -80,10 +82,10 @@ class Translator(ImageTranslator):
         by_image = config.get("image_statistics") is True
         return cls(config["gen_ab"], config.get("gen_ba"), config.get("architecture", "unet"), size, by_image)
 
-    def network(self, to: Domain) -> TranslationBackbone:
+    def network(self, to: str) -> TranslationBackbone:
         """The generator that translates to a domain, whose batch norms take the statistics that the model says."""
         self.check_way(to)
-        network = self.gen_ab if to == "b" else self.gen_ba
+        network = self.gen_ab if self.domain(to) == "b" else self.gen_ba
         use_image_statistics(network, self.image_statistics)
         return network
 
@@ -95,9 +97,9 @@ class Translator(ImageTranslator):
 
     @torch.no_grad()
     def translate(
-        self, images: Images, to: Domain = "b", image_statistics: bool | None = None
+        self, images: Images, to: str = "b", image_statistics: bool | None = None
     ) -> Float[Tensor, "n c2 h w"]:
-        """Map images in [-1, 1] to the other domain, at the same height and width, and back to their device.
+        """Map images in [-1, 1] to a domain (`domain`), at the same height and width, and back to their device.
 
         Images of more than `AT_ONCE_PIXELS` are computed in parts (`tiled`, `tiles`): the same result in less memory,
         unless a norm of ResNet or pix2pix generators takes the statistics of an image. Batch norms, which only those
@@ -109,8 +111,12 @@ class Translator(ImageTranslator):
         >>> translator.translate(images, to="b").shape
         torch.Size([4, 1, 40, 56])
         """
-        start, channels = other_domain(to), self.channels[other_domain(to)]
-        require(images.shape[1] == channels, f"images of {start} have {channels} channels, got {images.shape[1]}")
+        start = other_domain(self.domain(to))
+        channels = self.channels[start]
+        require(
+            images.shape[1] == channels,
+            f"images of {self.names[start]} have {channels} channels, got {images.shape[1]}",
+        )
         network = self.network(to)
         if image_statistics is not None:
             use_image_statistics(network, image_statistics)

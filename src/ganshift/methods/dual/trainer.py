@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from ...data.datasets import Domains
+from ...data.domain_names import DomainNames, default_names, names_to_json, parse_names, stored_names
 from ...data.endings import mix_of
 from ...data.open import open_domains
 from ...data.sampling import ORDER, Batch, batches
@@ -28,7 +29,16 @@ from ...training.log import opening_progress, say
 from ...training.loop import fit
 from ...training.optim import TensorFlowRMSprop
 from ...training.precision import prepare_networks
-from ...training.run_folder import DOMAIN_CRITICS, LEFT_OUT, MODEL, has_begun, left_out_text, versions
+from ...training.run_folder import (
+    CONFIG,
+    DOMAIN_CRITICS,
+    LEFT_OUT,
+    MODEL,
+    has_begun,
+    left_out_text,
+    read_config,
+    versions,
+)
 from ...training.trainer import Outcome, Stateful, Trainer, order_to_json, wanted_range
 from ...training.weights import save_weights
 from .. import losses
@@ -59,6 +69,7 @@ class DualTrainer(Trainer):
         self, config: DualConfig, domains: Domains, algorithm: DualGAN, device: torch.device, networks: Networks
     ) -> None:
         super().__init__(config, device, min(len(domains.train_a), len(domains.train_b)))
+        names = names_of(config)
         self.settings, self.domains, self.algorithm = config, domains, algorithm
         generators, critics = algorithm.generators, algorithm.critics
         self.ema = Ema(generators, config.ema_images)
@@ -77,13 +88,14 @@ class DualTrainer(Trainer):
         if config.evaluate_every:
             from .evaluation import new_evaluation  # its packages take long to import
 
-            self.evaluate = new_evaluation(config, domains, self.ema, device)
+            self.evaluate = new_evaluation(config, domains, names, self.ema, device)
         a, b = domains.train_a, domains.train_b
         height, width = config.image_size
         self.description = {
             "method": "dual",
             **networks.description(),
             "size": config.size_in_json,
+            **names_to_json(names),
             "data": {
                 name: {"images": len(images), "content": images.content_hash} for name, images in (("a", a), ("b", b))
             },
@@ -93,8 +105,8 @@ class DualTrainer(Trainer):
             "versions": versions(),
         }
         self.summary = (
-            f"{len(a):,} images{mix_of(a.names)} of a in {a.channels} channel{'s' * (a.channels > 1)}, "
-            f"{len(b):,}{mix_of(b.names)} of b in {b.channels}, at {width} x {height}, on {device}"
+            f"{len(a):,} images{mix_of(a.names)} of {names['a']} in {a.channels} channel{'s' * (a.channels > 1)}, "
+            f"{len(b):,}{mix_of(b.names)} of {names['b']} in {b.channels}, at {width} x {height}, on {device}"
         )
         self.documents = {LEFT_OUT: left_out_text([*a.quarantined, *b.quarantined])}
 
@@ -116,9 +128,10 @@ class DualTrainer(Trainer):
                 memory_budget_bytes=config.memory_budget * 1e9,
                 progress=progress,
             )
+        names = names_of(config)
         for name, images in (("a", domains.train_a), ("b", domains.train_b)):
             if images.value_range:
-                say(f"domain {name}: values of {images.value_range.in_words()} (--range-{name} sets others)")
+                say(f"domain {names[name]}: values of {images.value_range.in_words()} (--range-{name} sets others)")
         channels = domains.train_a.channels, domains.train_b.channels
         if source and source.channels != channels:
             raise UserError(
@@ -191,6 +204,15 @@ class DualTrainer(Trainer):
         save_weights(folder / MODEL, self.ema.average)
         if "critic_a" in self.description:
             save_weights(folder / DOMAIN_CRITICS, self.algorithm.critics)
+
+
+def names_of(config: DualConfig) -> DomainNames:
+    """What the domains are called: as given, or as the run in --out calls them, or by where a new run's images lie."""
+    if config.names is not None:
+        return parse_names(config.names)
+    if (config.out / CONFIG).exists():
+        return stored_names(read_config(config.out))
+    return default_names(config.data, config.a, config.b)
 
 
 def new_algorithm(config: DualConfig, channels_a: int, channels_b: int, networks: Networks | None = None) -> DualGAN:

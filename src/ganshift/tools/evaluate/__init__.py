@@ -158,5 +158,5 @@ def _of_translator(
     settings.check_enough(min(len(real_a), len(real_b)), min(len(real_a), len(real_b)))
     to_b = partial(model.translate, to="b")
     to_a = partial(model.translate, to="a") if "a" in model.ways else None
-    ways = measure_ways(to_b, to_a, real_a, real_b, split, Extraction.open(settings), about)
+    ways = measure_ways(to_b, to_a, real_a, real_b, split, Extraction.open(settings), about, model.names)
     return [record for way in ways for record in way.records]

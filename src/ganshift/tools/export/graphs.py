@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from ... import __version__
+from ...data.domain_names import names_to_json
 from ...data.value_range import STORED
 from ...errors import UserError
 from ...inference.generator import ImageGenerator
@@ -40,6 +41,8 @@ class Graph:
 
     name: str
     """What its file is called, without the ending."""
+    title: str
+    """What people call it."""
     module: nn.Module
     """Takes the inputs in their order and gives the output."""
     inputs: Mapping[str, Axes]
@@ -72,6 +75,7 @@ def graph_of_generator(model: ImageGenerator, uint8: bool) -> Graph:
         cases.append((draw_latents(count, CHECK_SEED, dim=model.latent_dim), *labels))
     return Graph(
         name="generator",
+        title="generator",
         module=_Pipeline(nn.Identity(), plain_copy(model.network), convert),
         inputs={"latents": {0: 1}, **({"labels": {0: 1}} if model.classes else {})},
         output="images",
@@ -92,15 +96,17 @@ def graph_of_translator(model: ImageTranslator, uint8: bool, to: Domain, size: S
         raise UserError(f"size must be multiples of {step} up to {MAX_SIDE}, got {' x '.join(map(str, sides))}")
     pictures = _pictures(model, source, step, sides)
     fixed = {"fixed_size": list(sides)} if sides else {}
+    named = names_to_json(model.names)
     varying = (0,) if sides else (0, 1, 2) if uint8 else (0, 2, 3)
     return Graph(
         name=f"{source}2{to}",
+        title=model.direction(to),
         module=_Pipeline(before, plain_copy(model.network(to)), after),
         inputs={"images": {axis: step if axis else 1 for axis in varying}},
         output="translated",
         reference=lambda images: after(model.translate(before(images), to)),
         cases=[(images if uint8 else from_stored(images),) for images in pictures],
-        facts=_facts(model, uint8, direction=f"{source} to {to}", step=step, **channels, **fixed),
+        facts=_facts(model, uint8, direction=f"{source} to {to}", step=step, **named, **channels, **fixed),
     )
 
 

@@ -41,7 +41,9 @@ def page_of(
             if isinstance(model, ImageGenerator)
             else {}
         ),
-        "models": [{"name": graph.name, "output": graph.output, **graph.facts} for graph in graphs],
+        "models": [
+            {"name": graph.name, "title": graph.title, "output": graph.output, **graph.facts} for graph in graphs
+        ],
         "otherStream": OTHER_STREAM,
         "mostPixels": AT_ONCE_PIXELS,
     }

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from ...data.domain_names import names_to_json, parse_names
 from ...errors import UserError, first_line
 from ...methods.importing import CheckpointFile, ImportFormat, ImportOptions, Role, listed
 from ...methods.registry import methods
@@ -52,6 +53,7 @@ def import_run(
     for role, place in (further or {}).items():
         files[role] = read_checkpoint(place)
         _check_further(files[role], known)
+    names = {} if options.names is None else names_to_json(parse_names(options.names))
     imported = _of_file(file, known, lambda: known.run(files, options))
     provenance = {"checkpoint": file.path.name, "sha256": file.sha256}
     others: dict[str, str] = {}
@@ -61,6 +63,7 @@ def import_run(
     config = {
         "method": method,
         **imported.description,
+        **names,
         "imported": {**provenance, **imported.provenance, **others},
         "versions": run_folder.versions(),
     }

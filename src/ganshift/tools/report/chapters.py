@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ...data.domain_names import DomainNames
 from ...files import open_regular
-from ...methods.words import DomainNames, shown, with_domains
+from ...methods.words import shown, with_domains
 from ...training.log import duration
 from ...training.run_folder import LEFT_OUT, MODEL
 from .page import Figure
 from .plots import looks, plot_curves
-from .runs import Run, capitalised, number
+from .runs import Run, capitalised, number, shared_names
 from .settings import all_settings, command_of, differences, unknown_settings
 from .watching import best_of, watched
 
@@ -23,8 +24,7 @@ def chapter(runs: Mapping[str, Run], notes: Mapping[str, Any]) -> dict[str, Any]
     method, words = first.method, first.words
     facts = {label: dict(_facts(run)) for label, run in runs.items()}
     names = dict.fromkeys(name for found in facts.values() for name in found)
-    a, b = notes.get("domains", ("A", "B"))
-    domains: DomainNames = (a, b)
+    domains = shared_names(runs.values())
     introduction = notes.get("introduction") or words.introduction(list(runs.values()), domains)
     return {
         "title": with_domains(words.title, domains) or f"{capitalised(method.name)}: {method.summary}",
@@ -37,7 +37,7 @@ def chapter(runs: Mapping[str, Run], notes: Mapping[str, Any]) -> dict[str, Any]
         "glance": [[name, *(found.get(name, "") for found in facts.values())] for name in names],
         "grids": _grids(runs, domains),
         **watched(runs),
-        "curves": _curves(runs, words.terms),
+        "curves": _curves(runs, {name: with_domains(text, domains) for name, text in words.terms.items()}),
         "differences": differences(runs),
         "facts": _facts(first),
         "settings": all_settings(first),

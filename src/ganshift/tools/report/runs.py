@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from math import prod
@@ -13,6 +13,7 @@ from typing import Any, TypeVar, final
 
 from safetensors import SafetensorError, safe_open
 
+from ...data.domain_names import UNNAMED, DomainNames, stored_names
 from ...errors import UserError, first_line
 from ...files import open_regular, read_text
 from ...methods.method import Method
@@ -41,6 +42,8 @@ class Run:
     config: Mapping[str, Any]
     settings: Mapping[str, Any]
     """As config.json has them, whatever they are."""
+    names: DomainNames
+    """What its domains are called."""
     resolved: RunConfig | None
     """The same as settings of this version; None where they are none."""
     log: Sequence[Mapping[str, Any]]
@@ -154,6 +157,7 @@ def open_run(path: Path) -> Run:
         method=method,
         config=config,
         settings=settings,
+        names=_undamaged("What the domains are called", partial(stored_names, config), UNNAMED, problems),
         resolved=resolved,
         log=log,
         evaluations=[line for line in _lines(path, run_folder.EVALUATIONS, problems) if _has_score(line)],
@@ -176,6 +180,12 @@ def labels_of(paths: Sequence[Path]) -> dict[str, Path]:
             length += 1
         found["/".join(folder.parts[-length:])] = folder
     return found
+
+
+def shared_names(runs: Iterable[Run]) -> DomainNames:
+    """What all runs call their domains; A and B where they differ in that."""
+    found = [run.names for run in runs]
+    return found[0] if all(names == found[0] for names in found) else UNNAMED
 
 
 def environment(runs: Sequence[Run]) -> dict[str, str]:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...data.domain_names import way_in_words
 from ...methods.words import shown
 from ...metrics.copying import PAIRS
 from ...metrics.score_record import ScoreRecord, difference, unlike
 from ...training.run_folder import BEST
 from .page import Figure
 from .plots import Curve, plot_curves
-from .runs import Run, capitalised
+from .runs import Run, capitalised, shared_names
 
 LOG_SCALE = 8.0
 """Scores of which the largest is so many times the smallest are drawn on a logarithmic scale."""
@@ -90,15 +91,18 @@ def _records(runs: Mapping[str, Run]) -> tuple[list[list[str]], list[str]]:
     rows: list[list[str]] = []
     apart: dict[str, list[str]] = {}
     firsts: dict[str, ScoreRecord] = {}
+    names = shared_names(runs.values())
     for row in alike.values():
         first = next(iter(row.values()))
         values = [row[label].text if label in row else "" for label in runs]
         measured = f"{first.num_generated:,} images, of {first.num_reference:,} {first.reference_split or ''}".strip()
-        rows.append([first.name, *values, *([_clearly_better(row)] if len(runs) > 1 else []), measured])
+        rows.append(
+            [way_in_words(first.name, names), *values, *([_clearly_better(row)] if len(runs) > 1 else []), measured]
+        )
         before = firsts.setdefault(first.name, first)
         if before is not first:
-            apart.setdefault("; ".join(unlike(before, first)), []).append(first.name)
-    return rows, [f"{', '.join(names)}: {why}." for why, names in apart.items()]
+            apart.setdefault("; ".join(unlike(before, first)), []).append(way_in_words(first.name, names))
+    return rows, [f"{', '.join(scores)}: {why}." for why, scores in apart.items()]
 
 
 def _clearly_better(row: Mapping[str, ScoreRecord]) -> str:

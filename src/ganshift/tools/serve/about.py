@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ...data.domain_names import DomainNames, stored_names, way_in_words
 from ...errors import UserError, printable
 from ...inference.generator import ImageGenerator
 from ...inference.model_card import COLOURS
-from ...inference.translator import ImageTranslator, other_domain
+from ...inference.translator import ImageTranslator
 from ...metrics.record_files import RECORDS, records_of
 from ...metrics.score_record import record_rows
 from ...tensors import height_and_width
@@ -29,7 +30,7 @@ def model_card(run: Path, model: ImageGenerator | ImageTranslator) -> ModelCard:
         "Model": _facts(model),
         "Data": _flat(config.get("data")),
         "Settings": {name: text for name, text in _flat(config.get("training")).items() if name not in UNTOLD},
-        "Scores": _scores(run),
+        "Scores": _scores(run, stored_names(config)),
         "Made with": _flat(config.get("versions")),
     }
     return {title: rows for title, rows in tables.items() if rows}
@@ -39,10 +40,8 @@ def _facts(model: ImageGenerator | ImageTranslator) -> Rows:
     size = {"parameters": f"{sum(parameter.numel() for parameter in model.parameters()):,}"}
     if isinstance(model, ImageTranslator):
         height, width = height_and_width(model.size)
-        domains = {f"domain {name}": COLOURS[channels] for name, channels in model.channels.items()}
-        one_way = (
-            {} if len(model.ways) > 1 else {"translates": f"{other_domain(model.ways[0])} to {model.ways[0]} alone"}
-        )
+        domains = {f"domain {model.names[name]}": COLOURS[channels] for name, channels in model.channels.items()}
+        one_way = {} if len(model.ways) > 1 else {"translates": f"{model.direction(model.ways[0])} alone"}
         return {"kind": "translator", **one_way, **domains, "trained at": f"{width} x {height} pixels", **size}
     facts = {"kind": "generator", "pictures": f"{model.size} x {model.size} pixels", **size}
     if model.classes:
@@ -71,7 +70,7 @@ def _text(value: Any) -> str:
     return f"{value:,}" if type(value) is int else printable(str(value))
 
 
-def _scores(run: Path) -> Rows:
+def _scores(run: Path, names: DomainNames) -> Rows:
     if not any((run / RECORDS).glob("*.json")):
         return {}
     try:
@@ -82,5 +81,7 @@ def _scores(run: Path) -> Rows:
     scores: dict[str, list[str]] = {}  # of one name there may be several, measured in different ways
     for row in record_rows(cards):
         reference = "" if row["reference"] == "0" else f", reference {row['reference']}"
-        scores.setdefault(row["score"], []).append(f"{row['value']} ({row['generated']} images{reference})")
+        scores.setdefault(way_in_words(row["score"], names), []).append(
+            f"{row['value']} ({row['generated']} images{reference})"
+        )
     return {printable(name): printable("; ".join(texts)) for name, texts in scores.items()}

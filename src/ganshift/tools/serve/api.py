@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -41,7 +42,9 @@ def create_api(shelf: Shelf, limits: Limits, worker: Worker) -> FastAPI:
 
     async def answer(request: Request, work: Callable[[], Answer]) -> Response:
         found = await worker.run(work, request.is_disconnected)
-        headers = {"Content-Disposition": f'attachment; filename="{found.name}"', "Cache-Control": "no-store"}
+        coded = quote(found.name)  # headers have Latin letters alone
+        named = f'filename="{coded}"' if coded == found.name else f"filename*=UTF-8''{coded}"
+        headers = {"Content-Disposition": f"attachment; {named}", "Cache-Control": "no-store"}
         return Response(found.content, media_type=found.media_type, headers=headers)
 
     @api.get("/healthz")
@@ -97,6 +100,7 @@ def _description(served: Served) -> dict[str, Any]:
         facts: dict[str, Any] = {"kind": "generator", "size": model.size, "classes": list(model.classes)}
     else:
         facts = {"kind": "translator", "size": model.size, "channels": model.channels, "to": list(model.ways)}
+        facts["names"] = dict(model.names)
     return {"name": served.name, **facts, "card": served.card}
 
 

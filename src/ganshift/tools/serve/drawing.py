@@ -16,8 +16,7 @@ from ...data.images import bombs_are_errors, open_picture
 from ...errors import UserError
 from ...inference.generator import ImageGenerator, Rows
 from ...inference.picture_files import picture_grid
-from ...inference.translating import KINDS
-from ...inference.translator import ImageTranslator, other_domain
+from ...inference.translator import ImageTranslator
 from ...tensors import height_and_width
 from .limits import Limits
 from .refusals import TooLarge
@@ -82,7 +81,7 @@ def translate(model: ImageTranslator, data: bytes, how: Translation, limits: Lim
             picture = open_deep(data) or open_picture(data)
             _check_size("the picture", picture.width, picture.height, limits, way_out)
         original = model.as_trained(data, how.to) if how.training_size else model.load(data, how.to)
-    start, there, _ = names = KINDS[other_domain(how.to)]
+    start, there, _ = names = model.folders(how.to)
     distance: float | None
     if how.roundtrip:
         made, distance = model.round_trip(original, how.to)
@@ -95,7 +94,7 @@ def translate(model: ImageTranslator, data: bytes, how: Translation, limits: Lim
     if how.result == "json":
         del results[start]  # whoever asked has it, and each picture is a third longer in base64
     named = {f"{name}.png": result.to_png() for name, result in results.items()}
-    return _several(named, how.result, there, {"distance": distance})
+    return _several(named, how.result, there, {"direction": model.direction(how.to), "distance": distance})
 
 
 def _check_number(number: int, side: int, limits: Limits) -> None:
@@ -114,7 +113,9 @@ def _check_size(what: str, width: int, height: int, limits: Limits, way_out: str
         )
 
 
-def _several(pictures: dict[str, bytes], result: Result, name: str, facts: dict[str, float | int | None]) -> Answer:
+def _several(
+    pictures: dict[str, bytes], result: Result, name: str, facts: dict[str, float | int | str | None]
+) -> Answer:
     if result == "json":
         coded = [{"name": each, "png": base64.b64encode(png).decode()} for each, png in pictures.items()]
         return Answer(json.dumps({"pictures": coded, **facts}).encode(), "application/json", f"{name}.json")

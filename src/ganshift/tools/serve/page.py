@@ -19,7 +19,6 @@ from ...inference.translator import ImageTranslator
 from .limits import Limits
 from .shelf import Served, Shelf
 
-DIRECTIONS = {"b": "a to b", "a": "b to a"}
 LONG_TABLE = 10
 """Rows of a table that is folded away if it has more."""
 IN_TURN = ("all in turn", "")
@@ -157,7 +156,7 @@ def _translate_tab(shelf: Shelf, limits: Limits) -> None:
 
 def _directions(model: ImageTranslator) -> list[tuple[str, str]]:
     """What a model can do, as Gradio has choices: what is shown, and the domain."""
-    return [(DIRECTIONS[to], to) for to in model.ways]
+    return [(model.direction(to), to) for to in model.ways]
 
 
 def _card(served: Served) -> str:

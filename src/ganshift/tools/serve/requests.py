@@ -4,8 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
-from ...inference.translator import Domain
-
 Result = Literal["png", "zip", "json"]
 """png: one picture. zip: each picture a file. json: each picture in base64, with what was measured."""
 MAX_NUMBER = 4096
@@ -44,7 +42,8 @@ class Translation(Checked):
 
     model: str | None = None
     """Name of a translator; may be left out if there is one only."""
-    to: Domain = "b"
+    to: str = "b"
+    """Domain: a, b, or what the model calls it."""
     roundtrip: bool = False
     """Also the way back, which is then what `png` gives."""
     training_size: bool = False

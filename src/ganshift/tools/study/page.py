@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ...methods.words import with_domains
 from ..report.page import Figure, render
 from ..report.plots import looks, plot_curves
-from ..report.runs import environment, open_run
+from ..report.runs import environment, open_run, shared_names
 from .recipe import SEED, Study
 from .results import CELLS, TABLE, Row, kept_apart, score_names
 
@@ -94,8 +94,9 @@ def _curves(study: Study, table: Sequence[Row], name: str) -> list[Figure]:
 def _grids(study: Study, table: Sequence[Row]) -> dict[str, list[Figure]]:
     """The last sample grids of the first finished cell of each row, those to be compared side by side, by a title."""
     found: dict[str, list[Figure]] = {}
+    names = shared_names(result.run for row in table for result in row.results)
     for grid in {grid.name: grid for row in table for first in row.results[:1] for grid in first.run.grids}.values():
-        title = with_domains(grid.title or grid.label, ("A", "B"))
+        title = with_domains(grid.title or grid.label, names)
         for shared, compared in _outer(study, table).items():
             for label, row in compared.items():
                 for first in row.results[:1]:

@@ -157,7 +157,7 @@ const ganshift = (() => {
       find("translate-downloads").hidden = false;
       last.translate = request;
       const apart = answer.distance === null ? "" : ` The way back ends ${answer.distance.toFixed(3)} from the picture, on average, of at most 2.`;
-      return `Translated from ${to === "b" ? "a to b" : "b to a"}.${apart}`;
+      return `Translated from ${answer.direction}.${apart}`;
     });
   }
 

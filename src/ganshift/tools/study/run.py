@@ -24,10 +24,12 @@ from ...training.log import duration, say, show_table
 from ...training.run_folder import write_text
 from ...training.signals import collected_signals
 from . import worker
+from .answers import PROBE
+from .benefit import BENEFIT, benefits
 from .cell import STATE, Cell
 from .page import PAGE, write_page
 from .recipe import Study
-from .results import CELLS, TABLE, kept_apart, means, rows, write_csv
+from .results import CELLS, TABLE, kept_apart, means, rows, write_csv, write_lines
 
 RECIPE = "recipe.toml"
 """The recipe in the folder of a study; written when work on it begins."""
@@ -67,11 +69,17 @@ def write_results(study: Study, command: str) -> None:
     table = rows(study)
     for sentence in kept_apart(table):
         say(f"warning: {sentence}", always=True)
+    benefit = benefits(table)
     with _writing(study):
         write_csv(study.out, table)
-        write_page(study, table, command)
+        if benefit:
+            write_lines(study.out / BENEFIT, [line for each in benefit for line in each.lines()])
+        write_page(study, table, benefit, command)
     if found := means(table):
         show_table([{**labels, "score": name, "n": mean.number, "value": mean} for labels, name, mean in found])
+    for each in benefit:
+        show_table(each.arms(PROBE, ["closeness"]), unbroken=("learned",))
+        say(each.sentence(), always=True)
     say(f"results: {study.out / PAGE}, {study.out / TABLE}, {study.out / CELLS}")
 
 

@@ -116,9 +116,7 @@ def main():
     arguments = parser.parse_args()
     extractor = open_extractor("lite0").to(memory_format=torch.channels_last)
     features = open_features(arguments.data, arguments.features, extractor)
-    rows = [
-        "| judged by | in place of generated images | by | helps | hurts | no difference shown |\n|---|---|---|---|---|---|"
-    ]
+    rows = ["| judged by | instead of generated images | by | helps | hurts | no difference shown |", "|---" * 6 + "|"]
     for judged in JUDGED:
         for kind in KINDS:
             words = {"closeness": [], "accuracy": []}

@@ -24,7 +24,7 @@ PROBE, NETWORK = "linear probe", "small network"
 class ClassifierSettings:
     """The table `evaluation.classifier` of a recipe."""
 
-    amounts: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0)
+    amounts: tuple[float | int, ...] = (0.5, 1.0, 2.0, 5.0)
     """Generated images of each class, as multiples of its real ones."""
     extractor: ShippedExtractor = "lite0"
     """The network whose features the linear probe learns."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 from torch.nn import functional as F
 
 from ...data.datasets import ImageSet
@@ -77,7 +79,7 @@ def ask_classifiers(run: Path, settings: ClassifierSettings, device: str = "auto
     )
 
 
-def changed(images: Bytes, *, mirror: bool) -> Bytes:
+def changed(images: Bytes, *, mirror: bool) -> UInt8[Tensor, "m c h w"]:
     """Versions of all images by usual augmentation, `CHANGED` times as many: a part of each, brighter or darker.
 
     The same images give the same versions.
@@ -85,11 +87,11 @@ def changed(images: Bytes, *, mirror: bool) -> Bytes:
     draw = torch.Generator().manual_seed(0)
     count = CHANGED * len(images)
 
-    def uniform(low: float, high: float) -> torch.Tensor:
+    def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(count, generator=draw)
 
-    zoom, side = uniform(ZOOM, 1), torch.where(uniform(-1, 1) < 0, -1.0, 1.0) if mirror else torch.ones(count)
-    right, down = uniform(-1, 1) * (1 - zoom), uniform(-1, 1) * (1 - zoom)
+    zoom, side = uniform(ZOOM, 1.0), torch.where(uniform(-1.0, 1.0) < 0, -1.0, 1.0) if mirror else torch.ones(count)
+    right, down = uniform(-1.0, 1.0) * (1 - zoom), uniform(-1.0, 1.0) * (1 - zoom)
     nothing = torch.zeros(count)
     seen = torch.stack([torch.stack([zoom * side, nothing, right]), torch.stack([nothing, zoom, down])])  # 2 3 n
     repeated = from_uint8(images).repeat(CHANGED, 1, 1, 1)
@@ -116,11 +118,9 @@ def _real_images(run: Path, model: ImageGenerator) -> tuple[ImageSet, ImageSet]:
         raise UserError(
             f"{data} needs one folder a class, the same in all its splits, and the run classes: set conditioning"
         )
-    fewest = {"learned": np.bincount(_numbers(real)).min(), "held out": np.bincount(_numbers(held_out)).min()}
-    for what, least in (("learned", ROUNDS), ("held out", 1)):
-        require(
-            fewest[what] >= least, f"{data}: of one class {fewest[what]} images are {what}: give it at least 5 images"
-        )
+    for images, least, what in ((real, ROUNDS, "learned"), (held_out, 1, "held out")):
+        fewest = int(np.bincount(_numbers(images), minlength=len(images.classes)).min())
+        require(fewest >= least, f"{data}: of one class {fewest} images are {what}: give each class at least 5 images")
     return real, held_out
 
 
@@ -129,6 +129,6 @@ def _numbers(images: ImageSet) -> np.ndarray:
     return images.labels
 
 
-def _features(images: Bytes, extraction: Extraction, verb: str) -> torch.Tensor:
+def _features(images: Bytes, extraction: Extraction, verb: str) -> Tensor:
     parts = images.split(extraction.settings.batch)
-    return extraction.extract([partial(torch.Tensor.clone, part) for part in parts], len(images), verb)[0].cpu()
+    return extraction.extract([partial(Tensor.clone, part) for part in parts], len(images), verb)[0].cpu()

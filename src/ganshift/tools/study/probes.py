@@ -8,10 +8,10 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64, Int64, UInt8
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...tensors import Bytes, from_uint8, to_colour
@@ -83,7 +83,7 @@ class LinearProbe:
         return (features - self.mean) / self.scale
 
 
-def small_network(images: Bytes, classes: Numbers, weights: Weights, asked: Bytes) -> Probabilities:
+def small_network(images: Bytes, classes: Numbers, weights: Weights, asked: UInt8[Tensor, "k c h w"]) -> Probabilities:
     """Train three convolutions from scratch on the weighted images, in which classes count alike, and ask them."""
     weights = weights / np.bincount(classes, weights)[classes]
     learned, targets, order = _seen(images), torch.from_numpy(classes), np.random.default_rng(0)
@@ -110,6 +110,6 @@ def _new_network(num_classes: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTHS[-1], num_classes))
 
 
-def _seen(images: Bytes) -> torch.Tensor:
+def _seen(images: Bytes) -> Tensor:
     """Colour images as the small network sees them."""
     return F.interpolate(to_colour(from_uint8(images)), (SIDE, SIDE), mode="bilinear", antialias=True)

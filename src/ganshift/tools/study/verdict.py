@@ -5,9 +5,9 @@ that a classifier gives to the classes from 1 for the true one and 0 for the oth
 and among few images it finds smaller differences than accuracy does. Classes count alike.
 
 Intervals are the bootstrap's over held-out images, class by class (Efron 1979), each image with its mean over the
-trials that held it out. They hold for all amounts at once, since the largest of their deviations is looked at (Westfall and
-Young 1993): who tries several amounts finds no more by chance than who tries one. They do not see that other generators
-would have drawn other images, so all trials, each with a generator of its own, must agree as well.
+trials that held it out. They hold for all amounts at once, since the largest of their deviations is looked at (Westfall
+and Young 1993): who tries several amounts finds no more by chance than who tries one. They do not see that other
+generators would have drawn other images, so all trials, each with a generator of its own, must agree as well.
 """
 
 from collections.abc import Callable, Sequence

@@ -50,8 +50,8 @@ def check_copying(
     chosen = EvaluationSettings(**{"num_images": CHECKED} | settings | {"view": "whole"})  # copies are of whole images
     results, folder = results_place(run, out), find_model(run)
     model = open_model(run, chosen.device, "generator")
-    place, training, left_out = _training_images(folder, model, None if reference is None else Path(reference))
-    others = _held_out(place, training, model, None if held_out is None else Path(held_out)) or left_out
+    named = [None if place is None else Path(place) for place in (reference, held_out)]
+    training, others = seen_and_unseen(folder, model, *named)
     extraction = Extraction.open(chosen)
     latents = draw_latents(chosen.num_images, chosen.seed, dim=model.latent_dim)
     draw = drawing(model, model.as_published)
@@ -93,6 +93,14 @@ def check_copying(
     write_output(results / VERDICT, json_bytes(asdict(verdict)))
     write_output(results / PAIRS, png_of(Image.fromarray(image_grid(rows, columns=len(generated)))))
     return verdict
+
+
+def seen_and_unseen(
+    run: Path, model: ImageGenerator, reference: Path | None = None, held_out: Path | None = None
+) -> tuple[ImageSet, ImageSet | None]:
+    """The training images of a run, and held-out images of the same kind, if there are any; see `check_copying`."""
+    place, training, left_out = _training_images(run, model, reference)
+    return training, _held_out(place, training, model, held_out) or left_out
 
 
 def _training_images(

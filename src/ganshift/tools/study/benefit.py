@@ -8,8 +8,6 @@ from .answers import NETWORK, PROBE, Answers
 from .results import Row
 from .verdict import Comparison, accuracy, closeness, compare
 
-BENEFIT = "classifier.csv"
-"""Every mean and change, one line a row, classifier, score, arm and class."""
 SCORES: dict[str, Callable[..., Any]] = {"closeness": closeness, "accuracy": accuracy}
 """The first decides; the mean of the other over a class is its recall."""
 
@@ -79,21 +77,6 @@ class Benefit:
     def tables(self) -> dict[str, list[dict[str, str]]]:
         """All of them by title."""
         return {PROBE: self.arms(PROBE), NETWORK: self.arms(NETWORK), f"{PROBE}, class by class": self.classes()}
-
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """All numbers, for the file."""
-        for (classifier, score), found in self.compared.items():
-            for arm, mean in found.means.items():
-                changes = found.changes.get(arm), *found.of_classes.get(arm, [None] * len(found.class_means[arm]))
-                parts = zip(("all", *self.answers[0].classes), (mean, *found.class_means[arm]), changes, strict=True)
-                for part, value, change in parts:
-                    about = {"classifier": classifier, "score": score, "learned": arm, "class": part, "mean": value}
-                    ends = ("", "", "", "") if change is None else (change.value, change.low, change.high, change.word)
-                    yield {
-                        **self.row.labels,
-                        **about,
-                        **dict(zip(("change", "low", "high", "shown"), ends, strict=True)),
-                    }
 
 
 def benefits(table: Sequence[Row]) -> list[Benefit]:

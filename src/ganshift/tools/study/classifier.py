@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...data.datasets import ImageSet
-from ...data.open import hold_out, open_held_out, open_images
-from ...data.value_range import stored_range
 from ...errors import UserError
 from ...inference.generator import ImageGenerator
 from ...inference.generator_scores import class_labels, drawing, sample_stored
@@ -24,6 +21,7 @@ from ...tensors import Bytes, from_uint8, to_uint8
 from ...training import run_folder
 from ...training.config import require
 from ...training.log import working
+from ..evaluate.nearest import seen_and_unseen
 from .answers import NETWORK, PROBE, Answers, ClassifierSettings
 from .probes import ROUNDS, LinearProbe, arms, small_network
 from .verdict import Probabilities, Trial
@@ -104,23 +102,14 @@ def changed(images: Bytes, *, mirror: bool) -> UInt8[Tensor, "m c h w"]:
 
 def _real_images(run: Path, model: ImageGenerator) -> tuple[ImageSet, ImageSet]:
     """What the run learned, and what it did not, both with the classes of the generator."""
-    trained = run_folder.section(model.config, "training")
-    data, third = Path(trained["data"]), trained.get("hold_out")
-    known: dict[str, Any] = {"value_range": stored_range(model.config)}
-    images = open_images(data, model.size, model.channels, **known)
-    if third is None:
-        real, held_out = images, open_held_out(data, model.size, model.channels, **known)
-    else:
-        real, held_out = hold_out(data, images, third)
+    real, held_out = seen_and_unseen(run, model)
     if held_out is None:
-        raise UserError(f"{data} has no test split to judge by: give the recipe's cells a hold_out")
+        raise UserError(f"{run} learned all its images: give the recipe's cells a hold_out, or the images a test split")
     if not model.classes or not real.classes == held_out.classes == model.classes:
-        raise UserError(
-            f"{data} needs one folder a class, the same in all its splits, and the run classes: set conditioning"
-        )
+        raise UserError(f"{run} needs one folder a class, the same in all splits, and classes of its own: conditioning")
     for images, least, what in ((real, ROUNDS, "learned"), (held_out, 1, "held out")):
         fewest = int(np.bincount(_numbers(images), minlength=len(images.classes)).min())
-        require(fewest >= least, f"{data}: of one class {fewest} images are {what}: give each class at least 5 images")
+        require(fewest >= least, f"of one class {fewest} images are {what} by {run}: give each class at least 5 images")
     return real, held_out
 
 

@@ -194,14 +194,9 @@ def write_csv(out: Path, table: Sequence[Row]) -> None:
         for name, record in result.scores.items()
     ]
     for name, lines in ((TABLE, averaged), (CELLS, single)):
-        write_lines(out / name, lines)
-
-
-def write_lines(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Write a CSV file of lines that have the same columns; an empty one if there are none."""
-    text = io.StringIO()
-    if lines:
-        writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
-    write_text(path, text.getvalue())
+        text = io.StringIO()
+        if lines:
+            writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(lines)
+        write_text(out / name, text.getvalue())

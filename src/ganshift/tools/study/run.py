@@ -25,11 +25,11 @@ from ...training.run_folder import write_text
 from ...training.signals import collected_signals
 from . import worker
 from .answers import PROBE
-from .benefit import BENEFIT, benefits
+from .benefit import benefits
 from .cell import STATE, Cell
 from .page import PAGE, write_page
 from .recipe import Study
-from .results import CELLS, TABLE, kept_apart, means, rows, write_csv, write_lines
+from .results import CELLS, TABLE, kept_apart, means, rows, write_csv
 
 RECIPE = "recipe.toml"
 """The recipe in the folder of a study; written when work on it begins."""
@@ -72,8 +72,6 @@ def write_results(study: Study, command: str) -> None:
     benefit = benefits(table)
     with _writing(study):
         write_csv(study.out, table)
-        if benefit:
-            write_lines(study.out / BENEFIT, [line for each in benefit for line in each.lines()])
         write_page(study, table, benefit, command)
     if found := means(table):
         show_table([{**labels, "score": name, "n": mean.number, "value": mean} for labels, name, mean in found])

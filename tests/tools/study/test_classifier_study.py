@@ -246,6 +246,7 @@ def test_a_cell_without_answers_is_not_finished(study):
     [
         ("amounts = [1]", "amounts = []", "at least one amount"),
         ("amounts = [1]", "amounts = [0]", r"amounts must be in \(0, 100\], got 0"),
+        ('[evaluation.classifier]\namounts = [1]\nextractor = "cifar"', "classifier = true", "must be a table"),
         ("amounts = [1]", "amount = 1", "no setting 'amount'; did you mean amounts"),
         ('extractor = "cifar"', 'extractor = "inception"', "extractor must be one of cifar, lite0"),
         ('"acgan"', '"acgan"\nfeature_critic = 1', None),

@@ -1,6 +1,6 @@
-"""What generated images did for classifiers: the verdict of a row of a study, its tables, and a file of all numbers."""
+"""What generated images did for classifiers: the verdict on a row of a study, and its tables."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -61,7 +61,8 @@ class Benefit:
     def classes(self) -> list[dict[str, str]]:
         """The recall of each class by the linear probe, without generated images and with the best amount of them."""
         found, best = self.compared[PROBE, "accuracy"], self.deciding.best
-        asked = {name: number for each in self.answers for name, number in _asked(each)}
+        trials = [each.trials[PROBE] for each in self.answers]
+        asked = {name: number for trial in trials for name, number in zip(trial.names, trial.classes, strict=True)}
         return [
             {
                 "class": name,
@@ -74,9 +75,10 @@ class Benefit:
             for number, name in enumerate(self.answers[0].classes)
         ]
 
-    def tables(self) -> dict[str, list[dict[str, str]]]:
-        """All of them by title."""
-        return {PROBE: self.arms(PROBE), NETWORK: self.arms(NETWORK), f"{PROBE}, class by class": self.classes()}
+    def tables(self) -> dict[str, list[list[str]]]:
+        """Headings and rows of all tables, by title."""
+        tables = {PROBE: self.arms(PROBE), NETWORK: self.arms(NETWORK), f"{PROBE}, class by class": self.classes()}
+        return {title: [list(rows[0]), *(list(row.values()) for row in rows)] for title, rows in tables.items()}
 
 
 def benefits(table: Sequence[Row]) -> list[Benefit]:
@@ -92,8 +94,3 @@ def benefits(table: Sequence[Row]) -> list[Benefit]:
             }
             found.append(Benefit(row, answers, compared))
     return found
-
-
-def _asked(answers: Answers) -> Iterator[tuple[str, int]]:
-    trial = answers.trials[PROBE]
-    return zip(trial.names, trial.classes.tolist(), strict=True)

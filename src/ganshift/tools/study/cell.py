@@ -9,7 +9,7 @@ from typing import Any, final
 from ...files import read_text
 from ...metrics.measuring import EvaluationSettings
 from ...metrics.score_record import ScoreRecord, record_from
-from ...training.config import BUDGET_FIELDS, FREE_TO_CHANGE, RunConfig, settings_from
+from ...training.config import BUDGET_FIELDS, FREE_TO_CHANGE, RunConfig, require, settings_from
 from ...training.run_folder import MODEL, read_config, section, write_json
 from .answers import Answers, ClassifierSettings
 
@@ -65,7 +65,10 @@ class Cell:
     def classifier(self) -> ClassifierSettings | None:
         """What classifiers are asked of the run, if they are; a `UserError` if they cannot be."""
         asked = (self.evaluation or {}).get(CLASSIFIER)
-        return None if asked is None else settings_from(ClassifierSettings, asked)
+        if asked is None:
+            return None
+        require(isinstance(asked, dict), "evaluation.classifier must be a table: [evaluation.classifier]")
+        return settings_from(ClassifierSettings, asked)
 
     def finish(self, records: Sequence[ScoreRecord]) -> None:
         """Keep which scores the evaluation came to, when the run is finished."""

@@ -45,13 +45,7 @@ def write_page(study: Study, table: Sequence[Row], benefit: Sequence[Benefit], c
         axes=list(table[0].labels),
         scores=names,
         rows=rows,
-        benefit=[
-            (
-                each,
-                {title: [list(lines[0]), *(line.values() for line in lines)] for title, lines in each.tables().items()},
-            )
-            for each in benefit
-        ],
+        benefit=benefit,
         apart=kept_apart(table),
         failed=[(cell.place, why) for cell in study.cells if not cell.finished and (why := cell.failure())],
         curves={name: figures for name in names if (figures := _curves(study, table, name))},

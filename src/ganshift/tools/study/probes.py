@@ -32,7 +32,7 @@ Numbers = Int64[np.ndarray, " n"]
 """Of the classes of images, from 0 on; there is at least one image of each that has a weight."""
 
 
-def arms(num_real: int, num_changed: int, num_generated: int, amounts: tuple[float, ...]) -> dict[str, Weights]:
+def arms(num_real: int, num_changed: int, num_generated: int, amounts: tuple[float | int, ...]) -> dict[str, Weights]:
     """How much each image counts in each arm of the comparison, by its name; the first two go without generated ones.
 
     Images are in this order: real ones, changed versions of them, generated ones. A real image and its changed versions

@@ -28,8 +28,14 @@ CANDIDATES, TESTED, EXTRA = 120, 100, 280
 CLASSES, FEWEST, MOST = 5, 20, 100
 TRIALS = 3
 AMOUNTS = ClassifierSettings().amounts
-KINDS = ("copies", "wrong labels", "more real images")
-JUDGED = ("test split", "thirds")
+CASES = (
+    ("test split", "copies"),
+    ("test split", "more real images"),
+    ("thirds", "copies"),
+    ("thirds", "more real images"),
+    ("test split", "wrong labels"),
+)
+"""What sets are judged by, and what stands for generated images."""
 
 
 def features_of(images, extractor):
@@ -117,22 +123,20 @@ def main():
     extractor = open_extractor("lite0").to(memory_format=torch.channels_last)
     features = open_features(arguments.data, arguments.features, extractor)
     rows = ["| judged by | instead of generated images | by | helps | hurts | no difference shown |", "|---" * 6 + "|"]
-    for judged in JUDGED:
-        for kind in KINDS:
-            words = {"closeness": [], "accuracy": []}
-            for seed in range(arguments.seed, arguments.seed + arguments.sets):
-                trials = trials_of(features, kind, judged, seed)
-                for score in (closeness, accuracy):
-                    found = compare(trials, score)
-                    words[score.__name__].append(found.word)
-                    arm = found.best
-                    say(
-                        f"{judged}, {kind}, seed {seed}, {score.__name__}: {found.baseline} "
-                        f"{found.means[found.baseline]:.3f}, {arm} {found.changes[arm]}: {found.word}"
-                    )
-            for name, said in words.items():
-                counts = " | ".join(str(said.count(word)) for word in ("helps", "hurts", "no difference shown"))
-                rows.append(f"| {judged} | {kind} | {name} | {counts} |")
+    for judged, kind in CASES:
+        words = {"closeness": [], "accuracy": []}
+        for seed in range(arguments.seed, arguments.seed + arguments.sets):
+            trials = trials_of(features, kind, judged, seed)
+            for score in (closeness, accuracy):
+                found = compare(trials, score)
+                words[score.__name__].append(found.word)
+                say(
+                    f"{judged}, {kind}, seed {seed}, {score.__name__}: {found.baseline} "
+                    f"{found.means[found.baseline]:.3f}, {found.best} {found.changes[found.best]}: {found.word}"
+                )
+        for name, said in words.items():
+            counts = " | ".join(str(said.count(word)) for word in ("helps", "hurts", "no difference shown"))
+            rows.append(f"| {judged} | {kind} | {name} | {counts} |")
     say("\n".join(rows))
     say(f"seeds {arguments.seed} to {seed}, weights {weights_hash(extractor)[:8]}, {versions()}")
 

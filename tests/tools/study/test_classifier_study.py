@@ -69,8 +69,8 @@ def test_weights_of_arms():
     assert {arm: weights.tolist() for arm, weights in found.items()} == {
         "real": [1, 1, 0, 0, 0, 0, 0, 0],
         "augmented": [0.5, 0.5, 0.5, 0.5, 0, 0, 0, 0],
-        "augmented + 0.5 generated": [0.5, 0.5, 0.5, 0.5, 1, 0, 0, 0],
-        "augmented + 2 generated": [0.5, 0.5, 0.5, 0.5, 1, 1, 1, 1],
+        "real + 0.5 generated": [1, 1, 0, 0, 1, 0, 0, 0],
+        "real + 2 generated": [1, 1, 0, 0, 1, 1, 1, 1],
     }
 
 
@@ -204,7 +204,7 @@ def test_runs_leave_out_what_they_are_judged_by(study):
         trial = each.trials[NETWORK]
         assert each.num_real == json.loads((cell.run / "config.json").read_text())["data"]["images"]
         assert each.num_real + len(trial.names) == 30
-        assert list(trial.said) == ["real", "augmented", "augmented + 1 generated"]
+        assert list(trial.said) == ["real", "augmented", "real + 1 generated"]
         for said in trial.said.values():
             np.testing.assert_allclose(said.sum(1), 1, atol=1e-3)
         assert 0 <= each.near_copies <= 1
@@ -223,7 +223,7 @@ def test_page_and_table(study, folder, capsys):
     command = ["study", str(folder.parent / "tiny.toml"), "--data", str(folder), "--out", str(study.out)]
     assert main(command) == 0
     output = capsys.readouterr()
-    assert "augmented + 1 generated" in output.out
+    assert "real + 1 generated" in output.out
     said = " ".join(output.err.split())
     assert "Do generated images help a classifier?" in said
     assert "alarm of the copying check" in said

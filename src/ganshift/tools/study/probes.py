@@ -18,6 +18,7 @@ from ...tensors import Bytes, from_uint8, to_colour
 
 STRENGTHS = (1e-3, 1e-2, 1e-1)
 """Of logistic regression, scikit-learn's C: the larger, the closer to the images learned."""
+MOST_STEPS = 1_000
 ROUNDS = 3
 """Of the cross-validation that chooses one of them; a class needs as many images."""
 SIDE = 32
@@ -35,17 +36,18 @@ Numbers = Int64[np.ndarray, " n"]
 def arms(num_real: int, num_changed: int, num_generated: int, amounts: tuple[float | int, ...]) -> dict[str, Weights]:
     """How much each image counts in each arm of the comparison, by its name; the first two go without generated ones.
 
-    Images are in this order: real ones, changed versions of them, generated ones. A real image and its changed versions
-    count together as much as one generated image. An amount is of generated images, as a multiple of the real ones.
+    Images are in this order: real ones, changed versions of them, generated ones. An amount is of generated images, as
+    a multiple of the real ones. Generated images stand beside plain real ones: beside changed versions, plain copies
+    would help by making these count less.
     """
     plain, augmented = np.zeros((2, num_real + num_changed + num_generated))
     plain[:num_real] = 1
     augmented[: num_real + num_changed] = num_real / (num_real + num_changed)
     found = {"real": plain, "augmented": augmented}
     for amount in amounts:
-        both = augmented.copy()
+        both = plain.copy()
         both[num_real + num_changed :][: round(amount * num_real)] = 1
-        found[f"augmented + {amount:g} generated"] = both
+        found[f"real + {amount:g} generated"] = both
     return found
 
 
@@ -62,7 +64,7 @@ class LinearProbe:
         self.mean, self.scale = real.mean(0), np.maximum(spread, np.median(spread))
         self.num_real = len(real)
         self.search = GridSearchCV(
-            LogisticRegression(class_weight="balanced"),
+            LogisticRegression(class_weight="balanced", max_iter=MOST_STEPS),
             {"C": STRENGTHS},
             scoring="neg_log_loss",
             cv=StratifiedKFold(ROUNDS, shuffle=True, random_state=0),
@@ -73,7 +75,7 @@ class LinearProbe:
     ) -> Probabilities:
         """Learn the weighted images and say what those asked about are."""
         used = weights > 0
-        regression = LogisticRegression(class_weight="balanced", **self.search.best_params_)
+        regression = LogisticRegression(class_weight="balanced", max_iter=MOST_STEPS, **self.search.best_params_)
         scaled = weights[used] * self.num_real / weights.sum()
         regression.fit(self._standardised(features[used]), classes[used], sample_weight=scaled)
         return regression.predict_proba(self._standardised(asked)).astype(np.float64)

@@ -98,6 +98,14 @@ def test_comparison_by_hand():
     assert (equal.baseline, equal.changes["more"].low, equal.word) == ("real", 0.0, "no difference shown")
 
 
+def test_what_is_shown_as_nothing_is_nothing():
+    classes, said = np.array([0, 1] * 4), np.full((8, 2), 0.5)
+    nearer = said + 0.0001 * (2 * np.eye(2)[classes] - 1)
+    found = compare([Trial(tuple("abcdefgh"), classes, {"real": said, "augmented": said, "more": nearer})], closeness)
+    assert 0 < found.changes["more"].low < 0.0005
+    assert found.word == "no difference shown"
+
+
 def test_trials_that_disagree_show_nothing():
     trials = [trial((False, True)), trial((False, True), "ijklmnop"), trial((True, True), "qrstuvwx")]
     found = compare(trials, accuracy)

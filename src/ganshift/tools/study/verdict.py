@@ -19,6 +19,8 @@ from jaxtyping import Bool, Float64, Int64
 
 CONFIDENCE = 0.95
 DRAWS = 2_000
+SMALLEST = 0.0005
+"""Changes that are shown as 0.000 are none: a solver stops a little before or after."""
 WITHOUT = 2
 """The first so many arms are without generated images."""
 Word = Literal["helps", "hurts", "no difference shown"]
@@ -57,7 +59,7 @@ class Change:
     @property
     def word(self) -> Word:
         """What the interval and the trials show."""
-        if not self.trials_agree or self.low <= 0 <= self.high:
+        if not self.trials_agree or self.low < SMALLEST and self.high > -SMALLEST:
             return "no difference shown"
         return "helps" if self.low > 0 else "hurts"
 

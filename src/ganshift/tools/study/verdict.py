@@ -59,7 +59,7 @@ class Change:
     @property
     def word(self) -> Word:
         """What the interval and the trials show."""
-        if not self.trials_agree or self.low < SMALLEST and self.high > -SMALLEST:
+        if not self.trials_agree or (self.low < SMALLEST and self.high > -SMALLEST):
             return "no difference shown"
         return "helps" if self.low > 0 else "hurts"
 

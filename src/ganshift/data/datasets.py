@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ logger = logging.getLogger("ganshift")
 NEARLY_BLACK, NEARLY_CONSTANT = 16, 4
 """Levels of 255: up to the first (12 bits in 16), or within the second, lie the values of images that are warned of."""
 _LOOKED_AT = 16  # images of which it is found out
+Third = Literal["1/3", "2/3", "3/3"]
+"""One of three parts of a set."""
 MEMORY_BUDGET_BYTES = 2e9
 """Sets whose decoded images fit into this many bytes are kept in memory."""
 
@@ -142,13 +144,25 @@ def draw_subset(images: ImageSet, count: int, seed: int = 0) -> ImageSet:
     random = np.random.default_rng([seed, int(images.content_hash[:16], 16)])
     order = random.permutation(len(images))
     if images.labels is not None:
-        labels = images.labels[order]
-        turns = np.empty(len(order), dtype=np.int64)
-        for label in np.unique(labels):
-            of_class = labels == label
-            turns[of_class] = np.arange(of_class.sum())
-        order = order[np.argsort(turns, kind="stable")]  # within a turn, classes come in random order
+        order = order[np.argsort(_turns(images.labels[order]), kind="stable")]  # in a turn, classes in random order
     return images.select(np.sort(order[:count]))
+
+
+def without_third(images: ImageSet, third: Third) -> tuple[ImageSet, ImageSet]:
+    """The images but for one third of each class, and that third, as a function of the set's content."""
+    order = np.random.default_rng(int(images.content_hash[:16], 16)).permutation(len(images))
+    turns = np.arange(len(images)) if images.labels is None else _turns(images.labels[order])
+    out = turns % 3 == int(third[0]) - 1
+    return images.select(np.sort(order[~out])), images.select(np.sort(order[out]))
+
+
+def _turns(labels: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+    """How many images of its class come before each image."""
+    turns = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        of_class = labels == label
+        turns[of_class] = np.arange(of_class.sum())
+    return turns
 
 
 def open_array(

@@ -11,7 +11,7 @@ from ..tensors import Side, height_and_width
 from . import bundled
 from .cifar import read_cifar
 from .containers import open_storage
-from .datasets import MEMORY_BUDGET_BYTES, Domains, ImageSet, open_array, open_place
+from .datasets import MEMORY_BUDGET_BYTES, Domains, ImageSet, Third, open_array, open_place, without_third
 from .decoding import Progress
 from .emoji import emoji, emoji_pair
 from .endings import say_passed_over
@@ -121,6 +121,12 @@ def open_held_out(
     except UserError:
         return None
     return images if images is not None and len(images) >= fewest else None
+
+
+def hold_out(data: Path, images: ImageSet, third: Third) -> tuple[ImageSet, ImageSet]:
+    """What to learn of the training images of `data`, and what is held out: the test split beside them, or a third."""
+    beside = open_held_out(data, images.size, images.channels, value_range=images.value_range)
+    return without_third(images, third) if beside is None else (images, beside)
 
 
 def open_domains(

@@ -135,6 +135,7 @@ def test_names_of_recipes(tmp_path):
 
 
 CELLS = {
+    "classifier": 3,
     "dual": 36,
     "dual-small": 24,
     "freeze-augment-small": 12,

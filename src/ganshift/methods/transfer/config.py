@@ -36,6 +36,9 @@ class TransferConfig(RunConfig):
     """Learn so many of the images only, of each class as many as can be; a smaller subset lies within a larger."""
     subset_seed: Seed = 0
     """Which images the subset has."""
+    hold_out: Literal["1/3", "2/3", "3/3"] | None = None
+    """Leave out the first, second or last third of the images, of each class alike, to judge by. Nothing is left out
+    where a test split lies beside the images: that is for it."""
     source: str | None = None
     """Where to start from: a run folder, a bundled source by name, a hub id (owner/model); nothing is from scratch."""
     size: Literal[32, 64, 128] | None = None

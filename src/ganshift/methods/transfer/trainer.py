@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...data.datasets import ImageSet, draw_subset
 from ...data.endings import mix_of
-from ...data.open import open_images
+from ...data.open import hold_out, open_images
 from ...data.sampling import ORDER, Batch, batches
 from ...data.value_range import ranges_to_json
 from ...errors import UserError, choose
@@ -117,6 +117,8 @@ class TransferTrainer(Trainer):
             )
         if data.value_range:
             say(f"values of {data.value_range.in_words()} (--range sets others)")
+        if config.hold_out is not None:
+            data, _ = hold_out(config.data, data, config.hold_out)
         if config.subset is not None:
             data = draw_subset(data, config.subset, config.subset_seed)
         architecture, generator_arguments, critic_arguments = _architecture(config, source, data)

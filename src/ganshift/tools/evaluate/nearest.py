@@ -2,15 +2,15 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from PIL import Image
 
-from ...data.datasets import ImageSet, draw_subset
+from ...data.datasets import ImageSet, Third, draw_subset
 from ...data.images import png_of
-from ...data.open import open_held_out, open_images
+from ...data.open import hold_out, open_held_out, open_images
 from ...data.value_range import stored_range
 from ...errors import UserError
 from ...files import json_bytes, write_output
@@ -43,15 +43,15 @@ def check_copying(
 
     `run` is whatever `find_model` finds. The training images are read from where the run read them, or else from
     `reference`; they are recognised by their content. Held-out images, without which there is no verdict, are those of
-    `held_out`, or else the test split that lies beside the training images, or else what the run's `subset` left out.
-    `settings` are fields of `EvaluationSettings`; `num_images` is 2000 unless given. Raises a `UserError` if the
-    training images are not found.
+    `held_out`, or else the test split that lies beside the training images, or else what the run's `hold_out` or
+    `subset` left out. `settings` are fields of `EvaluationSettings`; `num_images` is 2000 unless given. Raises a
+    `UserError` if the training images are not found.
     """
     chosen = EvaluationSettings(**{"num_images": CHECKED} | settings | {"view": "whole"})  # copies are of whole images
     results, folder = results_place(run, out), find_model(run)
     model = open_model(run, chosen.device, "generator")
-    place, training, left_out = _training_images(folder, model, None if reference is None else Path(reference))
-    others = _held_out(place, training, model, None if held_out is None else Path(held_out)) or left_out
+    named = [None if place is None else Path(place) for place in (reference, held_out)]
+    training, others = seen_and_unseen(folder, model, *named)
     extraction = Extraction.open(chosen)
     latents = draw_latents(chosen.num_images, chosen.seed, dim=model.latent_dim)
     draw = drawing(model, model.as_published)
@@ -95,19 +95,30 @@ def check_copying(
     return verdict
 
 
+def seen_and_unseen(
+    run: Path, model: ImageGenerator, reference: Path | None = None, held_out: Path | None = None
+) -> tuple[ImageSet, ImageSet | None]:
+    """The training images of a run, and held-out images of the same kind, if there are any; see `check_copying`."""
+    place, training, left_out = _training_images(run, model, reference)
+    return training, _held_out(place, training, model, held_out) or left_out
+
+
 def _training_images(
     run: Path, model: ImageGenerator, reference: Path | None
 ) -> tuple[Path, ImageSet, ImageSet | None]:
-    """Where the images that the run was trained on are, these images, and those that its --subset left out."""
+    """Where the images that the run was trained on are, these images, and those that it left out of them."""
     trained = run_folder.section(model.config, "training")
     subset, subset_seed, named = trained.get("subset"), trained.get("subset_seed", 0), trained.get("data")
-    if subset is not None and not all(type(number) is int and number >= 0 for number in (subset, subset_seed)):
+    third = trained.get("hold_out")
+    has_subset = subset is None or all(type(number) is int and number >= 0 for number in (subset, subset_seed))
+    if not has_subset or third not in (None, *get_args(Third)):
         raise UserError(f"{run / run_folder.CONFIG} does not say which images were trained on: give another run")
     tried = []
     for place in [Path(place) for place in (named, reference) if isinstance(place, str | Path)]:
         try:
             images = _open(place, model)
-            drawn = images if subset is None else draw_subset(images, subset, subset_seed)
+            learned = images if third is None else hold_out(place, images, third)[0]
+            drawn = learned if subset is None else draw_subset(learned, subset, subset_seed)
         except UserError as error:
             tried.append(str(error))
             continue

@@ -9,9 +9,12 @@ from typing import Any, final
 from ...files import read_text
 from ...metrics.measuring import EvaluationSettings
 from ...metrics.score_record import ScoreRecord, record_from
-from ...training.config import BUDGET_FIELDS, FREE_TO_CHANGE, RunConfig, settings_from
+from ...training.config import BUDGET_FIELDS, FREE_TO_CHANGE, RunConfig, require, settings_from
 from ...training.run_folder import MODEL, read_config, section, write_json
+from .answers import Answers, ClassifierSettings
 
+CLASSIFIER = "classifier"
+"""The table of an evaluation for what classifiers are asked."""
 STATE = "state"
 """Folder in a study's for what run folders do not say: locks, messages, failures, which evaluation was asked for."""
 OF_NO_MATTER = FREE_TO_CHANGE - {*BUDGET_FIELDS, "data", "a", "b", "when_stalled"}
@@ -53,9 +56,19 @@ class Cell:
 
     def measures(self) -> dict[str, Any]:
         """The settings of `tools.evaluate.evaluate` but for the reference; a `UserError` if they cannot be."""
-        asked = {name: value for name, value in (self.evaluation or {}).items() if name != "reference"}
+        others = ("reference", CLASSIFIER)
+        asked = {name: value for name, value in (self.evaluation or {}).items() if name not in others}
         checked = settings_from(EvaluationSettings, asked)
         return {name: getattr(checked, name) for name in asked}
+
+    @property
+    def classifier(self) -> ClassifierSettings | None:
+        """What classifiers are asked of the run, if they are; a `UserError` if they cannot be."""
+        asked = (self.evaluation or {}).get(CLASSIFIER)
+        if asked is None:
+            return None
+        require(isinstance(asked, dict), "evaluation.classifier must be a table: [evaluation.classifier]")
+        return settings_from(ClassifierSettings, asked)
 
     def finish(self, records: Sequence[ScoreRecord]) -> None:
         """Keep which scores the evaluation came to, when the run is finished."""
@@ -68,6 +81,8 @@ class Cell:
             kept = json.loads(read_text(self.state("json")))
             trained = section(read_config(self.run), "training")
             if kept["evaluation"] != self.evaluation or not self._is_of(trained) or not (self.run / MODEL).exists():
+                return None
+            if self.classifier and Answers.of_run(self.run) is None:
                 return None
             return [record_from(card) for card in kept["cards"]]
         except (OSError, ValueError, TypeError, KeyError):  # there is nothing, or it is damaged

@@ -6,13 +6,14 @@ from ...methods.words import with_domains
 from ..report.page import Figure, render
 from ..report.plots import looks, plot_curves
 from ..report.runs import environment, open_run, shared_names
+from .benefit import Benefit
 from .recipe import SEED, Study
 from .results import CELLS, TABLE, Row, kept_apart, score_names
 
 PAGE = "results.html"
 
 
-def write_page(study: Study, table: Sequence[Row], command: str) -> None:
+def write_page(study: Study, table: Sequence[Row], benefit: Sequence[Benefit], command: str) -> None:
     """Write results.html, whole or not at all."""
     sources = [cell for cell in study.cells if cell.evaluation is None]
     trained = [open_run(cell.run) for cell in sources if cell.finished]
@@ -44,6 +45,7 @@ def write_page(study: Study, table: Sequence[Row], command: str) -> None:
         axes=list(table[0].labels),
         scores=names,
         rows=rows,
+        benefit=benefit,
         apart=kept_apart(table),
         failed=[(cell.place, why) for cell in study.cells if not cell.finished and (why := cell.failure())],
         curves={name: figures for name in names if (figures := _curves(study, table, name))},

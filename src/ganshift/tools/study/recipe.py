@@ -121,11 +121,14 @@ def _cells(recipe: Recipe, inputs: Mapping[str, str], out: Path) -> "list[Cell]"
         try:
             config = method.configure({**settings, **more}, out / place)
             cell = Cell(config=config, labels=labels, evaluation=evaluation, source=source)
-            extractor = cell.measures().get("extractor", "cifar")
-            require(
-                evaluation is None or extractor not in config.trained_by,
-                f"{extractor} trains this run and cannot judge it: name another extractor in [evaluation]",
-            )
+            asked = cell.classifier
+            require(asked is None or method.kind == "generator", "evaluation.classifier is for runs that draw images")
+            judges = [cell.measures().get("extractor", "cifar"), *([asked.extractor] if asked else [])]
+            for extractor in judges if evaluation is not None else ():
+                require(
+                    extractor not in config.trained_by,
+                    f"{extractor} trains this run and cannot judge it: name another extractor in [evaluation]",
+                )
         except UserError as error:
             raise UserError(f"{place}: {error}") from None
         return cell

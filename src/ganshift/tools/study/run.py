@@ -24,6 +24,8 @@ from ...training.log import duration, say, show_table
 from ...training.run_folder import write_text
 from ...training.signals import collected_signals
 from . import worker
+from .answers import PROBE
+from .benefit import benefits
 from .cell import STATE, Cell
 from .page import PAGE, write_page
 from .recipe import Study
@@ -67,11 +69,15 @@ def write_results(study: Study, command: str) -> None:
     table = rows(study)
     for sentence in kept_apart(table):
         say(f"warning: {sentence}", always=True)
+    benefit = benefits(table)
     with _writing(study):
         write_csv(study.out, table)
-        write_page(study, table, command)
+        write_page(study, table, benefit, command)
     if found := means(table):
         show_table([{**labels, "score": name, "n": mean.number, "value": mean} for labels, name, mean in found])
+    for each in benefit:
+        show_table(each.arms(PROBE, ["closeness"]), unbroken=("learned",))
+        say(each.sentence(), always=True)
     say(f"results: {study.out / PAGE}, {study.out / TABLE}, {study.out / CELLS}")
 
 

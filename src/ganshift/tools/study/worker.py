@@ -37,6 +37,10 @@ def train_and_measure(cell: Cell, device: str | None = None) -> int | None:
         among_its_own = data is not None and Path(reference) == Path(data)
         split = {"split": method.held_out_split(config)} if among_its_own else {}
         records = evaluate(config.out, reference, **{"device": config.device, **split, **cell.measures()})
+        if (asked := cell.classifier) is not None:
+            from .classifier import ask_classifiers  # scikit-learn takes long to import
+
+            ask_classifiers(config.out, asked, config.device).write(config.out)
     cell.finish(records)
     return None
 

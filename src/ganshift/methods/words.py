@@ -62,6 +62,8 @@ class ReportWords:
     terms: Mapping[str, str] = field(default_factory=dict)
     """What each logged term means, {a} and {b} as in `Grid`, in the order of their curves; other terms come after
     these, without a word."""
+    main_term: str = ""
+    """The term whose curve stands at the top where a run has no scores; none if empty."""
     about_curves: str = ""
     """What to look for in the curves."""
     grids: Sequence[Grid] = ()

@@ -37,6 +37,21 @@ def test_nothing_is_loaded_or_wider_than_the_screen(chromium, address, width, mo
     tab.close()
 
 
+def test_a_phone_shows_what_matters_on_a_short_page(chromium, runs, tmp_path):
+    """What came of the run, its pictures and one curve; everything else is folded, and opens with the keyboard."""
+    for name in ("pretrained", "dual"):
+        report.write_report([runs / name], tmp_path / f"{name}.html")
+        tab, wrong = opened(chromium, (tmp_path / f"{name}.html").as_uri(), 390, "light")
+        assert tab.evaluate("document.documentElement.scrollHeight") < 3_500
+        assert tab.locator("section > ul.notices").first.is_visible()
+        folded = tab.locator("summary", has_text="All settings")
+        folded.focus()
+        tab.keyboard.press("Enter")
+        assert tab.locator("details[open] dt", has_text="seed").first.is_visible()
+        assert wrong == []
+        tab.close()
+
+
 def test_arrow_keys_move_the_picture(chromium, address):
     tab, wrong = opened(chromium, address, 1280, "light")
     slider = tab.locator("[data-slider]").first

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -134,9 +135,9 @@ CHAPTER = {
     "notes": {"figure": FIGURE, "commands": [MARKUP]},
     "looks": looks([MARKUP]),
     "grids": {MARKUP: [{"label": MARKUP, "frames": [(0, pixels(1))], "columns": [MARKUP]}]},
-    **{key: [MARKUP] for key in ("problems", "apart", "messages", "commands", "unknown")},
+    **{key: [MARKUP] for key in ("verdict", "problems", "apart", "messages", "commands", "unknown")},
     **{key: [(MARKUP, MARKUP)] for key in ("glance", "records", "differences", "facts", "settings")},
-    **{key: [FIGURE] for key in ("scores", "nearest", "curves")},
+    **{key: [FIGURE] for key in ("scores", "main", "nearest", "curves")},
 }
 TEMPLATES = {
     "report.html.j2": {"chapters": [CHAPTER, CHAPTER | {"runs": [MARKUP, MARKUP]}]},
@@ -146,6 +147,9 @@ TEMPLATES = {
         "grids": {MARKUP: [FIGURE]},
         "looks": looks([MARKUP]),
         "own": MARKUP,
+        "benefit": [
+            SimpleNamespace(place=MARKUP, sentence=lambda: MARKUP, tables=lambda: {MARKUP: [[MARKUP], [MARKUP]]})
+        ],
         **{key: [MARKUP] for key in ("axes", "scores", "apart")},
         **{key: [(MARKUP, MARKUP)] for key in ("rows", "failed", "facts")},
     },
@@ -198,8 +202,9 @@ def test_a_single_run(runs, tmp_path):
 
 def test_cards_are_laid_beside_their_like_only(runs, copy, tmp_path):
     page = page_of([runs / "pretrained", runs / "scratch"], tmp_path / "page.html")
-    assert page.text.count("KID[cifar]") == 1
-    assert "20 images, of 100 train" in page.text
+    table = page.text.split("By ganshift evaluate, with")[0].split("measured|")[1]
+    assert table.count("KID[cifar]") == 1
+    assert "20 images, of 100 train" in table
     other = copy("pretrained", "other")
     (path,) = (other / "cards").glob("*.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 7}))
@@ -229,6 +234,9 @@ def test_scores_and_what_was_said_of_a_run_are_shown(runs, copy, tmp_path):
     page = page_of([run, runs / "scratch"], tmp_path / "page.html")
     assert "Best: watched: 1.25 ± 0.2 at 64 images. The scale is logarithmic." in page.text
     assert "watched, at 64 images: generated images have become alike." in page.text
+    assert "watched: KID[cifar] was best at 64 images: 1.25 ± 0.2. At the end it was 2; lower is better." in page.text
+    assert "watched: There was a warning at 64 images: generated images have become alike." in page.text
+    assert "scratch: Nothing was seen of a collapse." in page.text
     page = page_of([run], tmp_path / "page.html")
     assert "At 64 images: generated images have become alike." in page.text
     assert "KID[cifar] 1.25 ± 0.2 at 64 images" in page.text

@@ -12,6 +12,7 @@ from .page import Figure
 from .plots import looks, plot_curves
 from .runs import Run, capitalised, number, shared_names
 from .settings import all_settings, command_of, differences, unknown_settings
+from .verdict import verdict
 from .watching import best_of, watched
 
 MOST_TERMS = 24
@@ -25,6 +26,8 @@ def chapter(runs: Mapping[str, Run], notes: Mapping[str, Any]) -> dict[str, Any]
     facts = {label: dict(_facts(run)) for label, run in runs.items()}
     names = dict.fromkeys(name for found in facts.values() for name in found)
     domains = shared_names(runs.values())
+    found = watched(runs)
+    curves = _curves(runs, {name: with_domains(text, domains) for name, text in words.terms.items()})
     introduction = notes.get("introduction") or words.introduction(list(runs.values()), domains)
     return {
         "title": with_domains(words.title, domains) or f"{capitalised(method.name)}: {method.summary}",
@@ -36,8 +39,10 @@ def chapter(runs: Mapping[str, Run], notes: Mapping[str, Any]) -> dict[str, Any]
         "problems": _problems(runs),
         "glance": [[name, *(found.get(name, "") for found in facts.values())] for name in names],
         "grids": _grids(runs, domains),
-        **watched(runs),
-        "curves": _curves(runs, {name: with_domains(text, domains) for name, text in words.terms.items()}),
+        "verdict": verdict(runs),
+        **found,
+        "main": (found["scores"] or [curve for curve in curves if curve.title == shown(words.main_term)])[:1],
+        "curves": curves,
         "differences": differences(runs),
         "facts": _facts(first),
         "settings": all_settings(first),

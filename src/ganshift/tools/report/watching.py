@@ -84,20 +84,16 @@ def _best(lines: Sequence[Mapping[str, Any]]) -> str:
 
 def _records(runs: Mapping[str, Run]) -> tuple[list[list[str]], list[str]]:
     """Rows of records that are alike, with a value for each run, and what keeps others of the same score apart."""
-    alike: dict[str, dict[str, ScoreRecord]] = {}
-    every = [(label, record) for label, run in runs.items() for record in run.records]
-    for label, record in sorted(every, key=lambda pair: pair[1].rank):
-        alike.setdefault(repr((record.how, record.versions)), {})[label] = record
     rows: list[list[str]] = []
     apart: dict[str, list[str]] = {}
     firsts: dict[str, ScoreRecord] = {}
     names = shared_names(runs.values())
-    for row in alike.values():
+    for row in alike(runs):
         first = next(iter(row.values()))
         values = [row[label].text if label in row else "" for label in runs]
         measured = f"{first.num_generated:,} images, of {first.num_reference:,} {first.reference_split or ''}".strip()
         rows.append(
-            [way_in_words(first.name, names), *values, *([_clearly_better(row)] if len(runs) > 1 else []), measured]
+            [way_in_words(first.name, names), *values, *([clearly_better(row)] if len(runs) > 1 else []), measured]
         )
         before = firsts.setdefault(first.name, first)
         if before is not first:
@@ -105,7 +101,16 @@ def _records(runs: Mapping[str, Run]) -> tuple[list[list[str]], list[str]]:
     return rows, [f"{', '.join(scores)}: {why}." for why, scores in apart.items()]
 
 
-def _clearly_better(row: Mapping[str, ScoreRecord]) -> str:
+def alike(runs: Mapping[str, Run]) -> list[dict[str, ScoreRecord]]:
+    """Score records by the label of their run, together where they were measured alike; the more telling ones first."""
+    found: dict[str, dict[str, ScoreRecord]] = {}
+    every = [(label, record) for label, run in runs.items() for record in run.records]
+    for label, record in sorted(every, key=lambda pair: pair[1].rank):
+        found.setdefault(repr((record.how, record.versions)), {})[label] = record
+    return list(found.values())
+
+
+def clearly_better(row: Mapping[str, ScoreRecord]) -> str:
     """The run that is clearly better than every other; "none" if no one is, and nothing if there is no other."""
     if len(row) < 2 or any(record.judges_itself for record in row.values()):
         return ""

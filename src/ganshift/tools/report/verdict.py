@@ -1,0 +1,57 @@
+"""What came of runs in a few sentences, from scores and health and never from settings."""
+
+from collections.abc import Iterator, Mapping
+
+from ...data.domain_names import way_in_words
+from ...methods.words import shown
+from .runs import Run, capitalised, shared_names
+from .watching import alike, clearly_better
+
+MOST_COMPARED = 3
+"""Scores that are said to tell runs apart, or not to."""
+
+
+def verdict(runs: Mapping[str, Run]) -> list[str]:
+    """A sentence on each score that was measured alike of several runs, then what was seen of each run."""
+    several = len(runs) > 1
+    found = list(_compared(runs))[:MOST_COMPARED] if several else []
+    return found + [f"{label}: {each}" if several else each for label, run in runs.items() for each in _seen(run)]
+
+
+def _compared(runs: Mapping[str, Run]) -> Iterator[str]:
+    for row in alike(runs):
+        if len(row) > 1 and (better := clearly_better(row)):
+            name = way_in_words(next(iter(row.values())).name, shared_names(runs.values()))
+            yield f"By {name}, {'no run' if better == 'none' else better} is clearly better than the others."
+
+
+def _seen(run: Run) -> Iterator[str]:
+    budget = run.budget
+    if budget is not None and run.images < budget:
+        yield f"Not finished: {run.images:,} of {budget:,} images were shown."
+    yield _score(run)
+    if run.messages:
+        images, message = run.messages[-1]
+        warnings = "a warning" if len(run.messages) == 1 else f"{len(run.messages)} warnings, the last"
+        yield f"There was {warnings} at {images:,} images: {message}"
+    elif run.log:
+        yield "Nothing was seen of a collapse."
+    if run.verdict is not None:
+        yield f"{capitalised(run.verdict.in_words())}."
+
+
+def _score(run: Run) -> str:
+    """Where the score was lowest while training, and whether it still fell; else the first of the cards."""
+    if not run.evaluations:
+        if not run.records:
+            return "It was not scored: ganshift evaluate measures it."
+        record = min(run.records, key=lambda record: record.rank)
+        return f"{way_in_words(record.name, run.names)} is {record.text}."
+    name = run.evaluations[-1]["score"]["name"]
+    lines = [line for line in run.evaluations if line["score"]["name"] == name]
+    best, last = min(lines, key=lambda line: line["score"]["value"]), lines[-1]
+    score, where = best["score"], f"at {best['images']:,} images"
+    text = f"{shown(name)} was best {where}: {score['value']:.3g} ± {score['error']:.1g}"
+    if best is not last:
+        return f"{text}. At the end it was {last['score']['value']:.3g}; lower is better."
+    return f"{text}, its last evaluation" + (": more training may help." if len(lines) > 1 else ".")

@@ -1,0 +1,55 @@
+"""What the page says came of runs: from scores, health and copying, and never from settings."""
+
+import json
+import shutil
+
+from ganshift.tools.report.runs import open_run
+from ganshift.tools.report.verdict import verdict
+
+
+def said(**runs):
+    return verdict({label: open_run(path) for label, path in runs.items()})
+
+
+def scored(folder, scores):
+    lines = [
+        {"images": images, "score": {"name": "KID[cifar]", "value": value, "error": 0.25}}
+        for images, value in scores.items()
+    ]
+    (folder / "evaluations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_a_score_that_still_falls_and_one_that_rose(copy):
+    run = copy("scratch", "run")
+    scored(run, {32: 2.0, 64: 1.5, 80: 1.25})
+    sentence = "KID[cifar] was best at 80 images: 1.25 ± 0.2, its last evaluation: more training may help."
+    assert said(run=run) == [sentence, "Nothing was seen of a collapse."]
+    scored(run, {32: 1.25, 80: 3.0})
+    assert said(run=run)[0] == "KID[cifar] was best at 32 images: 1.25 ± 0.2. At the end it was 3; lower is better."
+    scored(run, {80: 1.25})
+    assert said(run=run)[0] == "KID[cifar] was best at 80 images: 1.25 ± 0.2, its last evaluation."
+
+
+def test_cards_where_training_had_no_scores_and_nothing_where_there_are_none(copy):
+    run = copy("scratch", "run")
+    assert said(run=run)[0].startswith("KID[cifar] is ")
+    shutil.rmtree(run / "cards")
+    assert said(run=run)[0] == "It was not scored: ganshift evaluate measures it."
+
+
+def test_runs_are_told_apart_only_where_the_difference_is_clear(copy):
+    better, worse = copy("scratch", "better"), copy("scratch", "worse")
+    for folder, value in ((better, 1.0), (worse, 2.0)):
+        (path,) = (folder / "cards").glob("*.json")
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"value": value, "spread": 0.01}))
+    assert said(better=better, worse=worse)[0] == "By KID[cifar], better is clearly better than the others."
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"value": 1.0}))
+    assert said(better=better, worse=worse)[0] == "By KID[cifar], no run is clearly better than the others."
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 7}))  # measured in another way
+    assert said(better=better, worse=worse)[0].startswith("better: KID[cifar] is ")
+
+
+def test_an_unfinished_run_and_copies_are_told(copy, runs):
+    run = copy("scratch", "run", log=[{"images": 16, "iteration": 2, "seconds": 1.0, "terms": {}}])
+    assert said(run=run)[0] == "Not finished: 16 of 80 images were shown."
+    assert any("generated images lie" in sentence for sentence in said(run=runs / "pretrained"))

@@ -216,7 +216,7 @@ def find_published(data: Path) -> Path:
             return place
     raise UserError(
         f"{name} is a data set of the published code. None of {', '.join(places)} is here, and its download is gone "
-        f"(docs/from-published-code.md says where the images came from). "
+        f"(docs/dual.md says where the images came from). "
         f"Lay a copy out as {name}/{{train,val}}/{{A,B}}/* and give it as --data path/to/{name}"
     )
 

@@ -1,8 +1,8 @@
 """Both methods on bundled images, in minutes on two CPU cores, and a report of what they did.
 
 A generator: a source trained on the digits 0 to 4 learns 5 to 9 from a hundred images, beside a run from scratch of the
-same length. A translator: photographs and pencil sketches, of which no two show the same thing. demo.toml has the runs,
-and what the report says of them.
+same length. A translator: unpaired photographs and pencil sketches. demo.toml has the runs, and what the report says of
+them.
 """
 
 import tomllib

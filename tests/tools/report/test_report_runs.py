@@ -8,10 +8,11 @@ import shutil
 import pytest
 from reports import page_of
 
+from ganshift.data.domain_names import UNNAMED
 from ganshift.errors import UserError
 from ganshift.inference.names import bundled_models
 from ganshift.tools.report.plots import MOST_POINTS, plot_curves
-from ganshift.tools.report.runs import environment, open_run
+from ganshift.tools.report.runs import environment, open_run, shared_names
 
 ABSURD = [None, -1, 0, 2**70, 1.5, float("nan"), "x", True, [], [1, 2, 3], {"a": 1}, "\x1b[31m\n", 10**400]
 LINE = {"images": 5, "terms": {"a": 10**400, "b": 1e300, "c": -1e29, "d": 1e29}}
@@ -134,3 +135,8 @@ def test_curves_follow_light_and_dark():
     assert curve.count("#0072b2") == 1  # in the definition only
     assert "var(--c1)" in curve
     assert "var(--c2)" in curve
+
+
+def test_no_runs_have_no_names_of_domains():
+    """As on the page of a study that was stopped before a cell had finished."""
+    assert shared_names([]) == UNNAMED

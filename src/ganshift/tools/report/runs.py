@@ -183,9 +183,9 @@ def labels_of(paths: Sequence[Path]) -> dict[str, Path]:
 
 
 def shared_names(runs: Iterable[Run]) -> DomainNames:
-    """What all runs call their domains; A and B where they differ in that."""
+    """What all runs call their domains; A and B where they differ in that, or there are none."""
     found = [run.names for run in runs]
-    return found[0] if all(names == found[0] for names in found) else UNNAMED
+    return found[0] if found and all(names == found[0] for names in found) else UNNAMED
 
 
 def environment(runs: Sequence[Run]) -> dict[str, str]:

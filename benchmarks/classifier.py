@@ -15,12 +15,12 @@ import numpy as np
 import torch
 
 from benchmarks.train_extractor import read
-from ganshift.metrics.extractors import open_extractor, weights_hash
+from ganshift.metrics.measuring import EvaluationSettings, Extraction
 from ganshift.tools.study.answers import ClassifierSettings
-from ganshift.tools.study.classifier import CHANGED, changed
+from ganshift.tools.study.classifier import CHANGED, changed, features_of
 from ganshift.tools.study.probes import LinearProbe, arms
 from ganshift.tools.study.verdict import Trial, accuracy, closeness, compare
-from ganshift.training.log import ProgressLine, say
+from ganshift.training.log import say
 from ganshift.training.run_folder import versions
 
 CANDIDATES, TESTED, EXTRA = 120, 100, 280
@@ -38,20 +38,9 @@ CASES = (
 """What sets are judged by, and what stands for generated images."""
 
 
-def features_of(images, extractor):
-    """Features of all images."""
-    parts = images.split(50)
-    with ProgressLine("features", len(images)) as progress, torch.no_grad():
-        found = []
-        for number, part in enumerate(parts):
-            found.append(extractor(part)[0])
-            progress.update(min(len(images), 50 * (number + 1)))
-    return torch.cat(found).numpy()
-
-
-def open_features(data, folder, extractor):
+def open_features(data, folder, extraction):
     """Features by name, [10 classes, images, ...]: real, changed (for each real image), test and extra."""
-    path = folder / f"classifier-{weights_hash(extractor)[:8]}.npz"
+    path = folder / f"classifier-{extraction.hash[:8]}.npz"
     if not path.exists():
         train, labels = read(data, "train")
         test, test_labels = read(data, "test")
@@ -64,7 +53,7 @@ def open_features(data, folder, extractor):
             "extra": torch.cat([images[CANDIDATES:] for images in of_class]),
         }
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **{name: features_of(images, extractor) for name, images in sets.items()})
+        np.savez(path, **{name: features_of(images, extraction, name).numpy() for name, images in sets.items()})
     kept = np.load(path)
     found = {name: kept[name].reshape(10, -1, kept[name].shape[1]) for name in ("real", "test", "extra")}
     changed_versions = kept["changed"].reshape(CHANGED, 10, CANDIDATES, -1)
@@ -120,8 +109,9 @@ def main():
     parser.add_argument("--sets", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    extractor = open_extractor("lite0").to(memory_format=torch.channels_last)
-    features = open_features(arguments.data, arguments.features, extractor)
+    extraction = Extraction.open(EvaluationSettings(extractor="lite0", view="whole", device="cpu"))
+    extraction.network.to(memory_format=torch.channels_last)
+    features = open_features(arguments.data, arguments.features, extraction)
     rows = ["| judged by | instead of generated images | by | helps | hurts | no difference shown |", "|---" * 6 + "|"]
     for judged, kind in CASES:
         words = {"closeness": [], "accuracy": []}
@@ -138,7 +128,7 @@ def main():
             counts = " | ".join(str(said.count(word)) for word in ("helps", "hurts", "no difference shown"))
             rows.append(f"| {judged} | {kind} | {name} | {counts} |")
     say("\n".join(rows))
-    say(f"seeds {arguments.seed} to {seed}, weights {weights_hash(extractor)[:8]}, {versions()}")
+    say(f"seeds {arguments.seed} to {seed}, weights {extraction.hash[:8]}, {versions()}")
 
 
 if __name__ == "__main__":

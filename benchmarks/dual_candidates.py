@@ -1,6 +1,6 @@
 """Candidates for a better `dual`: variants of its algorithm, which `dual_recipe` trains at equal processor time.
 
-What `ganshift.DualConfig` can set is not here. What won moved into `methods/dual/`; these did not, or are others'.
+What `ganshift.DualConfig` can set is not here. Which of these `dual` takes over is not decided.
 """
 
 import math

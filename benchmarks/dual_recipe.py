@@ -42,8 +42,10 @@ SECONDS = 300.0
 """Processor time of a cell."""
 PRETRAINING, AFTER = 0.2, 0.9
 """Where there is some: its iterations and those that follow, as shares of all. One takes about half of a usual one."""
-SMALL = {"size": 64, "generator_width": 32, "ema_images": 200}
-BEFORE = {**SMALL, "critic_width": 24, "weight_a": 100.0, "weight_b": 100.0, "learning_rate": 3e-4}
+BEFORE = {
+    **{"size": 64, "generator_width": 32, "critic_width": 24, "ema_images": 200},
+    **{"weight_a": 100.0, "weight_b": 100.0, "learning_rate": 3e-4},
+}
 """The preset `small` of 0.1.0."""
 ADAM = {"optimizer": "adam", "learning_rate": 2e-4}
 PATCHES = {**BEFORE, "critic": "patch", "receptive_field": 33}
@@ -105,8 +107,8 @@ QUALITY = 95
 
 def data_of(task: str, facades: Path | None) -> Path:
     """Where the images of a task are."""
-    bundled = {"emoji": "bundled:emoji-pair", "photo-sketch": "bundled:photo-sketch"}
-    return Path(bundled[task]) if task in bundled else (facades or Path("facades"))
+    bundled = {"emoji": Path("bundled:emoji-pair"), "photo-sketch": Path("bundled:photo-sketch")}
+    return bundled.get(task, facades or Path("facades"))
 
 
 def new_trainer(facades: Path | None, task: str, arm: str, seed: int) -> DualTrainer:
@@ -243,7 +245,10 @@ MORE = ("JPEG a-b", "JPEG b-a", "right side")
 def table(out: Path) -> str:
     """Means over the seeds, a line a task and arm, and the mean factor by which it gains on `before`, seed by seed."""
     cells = finished(out)
-    lines = ["| task | arm | n | gain | " + " | ".join((*COLUMNS, *MORE)) + " |", "|---" * (15) + "|"]
+    lines = [
+        "| task | arm | n | gain | " + " | ".join((*COLUMNS, *MORE)) + " |",
+        "|---" * (4 + len(COLUMNS) + len(MORE)) + "|",
+    ]
     for task, arm in product(TASKS, ARMS):
         found = {cell["seed"]: cell["scores"] for cell in cells.values() if (cell["task"], cell["arm"]) == (task, arm)}
         if not found:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from ...data.domain_names import way_in_words
 from ...methods.words import shown
 from .runs import Run, capitalised, shared_names
-from .watching import alike, clearly_better
+from .watching import alike, clearly_better, lines_of, lowest
 
 MOST_COMPARED = 3
 """Scores that are said to tell runs apart, or not to."""
@@ -48,8 +48,8 @@ def _score(run: Run) -> str:
         record = min(run.records, key=lambda record: record.rank)
         return f"{way_in_words(record.name, run.names)} is {record.text}."
     name = run.evaluations[-1]["score"]["name"]
-    lines = [line for line in run.evaluations if line["score"]["name"] == name]
-    best, last = min(lines, key=lambda line: line["score"]["value"]), lines[-1]
+    lines = lines_of(run, name)
+    best, last = lowest(lines), lines[-1]
     score, where = best["score"], f"at {best['images']:,} images"
     text = f"{shown(name)} was best {where}: {score['value']:.3g} ± {score['error']:.1g}"
     if best is not last:

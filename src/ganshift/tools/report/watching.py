@@ -50,11 +50,11 @@ def best_of(run: Run) -> str:
         return ""
     name = run.evaluations[-1]["score"]["name"]
     kept = f", kept in {run.path.name}/{BEST}" if (run.path / BEST).is_dir() else ""
-    return f"{shown(name)} {_best(_lines(run, name))}{kept}"
+    return f"{shown(name)} {_best(lines_of(run, name))}{kept}"
 
 
 def _score(name: str, runs: Mapping[str, Run]) -> Figure:
-    lines = {label: found for label, run in runs.items() if (found := _lines(run, name))}
+    lines = {label: found for label, run in runs.items() if (found := lines_of(run, name))}
     curves: dict[str, Curve] = {
         label: [(line["images"], float(line["score"]["value"])) for line in found] for label, found in lines.items()
     }
@@ -73,12 +73,18 @@ def _score(name: str, runs: Mapping[str, Run]) -> Figure:
     )
 
 
-def _lines(run: Run, name: str) -> list[Mapping[str, Any]]:
+def lines_of(run: Run, name: str) -> list[Mapping[str, Any]]:
+    """The evaluations of a run by a score, in the order of training."""
     return [line for line in run.evaluations if line["score"]["name"] == name]
 
 
+def lowest(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The best of some evaluations by one score."""
+    return min(lines, key=lambda line: line["score"]["value"])
+
+
 def _best(lines: Sequence[Mapping[str, Any]]) -> str:
-    line = min(lines, key=lambda line: line["score"]["value"])
+    line = lowest(lines)
     return f"{line['score']['value']:.3g} ± {line['score']['error']:.1g} at {line['images']:,} images"
 
 

@@ -54,7 +54,7 @@ def ask_classifiers(run: Path, settings: ClassifierSettings, device: str = "auto
     versions = changed(originals, mirror=bool(run_folder.section(model.config, "training").get("flip")))
     features = [extraction.reference(images).features.cpu() for images in (real, held_out)]
     features += [
-        _features(images, extraction, verb) for images, verb in ((versions, "augmented"), (generated, "drawn"))
+        features_of(images, extraction, verb) for images, verb in ((versions, "augmented"), (generated, "drawn"))
     ]
     of_real, of_asked, of_versions, of_generated = features
 
@@ -118,6 +118,7 @@ def _numbers(images: ImageSet) -> np.ndarray:
     return images.labels
 
 
-def _features(images: Bytes, extraction: Extraction, verb: str) -> Tensor:
+def features_of(images: Bytes, extraction: Extraction, verb: str) -> Tensor:
+    """Features of images in memory; `verb` names the progress line."""
     parts = images.split(extraction.settings.batch)
     return extraction.extract([partial(Tensor.clone, part) for part in parts], len(images), verb)[0].cpu()

@@ -38,20 +38,29 @@ def parser(description: str) -> ArgumentParser:
     return options
 
 
-def measure_costs(out: Path, arms: Mapping[str, Trainer]) -> None:
-    """Write the seconds of one thread that an iteration of each arm takes: medians of turns, with quartiles."""
+def measure_costs(out: Path, arms: Mapping[str, Callable[[], Trainer]]) -> None:
+    """Write the seconds of one thread that an iteration of each arm takes: medians of turns, with quartiles.
+
+    Arms that have been measured keep what they have.
+    """
     prepare(out)
-    actions = {name: _some_iterations(trainer) for name, trainer in arms.items()}
+    rows = costs(out) if (out / COSTS).exists() else []
+    known = {row["what"] for row in rows}
+    actions = {name: _some_iterations(start()) for name, start in arms.items() if name not in known}
     seconds = take_turns(actions, ROUNDS, clock=time.process_time)
     found = {name: spread([each / ITERATIONS for each in taken]) for name, taken in seconds.items()}
-    rows = [timing.row(name) for name, timing in found.items()]
+    rows += [timing.row(name) for name, timing in found.items()]
     (out / COSTS).write_text(json.dumps({"rows": rows, "machine": machine()}, indent=1))
 
 
 def iterations_of(out: Path, arm: str, seconds: float) -> int:
     """How many iterations of an arm take so many seconds, by the costs that were measured."""
-    rows = json.loads((out / COSTS).read_text())["rows"]
-    return round(seconds / next(row["seconds"] for row in rows if row["what"] == arm))
+    return round(seconds / next(row["seconds"] for row in costs(out) if row["what"] == arm))
+
+
+def costs(out: Path) -> list[dict[str, Any]]:
+    """What was measured, a row an arm."""
+    return json.loads((out / COSTS).read_text())["rows"]
 
 
 def train_missing(options: Namespace, cells: Iterable[str], train: Callable[[str], Mapping[str, Any]]) -> None:

@@ -272,7 +272,7 @@ def main() -> None:
     if options.table:
         sys.stdout.write(table(options.out) + "\n")
     elif options.costs:
-        measure_costs(options.out, {arm: partial(new_trainer, options.facades, "facades", arm, 0) for arm in ARMS})
+        measure_costs(options, {arm: partial(new_trainer, options.facades, "facades", arm, 0) for arm in ARMS})
     else:
         train_missing(options, CELLS, lambda cell: train(options.facades, options.out, cell))
 

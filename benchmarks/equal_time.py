@@ -32,21 +32,22 @@ def parser(description: str) -> ArgumentParser:
     options = ArgumentParser(description=description)
     options.add_argument("--out", type=Path, required=True, help="folder of the cells")
     options.add_argument("--minutes", type=float, default=80.0, help="begin no cell after so many")
-    options.add_argument("--only", default="", help="train only cells whose names contain this")
+    options.add_argument("--only", default="", help="train only cells, and measure only arms, whose names contain this")
     options.add_argument("--costs", action="store_true", help="measure what an iteration takes, on a quiet machine")
     options.add_argument("--table", action="store_true", help="show what is finished, and stop")
     return options
 
 
-def measure_costs(out: Path, arms: Mapping[str, Callable[[], Trainer]]) -> None:
+def measure_costs(options: Namespace, arms: Mapping[str, Callable[[], Trainer]]) -> None:
     """Write the seconds of one thread that an iteration of each arm takes: medians of turns, with quartiles.
 
     Arms that have been measured keep what they have.
     """
+    out = options.out
     prepare(out)
     rows = costs(out) if (out / COSTS).exists() else []
-    known = {row["what"] for row in rows}
-    actions = {name: _some_iterations(start()) for name, start in arms.items() if name not in known}
+    missing = {name: start for name, start in arms.items() if name not in {row["what"] for row in rows}}
+    actions = {name: _some_iterations(start()) for name, start in missing.items() if options.only in name}
     seconds = take_turns(actions, ROUNDS, clock=time.process_time)
     found = {name: spread([each / ITERATIONS for each in taken]) for name, taken in seconds.items()}
     rows += [timing.row(name) for name, timing in found.items()]

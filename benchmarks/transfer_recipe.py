@@ -29,9 +29,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from benchmarks import transfer_candidates as candidates
 from benchmarks.equal_time import finished, iterations_of, measure_costs, parser, train_missing, train_to
 from benchmarks.judges import judged, open_judges
 from ganshift.data.open import open_images
+from ganshift.methods.transfer.algorithm import WGANGP
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
 from ganshift.methods.transfer.networks import LATENT_DIM, ResNetGenerator
 from ganshift.methods.transfer.trainer import TransferTrainer
@@ -41,23 +43,37 @@ from ganshift.training.log import say
 
 OLD = {"width": 32, "critic_steps": 2, "batch": 32, "ema_images": 4_000}
 SMALL_BATCHES = {"width": 32, "critic_steps": 1, "batch": 16, "ema_images": 1_000}
+NARROW = {**SMALL_BATCHES, "width": 16}
 BOTH = {"feature_critic": 0.5}
-ARMS: dict[int, dict[str, dict[str, Any]]] = {
-    32: {"pixels, 0.1.0": OLD, "pixels": SMALL_BATCHES, "both": {**SMALL_BATCHES, **BOTH}},
-    64: {
-        "64, 0.1.0": OLD,
-        "64, width 32": SMALL_BATCHES,
-        "64, width 16": {**SMALL_BATCHES, "width": 16},
-        "64, width 16, batch 8": {**SMALL_BATCHES, "width": 16, "batch": 8},
-        "64, width 16, both": {**SMALL_BATCHES, "width": 16, **BOTH},
-    },
-    128: {
-        "128, width 16": {**SMALL_BATCHES, "width": 16},
-        "128, width 8": {**SMALL_BATCHES, "width": 8},
-        "128, width 8, both": {**SMALL_BATCHES, "width": 8, **BOTH},
-    },
+HALF_RATE = {"generator_learning_rate": 5e-4, "critic_learning_rate": 5e-4}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What is trained: settings that differ from the preset `small`, and an objective."""
+
+    settings: dict[str, Any]
+    algorithm: type[WGANGP] = WGANGP
+    change: Callable[[WGANGP], None] | None = None
+
+
+ARMS = {
+    "pixels, 0.1.0": Arm(OLD),
+    "pixels": Arm(SMALL_BATCHES),
+    "both": Arm({**SMALL_BATCHES, **BOTH}),
+    "relativistic": Arm(SMALL_BATCHES, candidates.Relativistic),
+    "hinge": Arm(SMALL_BATCHES, candidates.SpectralHinge, candidates.with_spectral_norm),
+    "hinge, half rate": Arm({**SMALL_BATCHES, **HALF_RATE}, candidates.SpectralHinge, candidates.with_spectral_norm),
+    "64, 0.1.0": Arm(OLD),
+    "64, width 32": Arm(SMALL_BATCHES),
+    "64, width 16": Arm(NARROW),
+    "64, width 16, batch 8": Arm({**NARROW, "batch": 8}),
+    "64, width 16, both": Arm({**NARROW, **BOTH}),
+    "128, width 16": Arm(NARROW),
+    "128, width 8": Arm({**SMALL_BATCHES, "width": 8}),
+    "128, width 8, both": Arm({**SMALL_BATCHES, "width": 8, **BOTH}),
 }
-"""By size, what differs from the preset `small`: its settings in 0.1.0; smaller batches; the feature critic too."""
+"""The preset `small` of 0.1.0; smaller batches; the feature critic too; other objectives; sizes of their own."""
 BUDGETS = {32: (190.0, 380.0), 64: (300.0, 600.0), 128: (600.0, 1200.0)}
 """Processor seconds after which a run is scored."""
 SCORED = 500
@@ -81,13 +97,29 @@ class Set:
 
 
 SETS = {
-    "500 automobiles": Set("cifar10.zip", "train/automobile/", "test/automobile/", 500, arms=tuple(ARMS[32])),
+    "500 automobiles": Set(
+        "cifar10.zip",
+        "train/automobile/",
+        "test/automobile/",
+        500,
+        arms=tuple(arm for arm in ARMS if not arm[0].isdigit()),
+    ),
     "100 automobiles": Set("cifar10.zip", "train/automobile/", "test/automobile/", 100),
     "100 facades": Set("facades.zip", "train/A/", "val/A/", 100),
     "towers": Set("lsun5.zip", "train/tower/", "val/tower/"),
-    "emoji at 64": Set("bundled:emoji", size=64, starts=("scratch",), arms=tuple(ARMS[64])),
-    "50 emoji at 64": Set("bundled:emoji", number=50, size=64, starts=("scratch",), arms=tuple(ARMS[64])),
-    "emoji at 128": Set("bundled:emoji", size=128, starts=("scratch",), arms=tuple(ARMS[128])),
+    "emoji at 64": Set(
+        "bundled:emoji", size=64, starts=("scratch",), arms=tuple(arm for arm in ARMS if arm.startswith("64"))
+    ),
+    "50 emoji at 64": Set(
+        "bundled:emoji",
+        number=50,
+        size=64,
+        starts=("scratch",),
+        arms=tuple(arm for arm in ARMS if arm.startswith("64")),
+    ),
+    "emoji at 128": Set(
+        "bundled:emoji", size=128, starts=("scratch",), arms=tuple(arm for arm in ARMS if arm.startswith("128"))
+    ),
 }
 """The first with the settings of 0.1.0 too."""
 CELLS = {
@@ -133,7 +165,7 @@ def new_trainer(data: Path | None, out: Path, name: str, start: str, arm: str, s
         folder = data_of(data, name, out)
     settings = {
         **PRESETS["small"],
-        **ARMS[of.size][arm],
+        **ARMS[arm].settings,
         "size": of.size,
         "conditioning": "none",
         "linear_decay": False,
@@ -143,7 +175,11 @@ def new_trainer(data: Path | None, out: Path, name: str, start: str, arm: str, s
         "seed": seed,
         "device": "cpu",
     }
-    return TransferTrainer.from_config(TransferConfig(**settings, data=folder, out=out / "unused"))
+    trainer = TransferTrainer.from_config(TransferConfig(**settings, data=folder, out=out / "unused"))
+    trainer.algorithm = ARMS[arm].algorithm(**vars(trainer.algorithm))
+    if change := ARMS[arm].change:
+        change(trainer.algorithm)
+    return trainer
 
 
 def train(data: Path, out: Path, cell: str) -> dict[str, Any]:
@@ -175,7 +211,7 @@ def judge(out: Path, open_nsfw: Path | None) -> None:
     judges = open_judges(open_nsfw)
     known: dict[tuple[str, str], Tensor] = {}
     for cell, about in finished(out).items():
-        name, settings = about["set"], ARMS[SETS[about["set"]].size][about["arm"]]
+        name, settings = about["set"], ARMS[about["arm"]].settings
         for budget in (row["seconds"] for row in about["rows"]):
             path = score_file(out, cell, budget)
             found = json.loads(path.read_text()) if path.exists() else {}
@@ -264,7 +300,7 @@ def main() -> None:
     elif options.table:
         sys.stdout.write(table(options.out) + "\n")
     elif options.costs:
-        measure_costs(options.out, arms_to_measure(options.data, options.out))
+        measure_costs(options, arms_to_measure(options.data, options.out))
     else:
         train_missing(options, CELLS, lambda cell: train(options.data, options.out, cell))
 

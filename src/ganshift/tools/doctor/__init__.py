@@ -56,7 +56,23 @@ class Report:
         return self.throughput.seconds_per_1000_images * self.advice.budget / 1000
 
     def to_json(self) -> dict[str, Any]:
-        """All as JSON values."""
+        """What `ganshift doctor --json` writes.
+
+        Keys keep their meaning; `format` counts up should one change.
+
+        - `format`, `ganshift`, `data`, `exit_code`: 1; the version; the names given; 0 or 1
+        - `parts`: a list of `name`, `split`, `domain` (null, a, b), `files`, `images` (readable ones), `unreadable`
+          (`name`, `reason`), `passed_over`, `classes`, `smallest`, `median`, `largest` (width, height), `aspects`,
+          `channels`, `modes` (as Pillow calls them; the type of values of more than 8 bits), `gray_as_colour`,
+          `value_range` (null, or `low`, `high`, `type`, `unit`), `sixteen_bit`, `animated`, `mean_colour`, `chroma`,
+          `texture`, `cropped_to_square`
+        - `duplicates`, `near_duplicates`: all groups, as lists of names with their part in front
+        - `findings`: a list, the worst first, of `severity`, `code`, `what`, `do`, `examples` (at most 3)
+        - `advice`: null, or `command`, `preset`, `size` (height, width), `budget` (images), `epochs`, `why`,
+          `published`
+        - `other_advice`: a list of the same, only where a method of another package advises a run too
+        - `pace`: null, or `device`, `images`, `seconds`, `seconds_per_1000_images`, `total_seconds`
+        """
         advised, found = [each.to_json() for each in self.advised], self.throughput
         return {
             "format": FORMAT,

@@ -183,7 +183,7 @@ class RunConfig(ABC):
     """For accelerators: bfloat16, channels-last, compiled generators. Rounds more."""
     micro_batch: PositiveInt | None = None
     """Compute at most so many images of a batch at a time, in every process, and add up their gradients: less memory,
-    the same result but for batch norm's statistics (docs/scaling.md). All at once if left out."""
+    the same result but for batch norm's statistics (docs/accelerators.md). All at once if left out."""
     precision: Precision | None = None
     """What convolutions and products compute in: fp32 (IEEE), tf32 (its factors rounded to 11 bits, on CUDA alone),
     bf16 or fp16; tf32 if left out, and bf16 with --fast. Norms, the penalty, losses, averages and optimisers keep to

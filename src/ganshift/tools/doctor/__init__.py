@@ -62,10 +62,17 @@ class Report:
 
         - `format`, `ganshift`, `data`, `exit_code`: 1; the version; the names given; 0 or 1
         - `parts`: a list of `name`, `split`, `domain` (null, a, b), `files`, `images` (readable ones), `unreadable`
-          (`name`, `reason`), `passed_over`, `classes`, `smallest`, `median`, `largest` (width, height), `aspects`,
-          `channels`, `modes` (as Pillow calls them; the type of values of more than 8 bits), `gray_as_colour`,
-          `value_range` (null, or `low`, `high`, `type`, `unit`), `sixteen_bit`, `animated`, `mean_colour`, `chroma`,
-          `texture`, `cropped_to_square`
+          (`name`, `reason`), `passed_over`, `classes`, and of the images:
+            - `smallest`, `median`, `largest`: width and height, turned upright, ordered by area; `aspects`: the most
+              frequent, in small numbers
+            - `channels`, `modes`: as Pillow calls them, or the type of values of more than 8 bits
+            - `gray_as_colour`: how many have three channels whose largest and smallest differ by less than 2 of 255 on
+              average; `sixteen_bit`, `animated`: how many are
+            - `value_range`: null, or `low`, `high`, `type`, `unit`
+            - `cropped_to_square`: the mean share of the pixels outside the largest centred square
+            - `mean_colour`: red, green and blue, 0 to 255; `chroma`, colourfulness: the mean difference of the largest
+              and the smallest channel, 0 to 255; `texture`, fine detail: RMS of what a 2 x 2 mean takes from the luma,
+              0 to 127.5. All three in the centred square at 64 x 64 pixels
         - `duplicates`, `near_duplicates`: all groups, as lists of names with their part in front
         - `findings`: a list, the worst first, of `severity`, `code`, `what`, `do`, `examples` (at most 3)
         - `advice`: null, or `command`, `preset`, `size` (height, width), `budget` (images), `epochs`, `why`,

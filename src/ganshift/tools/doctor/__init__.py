@@ -65,7 +65,7 @@ class Report:
           (`name`, `reason`), `passed_over`, `classes`, and of the images:
             - `smallest`, `median`, `largest`: width and height, turned upright, ordered by area; `aspects`: the most
               frequent, in small numbers
-            - `channels`, `modes`: as Pillow calls them, or the type of values of more than 8 bits
+            - `channels`; `modes`, as Pillow calls them, or the type of values of more than 8 bits
             - `gray_as_colour`: how many have three channels whose largest and smallest differ by less than 2 of 255 on
               average; `sixteen_bit`, `animated`: how many are
             - `value_range`: null, or `low`, `high`, `type`, `unit`

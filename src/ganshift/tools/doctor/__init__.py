@@ -141,7 +141,19 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
 
 
 def advise(train: Sequence[PartFacts], data: Path, data_b: Path | None, on_accelerator: bool) -> list[Advice]:
-    """What the methods advise that learn from so many sets of images, all of which have readable pictures."""
+    """What the methods advise that learn from so many sets of images, all of which have readable pictures.
+
+    | advised | when |
+    |---|---|
+    | preset `small` | no accelerator |
+    | `few-shot` | accelerator, up to 1,000 images |
+    | `authors64`, `cifar10` | accelerator, more images, by the size of the pictures |
+    | `sketch-photo` | accelerator, two domains |
+    | `--conditioning acgan` | each class has at least 100 images, the fewest of a published curve |
+    | `--source` | up to 10,000 images, and a bundled source has the size, channels and width of the preset |
+    | `--size` | half of the pictures are smaller |
+    | `--aspect` | most pictures of both domains share one, and squares would cut a tenth |
+    """
     name = data.stem if data_b is None else f"{data.stem}-{data_b.stem}"
     out = Path("runs") / (name.removeprefix(PREFIX) or "mine")
     if out.exists():

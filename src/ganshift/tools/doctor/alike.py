@@ -40,7 +40,12 @@ class Alike:
 
 
 def find_alike(pictures: Sequence[Picture]) -> Alike:
-    """Group pictures by their content and their look."""
+    """Group pictures by their content and their look.
+
+    Two look nearly the same if at most 14 of 112 bits of their hashes differ, and their 16 x 16 versions differ by at
+    most 14 of 255 levels and a fifth of their contrast (RMS). Scaled and compressed copies are found, cropped or
+    mirrored ones are not.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -330,12 +330,11 @@ def site(tmp_path_factory):
 def test_the_site_has_the_pictures_and_the_links_between_pages(site):
     for document in (ROOT / "docs").rglob("*.md"):
         text = re.sub(r"```.*?```|`[^`]+`", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
-        page = site / document.relative_to(ROOT / "docs").with_suffix(".html")
-        shown = page.read_text(encoding="utf-8")
+        shown = (site / document.relative_to(ROOT / "docs")).with_suffix(".html").read_text(encoding="utf-8")
         for picture, target in re.findall(r"(!?)\[[^\]]*\]\(([^)#]+)", text):
             if (ROOT / "docs") in (document.parent / target).resolve().parents:
-                address = target.removesuffix(".md") + ".html" if target.endswith(".md") else target
-                assert re.search(rf'{"src" if picture else "href"}="{re.escape(address)}["#]', shown), (page.name, target)
+                kind, address = "src" if picture else "href", re.sub(r"\.md$", ".html", target)
+                assert re.search(f'{kind}="{re.escape(address)}["#]', shown), f"{document.name}: {target}"
 
 
 def test_the_site_loads_nothing_from_elsewhere(site):

@@ -40,7 +40,7 @@ def export(
 
     | model | inputs | output |
     |---|---|---|
-    | generator | `latents`: float32 [n, 128], standard normal; with classes also `labels`: int64 [n] from 0 | `images` |
+    | generator | `latents`: float32 [n, 128], standard normal; with classes `labels`: int64 [n] from 0 | `images` |
     | translator | `images` | `translated`, of the same height and width |
 
     Images are float32 [n, c, h, w] in [-1, 1], with `uint8` uint8 [n, h, w, c] from 0 to 255; n is free. Sides of a

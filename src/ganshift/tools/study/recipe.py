@@ -42,8 +42,8 @@ class Recipe:
     lines: str | None = None
     """The axis to compare side by side; the last one but the seed if left out."""
     inputs: Table = field(default_factory=dict)
-    """What `--data NAME=PATH` gives, or `--data PATH` for the first; `$NAME` stands for it. One without a `default` must
-    be given."""
+    """What `--data NAME=PATH` gives, or `--data PATH` for the first; `$NAME` stands for it. One without a `default`
+    must be given."""
     settings: Table = field(default_factory=dict)
     """Settings of every cell, those of `ganshift transfer` or `dual` with `_` for `-`. `preset` is required."""
     sources: Table = field(default_factory=dict)

@@ -70,7 +70,7 @@ def report(
         from ..tools.report import PAGE, write_report
 
     if out and out.is_file() and out.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"--out {out} is a file, and no page to replace: name one that ends in .html")
+        raise UserError(f"--out {out} is a file, but not a page: name one that ends in .html")
     typed = ["ganshift", "report", *map(str, runs), *(["-o", str(out)] if out else [])]
     page = out or (runs[0] / PAGE if len(runs) == 1 else Path(PAGE))
     write_report(runs, page, command=shlex.join(typed))

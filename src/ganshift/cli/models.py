@@ -65,7 +65,7 @@ def generate(
         )
     drawn = {"--num-images": num_images, "--label": label, "--truncation": truncation}
     if published_sheet and (given := [name for name, value in drawn.items() if value is not None]):
-        raise UserError(f"--published-sheet is fixed but for --seed: leave out {' and '.join(given)}")
+        raise UserError(f"--published-sheet takes only --seed: leave out {' and '.join(given)}")
     from ..training.log import ProgressLine, loading
 
     with loading():

@@ -93,7 +93,7 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
         `UserError` if there is no such model, it is of the other method, or its files are damaged.
         """
         if model_kwargs:
-            raise UserError(f"a model is as its config.json says: leave out {', '.join(model_kwargs)}")
+            raise UserError(f"the config.json of the model decides this: leave out {', '.join(model_kwargs)}")
         hub = {"force_download": force_download, "token": token, "cache_dir": cache_dir, "revision": revision}
         return cls.from_folder(
             find_model(pretrained_model_name_or_path, local_files_only=local_files_only, **hub), device

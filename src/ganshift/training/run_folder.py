@@ -76,7 +76,7 @@ def held(out: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            logger.warning("%s cannot be locked (%s): see to it that one process alone trains in it", out, error)
+            logger.warning("%s cannot be locked (%s): make sure that only one process trains in it", out, error)
     try:
         yield
     finally:

@@ -100,7 +100,7 @@ class ResNetGenerator(GeneratorBackbone):
         super().__init__()
         check_size(size)
         if num_classes and not norm:
-            raise UserError("a conditional generator needs its norms: labels enter through them")
+            raise UserError("a conditional generator needs norms, through which the labels enter")
         self.size, self.num_classes, self.channels = size, num_classes, channels
         widths = _generator_widths(size, width)
 

@@ -52,7 +52,7 @@ def import_run(
     method, known = _format_of(file)
     for name in (*(further or {}), *options.given()):
         if name not in known.takes:
-            raise UserError(f"--{name.replace('_', '-')} says nothing of {known.title} checkpoints: leave it out")
+            raise UserError(f"--{name.replace('_', '-')} does not apply to {known.title} checkpoints: leave it out")
     files: dict[Role, CheckpointFile] = {"file": file}
     for role, place in (further or {}).items():
         files[role] = read_checkpoint(place)

@@ -167,12 +167,12 @@ def _inputs(declared: Table, given: Sequence[str]) -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or name not in declared:
-            require(bool(declared), "it takes no --data: all its images are named in it")
+            require(bool(declared), "it takes no --data: it names all its images")
             name, value = next(iter(declared)), text
         values[name] = value
     missing = {name: entry.get("about", "a folder of images") for name, entry in declared.items() if name not in values}
     wanted = "; ".join(f"--data {name}=... ({about})" for name, about in missing.items())
-    require(not missing, f"it leaves to you what to use: give {wanted}")
+    require(not missing, f"it needs your data: give {wanted}")
     return values
 
 

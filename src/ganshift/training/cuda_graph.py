@@ -9,6 +9,12 @@ differ only where CUDA adds in any order. A loss that is not finite sets a flag 
 stand still. It is read with each line of the log, score, sheet and checkpoint, so the networks stay as they were and
 nothing is written afterwards; in bf16 there is then no second try in float32. Iterations that the log looks into never
 replay, since Python takes the norms of gradients. The graph keeps its own memory, so they need it again.
+
+| an iteration as published | kernels and library calls that the host starts | with the graph | waits for the device |
+|---|---|---|---|
+| transfer, 32 pixels | 2,874 | 5 | 0 |
+| transfer, 64 pixels | 8,302 | 5 | 0 |
+| dual, 256 pixels | 2,656 | 5 | 0 |
 """
 
 from collections.abc import Callable, Sequence

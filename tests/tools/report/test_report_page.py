@@ -123,7 +123,7 @@ def test_what_differs_and_nothing_else_is_in_the_table(runs, tmp_path):
         ["sample every", "32", "40"],
     ]
     same = page_of({"one": runs / "scratch", "two": runs / "scratch"}, tmp_path / "same.html")
-    assert "All settings are the same but for the folder." in same.text
+    assert "All settings but the folder are the same." in same.text
 
 
 FIGURE = Figure(title=MARKUP, image="<svg/>", caption=MARKUP, alt=MARKUP, columns=[MARKUP])

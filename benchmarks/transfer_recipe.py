@@ -6,9 +6,9 @@
     python -m benchmarks.transfer_recipe --out runs/recipe --table
 
 FOLDER has cifar10.zip, facades.zip and lsun5.zip, with folders `train/CLASS` (facades: `train/A`, `val/A`); the emoji
-are bundled. A cell is one run of a set, a start, an arm and a seed, in one thread, without decay. Its generator is kept
-after the iterations that two budgets of processor seconds were measured to hold, and judged by networks that did not
-train it (`judges`). What was measured lies in benchmarks/cells/transfer, without the generators.
+are bundled. A cell is one run of a set, a start, an arm and a seed, in one thread, without decay. Images are drawn from
+it after the iterations that two budgets of processor seconds were measured to hold, and judged by networks that did not
+train it (`judges`). What was measured lies in benchmarks/cells/transfer, without the images.
 """
 
 import json
@@ -17,25 +17,32 @@ import statistics
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from filelock import FileLock
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks import transfer_candidates as candidates
-from benchmarks.equal_time import finished, iterations_of, measure_costs, parser, train_missing, train_to
+from benchmarks.equal_time import (
+    OurTraining,
+    finished,
+    iterations_of,
+    measure_costs,
+    parser,
+    train_missing,
+)
 from benchmarks.judges import judged, open_judges
 from ganshift.data.open import open_images
 from ganshift.methods.transfer.algorithm import WGANGP
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
-from ganshift.methods.transfer.networks import LATENT_DIM, ResNetGenerator
+from ganshift.methods.transfer.networks import LATENT_DIM
 from ganshift.methods.transfer.trainer import TransferTrainer
 from ganshift.metrics.scores import colour_differences, colours
 from ganshift.tensors import Bytes, to_uint8
@@ -94,38 +101,32 @@ class Set:
     size: int = 32
     starts: tuple[str, ...] = ("scratch", "cifar10-small")
     arms: tuple[str, ...] = ("pixels", "both")
+    from_scratch: tuple[str, ...] = ()
+    """Arms that have no other start."""
+
+    def cells(self) -> list[tuple[str, str]]:
+        """Start and arm of each."""
+        return [*product(self.starts, self.arms), *product(("scratch",), self.from_scratch)]
 
 
+AT_64 = Set("bundled:emoji", size=64, starts=("scratch",), arms=tuple(arm for arm in ARMS if arm.startswith("64")))
 SETS = {
     "500 automobiles": Set(
-        "cifar10.zip",
-        "train/automobile/",
-        "test/automobile/",
-        500,
-        arms=tuple(arm for arm in ARMS if not arm[0].isdigit()),
+        *("cifar10.zip", "train/automobile/", "test/automobile/", 500),
+        arms=("pixels, 0.1.0", "pixels", "both"),
+        from_scratch=("relativistic", "hinge", "hinge, half rate"),
     ),
     "100 automobiles": Set("cifar10.zip", "train/automobile/", "test/automobile/", 100),
     "100 facades": Set("facades.zip", "train/A/", "val/A/", 100),
     "towers": Set("lsun5.zip", "train/tower/", "val/tower/"),
-    "emoji at 64": Set(
-        "bundled:emoji", size=64, starts=("scratch",), arms=tuple(arm for arm in ARMS if arm.startswith("64"))
-    ),
-    "50 emoji at 64": Set(
-        "bundled:emoji",
-        number=50,
-        size=64,
-        starts=("scratch",),
-        arms=tuple(arm for arm in ARMS if arm.startswith("64")),
-    ),
-    "emoji at 128": Set(
-        "bundled:emoji", size=128, starts=("scratch",), arms=tuple(arm for arm in ARMS if arm.startswith("128"))
-    ),
+    "emoji at 64": AT_64,
+    "50 emoji at 64": replace(AT_64, number=50),
+    "emoji at 128": replace(AT_64, size=128, arms=tuple(arm for arm in ARMS if arm.startswith("128"))),
 }
-"""The first with the settings of 0.1.0 too."""
 CELLS = {
     f"{name}-{start}-{arm}-{seed}".replace(", ", "-").replace(" ", "-"): (name, start, arm, seed)
     for (name, of), seed in product(SETS.items(), range(3))
-    for start, arm in product(of.starts, of.arms)
+    for start, arm in of.cells()
 }
 """All, by name; of each set the first seeds first, so that whatever there was time for can be compared."""
 
@@ -182,23 +183,47 @@ def new_trainer(data: Path | None, out: Path, name: str, start: str, arm: str, s
     return trainer
 
 
+class OurTransfer(OurTraining):
+    """A run of `transfer`, which can be drawn from."""
+
+    trainer: TransferTrainer
+
+    @property
+    def seen(self) -> int:
+        """Real images shown."""
+        return self.trainer.seen
+
+    @torch.no_grad()
+    def draw(self, count: int) -> Bytes:
+        """Images of the averaged generator."""
+        latents = torch.randn(count, LATENT_DIM, generator=torch.Generator().manual_seed(0))
+        return torch.cat([to_uint8(self.trainer.ema.average(part)) for part in latents.split(50)])
+
+
 def train(data: Path, out: Path, cell: str) -> dict[str, Any]:
-    """Train a cell; keeps the averaged generator and a sheet at each budget."""
+    """Train a cell; keeps images of it, and a sheet of the first, at each budget."""
     name, start, arm, seed = CELLS[cell]
-    trainer, rows, budgets = new_trainer(data, out, *CELLS[cell]), [], BUDGETS[SETS[name].size]
-    (out / "generators").mkdir(exist_ok=True)
-    stops = [iterations_of(out, arm, budget) for budget in budgets]
-    for budget, terms in zip(budgets, train_to(trainer, stops), strict=True):
-        save_file(trainer.ema.average.state_dict(), generator_file(out, cell, budget))
-        for pixels in trainer.sample_grids().values():
-            Image.fromarray(pixels).save(generator_file(out, cell, budget).with_suffix(".png"))
-        rows.append({"seconds": budget, "images": trainer.seen, "terms": terms})
+    training, rows, done = OurTransfer(new_trainer(data, out, *CELLS[cell])), [], 0
+    (out / "drawn").mkdir(exist_ok=True)
+    for budget in BUDGETS[SETS[name].size]:
+        stop = iterations_of(out, arm, budget)
+        terms = training.advance(stop - done)
+        done, drawn = stop, training.draw(SCORED)
+        np.savez_compressed(drawn_file(out, cell, budget), images=drawn.numpy())
+        sheet(drawn[:64]).save(drawn_file(out, cell, budget).with_suffix(".png"))
+        rows.append({"seconds": budget, "images": training.seen, "terms": terms})
     return {"set": name, "start": start, "arm": arm, "seed": seed, "rows": rows}
 
 
-def generator_file(out: Path, cell: str, budget: float) -> Path:
-    """Where the generator of a cell lies, as it was after so many seconds."""
-    return out / "generators" / f"{cell}-{budget:.0f}.safetensors"
+def sheet(images: Bytes) -> Image.Image:
+    """Eight images a row."""
+    rows = [torch.cat(list(row), dim=2) for row in images.split(8)]
+    return Image.fromarray(torch.cat(rows, dim=1).permute(1, 2, 0).numpy())
+
+
+def drawn_file(out: Path, cell: str, budget: float) -> Path:
+    """Where the images of a cell lie, drawn after so many seconds."""
+    return out / "drawn" / f"{cell}-{budget:.0f}.npz"
 
 
 def score_file(out: Path, cell: str, budget: float) -> Path:
@@ -222,7 +247,10 @@ def judge(out: Path, open_nsfw: Path | None) -> None:
             }
             if not missing:
                 continue
-            generated, real = draw(generator_file(out, cell, budget), name, settings["width"]), compared_with(out, name)
+            generated, real = (
+                torch.from_numpy(np.load(drawn_file(out, cell, budget))["images"]),
+                compared_with(out, name),
+            )
             for key, of in missing.items():
                 if (key, name) not in known:
                     known[key, name] = of(real)
@@ -231,15 +259,6 @@ def judge(out: Path, open_nsfw: Path | None) -> None:
             path.parent.mkdir(exist_ok=True)
             path.write_text(json.dumps(found, indent=1))
             say(path.stem)
-
-
-def draw(weights: Path, name: str, width: int) -> Bytes:
-    """Images of a generator."""
-    generator = ResNetGenerator(size=SETS[name].size, width=width)
-    generator.load_state_dict(load_file(weights))
-    latents = torch.randn(SCORED, LATENT_DIM, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        return torch.cat([to_uint8(generator.eval()(part)) for part in latents.split(50)])
 
 
 def compared_with(out: Path, name: str) -> Bytes:
@@ -258,7 +277,7 @@ def table(out: Path) -> str:
     lines = [f"| images | start | CPU s | arm | {' | '.join(columns)} | colour, largest | shown | n |"]
     lines.append("|---" * (len(columns) + 7) + "|")
     for name, of in SETS.items():
-        for start, (number, budget), arm in product(of.starts, enumerate(BUDGETS[of.size]), of.arms):
+        for (number, budget), (start, arm) in product(enumerate(BUDGETS[of.size]), of.cells()):
             alike = [n for n, c in cells.items() if (c["set"], c["start"], c["arm"]) == (name, start, arm)]
             files = [score_file(out, cell, budget) for cell in alike]
             found = [json.loads(path.read_text()) for path in files if path.exists()]
@@ -283,8 +302,8 @@ def _in_words(values: list[float]) -> str:
 
 
 def arms_to_measure(data: Path, out: Path) -> dict[str, Callable[[], TransferTrainer]]:
-    """What makes a trainer for each arm, of the first set that has it."""
-    first = {arm: name for name, of in reversed(SETS.items()) for arm in of.arms}
+    """What begins each arm, of the first set that has it."""
+    first = {arm: name for name, of in reversed(SETS.items()) for _, arm in of.cells()}
     return {arm: partial(new_trainer, data, out, name, "scratch", arm, 0) for arm, name in first.items()}
 
 

@@ -311,7 +311,7 @@ def main() -> None:
     """Measure the costs, train what is not finished, or show what is."""
     own = parser("settings and critics of transfer at equal processor time")
     own.add_argument("--data", type=Path, help="folder of cifar10.zip, facades.zip and lsun5.zip")
-    own.add_argument("--judge", action="store_true", help="score the generators that have no scores yet, and stop")
+    own.add_argument("--judge", action="store_true", help="score what has no scores yet, and stop")
     own.add_argument("--open-nsfw", type=Path, help="file of the third judge")
     options = own.parse_args()
     if options.judge:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import FastAPI, Query, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from ... import __version__
@@ -34,6 +35,7 @@ def create_api(shelf: Shelf, limits: Limits, worker: Worker) -> FastAPI:
     api = FastAPI(title="ganshift", version=__version__, docs_url=None, redoc_url=None)
     for kind in STATUS:
         api.add_exception_handler(kind, _refuse)
+    api.add_exception_handler(RequestValidationError, _refuse_fields)
 
     @api.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -114,3 +116,9 @@ def _file(content: bytes, media_type: str, name: str) -> Response:
 async def _refuse(request: Request, error: Exception) -> Response:
     status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
     return JSONResponse({"detail": printable(str(error))}, status)
+
+
+async def _refuse_fields(request: Request, error: Exception) -> Response:
+    """As FastAPI does, but without saying again what was sent, which may be long, and which JSON may not hold."""
+    assert isinstance(error, RequestValidationError)
+    return JSONResponse({"detail": [{key: each[key] for key in ("loc", "msg", "type")} for each in error.errors()]}, 422)

@@ -154,7 +154,8 @@ class Events:
         pictures = [picture for row in rows for picture in row]
         files = [kept(png_of(picture), f"{drawing.kind}-{at:03d}.png") for at, picture in enumerate(pictures)]
         if drawing.kind == "interpolation" or not model.classes:
-            captions = [f"{'step' if model.classes else 'picture'} {at + 1}" for at in range(len(files))]
+            what = "step" if drawing.kind == "interpolation" else "picture"
+            captions = [f"{what} {at + 1}" for at in range(len(files))]
         elif drawing.label is not None:
             captions = [str(drawing.label)] * len(files)
         else:

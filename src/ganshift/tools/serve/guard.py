@@ -68,7 +68,8 @@ def protect(
     if account:
         backend = Account(*account, Rates(limits.requests_per_minute))
         app.add_middleware(AuthenticationMiddleware, backend=backend, on_error=_ask_for_password)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["*"] if hosts is None else [*hosts], www_redirect=False)
+    names = ["*"] if hosts is None else [f"[{name}]" if ":" in name else name for name in hosts]
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
     return app
 
 
@@ -185,8 +186,8 @@ class Guard:
             if wait := self._rates.wait(client := _client(scope)):
                 app = _too_often(wait)
             self._rates.take(client)
-        else:
-            scope = {**scope, "query_string": re.sub(rb"(^|&)deep_link=[^&]*", b"", scope["query_string"])}
+        elif not path.startswith("/gradio_api/"):
+            scope = {**scope, "query_string": b""}  # by which Gradio would load states and other pages
         return await app(scope, receive, send)
 
     async def _checked(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -73,6 +73,7 @@ def build_page(models: Shelf, limits: Limits, worker: Worker | None = None) -> g
             with gr.Tab("About"):
                 for served in models:
                     _about(served)
+        page.unload(lambda: None)  # only with one does Gradio notice that a visitor leaves
     return page.queue(max_size=max(limits.queue, 1), default_concurrency_limit=1, api_open=False)
 
 
@@ -208,5 +209,9 @@ def _about(served: Served) -> None:
 
 
 def _sample(label: str, picture: Image.Image, name: str) -> None:
-    file = kept(png_of(picture), name)
-    gr.Image(file, label=label, alt_text=label, interactive=False, buttons=[], height=320, elem_classes="pixels")
+    with gr.Column():
+        gr.Markdown(label)
+        file = kept(png_of(picture), name)
+        gr.Image(
+            file, show_label=False, alt_text=label, interactive=False, buttons=[], height=320, elem_classes="pixels"
+        )

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import uuid
@@ -295,7 +296,7 @@ def test_drawings_equal_the_command(address, runs):
     assert pixels == [each.tobytes() for each in model.sample(4, seed=3, truncation=0.5)]
     assert captions == [*CLASSES, CLASSES[0]]
     assert drawn("pictures", "dog", 2)[1] == ["dog", "dog"]
-    pixels, captions = drawn("a row a class", "dog", 2)
+    pixels, captions = drawn("some of each class", "dog", 2)
     assert pixels == [each.tobytes() for row in model.class_grid(2, seed=3) for each in row]
     assert captions == [name for name in CLASSES for _ in range(2)]
     pixels, captions = drawn("steps from one to the next", "dog", 5)
@@ -309,3 +310,40 @@ def test_time_and_rate_of_events(runs):
         assert refusal(address, "translate", uploaded(address, picture()), WAY, SIZE).startswith(late)
         statuses = [upload(address, picture())[0] for _ in range(8)]
         assert statuses == [200] * 6 + [429] * 2
+
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "serving.md").read_text(encoding="utf-8")
+
+
+def test_python_of_the_document(address, tmp_path):
+    """In a process of its own, since gradio_client leaves event loops open."""
+    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    for said, here in {"http://127.0.0.1:7860": address, "photo to sketch": WAY, '"mine"': '"flowers"'}.items():
+        assert said in code
+        code = code.replace(said, here)
+    code += (
+        f"assert len(pictures) == 16\nassert said == 'Translated 1 of 1 pictures {WAY}.'\nprint(photo, sketch, archive)"
+    )
+    (tmp_path / "photo.png").write_bytes(picture((32, 32)))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    *pictures, archive = done.stdout.split()[-3:]
+    assert [Image.open(each).size for each in pictures] == [(32, 32)] * 2
+    with zipfile.ZipFile(archive) as packed:
+        assert packed.namelist() == ["photo.png"]
+
+
+@pytest.mark.ring_two
+def test_curl_lines_of_the_document(address, tmp_path):
+    (tmp_path / "photo.png").write_bytes(picture((32, 32)))
+    lines = re.findall(r"^curl .*127\.0\.0\.1:7860.*", DOCUMENT, re.MULTILINE)
+    assert len(lines) == 6
+    for line in lines:
+        line = line.replace("http://127.0.0.1:7860", address).replace('"mine"', '"flowers"')
+        done = subprocess.run([*shlex.split(line), "--fail", "-sS"], cwd=tmp_path, capture_output=True, check=True)
+        assert "-o" in line or json.loads(done.stdout)
+    assert Image.open(tmp_path / "sheet.png").size == (138, 138)
+    assert Image.open(tmp_path / "drawing.png").size == (32, 32)
+    for name, number in (("strips.zip", 16), ("trip.zip", 3)):
+        with zipfile.ZipFile(tmp_path / name) as packed:
+            assert len(packed.namelist()) == number

@@ -28,7 +28,6 @@ from ganshift.tools.serve.limits import Limits
 from ganshift.tools.serve.shelf import open_runs
 from ganshift.tools.serve.worker import Worker
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "serving.md"
 FILES = ("etc/passwd", "config.json", "src/ganshift/web/server.py", "proc/self/environ")
 
 
@@ -86,6 +85,7 @@ def test_no_file_is_given_out(server, route):
     ("method", "path"),
     [
         ("POST", "/gradio_api/run/translate"),
+        ("POST", "/gradio_api/run/predict"),
         ("POST", "/gradio_api/api/translate"),
         ("POST", "/gradio_api/call/translate"),
         ("POST", "/gradio_api/call/v2/translate"),

@@ -15,6 +15,7 @@ from . import formats
 from .graphs import graphs_of
 from .page import page_of
 from .parity import Parities
+from .space import write_space
 from .web_runtime import VERSION, web_runtime
 
 
@@ -22,7 +23,7 @@ def export(
     run: str | Path,
     out: str | Path | None = None,
     *,
-    format: Literal["onnx", "safetensors", "html"] = "onnx",
+    format: Literal["onnx", "safetensors", "html", "space"] = "onnx",
     uint8: bool = False,
     half: bool = False,
     size: Side | None = None,
@@ -34,7 +35,8 @@ def export(
     RUN/export/FORMAT if left out. `uint8` lets ONNX take and give uint8 [n, h, w, c] instead of float32 [n, c, h, w];
     `half` stores the weights of safetensors in half precision; `size` fixes the sides that ONNX of a translator takes,
     for readers that need it; `onnxruntime_web` is the npm tarball of the runtime for
-    html, fetched with npm if left out. What differs is told by model: generator, or a2b and b2a. Raises a `UserError`,
+    html, fetched with npm if left out. What differs is told by model: generator, or a2b and b2a; of a Space, which has
+    the model itself, nothing. Raises a `UserError`,
     and writes nothing, if the options do not go together, models of the run's method cannot be exported to the format,
     or the file does not give what the model gives in PyTorch.
     """
@@ -50,9 +52,11 @@ def export(
     out = results_place(run, None) / "export" / format if out is None else Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists already: remove it, or name another folder as --out")
-    if format != "safetensors":
+    if format in ("onnx", "html"):
         formats.need_onnx()
     method = method_in(folder)
+    if format == "space":
+        return write_space(method.model().from_folder(folder, device="cpu"), short_name(run), out), {}
     if format not in method.exports:
         known = " or ".join(method.exports) or "nothing"
         raise UserError(f"models of {method.name} are exported to {known}, not to {format}")

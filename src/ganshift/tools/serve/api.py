@@ -121,4 +121,5 @@ async def _refuse(request: Request, error: Exception) -> Response:
 async def _refuse_fields(request: Request, error: Exception) -> Response:
     """As FastAPI does, but without saying again what was sent, which may be long, and which JSON may not hold."""
     assert isinstance(error, RequestValidationError)
-    return JSONResponse({"detail": [{key: each[key] for key in ("loc", "msg", "type")} for each in error.errors()]}, 422)
+    wrong = [{key: each[key] for key in ("loc", "msg", "type")} for each in error.errors()]
+    return JSONResponse({"detail": wrong}, 422)

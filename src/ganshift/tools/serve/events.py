@@ -32,7 +32,7 @@ Shown = list[tuple[str, str]]
 """Pictures' files and captions."""
 IN_TURN = "all in turn"
 """The choice of no class."""
-PICTURES, BY_CLASS, STEPS = "pictures", "a row a class", "steps from one to the next"
+PICTURES, BY_CLASS, STEPS = "pictures", "some of each class", "steps from one to the next"
 KINDS = {PICTURES: "images", BY_CLASS: "class-grid", STEPS: "interpolation"}
 """What can be drawn, as the page and the API call it."""
 SHRUNK, OWN_SIZE, AS_IN_TRAINING = "at most 1024 pixels a side", "its own size", "cropped and scaled as in training"
@@ -154,8 +154,8 @@ class Events:
         pictures = [picture for row in rows for picture in row]
         files = [kept(png_of(picture), f"{drawing.kind}-{at:03d}.png") for at, picture in enumerate(pictures)]
         if drawing.kind == "interpolation" or not model.classes:
-            what = "step" if drawing.kind == "interpolation" else "picture"
-            captions = [f"{what} {at + 1}" for at in range(len(files))]
+            what = "step " if drawing.kind == "interpolation" else ""
+            captions = [f"{what}{at + 1}" for at in range(len(files))]
         elif drawing.label is not None:
             captions = [str(drawing.label)] * len(files)
         else:

@@ -44,14 +44,14 @@ READ = re.compile(
     r"|/gradio_api/(info|queue/data|upload_progress|startup-events|heartbeat/\w+)"
 )
 """Addresses that may be read, beside the files in Gradio's folder."""
-EVENTS = ("/gradio_api/queue/join", "/gradio_api/run/predict")
-"""Where the page sends what its controls hold; the second takes what needs no computing and no place in the queue."""
+EVENT = "/gradio_api/queue/join"
+"""Where the page sends what its controls hold."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # The page may talk to this server alone. Gradio makes functions of texts, hence unsafe-eval.
+    # The page may talk to this server alone. Gradio makes functions of texts and of blobs.
     "Content-Security-Policy": (
-        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+        "default-src 'self'; script-src 'self' blob: 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
         "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
         "connect-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; base-uri 'self'; "
         "form-action 'self'; frame-ancestors 'none'"
@@ -163,7 +163,7 @@ class Guard:
             "/gradio_api/upload": FILES_AT_ONCE * upload + FORM_BYTES,
             "/gradio_api/cancel": MAX_JSON_BYTES,
             "/gradio_api/reset": MAX_JSON_BYTES,
-            **dict.fromkeys(EVENTS, MAX_JSON_BYTES),
+            EVENT: MAX_JSON_BYTES,
         }
         self._sends = {path: RequestBodyLimitMiddleware(self._checked, size) for path, size in sizes.items()}
 
@@ -192,7 +192,7 @@ class Guard:
 
     async def _checked(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let an event through if the files that it names were uploaded; whatever else it may name is not fetched."""
-        if _path(scope) in EVENTS:
+        if _path(scope) == EVENT:
             body = await Request(scope, receive).body()
             try:
                 traverse(json.loads(body), _check_uploaded, is_file_obj)

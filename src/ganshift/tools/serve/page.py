@@ -15,7 +15,7 @@ from ...inference.picture_files import picture_grid
 from ...inference.translator import ImageTranslator
 from ...tensors import height_and_width
 from .drawing import Drawing
-from .events import BY_CLASS, IN_TURN, KINDS, MAX_FILES, PICTURES, SHRUNK, SIZES, Events, kept
+from .events import BY_CLASS, IN_TURN, KINDS, MAX_FILES, PICTURES, SHRUNK, SIZES, Events, Shown, kept
 from .limits import Limits
 from .shelf import Served, Shelf
 from .worker import Worker
@@ -38,7 +38,9 @@ LOOK: dict[str, Any] = {
         block_label_text_color="*neutral_700",
         block_title_text_color="*neutral_700",
         button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
     ),
     "css": (files(__package__) / "page.css").read_text(encoding="utf-8"),
     "footer_links": [],
@@ -98,13 +100,20 @@ def _translate_tab(events: Events) -> None:
             )
             status = gr.Markdown(said)
         with gr.Column(elem_classes="more"):
-            shown = gr.Examples(examples, [picture, way], label="Examples", visible_columns=[0])
+            shown = gr.Gallery(
+                examples, label="Examples", columns=3, height="auto", allow_preview=False, interactive=False, buttons=[]
+            )
             size = gr.Radio(list(SIZES), value=SHRUNK, label="Size of the picture")
+
+    def choose(event: gr.SelectData) -> tuple[str, str]:
+        return examples[event.index]
+
     asked, result = [picture, way, size], [slider, status]
     run = button.click(events.translate, asked, result, api_name="translate")
-    shown_run = shown.load_input_event.then(events.translate, asked, result, api_visibility="private")
+    chosen = shown.select(choose, None, [picture, way], api_visibility="private", concurrency_limit=None)
+    chosen_run = chosen.then(events.translate, asked, result, api_visibility="private")
     picture.input(None, None, result, js="() => [null, '']")
-    stop.click(None, cancels=[run, shown_run])
+    stop.click(None, cancels=[run, chosen_run])
 
 
 def _files_tab(events: Events) -> None:
@@ -115,7 +124,7 @@ def _files_tab(events: Events) -> None:
             way = gr.Dropdown(list(events.ways), label="Translate")
             button, stop = _buttons("Translate all")
         with gr.Column(elem_classes="result"):
-            result = gr.File(label="Translations (zip)", interactive=False)
+            result = gr.File(label="Translations (zip)", interactive=False, height=120)
             status = gr.Markdown()
         with gr.Column(elem_classes="more"):
             size = gr.Radio(list(SIZES), value=SHRUNK, label="Size of the pictures")
@@ -159,7 +168,7 @@ def _generate_tab(events: Events) -> None:
             status = gr.Markdown(said)
         with gr.Column(elem_classes="more"):
             kind = gr.Radio([kind for kind in KINDS if by_class or kind != BY_CLASS], value=PICTURES, label="Draw")
-            each = " (in rows: of each class)" if by_class else ""
+            each = ", or pictures of each class" if by_class else ""
             count = gr.Slider(2, 64, value=FIRST_PICTURES, step=1, label=f"Pictures{each}")
             seed = gr.Number(0, precision=0, minimum=0, maximum=2**53 - 1, label="Seed")
             truncation = gr.Slider(0, 3, value=0, step=0.1, label="Truncation (0: none; smaller is more typical)")
@@ -169,7 +178,7 @@ def _generate_tab(events: Events) -> None:
 
     asked = [model, kind, label, seed, truncation, count]
     run = button.click(events.generate, asked, [gallery, status], api_name="generate")
-    model.change(follow, model, label, queue=False, api_visibility="private")
+    model.change(follow, model, label, api_visibility="private", concurrency_limit=None)
     stop.click(None, cancels=[run])
 
 
@@ -178,7 +187,7 @@ def _buttons(name: str) -> tuple[Any, Any]:
         return gr.Button(name, variant="primary", min_width=120), gr.Button("Cancel", min_width=80, scale=0)
 
 
-def _examples(events: Events) -> list[list[str]]:
+def _examples(events: Events) -> Shown:
     """Photographs, and sketches for the ways that start from domain b, each with its way."""
     pictures, found = photographs(), []
     for way, (model, to, back) in events.ways.items():
@@ -187,7 +196,7 @@ def _examples(events: Events) -> list[list[str]]:
         for name in () if back else EXAMPLES:
             photo = pictures[name].copy()
             photo.thumbnail((side, side))
-            found.append([kept(png_of(photo if to == "b" else sketch(photo)), f"{name}.png"), way])
+            found.append((kept(png_of(photo if to == "b" else sketch(photo)), f"{name}.png"), way))
     return found
 
 

@@ -102,8 +102,9 @@ def _wheel(installed: Distribution) -> bytes:
         digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
         rows.writerow((name, f"sha256={digest}", len(content)))
     rows.writerow((f"{place}/RECORD", "", ""))
+    files[f"{place}/RECORD"] = record.getvalue().encode()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as wheel:
-        for name, content in {**files, f"{place}/RECORD": record.getvalue()}.items():
+        for name, content in files.items():
             wheel.writestr(name, content)
     return buffer.getvalue()

@@ -44,6 +44,7 @@ class Worker:
         self._asked += 1
         try:
             future = asyncio.get_running_loop().run_in_executor(self._pool, compute, self._compute, work, left)
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, also if nobody waits
             while not (await asyncio.wait({future}, timeout=LOOK_SECONDS))[0]:
                 if self._stopped.is_set():  # whoever asked need not wait until the computation notices
                     future.cancel()

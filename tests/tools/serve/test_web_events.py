@@ -20,6 +20,7 @@ from live import CLASSES, OPTIONS, leaks, picture, serving
 from PIL import Image
 
 from ganshift import Generator, Translator
+from ganshift.data.images import load_picture
 
 WAY = "photo to line drawing 画"
 SIZE = "at most 1024 pixels a side"
@@ -325,10 +326,11 @@ def test_python_of_the_document(address, tmp_path):
         f"assert len(pictures) == 16\nassert said == 'Translated 1 of 1 pictures {WAY}.'\nprint(photo, sketch, archive)"
     )
     (tmp_path / "photo.png").write_bytes(picture((32, 32)))
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    own = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path / "got")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=own)
     assert done.returncode == 0, done.stderr
     *pictures, archive = done.stdout.split()[-3:]
-    assert [Image.open(each).size for each in pictures] == [(32, 32)] * 2
+    assert [load_picture(Path(each)).size for each in pictures] == [(32, 32)] * 2
     with zipfile.ZipFile(archive) as packed:
         assert packed.namelist() == ["photo.png"]
 
@@ -342,8 +344,8 @@ def test_curl_lines_of_the_document(address, tmp_path):
         line = line.replace("http://127.0.0.1:7860", address).replace('"mine"', '"flowers"')
         done = subprocess.run([*shlex.split(line), "--fail", "-sS"], cwd=tmp_path, capture_output=True, check=True)
         assert "-o" in line or json.loads(done.stdout)
-    assert Image.open(tmp_path / "sheet.png").size == (138, 138)
-    assert Image.open(tmp_path / "drawing.png").size == (32, 32)
+    assert load_picture(tmp_path / "sheet.png").size == (138, 138)
+    assert load_picture(tmp_path / "drawing.png").size == (32, 32)
     for name, number in (("strips.zip", 16), ("trip.zip", 3)):
         with zipfile.ZipFile(tmp_path / name) as packed:
             assert len(packed.namelist()) == number

@@ -44,7 +44,7 @@ PROGRESS = gr.Progress()
 """Where Gradio puts that of an event."""
 
 
-class Events:
+class PageEvents:
     """The functions behind the page; all that compute wait for their turn at one worker."""
 
     def __init__(self, shelf: Shelf, limits: Limits, worker: Worker):

@@ -1,4 +1,4 @@
-"""The page: Gradio's own controls around the functions of `events.Events`."""
+"""The page: Gradio's own controls around the functions of `events.PageEvents`."""
 
 from importlib.resources import files
 from importlib.util import find_spec
@@ -15,7 +15,7 @@ from ...inference.picture_files import picture_grid
 from ...inference.translator import ImageTranslator
 from ...tensors import height_and_width
 from .drawing import Drawing
-from .events import BY_CLASS, IN_TURN, KINDS, MAX_FILES, PICTURES, SHRUNK, SIZES, Events, Shown, kept
+from .events import BY_CLASS, IN_TURN, KINDS, MAX_FILES, PICTURES, SHRUNK, SIZES, PageEvents, Shown, kept
 from .limits import Limits
 from .shelf import Served, Shelf
 from .worker import Worker
@@ -57,7 +57,7 @@ LOOK: dict[str, Any] = {
 
 def build_page(models: Shelf, limits: Limits, worker: Worker | None = None) -> gr.Blocks:
     """The page for these models, to be launched or mounted; uploads and results lie in Gradio's folder for an hour."""
-    events = Events(models, limits, worker or Worker(limits))
+    events = PageEvents(models, limits, worker or Worker(limits))
     with gr.Blocks(title="ganshift", analytics_enabled=False, fill_width=True, delete_cache=(300, 3600)) as page:
         gr.Markdown("# ganshift")
         with gr.Tabs():
@@ -79,7 +79,7 @@ def build_page(models: Shelf, limits: Limits, worker: Worker | None = None) -> g
     return page.queue(max_size=max(limits.queue, 1), default_concurrency_limit=1, api_open=False)
 
 
-def _translate_tab(events: Events) -> None:
+def _translate_tab(events: PageEvents) -> None:
     examples = _examples(events)
     start, first_way = examples[0]
     compared, said = events.compared(Path(start), first_way, SHRUNK)
@@ -116,7 +116,7 @@ def _translate_tab(events: Events) -> None:
     stop.click(None, cancels=[run, chosen_run])
 
 
-def _files_tab(events: Events) -> None:
+def _files_tab(events: PageEvents) -> None:
     with gr.Row(elem_classes="room"):
         with gr.Column(elem_classes="ask"):
             label = f"Up to {MAX_FILES} pictures"
@@ -133,7 +133,7 @@ def _files_tab(events: Events) -> None:
     stop.click(None, cancels=[run])
 
 
-def _video_tab(events: Events) -> None:
+def _video_tab(events: PageEvents) -> None:
     if find_spec("av") is None:
         gr.Markdown("Videos need `pip install 'ganshift[video]'` where this server runs.")
         return
@@ -150,7 +150,7 @@ def _video_tab(events: Events) -> None:
     stop.click(None, cancels=[run])
 
 
-def _generate_tab(events: Events) -> None:
+def _generate_tab(events: PageEvents) -> None:
     names = events.shelf.names(ImageGenerator)
     classes = {name: [IN_TURN, *events.shelf.find(ImageGenerator, name).classes] for name in names}
     by_class = max(map(len, classes.values())) > 1
@@ -187,7 +187,7 @@ def _buttons(name: str) -> tuple[Any, Any]:
         return gr.Button(name, variant="primary", min_width=120), gr.Button("Cancel", min_width=80, scale=0)
 
 
-def _examples(events: Events) -> Shown:
+def _examples(events: PageEvents) -> Shown:
     """Photographs, and sketches for the ways that start from domain b, each with its way."""
     pictures, found = photographs(), []
     for way, (model, to, back) in events.ways.items():

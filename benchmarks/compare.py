@@ -5,7 +5,10 @@
 
 `--against` adds other checkouts of this repository, such as one that `git worktree add ../before v0.1.0` makes.
 
-The method and the columns are explained in docs/performance.md.
+All sides take turns (docs/performance.md). GFLOP are the multiplications and additions of convolutions and products, by
+PyTorch's formulas, second derivatives included. The share of peak is their part of what a large product and large
+convolutions reach in the same run; the useful share counts the literal step's GFLOP instead, so that work which we save
+counts as done. Memory is the largest growth after the imports, in a process of its own (VmHWM, Linux only).
 """
 
 import argparse
@@ -108,7 +111,7 @@ def compare(name, folder, options):
 
 def main():
     """Compare the cases asked for, or all, and write what was found."""
-    parser = argparse.ArgumentParser(description="our training iterations beside the literal baseline's")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="write JSON instead of tables")
     parser.add_argument("--quick", action="store_true", help="small networks")
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), help="cases to compare")

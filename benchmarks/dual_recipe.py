@@ -12,7 +12,7 @@ import io
 import statistics
 import sys
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from math import exp, log
 from pathlib import Path
@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks import dual_candidates as candidates
-from benchmarks.equal_time import finished, iterations_of, measure_costs, parser, train_missing, train_to
+from benchmarks.equal_time import OurTraining, finished, iterations_of, measure_costs, parser, train_missing
 from ganshift.data.bundled import sketch
 from ganshift.data.open import open_domains
 from ganshift.inference.translator_scores import measure_ways
@@ -149,7 +149,7 @@ def train(facades: Path | None, out: Path, name: str) -> dict[str, Any]:
     if of.pretrained:
         pretrain(trainer, round(PRETRAINING * iterations))
         iterations = round(AFTER * iterations)
-    (terms,) = train_to(trainer, [iterations])
+    terms = OurTraining(trainer).advance(iterations)
     for way, pixels in trainer.sample_grids().items():
         Image.fromarray(pixels.squeeze()).save(out / "samples" / f"{name}-{way}.png")
     return {
@@ -272,7 +272,7 @@ def main() -> None:
     if options.table:
         sys.stdout.write(table(options.out) + "\n")
     elif options.costs:
-        measure_costs(options.out, {arm: new_trainer(options.facades, "facades", arm, 0) for arm in ARMS})
+        measure_costs(options, {arm: partial(new_trainer, options.facades, "facades", arm, 0) for arm in ARMS})
     else:
         train_missing(options, CELLS, lambda cell: train(options.facades, options.out, cell))
 

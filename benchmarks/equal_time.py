@@ -22,6 +22,21 @@ from ganshift.training.memory import keep_freed_memory
 from ganshift.training.run_folder import versions
 from ganshift.training.trainer import Trainer
 
+
+class OurTraining:
+    """A trainer of this package, without the loop that writes a run."""
+
+    def __init__(self, trainer: Trainer):
+        self.trainer, self._batches = trainer, trainer.batches(0)
+
+    def advance(self, iterations: int) -> dict[str, float]:
+        """Train for so many iterations; the last terms of the losses, by name."""
+        with arithmetic(self.trainer):
+            for _ in range(iterations):
+                terms = self.trainer.iteration(next(self._batches))
+        return {name: float(term) for name, term in terms.items()}
+
+
 COSTS = "costs.json"
 WARM, ITERATIONS, ROUNDS = 2, 4, 5
 """Iterations before costs are measured; iterations of a turn, and turns of each."""
@@ -32,26 +47,36 @@ def parser(description: str) -> ArgumentParser:
     options = ArgumentParser(description=description)
     options.add_argument("--out", type=Path, required=True, help="folder of the cells")
     options.add_argument("--minutes", type=float, default=80.0, help="begin no cell after so many")
-    options.add_argument("--only", default="", help="train only cells whose names contain this")
+    options.add_argument("--only", default="", help="train only cells, and measure only arms, whose names contain this")
     options.add_argument("--costs", action="store_true", help="measure what an iteration takes, on a quiet machine")
     options.add_argument("--table", action="store_true", help="show what is finished, and stop")
     return options
 
 
-def measure_costs(out: Path, arms: Mapping[str, Trainer]) -> None:
-    """Write the seconds of one thread that an iteration of each arm takes: medians of turns, with quartiles."""
+def measure_costs(options: Namespace, arms: Mapping[str, Callable[[], Trainer]]) -> None:
+    """Write the seconds of one thread that an iteration of each arm takes: medians of turns, with quartiles.
+
+    Arms that have been measured keep what they have.
+    """
+    out = options.out
     prepare(out)
-    actions = {name: _some_iterations(trainer) for name, trainer in arms.items()}
+    rows = costs(out) if (out / COSTS).exists() else []
+    missing = {name: start for name, start in arms.items() if name not in {row["what"] for row in rows}}
+    actions = {name: _some_iterations(OurTraining(start())) for name, start in missing.items() if options.only in name}
     seconds = take_turns(actions, ROUNDS, clock=time.process_time)
     found = {name: spread([each / ITERATIONS for each in taken]) for name, taken in seconds.items()}
-    rows = [timing.row(name) for name, timing in found.items()]
+    rows += [timing.row(name) for name, timing in found.items()]
     (out / COSTS).write_text(json.dumps({"rows": rows, "machine": machine()}, indent=1))
 
 
 def iterations_of(out: Path, arm: str, seconds: float) -> int:
     """How many iterations of an arm take so many seconds, by the costs that were measured."""
-    rows = json.loads((out / COSTS).read_text())["rows"]
-    return round(seconds / next(row["seconds"] for row in rows if row["what"] == arm))
+    return round(seconds / next(row["seconds"] for row in costs(out) if row["what"] == arm))
+
+
+def costs(out: Path) -> list[dict[str, Any]]:
+    """What was measured, a row an arm."""
+    return json.loads((out / COSTS).read_text())["rows"]
 
 
 def train_missing(options: Namespace, cells: Iterable[str], train: Callable[[str], Mapping[str, Any]]) -> None:
@@ -81,17 +106,6 @@ def finished(out: Path) -> dict[str, dict[str, Any]]:
     return {cell["cell"]: cell for cell in found}
 
 
-def train_to(trainer: Trainer, stops: Iterable[int]) -> Iterable[dict[str, float]]:
-    """Train; after each of these numbers of iterations the caller has its turn, with the last terms."""
-    batches, done = trainer.batches(0), 0
-    for stop in stops:
-        with arithmetic(trainer):
-            for _ in range(stop - done):
-                terms = trainer.iteration(next(batches))
-        done = stop
-        yield {name: float(term) for name, term in terms.items()}
-
-
 def prepare(out: Path) -> None:
     """One thread, whose results do not depend on the cores, and memory as the command line keeps it."""
     torch.set_num_threads(1)
@@ -99,14 +113,6 @@ def prepare(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _some_iterations(trainer: Trainer) -> Action:
-    batches = trainer.batches(0)
-
-    def action(count: int = ITERATIONS) -> None:
-        with arithmetic(trainer):
-            for _ in range(count):
-                for term in trainer.iteration(next(batches)).values():
-                    term.item()
-
-    action(WARM)
-    return action
+def _some_iterations(training: OurTraining) -> Action:
+    training.advance(WARM)
+    return lambda: training.advance(ITERATIONS)

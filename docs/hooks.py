@@ -3,7 +3,10 @@
 import re
 from typing import Any
 
+from mkdocs.structure.pages import Page
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Leave the text of links out of docs/ alone: the files they lead to are no part of the site."""
-    return re.sub(r"\[([^\]]+)\]\(\.\./[^)]+\)", r"\1", markdown)
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Leave only the text of links that lead out of docs/: the files behind them are no part of the site."""
+    way_out = re.escape("../" * (page.file.src_uri.count("/") + 1))
+    return re.sub(rf"\[([^\]]+)\]\({way_out}[^)]+\)", r"\1", markdown)

@@ -317,16 +317,33 @@ def test_both_readmes_have_the_same_commands_pictures_links_and_figures():
         assert english == chinese
 
 
-def test_the_site_loads_nothing_from_elsewhere(tmp_path):
-    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path / "site"))
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The folder of the documents as pages."""
+    folder = tmp_path_factory.mktemp("site")
+    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder))
     config["plugins"].on_startup(command="build", dirty=False)
     build(config)
-    pages = sorted((tmp_path / "site").rglob("*.html"))
+    return folder
+
+
+def test_the_site_has_the_pictures_and_the_links_between_pages(site):
+    for document in (ROOT / "docs").rglob("*.md"):
+        text = re.sub(r"```.*?```|`[^`]+`", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+        shown = (site / document.relative_to(ROOT / "docs")).with_suffix(".html").read_text(encoding="utf-8")
+        for picture, target in re.findall(r"(!?)\[[^\]]*\]\(([^)#]+)", text):
+            if (ROOT / "docs") in (document.parent / target).resolve().parents:
+                kind, address = "src" if picture else "href", re.sub(r"\.md$", ".html", target)
+                assert re.search(f'{kind}="{re.escape(address)}["#]', shown), f"{document.name}: {target}"
+
+
+def test_the_site_loads_nothing_from_elsewhere(site):
+    pages = sorted(site.rglob("*.html"))
     assert {"index.html", "equations.html", "troubleshooting.html"} <= {page.name for page in pages}
     for page in pages:
         text = page.read_text(encoding="utf-8")
         loaded = re.findall(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"([^\"]+)", text)
         loaded += [tag for tag in re.findall(r"<link\b[^>]*>", text) if "canonical" not in tag]
         assert not [one for one in loaded if "//" in one], page.name
-    for image_grid in (tmp_path / "site").rglob("*.css"):
-        assert "url(http" not in image_grid.read_text(encoding="utf-8")
+    for style in site.rglob("*.css"):
+        assert "url(http" not in style.read_text(encoding="utf-8")

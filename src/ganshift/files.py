@@ -1,7 +1,26 @@
-"""Files of the user's: read what is a regular file of a sensible length only, write whole or not at all.
+"""Files of the user: read only regular files of a sensible length, write whole files or nothing.
 
 Opening a pipe or a device may wait for ever, and reading one may never end; a run folder or an image that somebody
-hands on can be either.
+hands on can be either. What is refused or set aside, here and by the readers of each kind:
+
+- pictures: what Pillow cannot decode; no pixel, more than 80,000,000, or a side over 1,000,000; files over 256 MiB;
+  animations of more than 2^28 pixels in all. Those over 8,000,000 pixels are decoded one at a time, so opening takes at
+  most 1.5 GB beside the images in memory
+- names: pipes, sockets, devices, links to themselves or into the kernel's file systems; more than 1,000 folders behind
+  links. Invisible characters are written out in messages
+- zips: names that lead out; members that claim more than deflate can pack (1,100 times), use another packing, overlap,
+  are encrypted or damaged. Nothing is extracted
+- CIFAR batches: any call but those of two stand-ins; labels over 999. Python's own unpickler runs them: ten bytes can
+  make the one in C fill all memory
+- checkpoints: members packed, twice or overlaid; wrong checksums; anything but containers, numbers, texts and whole
+  tensors. Files of other tools (`.pth`, `.pkl`, `.pt`) likewise; every call that is not in a fixed table; tensors that
+  fit no network, by name. TensorFlow's: missing or short parts, variables larger than the files
+- weights: names or shapes other than `config.json` says; integers; values that are not finite
+- `config.json`: descriptions that the weights do not fit. Networks are first built without memory, so a width of 10^9
+  costs nothing
+- cards, logs: fields of other types, values that are not finite; damaged lines of a log are left out
+- settings: fields of another type, sizes that no run can have
+- videos: what FFmpeg's readers of MP4, Matroska and AVI cannot read: play lists could open other files and addresses
 """
 
 import errno

@@ -211,5 +211,5 @@ def test_nothing_left_is_one_line_and_the_global_generator_is_not_used(workers, 
     reading.close()
     assert torch.equal(torch.get_rng_state(), state)
     (tmp_path / "set" / "000.png").unlink()
-    with pytest.raises(UserError, match=r"no readable image is left to stand in for 000.png; restore it$"):
+    with pytest.raises(UserError, match=r"no readable image is left to replace 000.png; restore it$"):
         next(batches({"a": images}, batch=1, start=0, seed=0, flip=True, workers=workers))

@@ -261,7 +261,7 @@ def test_imported_translators_can_have_names(tmp_path, capsys):
     assert "names must be two" in capsys.readouterr().err
     generator = Path(__file__).parents[1] / "imported" / "r3gan_64.pkl"
     assert main(["import", str(generator), "--names", "x,y", "--out", str(tmp_path / "no")]) == 2
-    assert "--names says nothing of R3GAN checkpoints" in capsys.readouterr().err
+    assert "--names does not apply to R3GAN checkpoints" in capsys.readouterr().err
 
 
 def test_the_bundled_translator_has_names():

@@ -121,5 +121,5 @@ def test_results_go_beside_models_of_the_user_only(tmp_path):
     (tmp_path / "model.safetensors").touch()
     assert results_place(tmp_path / "model.safetensors", None) == tmp_path
     assert results_place("digits32", tmp_path / "found") == tmp_path / "found"
-    with pytest.raises(UserError, match=r"digits32 is no folder of yours .* --out"):
+    with pytest.raises(UserError, match=r"into digits32, which is no folder of yours: give --out"):
         results_place("digits32", None)

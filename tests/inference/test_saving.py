@@ -236,7 +236,7 @@ def test_what_saving_refuses(run, tmp_path):
         saved(model, tmp_path / "saved", licence="mit")
     with pytest.raises(UserError, match="leave config out"):
         model.save_pretrained(tmp_path / "saved", config={})
-    with pytest.raises(UserError, match="give a model card no pictures"):
+    with pytest.raises(UserError, match="shows its own samples: leave out pictures"):
         saved(model, tmp_path / "saved", pictures={"a": ["x.png"]})
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):

@@ -111,7 +111,7 @@ def test_names_that_would_collide(tmp_path):
     noise(seed=2).save(tmp_path / "a" / "x.png.jpg")
     translate_files(new_translator(), [tmp_path / "a"], "b", tmp_path / "more")
     assert names_below(tmp_path / "more") == ["x.jpg.png", "x.png", "x.png.png"]
-    with pytest.raises(UserError, match="would write one file"):
+    with pytest.raises(UserError, match="would write the same file"):
         translate_files(new_translator(), [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"], "b", tmp_path / "no")
     assert not (tmp_path / "no").exists()
 

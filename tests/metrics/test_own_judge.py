@@ -130,7 +130,7 @@ def test_what_judges_while_training(tmp_path, trained_by_lite0, monkeypatch, cap
     monkeypatch.setattr(TransferConfig, "trained_by", property(lambda config: ("cifar",)))
     assert settings_of(config_of(tmp_path), images).extractor == "lite0"
     monkeypatch.setattr(TransferConfig, "trained_by", property(lambda config: ("cifar", "lite0")))
-    with pytest.raises(UserError, match="none can judge it"):
+    with pytest.raises(UserError, match="cannot judge it"):
         settings_of(config_of(tmp_path), images)
 
 

@@ -57,7 +57,7 @@ GRAPHS = {
     "dual256": ("dual256", {}),
 }
 PUBLISHED = {"transfer32": 2_874, "transfer64": 8_302, "dual256": 2_656}
-"""Kernels and library calls that the host starts for an iteration as published, as docs/accelerators.md says."""
+"""Kernels and library calls that the host starts for an iteration as published; `training/cuda_graph.py` shows them."""
 NO_GRAPH = {
     "transfer, micro-batches": ("transfer", {"micro_batch": 2}),
     "transfer, fp16": ("transfer", {"precision": "fp16"}),

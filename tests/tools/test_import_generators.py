@@ -248,7 +248,7 @@ def test_a_generator_without_a_critic_generates_and_is_no_source(tmp_path, capsy
         str(tmp_path / "out"),
     ]
     assert main(command) == 2
-    assert "has no critic, which training goes on from" in capsys.readouterr().err
+    assert "has no critic to train on" in capsys.readouterr().err
 
 
 def test_options_that_a_generator_does_not_have(runs):

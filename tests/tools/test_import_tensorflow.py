@@ -360,7 +360,7 @@ def test_networks_by_name(runs):
 
 def test_options_that_say_nothing_are_refused(tensorflow, tmp_path):
     checkpoint = CHECKPOINTS["transfer64_unconditional"]
-    with pytest.raises(UserError, match="--backward says nothing of Transferring GANs checkpoints: leave it out"):
+    with pytest.raises(UserError, match="--backward does not apply to Transferring GANs checkpoints: leave it out"):
         import_run(checkpoint, tmp_path / "run", further={"backward": checkpoint})
     assert not (tmp_path / "run").exists()
 

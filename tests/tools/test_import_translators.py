@@ -358,7 +358,7 @@ def test_command(runs, tmp_path, capsys):
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["size"], config["image_statistics"], config["architecture"]) == (128, True, "pix2pix")
     assert main(["import", file, "--classes", "a,b", "--out", str(tmp_path / "other")]) == 2
-    assert "--classes says nothing of CycleGAN, pix2pix or CUT checkpoints" in capsys.readouterr().err
+    assert "--classes does not apply to CycleGAN, pix2pix or CUT checkpoints" in capsys.readouterr().err
 
 
 FURTHER = {

@@ -158,11 +158,11 @@ def test_rows_of_classes_go_by_name(runs, tmp_path):
     ("more", "message"),
     [
         ({"data": Path("bundled:faces")}, "has classes: put the images of bundled:faces|channels"),
-        ({"conditioning": "acgan"}, "--conditioning says nothing of the networks of"),
-        ({"generator_width": 8}, "--generator-width says nothing of the networks of"),
+        ({"conditioning": "acgan"}, "--conditioning does not apply to the networks of"),
+        ({"generator_width": 8}, "--generator-width does not apply to the networks of"),
         ({"size": 64}, "has size 32, but this run .by option or preset. 64"),
         ({"architecture": "resnet"}, "has architecture r3gan, but"),
-        ({"source": None, "architecture": "r3gan"}, "r3gan networks come from a source alone: give --source"),
+        ({"source": None, "architecture": "r3gan"}, "r3gan networks need a source: give --source"),
     ],
 )
 def test_settings_that_the_networks_do_not_have(more, message, runs, data, tmp_path):

@@ -173,6 +173,31 @@ def test_batch_norm_has_the_statistics_of_all_processes(tmp_path):
     torch.testing.assert_close(*means)
 
 
+THREADS_AT_EXIT = """
+import atexit, os, sys
+from pathlib import Path
+
+def look():  # after all that a run registers
+    names = [(thread / "comm").read_text() for thread in Path("/proc/self/task").iterdir()]
+    if any("gloo" in name for name in names):
+        os._exit(3)
+
+atexit.register(look)
+from ganshift.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lists threads in /proc")
+def test_no_thread_of_the_messages_outlives_a_run(tmp_path):
+    """One that still frees a tensor while Python ends aborts the process, once in many runs."""
+    (tmp_path / "at_exit.py").write_text(THREADS_AT_EXIT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    run = [str(tmp_path / "at_exit.py"), *arguments("dual", tmp_path / "out", 1), "--device", "cpu"]
+    done = subprocess.run([*command, *run], capture_output=True, text=True, timeout=WAIT, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_killed_process_ends_the_other(tmp_path):
     out, said = tmp_path / "out", tmp_path / "said"
     processes = start_together(arguments("dual", out, 100_000), said)

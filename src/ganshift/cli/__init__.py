@@ -171,12 +171,12 @@ ganshift moves GANs and images between domains.
   ganshift serve runs/mine runs/drawings
   ganshift import latest_net_G_A.pth --out runs/zebras
 
-Every command takes --quiet: only warnings and errors are said. Results go to standard output, all else to standard
+Every command takes --quiet: only warnings and errors. Results go to standard output, all else to standard
 error; NO_COLOR=1 turns colours off.
 
 exit codes
   0      done
   1      doctor: training would fail; study: a run of the grid failed; translate: some files were left out
-  2      what was given cannot work; one line says why
+  2      the request cannot work; one line says why
   128+n  stopped by signal n: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 138 SIGUSR1; the same training command goes on
 """

@@ -16,12 +16,12 @@ def doctor(
 ) -> int:
     """Look at images before training: what they are, what is wrong, what to run, how long that takes here.
 
-    Exit code 1 means that training would fail. What is looked at is said in docs/doctor.md.
+    Exit code 1 means that training would fail. docs/doctor.md lists what it may find.
 
     Args:
         data: What --data can be: a folder or zip of images, class folders or two domains; CIFAR batches; bundled:faces.
-        data_b: The second domain, where two folders or zips have one each.
-        seconds: Train so long to see how fast it goes; 0 leaves that out.
+        data_b: The second domain, if each has its own folder or zip.
+        seconds: How long to train to measure the speed; 0 skips that.
 
     Examples:
         ganshift doctor my-images/
@@ -51,14 +51,14 @@ def report(
     *,
     out: Annotated[Maybe[Path], arg(aliases=["-o"])] = None,
 ) -> int:
-    """Write one page that shows what a run did, or lays several side by side; it loads nothing and is under 10 MB.
+    """Write one page that shows what a run did, or compares several: one file under 10 MB that loads nothing.
 
-    Pictures as they changed, scores, curves, messages on health, nearest neighbours, what the settings differ by,
-    and the commands that make the runs again. What is missing of a run is named. More in docs/report.md.
+    It shows sample sheets, scores, curves, health warnings, nearest neighbours, differing settings and the commands
+    that repeat the runs, and names what a run lacks. More in docs/report.md.
 
     Args:
         runs: Run folders of ganshift transfer or dual.
-        out: The page; report.html in the folder of the run if left out, here if there are several.
+        out: The page. Default: report.html in the run folder, or here for several runs.
 
     Examples:
         ganshift report runs/mine
@@ -70,7 +70,7 @@ def report(
         from ..tools.report import PAGE, write_report
 
     if out and out.is_file() and out.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"--out {out} is a file, and no page to replace: name one that ends in .html")
+        raise UserError(f"--out {out} is a file, but not a page: name one that ends in .html")
     typed = ["ganshift", "report", *map(str, runs), *(["-o", str(out)] if out else [])]
     page = out or (runs[0] / PAGE if len(runs) == 1 else Path(PAGE))
     write_report(runs, page, command=shlex.join(typed))

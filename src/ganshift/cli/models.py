@@ -36,18 +36,18 @@ def generate(
             owner/model of the Hugging Face hub.
         num_images: How many images (64 if left out), strips with --interpolate (8), images a class with --class-grid
             (8).
-        label: Class to draw, by name or number; all in turn if left out.
+        label: Class to draw, by name or number. Default: all in turn.
         seed: The same seed gives the same images.
-        truncation: Redraw latent numbers that are further from 0, in standard deviations, for more typical and more
-            similar images: 2 changes little, 0.5 much. Nothing is redrawn if left out.
-        interpolate: Draw strips of STEPS images instead, each changing from one image of the seed into the next: smooth
-            strips speak against a generator that only repeats images it was shown.
-        class_grid: Draw one row a class instead, from the same latents: a column shows what the class alone changes.
+        truncation: Redraw latent numbers further from 0 than this, in standard deviations. Images become more typical
+            and less varied: 2 changes little, 0.5 much. Default: no truncation.
+        interpolate: Draw strips of STEPS images instead, each from one image to the next. If strips change smoothly,
+            the generator does not just repeat training images.
+        class_grid: Draw one row a class instead, from the same latents: a column shows what the class changes.
         published_sheet: Draw the 10 x 10 sheet of the published codes instead: classes in turn, normalised by the batch
             of 100.
-        batch_statistics: Normalise by the batch, as the published codes do, instead of by running statistics. An image
-            then depends on up to 63 others drawn with it, so -n changes it too.
-        out: A name that ends in .png for one sheet; else a folder for one file an image, or a strip.
+        batch_statistics: Normalise by the batch, as the published codes do, instead of by running statistics. Each
+            image then depends on up to 63 others drawn with it, so -n changes it too.
+        out: A name that ends in .png for one sheet; otherwise a folder for one file an image, or a strip.
 
     Examples:
         ganshift generate runs/mine -n 64 -o sheet.png
@@ -65,7 +65,7 @@ def generate(
         )
     drawn = {"--num-images": num_images, "--label": label, "--truncation": truncation}
     if published_sheet and (given := [name for name, value in drawn.items() if value is not None]):
-        raise UserError(f"--published-sheet is fixed but for --seed: leave out {' and '.join(given)}")
+        raise UserError(f"--published-sheet takes only --seed: leave out {' and '.join(given)}")
     from ..training.log import ProgressLine, loading
 
     with loading():
@@ -111,16 +111,15 @@ def translate(
         run: Run folder of ganshift dual, the model.safetensors in one, a bundled model (photo-sketch), or an
             owner/model of the Hugging Face hub.
         images: Images, animations, videos, and folders, zips and globs of them.
-        to: Domain to translate to: a, b, or what the run calls it (dual --names). With both, IMAGES is one folder or
-            zip with two domains, as for training: its validation images, or else all, go both ways.
-        roundtrip: Write each image, its translation and the way back, in folders A, A2B, A2B2A and B, B2A, B2A2B; with
-            the names of the domains in place of A and B, if they have some.
-        training_size: Crop and scale images as in training first: a model trained on small images knows no large ones.
-        skip_existing: Leave alone what has its translation in --out already: this goes on after an interruption.
-        overwrite: Let a translation replace the file it was made from, where --out is the folder that is read. Nothing
-            that is read is ever replaced otherwise.
-        out: Folder for the translations, which keep the names of their images; or, for one, a name that ends in .png
-            (or another picture's ending), .gif or .webp for an animation, .mp4 for a video.
+        to: Domain to translate to: a, b, or its name (dual --names). With both, IMAGES is one folder or zip with two
+            domains, as for training: its validation images, or all if it has none, are translated both ways.
+        roundtrip: Also write the image and the way back, in folders A, A2B, A2B2A and B, B2A, B2A2B, or with the names
+            of the domains in place of A and B.
+        training_size: Crop and scale images as in training first. A model trained on small images knows no large ones.
+        skip_existing: Skip images whose translation is in --out already, to continue after an interruption.
+        overwrite: Let a translation replace its input, if --out is the input's folder. Without it no input is replaced.
+        out: Folder for the translations, which keep the names of their images. For one image also a file name: .png (or
+            another picture's ending), .gif or .webp for an animation, .mp4 for a video.
 
     Examples:
         ganshift translate runs/drawings holiday.jpg --to drawings -o drawn/
@@ -148,7 +147,7 @@ def translate(
             overwrite=overwrite,
         )
     except KeyboardInterrupt:
-        say("The same command goes on from here with --skip-existing")
+        say("The same command with --skip-existing goes on from here")
         raise
     if done.skipped:
         say(f"skipped {done.skipped:,} files whose translations are in {out}")
@@ -171,28 +170,26 @@ def import_run(
     size: Maybe[int] = None,
     names: Maybe[str] = None,
 ) -> int:
-    """Turn a checkpoint of another tool into a run, without running a line of it.
+    """Turn a checkpoint of another tool into a run. No code in it is run.
 
-    Which tool wrote it, and what its networks are, is read off the file: docs/import.md lists the tools. TensorFlow
-    checkpoints need pip install 'ganshift[tensorflow]'.
+    The file shows which tool wrote it and which networks it has; docs/import.md lists the tools. TensorFlow checkpoints
+    need pip install 'ganshift[tensorflow]'.
 
     Args:
-        checkpoint: The file; of a TensorFlow checkpoint its name without the endings of its files, or its .index file,
-            or its folder. Of a translator, the network that translates a to b.
+        checkpoint: The file. For a TensorFlow checkpoint its name without the endings of its files, its .index file, or
+            its folder. For a translator the network from a to b.
         out: Run folder to write, for every command that takes a run.
-        backward: Of a translator, the file of the network that translates b to a; without it the run translates one
-            way.
-        critic_a: Of a translator, the file of the critic that judges images of domain a, for further training.
-        critic_b: The same for images of domain b.
-        classes: Names of the classes in the order of their labels, with commas between; numbers if left out.
+        backward: For a translator the file of the network from b to a. Without it the run translates one way.
+        critic_a: For a translator the file of the critic of domain a, for further training.
+        critic_b: The same for domain b.
+        classes: Names of the classes in the order of their labels, joined by commas. Default: numbers.
         keep_channel_order: Leave a DualGAN with blue first, as published, instead of making it take and give RGB.
-        image_statistics: Let batch norms of CycleGAN, pix2pix and CUT take the statistics of each image, as their test
-            script does unless it is told --eval, instead of the running statistics in the file.
-        rgba: Say that the four channels of a network's pictures are red, green, blue and opacity, which its file
-            cannot.
-        size: Side in pixels of the images that a translator was trained on, which its file does not say (256, the old
-            tools' default, if left out; 128 of unet_128).
-        names: What the domains of a translator are called, such as horse,zebra; A and B if left out.
+        image_statistics: Let batch norms of CycleGAN, pix2pix and CUT take the statistics of each image, like their
+            test script without --eval, instead of the running statistics in the file.
+        rgba: The four channels of the network's pictures are red, green, blue and opacity; its file does not say.
+        size: Side in pixels of a translator's training images, which its file does not say. Default: 256, as in the old
+            tools; 128 for unet_128.
+        names: Names of a translator's domains, such as horse,zebra. Default: A and B.
 
     Examples:
         ganshift import horse2zebra/latest_net_G_A.pth --out runs/zebras
@@ -242,17 +239,14 @@ def export(
     Args:
         run: Run folder of ganshift transfer or dual, the model.safetensors in one, a bundled model (digits32), or an
             owner/model of the Hugging Face hub.
-        format: What to write: models for onnxruntime, weights for from_pretrained, one page that draws or translates
-            in a browser, or a Space of the Hugging Face hub. onnx and html need pip install 'ganshift[export]', space
+        format: onnx models for onnxruntime, safetensors for from_pretrained, one html page that draws or translates in
+            a browser, or a space of the Hugging Face hub. onnx and html need pip install 'ganshift[export]', space
             needs ganshift[web].
-        uint8: Let models take and give images as uint8 [n, h, w, c], as files hold them, instead of float32
-            [n, c, h, w] in [-1, 1].
+        uint8: Take and give images as uint8 [n, h, w, c], as in files, instead of float32 [n, c, h, w] in [-1, 1].
         half: Store the weights of safetensors in half precision.
-        size: Let ONNX models of a translator take images of this size alone, in pixels, for readers that need it, such
-            as OpenCV 4.
-        onnxruntime_web: For html, the file that npm pack onnxruntime-web writes. npm fetches it, once, if this is left
-            out.
-        out: New folder for the files; RUN/export/FORMAT if left out. Bundled models and those of the hub need one.
+        size: Fix the image size of a translator's ONNX models, in pixels, for readers that need it, such as OpenCV 4.
+        onnxruntime_web: For html, the file that npm pack onnxruntime-web writes. Without it npm fetches it, once.
+        out: New folder for the files. Default: RUN/export/FORMAT; bundled models and those of the hub need one.
 
     Examples:
         ganshift export runs/mine

@@ -44,34 +44,33 @@ def evaluate(
     json: Json = False,
     device: Device = "auto",
 ) -> int:
-    """Measure a run against real images, and write cards that say how into RUN/cards.
+    """Score a run against real images. A card per score in RUN/cards says how it was measured.
 
-    What the scores mean is said in docs/metrics.md.
+    docs/metrics.md explains the scores.
 
     Args:
         run: Run folder of ganshift transfer or dual, the model.safetensors in one, a bundled model, or an owner/model
             of the Hugging Face hub.
-        reference: Real images: for a generator what transfer's --data can be, for a translator what dual's can be.
-        a: Folder or zip of real images of domain A of a translator, with --b, instead of --reference.
-        b: The same of domain B.
+        reference: Real images, as transfer's --data for a generator, as dual's for a translator.
+        a: Folder or zip of real images of a translator's domain A, with --b, instead of --reference.
+        b: The same for domain B.
         metrics: Any of is,fid,kid,prc,colour,copying, joined by commas. All for a generator; fid,kid,prc,colour for a
             translator, which always gets L1 of its round trips and, where val/A and val/B have files of the same names,
             L1, PSNR and SSIM.
-        num_images: How many images a generator draws: 50,000 if left out. A translator translates what the reference
-            has.
-        extractor: Network whose features are compared: one that ships, of 32 pixels (cifar) or of 224 (lite0), or the
-            published Inception.
+        num_images: How many images a generator draws; 50,000 if left out. A translator translates the whole reference.
+        extractor: Network whose features are compared: cifar (32 pixels) and lite0 (224) ship, inception is the one of
+            papers.
         extractor_weights: Weights of the extractor, instead of those that ship or are downloaded.
-        view: What it sees of images larger than its side: crops at full resolution, or the whole made smaller. Crops if
-            left out, but for inception.
-        split: Part of a generator's reference, where it has folders or batches for parts.
-        held_out: Real images like those trained on, but not among them, to judge copying by. The test split that lies
-            beside the training images, if left out.
+        view: How it sees images larger than its side: crops at full resolution, or the whole image shrunk. Default:
+            crops, and whole for inception.
+        split: Which split of a generator's reference to use, if it has splits.
+        held_out: Real images that the run did not learn, for the copying check. Default: the test split beside the
+            training images.
         seed: The same seed draws the same images.
         labels: How often a generator draws each class: as often as the reference has it, or all equally often.
-        kid_subsets: Random subsets that KID is the mean over.
-        kid_subset_size: Images in each; 1000, or half of the smaller set where that is less.
-        out: Folder for cards and pictures; RUN if left out, which a bundled model or one of the hub cannot be.
+        kid_subsets: Number of random subsets that KID averages.
+        kid_subset_size: Images in each. Default: 1000, or half of the smaller set if that is less.
+        out: Folder for cards and pictures. Default: RUN; bundled models and those of the hub need one.
 
     Examples:
         ganshift evaluate runs/mine --reference my-images/
@@ -145,12 +144,12 @@ def _show(records: Sequence["ScoreRecord"], names: DomainNames) -> None:
 
 @command
 def compare(a: Positional[Path], b: Positional[Path], *, json: Json = False) -> int:
-    """Show what two cards, or the cards of two runs, differ by, with its standard error.
+    """Show the difference of two cards, or of all cards of two runs, with its standard error.
 
-    Cards that were not made in the same way are refused, and what differs is named.
+    If cards were not measured in the same way, the error says what differs.
 
     Args:
-        a: A file that ganshift evaluate wrote, or a run folder.
+        a: A card, which ganshift evaluate writes, or a run folder.
         b: Another.
 
     Examples:
@@ -168,7 +167,7 @@ def compare(a: Positional[Path], b: Positional[Path], *, json: Json = False) -> 
         show_json(rows)
     else:
         show_table(rows)
-    say("Next: what training again with other seeds would change is asked by ganshift study")
+    say("Next: ganshift study shows how much other seeds change")
     return 0
 
 
@@ -186,9 +185,9 @@ def bench(
     Data loading is included; sample grids, checkpoints and evaluations are not. docs/performance.md has figures.
 
     Args:
-        only: Methods (transfer) or presets (transfer/small) to time; all if left out.
+        only: Methods (transfer) or presets (transfer/small) to time. Default: all.
         quick: Time one iteration of each preset instead of five seconds.
-        fast: Train as --fast does.
+        fast: Train with --fast.
 
     Examples:
         ganshift bench

@@ -29,7 +29,7 @@ complete -o default -F _ganshift ganshift
 
 @command
 def completion(shell: Positional[Literal["bash", "zsh", "fish"]]) -> int:
-    """Print what makes a shell complete ganshift's commands, options and choices.
+    """Print a script that makes a shell complete ganshift's commands, options and choices.
 
     Args:
         shell: bash, zsh or fish.

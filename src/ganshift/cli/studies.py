@@ -24,18 +24,18 @@ def study(
     dry_run: bool = False,
     list: bool = False,
 ) -> int:
-    """Train and measure a grid of runs that a recipe describes, and lay the scores side by side.
+    """Train and score a grid of runs that a recipe describes, and compare the scores.
 
-    The same command goes on where it was interrupted, skips what is finished and tries again what failed. Several
-    such commands on one folder, also on several machines, share the work. What a recipe is: docs/study.md.
+    The same command continues after an interruption: it skips finished runs and retries failed ones. Several such
+    commands on one folder, also on several machines, share the work. docs/study.md explains recipes.
 
     Args:
         recipe: A recipe's file, or the name of one that ships (see --list).
-        out: Folder of the study; runs/ with the recipe's name if left out.
-        data: What the recipe leaves to you, as NAME=PATH; a PATH alone is for its first name. Can be repeated.
-        processes: Cells trained at once, each with its share of the processor's cores, on the accelerators in turn.
-        device: Where to compute, instead of what the recipe says.
-        dry_run: Show the cells and how long they will take, and stop.
+        out: Folder of the study. Default: runs/ and the recipe's name.
+        data: An input of the recipe as NAME=PATH; a PATH alone is its first input. Can be repeated.
+        processes: Runs to train at once, each with its share of the processor's cores, on the accelerators in turn.
+        device: Where to compute, instead of where the recipe says.
+        dry_run: Show the runs and how long they will take, and stop.
         list: Show the recipes that ship.
 
     Examples:

@@ -48,11 +48,11 @@ def train(method: Method, arguments: Sequence[str]) -> int:
 def demo(*, out: Path = Path("runs/demo"), quick: bool = False, seed: int = 0) -> int:
     """Train both methods on bundled images in minutes, and write one page that shows what they learned.
 
-    The same command run again goes on where it was interrupted.
+    The same command continues after an interruption.
 
     Args:
         out: Folder for three runs and report.html.
-        quick: A minute or so instead of several: everything is shown, little is learned.
+        quick: A minute or so instead of several. The page shows everything, but the runs learn little.
         seed: Seed of all runs.
 
     Examples:

@@ -95,7 +95,7 @@ class ImageSet:
         if name not in self._broken:
             self._broken.add(name)
             self.quarantined.append((name, reason))
-            logger.warning("%s: %s; the next image stands in for it from now on", name, reason)
+            logger.warning("%s: %s; the next image replaces it from now on", name, reason)
 
     def _decode(self, index: int) -> UInt8[np.ndarray, "c h w"]:
         """The image, or the next readable one of its class, so that order and labels do not depend on the past."""
@@ -113,9 +113,7 @@ class ImageSet:
                 )
             except UnreadableImage as error:
                 self.set_aside(name, str(error))
-        raise UserError(
-            f"{self.place.where}: no readable image is left to stand in for {self.names[index]}; restore it"
-        )
+        raise UserError(f"{self.place.where}: no readable image is left to replace {self.names[index]}; restore it")
 
 
 @final

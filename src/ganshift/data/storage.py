@@ -188,7 +188,7 @@ def walk(path: Path) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
                 continue
             linked += entry.is_symlink()
             if linked > MAX_LINKED_FOLDERS:
-                raise UserError(f"links below {path} lead to more than {MAX_LINKED_FOLDERS:,} folders; take some away")
+                raise UserError(f"links below {path} lead to more than {MAX_LINKED_FOLDERS:,} folders; remove some")
             left.append((f"{prefix}{entry.name}/", above | {identity}))
         yield prefix, files
 

@@ -154,7 +154,7 @@ class ImageGenerator(Pretrained):
 
     def grids(self, pictures: Mapping[Any, Sequence[Any]] | None = None) -> CardGrids:
         """64 pictures of seed 0, normalised as in the run's own sheets, with one class in each column."""
-        require(not pictures, "a generator is shown by what it draws: give a model card no pictures")
+        require(not pictures, "the model card of a generator shows its own samples: leave out pictures")
         latents = self._draw(CARD_COLUMNS**2, seed=0)
         labels = torch.arange(CARD_COLUMNS**2) % CARD_COLUMNS % len(self.classes) if self.classes else None
         images = self.generate(latents, labels, self.as_published)

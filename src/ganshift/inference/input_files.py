@@ -109,7 +109,7 @@ def _without_results(found: list[InputFile], root: Path, out: Path) -> list[Inpu
     if not others:
         raise UserError(f"all images in {root} lie in {out}, where results are written")
     if len(others) < len(found):
-        logger.warning("passed over %d files in %s: results of earlier runs", len(found) - len(others), out)
+        logger.warning("skipped %d files in %s: results of earlier runs", len(found) - len(others), out)
     return others
 
 

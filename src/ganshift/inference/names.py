@@ -87,5 +87,5 @@ def results_place(name: str | Path, out: str | Path | None) -> Path:
         return Path(out)
     folder = find_model(name)
     if not lies_here(name):
-        raise UserError(f"{name} is no folder of yours to write results into: say with --out where they go")
+        raise UserError(f"cannot write results into {name}, which is no folder of yours: give --out")
     return folder

@@ -59,7 +59,7 @@ class Outputs:
             usual = self._place(number, self._endings(source)[0], self.kinds[0])
             if (other := seen.setdefault(usual, number)) != number:
                 both = f"{source.where} and {sources[other].where}"
-                raise UserError(f"{both} would write one file: translate them into two --out")
+                raise UserError(f"{both} would write the same file: translate them into different --out folders")
             for ending, kind in product(self._endings(source), self.kinds):
                 self._refuse_replacing(number, self._place(number, ending, kind))
 

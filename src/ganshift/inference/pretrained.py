@@ -93,7 +93,7 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
         `UserError` if there is no such model, it is of the other method, or its files are damaged.
         """
         if model_kwargs:
-            raise UserError(f"a model is as its config.json says: leave out {', '.join(model_kwargs)}")
+            raise UserError(f"the config.json of the model decides this: leave out {', '.join(model_kwargs)}")
         hub = {"force_download": force_download, "token": token, "cache_dir": cache_dir, "revision": revision}
         return cls.from_folder(
             find_model(pretrained_model_name_or_path, local_files_only=local_files_only, **hub), device
@@ -127,7 +127,8 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
         In it are config.json, model.safetensors, and README.md with its pictures: the model card. A model that was
         opened from a folder takes along from there what still belongs to its weights: its critic, so that it can be
         a --source, its cards, and the verdict on copying without the names of training images. Of places on this
-        machine, config.json keeps the last part only. `model_card_kwargs` are the fields of `card.Notes`; `config`
+        machine, config.json keeps the last part only. `model_card_kwargs` are the fields of `card.Notes`: a translator
+        is shown on bundled photographs, or on `pictures` such as {"a": ["my.jpg"], "b": ["drawn.png"]}; `config`
         is there because the hub's mixin has it: it cannot be another than the model's own. A README.md that ganshift
         did not write stays. With `push_to_hub` the folder goes to `repo_id`, or else to its own name, and its address
         is returned.

@@ -48,9 +48,13 @@ INCEPTION_LAYERS = ["2048", "logits_unbiased"]
 class CifarNetwork(nn.Module):
     """Seven convolutions and a linear layer, after airbench94 (Jordan 2024, arXiv 2404.00498).
 
-    A 2 x 2 convolution that whitens, then three pairs of 3 x 3 convolutions of which the first halves the image;
-    the features are the maxima over what is left (3 x 3). Without `normalised` it is the network as it ships, whose
-    batch norms are folded into the convolutions.
+    A 2 x 2 convolution that whitens, then three pairs of 3 x 3 convolutions (64, 64, 256, 256, 256, 256 channels) of
+    which the first halves the image; 1.97 million weights. The 256 features are the maxima over what is left (3 x 3),
+    the logits stand for the 10 classes of CIFAR-10. Without `normalised` it is the network as it ships, whose batch
+    norms are folded into the convolutions: 3.9 MB in float16, run in float32.
+
+    An extractor takes images of any size, gray, colour or transparent (over white), resizes them to 32 x 32 (bicubic,
+    antialiased) or looks at crops. An image's features do not depend on its batch (to 1e-5).
     """
 
     def __init__(self, *, normalised: bool = False):

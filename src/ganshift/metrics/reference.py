@@ -49,7 +49,7 @@ def cache(reference: Reference, key: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda beside: save_file(content, beside))
     except OSError as error:
-        logger.warning("features of the reference cannot be kept in %s (%s)", path.parent, error.strerror)
+        logger.warning("cannot cache the features of the reference in %s (%s)", path.parent, error.strerror)
 
 
 def _path(key: str) -> Path:

@@ -34,7 +34,7 @@ def settings_of(
     """
     trained_by = config.trained_by if trained_by is None else tuple(trained_by)
     allowed = [name for name in get_args(ShippedExtractor) if name not in trained_by]
-    require(bool(allowed), f"{' and '.join(trained_by)} train the run: give --evaluate-every 0, none can judge it")
+    require(bool(allowed), f"{' and '.join(trained_by)} train the run and cannot judge it: give --evaluate-every 0")
     extractor = config.evaluate_extractor or allowed[0]
     if extractor not in allowed:
         logger.warning("%s trains this run and cannot judge it: evaluations use %s", extractor, allowed[0])

@@ -20,7 +20,16 @@ class Exportable(Protocol):
 
 
 def plain_copy(network: nn.Module) -> nn.Module:
-    """The same network with plain layers; the weights are shared where they are the same."""
+    """The same network with plain layers; the weights are shared where they are the same.
+
+    For PyTorch without Python there is `torch.export`:
+
+    ```python
+    network = plain_copy(Generator.from_pretrained("digits32").network).eval()
+    program = torch.export.export(network, (torch.randn(4, 128),))
+    torch.export.save(program, "digits.pt2")  # torch._inductor.aoti_compile_and_package makes a library of it
+    ```
+    """
     shared = {id(parameter): parameter for parameter in network.parameters()}
     return _replaced(copy.deepcopy(network, dict(shared)))
 

@@ -182,16 +182,16 @@ class RunConfig(ABC):
     fast: bool = False
     """For accelerators: bfloat16, channels-last, compiled generators. Rounds more."""
     micro_batch: PositiveInt | None = None
-    """Compute at most so many images of a batch at a time, in every process, and add up their gradients: less memory,
-    the same result but for batch norm's statistics (docs/scaling.md). All at once if left out."""
+    """Compute at most so many images of a batch at a time, in every process, and sum the gradients: less memory, the
+    same result except for batch norm (docs/accelerators.md). Default: the whole batch."""
     precision: Precision | None = None
-    """What convolutions and products compute in: fp32 (IEEE), tf32 (its factors rounded to 11 bits, on CUDA alone),
-    bf16 or fp16; tf32 if left out, and bf16 with --fast. Norms, the penalty, losses, averages and optimisers keep to
-    fp32. A loss that is not finite in bf16 or fp16 is computed again in fp32."""
+    """Of convolutions and products: fp32 (IEEE), tf32 (factors rounded to 11 bits, only on CUDA), bf16 or fp16.
+    Default: tf32, and bf16 with --fast. Norms, the penalty, losses, averages and optimisers stay in fp32. A loss that
+    is not finite in bf16 or fp16 is computed again in fp32."""
     deterministic: bool = False
-    """Use no operator whose sums come in any order, so that a run resumes to the last bit on CUDA, too. Slower."""
+    """Use only operators that sum in a fixed order, so that a run resumes to the last bit on CUDA, too. Slower."""
     log_every: PositiveInt
-    """Write a line to log.jsonl every so many images; its terms are means since the line before."""
+    """Write a line to log.jsonl every so many images; its terms are means since the last line."""
     sample_every: PositiveInt
     """Write a sample sheet every so many images."""
     checkpoint_every: PositiveInt
@@ -199,31 +199,31 @@ class RunConfig(ABC):
     keep_checkpoints: PositiveInt = 2
     """How many of the newest checkpoints to keep."""
     evaluate_every: NonNegativeInt = 0
-    """Score the averaged model against real images every so many images, and keep the best in RUN/best; 0 never does.
-    Held-out images (test or val) are compared with where there are at least 50, else training images."""
+    """Score the averaged model every so many images, and keep the best in RUN/best; 0 never does. The reference is the
+    held-out images (test or val) if there are at least 50, otherwise the training images."""
     evaluate_images: EvaluatedImages = 1_000
     """How many images an evaluation generates, or translates each way."""
     evaluate_extractor: Literal["cifar", "lite0"] | None = None
-    """Network that ships whose features an evaluation compares: cifar if left out, or lite0 where cifar trains the run.
-    No network judges a run that it trains."""
+    """Network whose features an evaluation compares. Default: cifar, or lite0 if cifar trains the run, since no network
+    judges a run that it trains."""
     evaluate_view: Literal["crops", "whole"] | None = None
-    """What it sees of images larger than its side (cifar 32, lite0 224): crops at full resolution, or the whole, made
-    smaller. Crops if left out; a run of 0.1.0 goes on with the whole."""
+    """How it sees images larger than its side (cifar 32, lite0 224): crops at full resolution, or the whole image,
+    shrunk. Default: crops; runs of 0.1.0 keep whole."""
     best_by: Literal["kid", "fid"] = "kid"
-    """Score that says which model is best. FID is biased under 5,000 images."""
+    """Score that decides which model is best. FID is biased below 5,000 images."""
     when_stalled: Literal["advise", "stop"] = "advise"
-    """What to do after 5 evaluations in a row without a clear improvement: say so and go on, or stop."""
+    """After 5 evaluations in a row without a clear improvement: print advice and go on, or stop."""
     on_collapse: Literal["advise", "stop", "rollback"] = "advise"
-    """What to do on signs of collapse: say what was seen and what to try and go on; stop; or go back to the last
-    healthy checkpoint with half the learning rates, at most 3 times."""
+    """On signs of collapse: print them with advice and go on; stop; or go back to the last healthy checkpoint with half
+    the learning rates, at most 3 times."""
     tracker: str = "tensorboard"
     """Where to show numbers while training: any of tensorboard,wandb,mlflow,trackio, joined by commas, or none. All but
-    tensorboard need a package of their own (docs/report.md)."""
+    tensorboard need their own package (docs/report.md)."""
     overhead: Annotated[float, Range(0, 1)] = 0.05
-    """On accelerators, the part of the time that evaluations, sample sheets and checkpoints may take each: what falls
-    due sooner is passed over, but for the last. 1 passes over nothing."""
+    """On accelerators, the share of the time that evaluations, sample sheets and checkpoints may take each: earlier
+    ones are skipped, except the last. 1 skips nothing."""
     workers: Annotated[int, Range(0, 256)] = 2
-    """Processes that decode images when the set is too large to be kept in memory."""
+    """Processes that decode images if the set is too large for memory."""
     memory_budget: PositiveFloat = 2.0
     """Decoded training images are kept in memory up to this many gigabytes (10^9 bytes); larger sets stream."""
     ema_images: NonNegativeInt

@@ -58,6 +58,9 @@ def join(name: str) -> "torch.device":
             f"device must be a kind such as cuda, npu or cpu where {world_size()} processes share a run, each with a "
             f"device of its own, got {name}"
         )
+    # Its functions take the group of all processes for a default when they are imported, which optimizers do later:
+    # the group would outlive its end, and its threads would abort the process where they meet a Python that has ended.
+    import torch.distributed.nn  # noqa: F401
     from accelerate import PartialState
 
     with _together(), _signals_for_this_thread():

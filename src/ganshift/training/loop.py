@@ -343,7 +343,7 @@ def _refuse_other_data(trainer: Trainer) -> None:
     data = trainer.description.get("data")
     if data != from_first(lambda: data):
         raise UserError(
-            "the images that this process finds are others than those of the first process: copy the same files "
+            "this process finds other images than the first process: copy the same files "
             "to the same place on every host"
         )
 

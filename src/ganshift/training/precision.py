@@ -49,7 +49,7 @@ def precision_on(device: torch.device, precision: Precision) -> Precision:
         return "fp32"  # to which TF32 is the nearest there
     if computes(device, precision):
         return precision
-    logger.warning("this processor has no %s arithmetic, and imitating it takes longer: computing in fp32", precision)
+    logger.warning("this processor has no %s arithmetic: computing in fp32", precision)
     return "fp32"
 
 

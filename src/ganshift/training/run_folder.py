@@ -1,4 +1,16 @@
-"""The run folder as an interface: what is where, and whose it is."""
+"""The run folder as an interface: what is where, and whose it is.
+
+- `config.json`: method, architecture, networks, data, settings, versions; runs of 0.1.0 name no architecture
+- `model.safetensors`: averaged weights for inference; `critic.safetensors`: the critic of a run that can be a source
+- `checkpoints/000000064000.pt`: complete states, named by images shown; the newest `--keep-checkpoints`
+- `best/`: the best model as a run folder of its own, with its checkpoint
+- `log.jsonl`, `tensorboard/`, `trackers.json`: means of the loss terms, and where else they are shown
+- `samples/`: sample grids, named by images shown
+- `evaluations.jsonl`, `health.json`: scores on the way, signs of collapse
+- `cards/`, `copying.json`, `copying.png`, `report.html`: what `evaluate` and `report` write
+- `left-out.txt`: files that could not be read, with reasons
+- `.lock`: held by the process that trains
+"""
 
 import errno
 import json
@@ -76,7 +88,7 @@ def held(out: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            logger.warning("%s cannot be locked (%s): see to it that one process alone trains in it", out, error)
+            logger.warning("%s cannot be locked (%s): make sure that only one process trains in it", out, error)
     try:
         yield
     finally:

@@ -79,7 +79,7 @@ def test_critic_conditioning():
     assert not torch.allclose(by_norm(images, labels)[0], by_norm(images, 1 - labels)[0])
     with pytest.raises(UserError, match="never sees the label"):
         ResNetCritic(size=32, width=4, num_classes=2, norm=False, conditional_norm=True)
-    with pytest.raises(UserError, match="needs its norms"):
+    with pytest.raises(UserError, match="needs norms"):
         ResNetGenerator(size=32, width=4, num_classes=2, norm=False)
 
 

@@ -15,9 +15,11 @@ from ganshift.tools.importing import import_run
 
 IMPORTED = Path(__file__).parents[2] / "imported"
 
-PIXELS = """canvas => {
-  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  return [canvas.height, canvas.width, Array.from(data)];
+PIXELS = """shown => {
+  const [width, height] = [shown.naturalWidth ?? shown.width, shown.naturalHeight ?? shown.height];
+  const context = new OffscreenCanvas(width, height).getContext("2d");
+  context.drawImage(shown, 0, 0);
+  return [height, width, Array.from(context.getImageData(0, 0, width, height).data)];
 }"""
 
 
@@ -33,7 +35,7 @@ def translating(translator, chromium, tmp_path_factory):
 
 def opened(chromium, folder, tmp_path_factory):
     path = export(folder, tmp_path_factory.mktemp("page"), format="html")[0][0]
-    context = chromium.new_context(offline=True, viewport={"width": 360, "height": 640})
+    context = chromium.new_context(offline=True, viewport={"width": 360, "height": 640}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.requests, page.errors = [], []
     page.on("request", lambda request: page.requests.append(request.url))
@@ -46,7 +48,7 @@ def opened(chromium, folder, tmp_path_factory):
 
 
 def pixels(page, channels=3):
-    height, width, values = page.locator("#result").evaluate(PIXELS)
+    height, width, values = page.locator("#result, .after").first.evaluate(PIXELS)
     return np.array(values, np.int64).reshape(height, width, 4)[..., :channels]
 
 
@@ -83,7 +85,7 @@ def test_the_page_translates_what_translate_translates(to, name, translating, tr
     colour = Image.fromarray(random.integers(0, 256, (16, 40, 3), np.uint8))
     picture = colour if to == "b" else colour.convert("L")
     translating.select_option("#direction", name)
-    translating.set_input_files("#picture", [as_file(picture, "picture.png")])
+    translating.set_input_files("#pictures", [as_file(picture, "picture.png")])
     translating.get_by_text("at 40 x 16 pixels").wait_for()
     wanted = translator.model(picture, to).convert("RGB")
     assert np.abs(pixels(translating) - np.asarray(wanted, np.int64)).max() <= 1
@@ -98,7 +100,7 @@ def test_the_page_keeps_sizes_that_are_no_multiples_of_the_step(size, translatin
     """Of the picture whose last row and column go on until they are, what the model makes is cut off there."""
     picture = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
     translating.select_option("#direction", "a2b")
-    translating.set_input_files("#picture", [as_file(Image.fromarray(picture), f"{size}.png")])
+    translating.set_input_files("#pictures", [as_file(Image.fromarray(picture), f"{size}.png")])
     translating.get_by_text(f"at {size[0]} x {size[1]} pixels").wait_for()
     padded = np.pad(picture, [(0, -size[1] % 8), (0, -size[0] % 8), (0, 0)], "edge")
     wanted = np.asarray(translator.model(Image.fromarray(padded), "b").convert("RGB"), np.int64)
@@ -113,17 +115,52 @@ def test_the_page_of_an_imported_translator(path, chromium, tmp_path_factory, tm
     height, width = max(16, model.step), max(24, model.step)
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
     for page in opened(chromium, tmp_path / "run", tmp_path_factory):
-        page.set_input_files("#picture", [as_file(picture, "picture.png")])
+        page.set_input_files("#pictures", [as_file(picture, "picture.png")])
         page.get_by_text(f"Translated A to B at {width} x {height} pixels").wait_for()
         assert np.abs(pixels(page) - np.asarray(model(picture).convert("RGB"), np.int64)).max() <= 1
         assert page.errors == []
 
 
 def test_large_pictures_are_scaled_and_other_files_refused(translating):
-    translating.set_input_files("#picture", [as_file(Image.new("RGB", (2048, 1024), "red"), "large.png")])
+    translating.set_input_files("#pictures", [as_file(Image.new("RGB", (2048, 1024), "red"), "large.png")])
     translating.get_by_text("at 1448 x 724 pixels, scaled from 2048 x 1024").wait_for()
-    translating.set_input_files("#picture", [{"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"}])
+    translating.set_input_files("#pictures", [{"name": "a.png", "mimeType": "image/png", "buffer": b"no picture"}])
     translating.get_by_text("This did not work: the browser cannot read a.png as a picture").wait_for()
+    assert translating.locator("figure").count() == 0  # nothing of the picture before
+
+
+def test_several_pictures_keep_their_names(translating, translator):
+    """What cannot be read is named, and the others are translated."""
+    random = np.random.default_rng(2)
+    pictures = [Image.fromarray(random.integers(0, 256, (16, side, 3), np.uint8)) for side in (8, 24)]
+    files = [as_file(picture, f"{number} of mine.png") for number, picture in enumerate(pictures)]
+    broken = {"name": "broken.png", "mimeType": "image/png", "buffer": b"no picture"}
+    translating.select_option("#direction", "a2b")
+    translating.set_input_files("#pictures", [files[0], broken, files[1]])
+    said = "Translated 2 of 3 pictures A to B. This did not work: the browser cannot read broken.png as a picture"
+    translating.get_by_text(said).wait_for()
+    for number, picture in enumerate(pictures):
+        figure = translating.locator("figure").nth(number)
+        assert figure.locator("figcaption").text_content() == f"{number} of mine.png"
+        assert figure.locator("a").get_attribute("download") == f"{number} of mine A to B.png"
+        height, width, _ = figure.locator(".after").evaluate(PIXELS)
+        assert (width, height) == picture.size
+
+
+def test_a_slider_compares_by_keys_and_by_touch(translating):
+    translating.set_input_files("#pictures", [as_file(Image.new("RGB", (40, 16), "red"), "red.png")])
+    translating.get_by_text("at 40 x 16 pixels").wait_for()
+    slider, before = translating.get_by_label("Compare"), translating.locator(".before")
+
+    def hidden():
+        return float(before.evaluate("image => getComputedStyle(image).clipPath.match(/([\\d.]+)%/)[1]"))
+
+    assert hidden() == 50
+    slider.press("End")
+    assert hidden() == 0  # the whole picture covers its translation
+    box = before.bounding_box()
+    translating.touchscreen.tap(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    assert abs(hidden() - 75) < 5
 
 
 def as_file(picture, name):

@@ -123,7 +123,7 @@ def test_what_differs_and_nothing_else_is_in_the_table(runs, tmp_path):
         ["sample every", "32", "40"],
     ]
     same = page_of({"one": runs / "scratch", "two": runs / "scratch"}, tmp_path / "same.html")
-    assert "All settings are the same but for the folder." in same.text
+    assert "All settings but the folder are the same." in same.text
 
 
 FIGURE = Figure(title=MARKUP, image="<svg/>", caption=MARKUP, alt=MARKUP, columns=[MARKUP])
@@ -192,7 +192,7 @@ def test_names_of_folders_and_classes_stay_text(copy, tmp_path):
 
 def test_a_single_run(runs, tmp_path):
     page = page_of([runs / "scratch"], tmp_path / "transfer.html")
-    assert "This one started from random weights, and was then shown the 100 images of bundled:faces" in page.text
+    assert "This one started from random weights, and then learned the 100 images of bundled:faces" in page.text
     assert "All settings" in page.text
     assert "Move the sliders together" not in page.text
     page = page_of([runs / "dual"], tmp_path / "dual.html")

@@ -174,5 +174,5 @@ def test_shipped_recipes(name, tmp_path):
         if cell.evaluation is not None:
             assert cell.measures()["metrics"]
     if not small:
-        with pytest.raises(UserError, match="it leaves to you what to use: give --data"):
+        with pytest.raises(UserError, match="it needs your data: give --data"):
             open_study(name)

@@ -33,26 +33,26 @@ class TransferConfig(RunConfig):
     data: Path
     """Images to learn: a folder, class folders, a zip, tar, .npz or Parquet table, CIFAR batches, or bundled:faces."""
     subset: PositiveInt | None = None
-    """Learn so many of the images only, of each class as many as can be; a smaller subset lies within a larger."""
+    """Learn only so many images, with equal shares of classes if possible; smaller subsets lie within larger ones."""
     subset_seed: Seed = 0
-    """Which images the subset has."""
+    """Seed of the choice of images."""
     hold_out: Literal["1/3", "2/3", "3/3"] | None = None
-    """Leave out the first, second or last third of the images, of each class alike, to judge by. Nothing is left out
-    where a test split lies beside the images: that is for it."""
+    """Hold out the first, second or last third of each class from training. Nothing is held out if there is a test
+    split, which serves instead."""
     source: str | None = None
-    """Where to start from: a run folder, a bundled source by name, a hub id (owner/model); nothing is from scratch."""
+    """What to start from: a run folder, a bundled source by name, or a hub id (owner/model). Default: from scratch."""
     size: Literal[32, 64, 128] | None = None
     """Side of the square images, in pixels: 32, 64 or 128; others are resized and cropped. The source's, else 32."""
     channels: Channels | None = None
     """1 gray, 3 colour, 4 with alpha. The source's, else inferred from the images."""
     range: str | None = None
-    """LOW,HIGH, or with a unit hu:-1000,1000: which values of files with more than 8 bits a value are black and white.
-    What the images use of their type, if left out; files of 8 bits always use 0 to 255."""
+    """Which values are black and white in files of more than 8 bits: LOW,HIGH, or with a unit hu:-1000,1000. Default:
+    measured on the images. Files of 8 bits always use 0 to 255."""
     architecture: Literal["resnet", "r3gan"] | None = None
-    """Which networks (docs/architecture.md says how to add one); r3gan needs a source. The source's, else resnet."""
+    """Which networks (docs/architecture.md: how to add one); r3gan needs a source. The source's, else resnet."""
     width: Width | None = None
-    """Channels of both networks where no source has its own: everywhere (size 32; 128 if left out), or at full
-    resolution (above; 64)."""
+    """Channels of networks that do not come from the source: everywhere at size 32 (default 128), at full resolution
+    above (default 64)."""
     generator_width: Width | None = None
     """Channels of the generator. The source's, else --width."""
     critic_width: Width | None = None
@@ -65,9 +65,9 @@ class TransferConfig(RunConfig):
     """How class labels enter: not at all; a classifier in the critic (acgan); class-conditional norms in both (norm).
     The source's, where the images have classes; else none."""
     load: Literal["both", "generator", "critic", "none"] = "both"
-    """Which of the source's networks are kept; the others start fresh, of the same size."""
+    """Which of the source's networks to keep; the others start from scratch, in the same size."""
     freeze_critic: NonNegativeInt = 0
-    """Keep the first so many blocks of the critic as they are; its input layer counts as the first."""
+    """Do not train the first so many blocks of the critic; its input layer counts as the first."""
     augment: str = ""
     """Change what the critic sees, real and fake alike: any of color,translation,cutout, joined by commas."""
     batch: BatchSize = 64
@@ -79,7 +79,7 @@ class TransferConfig(RunConfig):
     penalty: NonNegativeFloat = 10.0
     """Weight of the gradient penalty."""
     feature_critic: NonNegativeFloat = 0.0
-    """Weight of a second critic, which judges by the features of a network trained on ImageNet; 0 is none."""
+    """Weight of a second critic, on the features of a network trained on ImageNet; 0 is none."""
     acgan_scale: NonNegativeFloat = 1.0
     """Weight of the class cross-entropy of real images in the critic's loss."""
     acgan_scale_generator: NonNegativeFloat = 0.1
@@ -99,8 +99,8 @@ class TransferConfig(RunConfig):
     flip: bool = True
     """Mirror half of the images, at random."""
     as_published: bool = False
-    """Do as the published code where we repaired it: two penalties for every pair at size 32, and sample sheets
-    normalised by their own statistics."""
+    """Undo our repairs of the published code: two penalties for every pair at size 32, and sample sheets normalised by
+    their own statistics."""
     # What the cadences mean is said once, in RunConfig.
     log_every: PositiveInt = 6_400
     sample_every: PositiveInt = 32_000

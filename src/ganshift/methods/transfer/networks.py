@@ -2,6 +2,12 @@
 
 Sources: Gulrajani et al. 2017 (arXiv 1704.00028), appendix F (32) and C (64); Wang et al. 2018 (arXiv 1805.01677) for
 the class-conditional layer norm. 128 pixels extend the 64-pixel networks by one block each.
+
+| size | generator | critic |
+|---|---|---|
+| 32 | 3 residual blocks of one width, 128 published | own first block, one block down, two plain; mean over the image |
+| 64 | 4 blocks, 8d to d channels, d = 64 published | input conv, 4 blocks down, d to 8d channels; flattened |
+| 128 | those of 64 with one block more at the 8d end | likewise |
 """
 
 from collections.abc import Callable, Mapping
@@ -94,7 +100,7 @@ class ResNetGenerator(GeneratorBackbone):
         super().__init__()
         check_size(size)
         if num_classes and not norm:
-            raise UserError("a conditional generator needs its norms: labels enter through them")
+            raise UserError("a conditional generator needs norms, through which the labels enter")
         self.size, self.num_classes, self.channels = size, num_classes, channels
         widths = _generator_widths(size, width)
 

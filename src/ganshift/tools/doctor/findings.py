@@ -35,11 +35,47 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class DataFinding:
-    """One thing to know."""
+    """One thing to know. Its code stays the same from version to version.
+
+    A problem keeps training from working:
+
+    - `cannot_open`: no images, one domain missing, a damaged zip, no train beside val
+    - `nothing_readable`: not one image of a part can be read (a warning for val)
+    - `training_fails`: the advised run stopped within the seconds it was tried
+
+    A warning makes the result worse or its scores wrong:
+
+    - `unreadable`: files that training leaves out, with reasons
+    - `duplicates`: files of the same bytes
+    - `near_duplicates`: pictures that look nearly the same
+    - `leak`: the same picture in train and val, exactly or nearly
+    - `both_domains`: the same picture in A and B
+    - `two_classes`: the same picture in two classes
+    - `few`: fewer than 100 training images
+    - `class_imbalance`: the largest class has more than 3 times the images of the smallest
+    - `domain_imbalance`: the same of two domains
+    - `nearly_black`: most are nearly black: 99 % of their luma is at most 16 of 255, as training sees them
+    - `nearly_constant`: most are nearly of one value: 98 % of their luma lies within 4 levels
+
+    A note may matter:
+
+    - `cropped`: the box that is trained on leaves out more than 10% of all pixels; a warning above 30%
+    - `enlarged`: pictures smaller than the training size; a warning if they are more than 10%
+    - `passed_over`: files that are not taken for images
+    - `mixed_modes`: gray, colour and transparent pictures in one part
+    - `gray_as_colour`: colour files that show gray
+    - `sixteen_bit`: more than 8 bits a value, and which values become black and white
+    - `animated`: several frames or pages; training takes the first
+    - `transparent`: put over white
+    - `domain_modes`: one domain is gray, the other colour
+    - `domain_chroma`: one domain has more than twice the colourfulness
+    - `domain_texture`: one domain has more than twice the fine detail
+    - `prefer_kid`: too few images for FID (fewer than 5,000); KID says more
+    - `few_held_out`: fewer than 50 held-out images, by which copying is noticed and translations are scored
+    """
 
     severity: Severity
     code: str
-    """A name that stays the same from version to version."""
     what: str
     do: str
     """What to do about it; empty where there is nothing."""

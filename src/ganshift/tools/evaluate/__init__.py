@@ -69,9 +69,7 @@ def evaluate(
         place, model, about = results_place(run, out), open_model(run, chosen.device), provenance(find_model(run))
     chosen = replace(chosen, trained_by=run_folder.trained_by(model.config))
     if chosen.extractor in chosen.trained_by:
-        logger.warning(
-            "%s trained this model: its scores are for a look, and are compared with no others", chosen.extractor
-        )
+        logger.warning("%s trained this model: do not compare its scores with others", chosen.extractor)
     if isinstance(model, ImageGenerator):
         if a or b:
             raise UserError("--a and --b are for translators: a generator is compared with --reference")

@@ -29,16 +29,27 @@ def export(
     size: Side | None = None,
     onnxruntime_web: Path | None = None,
 ) -> tuple[list[Path], Parities]:
-    """Write a run's averaged model for other programs, with `parity.json` beside it; returns files and what differs.
+    """Write a run's averaged model for other programs, with `parity.json` beside it; returns files and differences.
 
     `run` is any name of a model (`inference.names.find_model`). `out` is a folder that is new or empty;
-    RUN/export/FORMAT if left out. `uint8` lets ONNX take and give uint8 [n, h, w, c] instead of float32 [n, c, h, w];
-    `half` stores the weights of safetensors in half precision; `size` fixes the sides that ONNX of a translator takes,
-    for readers that need it; `onnxruntime_web` is the npm tarball of the runtime for
-    html, fetched with npm if left out. What differs is told by model: generator, or a2b and b2a; of a Space, which has
-    the model itself, nothing. Raises a `UserError`,
-    and writes nothing, if the options do not go together, models of the run's method cannot be exported to the format,
-    or the file does not give what the model gives in PyTorch.
+    RUN/export/FORMAT if left out. `half` stores the weights of safetensors in half precision; `onnxruntime_web` is the
+    npm tarball of the runtime for html, fetched with npm if left out. Differences are given by model: generator, or
+    a2b and b2a; a Space has the model itself, and none. Raises a `UserError`, and writes nothing, if the options do not
+    go together, models of the run's method cannot be exported to the format, or the file does not give what the model
+    gives in PyTorch.
+
+    What ONNX models take and give:
+
+    | model | inputs | output |
+    |---|---|---|
+    | generator | `latents`: float32 [n, 128], standard normal; with classes `labels`: int64 [n] from 0 | `images` |
+    | translator | `images` | `translated`, of the same height and width |
+
+    Images are float32 [n, c, h, w] in [-1, 1], with `uint8` uint8 [n, h, w, c] from 0 to 255; n is free. Sides of a
+    translator's images are multiples of its step, 2 to the number of its levels: 64 for 6 levels, 256 for the published
+    8. `size` fixes them for readers that need it. Operators are of version 18, the oldest that PyTorch exports. The
+    metadata name method, range and layout of images, size, channels, step, direction, names of the domains, classes in
+    order, hashes of the training images and the version of ganshift.
     """
     for option, given, wanted in (
         ("--uint8", uint8, "onnx"),

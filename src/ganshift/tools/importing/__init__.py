@@ -25,9 +25,13 @@ Made = TypeVar("Made")
 def import_checkpoint(path: str | Path) -> dict[str, nn.Module]:
     """The networks of a checkpoint of another tool by name, with its weights, on the CPU in evaluation mode.
 
-    Of a file with one network the name is `generator` or `critic`. Generators that translate take images [n, c, h, w]
-    in [-1, 1] and give images of the same height and width; critics give raw scores. docs/import.md lists the formats
-    and what the networks of each take. Raises a `UserError` for a file that is damaged, unknown, or does not fit.
+    | file | names | take | give |
+    |---|---|---|---|
+    | of a translator | `generator` or `critic` | images [n, c, h, w] in [-1, 1] | images; raw scores [n, 1, h', w'] |
+    | of a generator | `generator` (averaged), `raw_generator` | latents [n, z], class numbers [n] | images |
+    | | `critic` | images | scores [n] and nothing |
+
+    docs/import.md lists the formats. Raises a `UserError` for a file that is damaged, unknown, or does not fit.
     """
     file = read_checkpoint(Path(path))
     _, known = _format_of(file)
@@ -48,7 +52,7 @@ def import_run(
     method, known = _format_of(file)
     for name in (*(further or {}), *options.given()):
         if name not in known.takes:
-            raise UserError(f"--{name.replace('_', '-')} says nothing of {known.title} checkpoints: leave it out")
+            raise UserError(f"--{name.replace('_', '-')} does not apply to {known.title} checkpoints: leave it out")
     files: dict[Role, CheckpointFile] = {"file": file}
     for role, place in (further or {}).items():
         files[role] = read_checkpoint(place)

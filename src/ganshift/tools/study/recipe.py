@@ -27,23 +27,34 @@ Table = dict[str, Any]
 @final
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What a recipe's file says; docs/study.md describes its tables."""
+    """What a recipe's file says; docs/study.md has an example."""
 
     name: str
     """That of its file."""
     text: str
     """The file as it is."""
     method: str
+    """transfer or dual."""
     about: str = ""
     """What the study answers."""
     published: str = ""
-    """Where the numbers it goes with were published, and what they are."""
+    """For the page: where the numbers it goes with were published, and what they are."""
     lines: str | None = None
+    """The axis to compare side by side; the last one but the seed if left out."""
     inputs: Table = field(default_factory=dict)
+    """What `--data NAME=PATH` gives, or `--data PATH` for the first; `$NAME` stands for it. One without a `default`
+    must be given."""
     settings: Table = field(default_factory=dict)
+    """Settings of every cell, those of `ganshift transfer` or `dual` with `_` for `-`. `preset` is required."""
     sources: Table = field(default_factory=dict)
+    """`[sources.NAME]` has the settings of a run to train first; `source = "NAME"` starts from it."""
     grid: Table = field(default_factory=dict)
+    """Axes with lists of values. A plain value sets what the axis is called; a table has a `label` and any settings.
+    Scores are means over `seed`; without it a row has one cell, and no interval."""
     evaluation: Table = field(default_factory=dict)
+    """Settings of `ganshift evaluate`. Without `reference` it is the cell's data: the held-out images if there are at
+    least 50. `[evaluation.classifier]` has what classifiers are asked: `amounts` of generated images, as multiples of
+    the real ones, and the `extractor` of the probe's features."""
 
     def __post_init__(self) -> None:
         for key, tables in {"inputs": self.inputs, "sources": self.sources}.items():
@@ -156,12 +167,12 @@ def _inputs(declared: Table, given: Sequence[str]) -> dict[str, str]:
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or name not in declared:
-            require(bool(declared), "it takes no --data: all its images are named in it")
+            require(bool(declared), "it takes no --data: it names all its images")
             name, value = next(iter(declared)), text
         values[name] = value
     missing = {name: entry.get("about", "a folder of images") for name, entry in declared.items() if name not in values}
     wanted = "; ".join(f"--data {name}=... ({about})" for name, about in missing.items())
-    require(not missing, f"it leaves to you what to use: give {wanted}")
+    require(not missing, f"it needs your data: give {wanted}")
     return values
 
 

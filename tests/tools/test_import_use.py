@@ -131,23 +131,23 @@ def test_safetensors_and_saving_keep_all_networks(runs, tmp_path):
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_serving(name, runs):
-    shelf, worker = open_runs([runs / name], "cpu"), Worker(60.0)
+    shelf, worker = open_runs([runs / name], "cpu"), Worker(Limits())
     client = TestClient(create_api(shelf, Limits(), worker))
     try:
         (described,) = client.get("/api/models").json()["models"]
         assert described["to"] == ["b"]
         assert described["names"] == {"a": "A", "b": "B"}
-        assert described["card"]["Model"]["translates"] == "A to B alone"
-        answer = client.post("/api/translate", content=as_bytes(picture()))
+        assert "of the domain A (colour) to the domain B (colour)" in described["card"]
+        answer = client.post("/api/translate", files={"file": as_bytes(picture())})
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-disposition"] == 'attachment; filename="A2B.png"'
         made = Image.open(io.BytesIO(answer.content))
         expected = Translator.from_pretrained(runs / name, "cpu")(picture())
         assert np.array_equal(np.asarray(made), np.asarray(expected))
         for query in ("to=a", "roundtrip=true"):
-            refused = client.post(f"/api/translate?{query}", content=as_bytes(picture()))
+            refused = client.post(f"/api/translate?{query}", files={"file": as_bytes(picture())})
             assert refused.status_code == 400
-            assert "translates A to B alone" in refused.json()["error"]
+            assert "translates A to B alone" in refused.json()["detail"]
     finally:
         worker.close()
 

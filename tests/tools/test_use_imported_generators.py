@@ -18,7 +18,7 @@ from ganshift.methods.transfer.trainer import TransferTrainer, train
 from ganshift.tools.export import export
 from ganshift.tools.importing import import_run
 from ganshift.tools.serve.api import create_api
-from ganshift.tools.serve.guard import Guard
+from ganshift.tools.serve.guard import protect
 from ganshift.tools.serve.limits import Limits
 from ganshift.tools.serve.shelf import open_runs
 from ganshift.tools.serve.worker import Worker
@@ -60,8 +60,8 @@ def test_onnx_gives_the_same(run, tmp_path):
 
 def test_serve(run):
     limits = Limits()
-    worker = Worker(limits.seconds)
-    client = TestClient(Guard(create_api(open_runs([run], "cpu"), limits, worker), limits, None, None))
+    worker = Worker(limits)
+    client = TestClient(protect(create_api(open_runs([run], "cpu"), limits, worker), limits))
     drawn = client.post("/api/generate", json={"count": 1, "seed": 3, "truncation": 0.7})
     worker.close()
     model = Generator.from_pretrained(run, device="cpu")

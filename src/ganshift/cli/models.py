@@ -227,7 +227,7 @@ def import_run(
 def export(
     run: Positional[str],
     *,
-    format: Literal["onnx", "safetensors", "html"] = "onnx",
+    format: Literal["onnx", "safetensors", "html", "space"] = "onnx",
     uint8: bool = False,
     half: bool = False,
     size: Annotated[Maybe[str], arg(metavar="SIDE|HEIGHTxWIDTH")] = None,
@@ -239,8 +239,9 @@ def export(
     Args:
         run: Run folder of ganshift transfer or dual, the model.safetensors in one, a bundled model (digits32), or an
             owner/model of the Hugging Face hub.
-        format: onnx models for onnxruntime, safetensors for from_pretrained, or one html page that draws or translates
-            in a browser. onnx and html need pip install 'ganshift[export]'.
+        format: onnx models for onnxruntime, safetensors for from_pretrained, one html page that draws or translates in
+            a browser, or a space of the Hugging Face hub. onnx and html need pip install 'ganshift[export]', space
+            needs ganshift[web].
         uint8: Take and give images as uint8 [n, h, w, c], as in files, instead of float32 [n, c, h, w] in [-1, 1].
         half: Store the weights of safetensors in half precision.
         size: Fix the image size of a translator's ONNX models, in pixels, for readers that need it, such as OpenCV 4.
@@ -253,6 +254,7 @@ def export(
         ganshift export runs/drawings --size 256 -o for-opencv/
         ganshift export runs/mine --format safetensors --half
         ganshift export runs/mine --format html
+        ganshift export runs/mine --format space
     """
     from ..training.log import loading, say
 
@@ -267,7 +269,8 @@ def export(
         say(f"{name}: at most {parity['max_abs_error']:.2g} from the PyTorch model ({parity['unit']})")
     for path in paths[:-1]:
         say(f"wrote {path}")
-    use = "open index.html there in a browser" if format == "html" else "docs/export.md says how to load it"
+    uses = {"html": "open index.html there in a browser", "space": "upload the folder to a Space of the hub"}
+    use = uses.get(format, "docs/export.md says how to load it")
     say(f"wrote {paths[-1]}. Next: {use}")
     return 0
 

@@ -38,7 +38,8 @@ def serve(
         port: Port to listen on; 0 for any that is free.
         host_name: Names by which visitors call this server, where a proxy hands their requests on with the name that
             they asked for.
-        root_path: Path that a proxy serves this at, such as /ganshift.
+        root_path: Path or whole address that a proxy serves this at, such as /ganshift or
+            https://pictures.example.org/ganshift.
         username: Ask visitors for this name and a password. The password is in GANSHIFT_PASSWORD, or you are asked for
             it.
 
@@ -55,22 +56,23 @@ def serve(
             from ..tools.serve.server import serve as serve_runs
     except ImportError as error:
         raise UserError(f"serving needs Gradio: pip install 'ganshift[web]' ({error})") from None
-    serve_runs(runs, host, port, limits, username, _password(username), device, host_name, _path(root_path))
+    serve_runs(runs, host, port, limits, _account(username), device, host_name, _address(root_path))
     return 0
 
 
-def _path(root_path: str) -> str:
-    """With a slash in front and none behind; empty for the root itself."""
-    return f"/{path}" if (path := root_path.strip("/")) else ""
+def _address(root_path: str) -> str:
+    """Without a slash behind; a path with one in front, and empty for the root itself."""
+    path = root_path.strip("/")
+    return path if not path or "://" in path else f"/{path}"
 
 
-def _password(username: str | None) -> str:
-    """From the environment or the terminal: options can be read by everybody on the machine."""
+def _account(username: str | None) -> tuple[str, str] | None:
+    """Name and password, from the environment or the terminal: options can be read by everybody on the machine."""
     given = os.environ.get(PASSWORD, "")
     if username is None:
         if given:
             raise UserError(f"{PASSWORD} is set but no name: give --username, or unset it")
-        return ""
+        return None
     if not username or ":" in username or not username.isprintable():
         raise UserError(f"username must have a visible character and no colon, got {username!r}")
     if not given and sys.stdin.isatty():
@@ -78,4 +80,4 @@ def _password(username: str | None) -> str:
             given = getpass.getpass(f"password for {username}: ")
     if not given:
         raise UserError(f"--username needs a password: put it into the variable {PASSWORD}")
-    return given
+    return username, given

@@ -4,7 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -175,8 +175,8 @@ class Pretrained(nn.Module, ModelHubMixin, ABC, library_name="ganshift"):
 
         `notes` are the fields of `card.Notes`.
         """
-        config = run_folder.read_config(folder) if folder else _without_folders(self.config)
-        return card.model_card(self, config, folder, settings_from(card.Notes, notes))
+        config = run_folder.read_config(folder) if folder else self.config
+        return card.model_card(self, _without_folders(config), folder, settings_from(card.Notes, notes))
 
     def _files(self) -> dict[str, bytes]:
         """What is handed on beside the model card, by name: of its origin, all that is of these very weights."""
@@ -220,8 +220,11 @@ def _without_folders(config: Any, key: str = "") -> Any:
     if isinstance(config, list):
         return [_without_folders(value) for value in config]
     is_place = isinstance(config, str) and (
-        key in PLACES or Path(config).is_absolute() or (key == "source" and lies_here(config))
+        key in PLACES
+        or Path(config).is_absolute()
+        or PureWindowsPath(config).is_absolute()
+        or (key == "source" and lies_here(config))
     )
     if is_place:
-        return Path(config).name
+        return PureWindowsPath(config).name  # knows both slashes
     return config

@@ -4,14 +4,14 @@ import signal
 
 import pytest
 import torch
-from live import CLASSES, serving, write_run
+from live import CLASSES, OPTIONS, serving, write_run
 from starlette.testclient import TestClient
 
 from ganshift import Generator, Translator
 from ganshift.metrics.record_files import write_records
 from ganshift.metrics.score_record import ScoreRecord
 from ganshift.tools.serve.api import create_api
-from ganshift.tools.serve.guard import Guard
+from ganshift.tools.serve.guard import protect
 from ganshift.tools.serve.limits import Limits
 from ganshift.tools.serve.shelf import open_runs
 from ganshift.tools.serve.worker import Worker
@@ -62,9 +62,8 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(runs):
-    """A server that ends cleanly at the end, and takes 1 MB and 300,000 pixels, and any number of requests."""
-    options = ["--max-upload-mb", "1", "--max-pixels", "300000", "--requests-per-minute", "1000000"]
-    with serving(runs, *options) as (process, address):
+    """A server that ends cleanly at the end."""
+    with serving(runs, *OPTIONS, "--seconds", "600") as (process, address):
         yield process, address
         process.send_signal(signal.SIGTERM)
         assert process.stderr.read() == ""  # after all that the tests did to it
@@ -83,8 +82,8 @@ def connect(shelf):
 
     def make(account=None, hosts=None, **limits):
         limits = Limits(**limits)
-        workers.append(Worker(limits.seconds))
-        return TestClient(Guard(create_api(shelf, limits, workers[-1]), limits, account, hosts))
+        workers.append(Worker(limits))
+        return TestClient(protect(create_api(shelf, limits, workers[-1]), limits, account, hosts))
 
     yield make
     for worker in workers:

@@ -15,6 +15,7 @@ from . import formats
 from .graphs import graphs_of
 from .page import page_of
 from .parity import Parities
+from .space import write_space
 from .web_runtime import VERSION, web_runtime
 
 
@@ -22,7 +23,7 @@ def export(
     run: str | Path,
     out: str | Path | None = None,
     *,
-    format: Literal["onnx", "safetensors", "html"] = "onnx",
+    format: Literal["onnx", "safetensors", "html", "space"] = "onnx",
     uint8: bool = False,
     half: bool = False,
     size: Side | None = None,
@@ -33,8 +34,9 @@ def export(
     `run` is any name of a model (`inference.names.find_model`). `out` is a folder that is new or empty;
     RUN/export/FORMAT if left out. `half` stores the weights of safetensors in half precision; `onnxruntime_web` is the
     npm tarball of the runtime for html, fetched with npm if left out. Differences are given by model: generator, or
-    a2b and b2a. Raises a `UserError`, and writes nothing, if the options do not go together, models of the run's method
-    cannot be exported to the format, or the file does not give what the model gives in PyTorch.
+    a2b and b2a; a Space has the model itself, and none. Raises a `UserError`, and writes nothing, if the options do not
+    go together, models of the run's method cannot be exported to the format, or the file does not give what the model
+    gives in PyTorch.
 
     What ONNX models take and give:
 
@@ -61,9 +63,11 @@ def export(
     out = results_place(run, None) / "export" / format if out is None else Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists already: remove it, or name another folder as --out")
-    if format != "safetensors":
+    if format in ("onnx", "html"):
         formats.need_onnx()
     method = method_in(folder)
+    if format == "space":
+        return write_space(method.model().from_folder(folder, device="cpu"), short_name(run), out), {}
     if format not in method.exports:
         known = " or ".join(method.exports) or "nothing"
         raise UserError(f"models of {method.name} are exported to {known}, not to {format}")

@@ -1,100 +1,106 @@
-"""Requests to pictures: what the worker does. Nothing of a request is kept or written to disk."""
+"""Requests to pictures: what the worker does for the page and the HTTP API alike."""
 
-import base64
-import io
-import json
 import math
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import final
+from typing import Annotated, Literal
 
-from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from ...data.deep_files import open_deep
-from ...data.images import bombs_are_errors, open_picture
+from ...data.images import bombs_are_errors, load_picture, open_picture
+from ...data.pixel_formats import FormattedPicture, from_pillow
 from ...errors import UserError
 from ...inference.generator import ImageGenerator, Rows
-from ...inference.picture_files import picture_grid
-from ...inference.translator import ImageTranslator
+from ...inference.translator import ImageTranslator, other_domain
 from ...tensors import height_and_width
 from .limits import Limits
 from .refusals import TooLarge
-from .requests import Drawing, Result, Translation
 
-ZIP_DATE = (1980, 1, 1, 0, 0, 0)
-"""The same request gives the same bytes."""
-
-
-@final
-@dataclass(frozen=True)
-class Answer:
-    """A file to send."""
-
-    content: bytes
-    media_type: str
-    name: str
+MAX_NUMBER = 4096
+"""Pictures or strips; the limit of pixels is usually reached before."""
 
 
-def draw(model: ImageGenerator, drawing: Drawing, limits: Limits) -> Answer:
-    """Pictures of a generator; a `UserError` says what of the request cannot be."""
-    rows, columns = _rows(model, drawing, limits)
-    pictures = [picture for row in rows for picture in row]
-    if drawing.result == "png":
-        return Answer(_png(picture_grid(pictures, columns)), "image/png", f"{drawing.kind}.png")
-    named = {f"{number:05d}.png": _png(picture) for number, picture in enumerate(pictures)}
-    return _several(named, drawing.result, drawing.kind, {"columns": columns})
+class Drawing(BaseModel):
+    """Pictures from a generator, as `ganshift generate` draws them. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model: str | None = None
+    """Name of a generator; may be left out if there is one only."""
+    kind: Literal["images", "class-grid", "interpolation"] = "images"
+    """class-grid: a row a class from the same latents. interpolation: strips that change step by step."""
+    count: Annotated[int, Field(ge=1, le=MAX_NUMBER)] = 16
+    """Images; images a class in a class grid; strips of an interpolation."""
+    label: str | StrictInt | None = None
+    """Class by name or number; all in turn if left out."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    truncation: Annotated[float, Field(gt=0)] | None = None
+    """In standard deviations; nothing is truncated if left out."""
+    steps: Annotated[int, Field(ge=2, le=MAX_NUMBER)] = 8
+    """Pictures of a strip."""
+    result: Literal["png", "zip"] = "png"
+    """png: one sheet. zip: each picture a file."""
 
 
-def _rows(model: ImageGenerator, drawing: Drawing, limits: Limits) -> tuple[Rows, int | None]:
-    """Pictures in rows, and in how many columns a sheet of them is."""
-    side, seed, truncation, label = model.size, drawing.seed, drawing.truncation, drawing.label
-    if drawing.kind != "images" and drawing.columns is not None:
-        raise UserError(f"columns are for images: the kind {drawing.kind} has its own, so leave them out")
+def draw(model: ImageGenerator, drawing: Drawing, limits: Limits) -> Rows:
+    """Pictures of a generator in rows; of images there is one row. A `UserError` says what of the request cannot be."""
+    seed, truncation, label = drawing.seed, drawing.truncation, drawing.label
     if drawing.kind == "class-grid":
         if label is not None:
             raise UserError("a class grid draws every class: leave out the label, or draw images of it")
-        _check_number(drawing.count * max(len(model.classes), 1), side, limits)
-        return model.class_grid(drawing.count, seed, truncation=truncation), drawing.count
+        _check_number(drawing.count * max(len(model.classes), 1), model.size, limits)
+        return model.class_grid(drawing.count, seed, truncation=truncation)
     if drawing.kind == "interpolation":
-        _check_number(drawing.count * drawing.steps, side, limits)
-        return model.interpolate(drawing.steps, drawing.count, label, seed, truncation=truncation), drawing.steps
-    places = drawing.count
-    if drawing.result == "png" and drawing.columns is not None:  # empty ones in the last row are drawn, too
-        places = math.ceil(drawing.count / drawing.columns) * drawing.columns
-    _check_number(places, side, limits)
-    return [model.sample(drawing.count, label, seed, truncation=truncation)], drawing.columns
+        _check_number(drawing.count * drawing.steps, model.size, limits)
+        return model.interpolate(drawing.steps, drawing.count, label, seed, truncation=truncation)
+    _check_number(drawing.count, model.size, limits)
+    return [model.sample(drawing.count, label, seed, truncation=truncation)]
 
 
-def translate(model: ImageTranslator, data: bytes, how: Translation, limits: Limits) -> Answer:
-    """The translation of a picture's file, with the file's mode, opacity and bits, and the way back if asked for.
+def translate(
+    model: ImageTranslator,
+    data: bytes,
+    to: str,
+    limits: Limits,
+    *,
+    roundtrip: bool = False,
+    training_size: bool = False,
+    longest: int | None = None,
+) -> tuple[list[FormattedPicture], float | None]:
+    """A picture, its translation and the way back if asked for, with the mean distance of picture and way back.
 
-    Raises `UnreadableImage` for what is no picture, and a `UserError` for a larger one than the limits allow. At the
-    size of training, that is what they hold for: photographs of any size that can be read are scaled to it.
+    The picture keeps its mode, its opacity and its bits. At the size of training, photographs of any size that can be
+    read are scaled to it. With `longest`, larger pictures are shrunk to that side and to the limit of pixels.
+    Raises `UnreadableImage` for what is no picture, and a `UserError` for a larger one than the limits allow.
     """
+    original = _load(model, data, to, limits, training_size, longest)
+    if roundtrip:
+        return model.round_trip(original, to)
+    return [original, model.translate_formatted(original, to)], None
+
+
+def _load(
+    model: ImageTranslator, data: bytes, to: str, limits: Limits, training_size: bool, longest: int | None
+) -> FormattedPicture:
     with bombs_are_errors():
-        if how.training_size:
+        if training_size:
             height, width = height_and_width(model.size)
             _check_size("the size of training", width, height, limits, "translate the picture at its own size")
-        else:
+            return model.as_trained(data, to)
+        picture = open_deep(data) or open_picture(data)
+        if longest is None:
             way_out = "send a smaller one, or have it scaled to the size of training (training_size)"
-            picture = open_deep(data) or open_picture(data)
             _check_size("the picture", picture.width, picture.height, limits, way_out)
-        original = model.as_trained(data, how.to) if how.training_size else model.load(data, how.to)
-    start, there, _ = names = model.folders(how.to)
-    distance: float | None
-    if how.roundtrip:
-        made, distance = model.round_trip(original, how.to)
-        results = dict(zip(names, made, strict=True))
-    else:
-        results, distance = {start: original, there: model.translate_formatted(original, how.to)}, None
-    if how.result == "png":
-        name, last = list(results.items())[-1]
-        return Answer(last.to_png(), "image/png", f"{name}.png")
-    if how.result == "json":
-        del results[start]  # whoever asked has it, and each picture is a third longer in base64
-    named = {f"{name}.png": result.to_png() for name, result in results.items()}
-    return _several(named, how.result, there, {"direction": model.direction(how.to), "distance": distance})
+            return model.load(data, to)
+        if _shrinking(picture.width, picture.height, longest, limits) == 1:
+            return model.load(data, to)
+        large = load_picture(data, longest, model.value_range(other_domain(model.domain(to))))
+        scale = _shrinking(large.width, large.height, longest, limits)
+        width, height = (max(round(side * scale), 1) for side in large.size)
+        return from_pillow(large.resize((width, height)))
+
+
+def _shrinking(width: int, height: int, longest: int, limits: Limits) -> float:
+    """What to multiply both sides with, at most 1."""
+    return min(1.0, longest / max(width, height), math.sqrt(limits.max_pixels / (width * height)))
 
 
 def _check_number(number: int, side: int, limits: Limits) -> None:
@@ -111,28 +117,3 @@ def _check_size(what: str, width: int, height: int, limits: Limits, way_out: str
             f"{what} has {width} x {height} pixels, which is more than the {limits.max_pixels:,} that are taken here: "
             f"{way_out}"
         )
-
-
-def _several(
-    pictures: dict[str, bytes], result: Result, name: str, facts: dict[str, float | int | str | None]
-) -> Answer:
-    if result == "json":
-        coded = [{"name": each, "png": base64.b64encode(png).decode()} for each, png in pictures.items()]
-        return Answer(json.dumps({"pictures": coded, **facts}).encode(), "application/json", f"{name}.json")
-    return Answer(_written(lambda buffer: _zip(pictures, buffer)), "application/zip", f"{name}.zip")
-
-
-def _zip(pictures: dict[str, bytes], buffer: io.BytesIO) -> None:
-    with zipfile.ZipFile(buffer, "w") as archive:  # stored: PNG is packed already
-        for name, png in pictures.items():
-            archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), png)
-
-
-def _png(picture: Image.Image) -> bytes:
-    return _written(lambda buffer: picture.save(buffer, "PNG"))
-
-
-def _written(write: Callable[[io.BytesIO], None]) -> bytes:
-    buffer = io.BytesIO()
-    write(buffer)
-    return buffer.getvalue()

@@ -1,158 +1,205 @@
-"""What stands before everything else: who may ask, what for, how much and how often.
+"""What stands before the page and the API: who may ask, what for, how much and how often.
 
-Gradio brings some forty routes of its own, among them ones that take files, give out files and fetch from elsewhere.
-Only those that its page needs are let through; all work is done by our own API, which knows no names of files.
+Host names, passwords, sizes and the closing of CORS are Starlette's. Gradio brings some sixty routes, of which those
+that the page and `gradio_client` use are let through; and it would fetch, for an event, files from other servers.
 """
 
-import asyncio
 import base64
 import binascii
+import ipaddress
+import json
+import math
 import re
 import secrets
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import Any, final
 from urllib.parse import urlsplit
 
+from fastapi import FastAPI
+from gradio.utils import get_upload_folder
+from gradio_client.utils import is_file_obj, traverse  # type: ignore[import-untyped]
+from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, SimpleUser
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .api import error_response
-from .limits import MAX_JSON_BYTES, Limits
-from .rates import Rates, network
+from .limits import FILES_AT_ONCE, MAX_JSON_BYTES, Limits
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-BODY_SECONDS = 60.0
-"""An upload must be here by then."""
-PATIENCE = 4
-"""So many times the longest body is read, and let go, before the connection is cut: clients listen when they have sent
-all, and would learn nothing from a connection that ends before."""
-SHARE_OF_PLACES = 0.75
-"""Of the places in the queue, what one address may hold with requests that are still on their way. Else a client that
-sends slowly could keep all others out."""
+FORM_BYTES = 65_536
+"""What a form has beside its files."""
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 """Of this machine, on which other servers may have other pages."""
-OPEN = frozenset({"/healthz"})
+OPEN = "/healthz"
 """Needs no password."""
-PAGES = frozenset({"/", "/page.js", "/config", "/theme.css", "/favicon.ico", "/api/models", "/openapi.json", *OPEN})
-GRADIO_FILES = re.compile(r"/(assets|static)(/(?!\.)[\w@.+-]+)+|/manifest\.json")
-"""What Gradio's page loads: scripts and styles that it ships."""
-WORK = frozenset({"/api/generate", "/api/translate"})
+READ = re.compile(
+    r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/openapi\.json|/healthz|/api/models"
+    r"|/(assets|static)(/(?!\.)[\w@.+-]+)+"
+    r"|/gradio_api/(info|queue/data|upload_progress|startup-events|heartbeat/\w+)"
+)
+"""Addresses that may be read, beside the files in Gradio's folder."""
+EVENT = "/gradio_api/queue/join"
+"""Where the page sends what its controls hold."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # The page may talk to this server alone. Gradio makes functions of texts, hence unsafe-eval.
+    # The page may talk to this server alone. Gradio makes functions of texts and of blobs.
     "Content-Security-Policy": (
-        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; object-src 'none'; "
-        "base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'self'; script-src 'self' blob: 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
+        "connect-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'; base-uri 'self'; "
+        "form-action 'self'; frame-ancestors 'none'"
     ),
 }
 
 
+def protect(
+    app: FastAPI, limits: Limits, account: tuple[str, str] | None = None, hosts: Collection[str] | None = None
+) -> FastAPI:
+    """The application behind its guards; `hosts` are the names that it answers to, all if None."""
+    app.add_middleware(CORSMiddleware)  # lets no other site read, and Gradio leaves out its own, which lets many
+    app.add_middleware(Guard, limits=limits, hosts=hosts)
+    if account:
+        backend = Account(*account, Rates(limits.requests_per_minute))
+        app.add_middleware(AuthenticationMiddleware, backend=backend, on_error=_ask_for_password)
+    names = ["*"] if hosts is None else [f"[{name}]" if ":" in name else name for name in hosts]
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
+    return app
+
+
 @final
-@dataclass(frozen=True)
-class Account:
-    """The one who may use a server."""
+class Rates:
+    """How often each address has asked in this minute."""
 
-    username: str
-    password: str
+    def __init__(self, per_minute: int):
+        self._per_minute, self._minute = per_minute, 0
+        self._asked: Counter[str] = Counter()
 
-    def is_named_by(self, header: str) -> bool:
-        """Whether an Authorization header has this name and password (RFC 7617); takes as long for any wrong one."""
+    def wait(self, client: str) -> int:
+        """The seconds until this address may ask again: 0 if it may."""
+        now = time.monotonic()
+        if (minute := int(now // 60)) != self._minute:
+            self._minute = minute
+            self._asked.clear()
+        return 0 if self._asked[network(client)] < self._per_minute else math.ceil(60 - now % 60) or 1
+
+    def take(self, client: str) -> None:
+        """Count one request of this address."""
+        self._asked[network(client)] += 1
+
+
+def network(client: str) -> str:
+    """An address; of IPv6 the network of 64 bits, since one machine has all of its addresses."""
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return client
+    if isinstance(address, ipaddress.IPv4Address) or address.ipv4_mapped:
+        return client
+    return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+@final
+class Account(AuthenticationBackend):
+    """The one who may use a server, by HTTP Basic (RFC 7617), which covers the page, its files and the API alike."""
+
+    def __init__(self, username: str, password: str, wrong: Rates):
+        self._expected, self._wrong = f"{username}:{password}".encode(), wrong
+
+    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, SimpleUser] | None:
+        """Raises `AuthenticationError` for whoever is not the one, and for all while too many have guessed."""
+        header, client = conn.headers.get("authorization", ""), _client(conn.scope)
+        if _path(conn.scope) == OPEN:
+            return None
+        if header:  # a browser first asks without
+            if wait := self._wrong.wait(client):  # whatever is given: else guessing on would find the right one
+                raise AuthenticationError(wait)
+            if self._is_right(header):
+                return AuthCredentials(), SimpleUser("")
+            self._wrong.take(client)
+        raise AuthenticationError
+
+    def _is_right(self, header: str) -> bool:
         scheme, _, coded = header.partition(" ")
         try:
             given = base64.b64decode(coded, validate=True)
         except (binascii.Error, ValueError):
             return False
-        return scheme.lower() == "basic" and secrets.compare_digest(given, f"{self.username}:{self.password}".encode())
+        return scheme.lower() == "basic" and secrets.compare_digest(given, self._expected)
 
 
-@final
-class Refused(Exception):  # noqa: N818
-    """A status, a sentence and headers for whoever asked."""
+def _ask_for_password(conn: HTTPConnection, error: Exception) -> Response:
+    if error.args:
+        return _too_often(error.args[0])
+    headers = {"WWW-Authenticate": 'Basic realm="ganshift"'}
+    return _refusal(401, "a user name and password are needed", headers)
 
-    def __init__(self, status: int, sentence: str, **headers: str):
-        super().__init__(sentence)
-        self.status, self.headers = status, {name.replace("_", "-"): value for name, value in headers.items()}
+
+def _too_often(seconds: int) -> Response:
+    return _refusal(429, f"too many requests: try again in {seconds} s", {"Retry-After": str(seconds)})
+
+
+def _refusal(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"detail": sentence}, status, headers)
 
 
 @final
 class Guard:
-    """An ASGI application around another; `hosts` are the names that it answers to, all if None."""
+    """Lets through the known addresses only, and of requests that send something those of this site, in their size."""
 
-    def __init__(self, app: App, limits: Limits, account: Account | None = None, hosts: Collection[str] | None = None):
-        self._app, self._limits, self._account = app, limits, account
-        self._hosts = None if hosts is None else frozenset(hosts)
+    def __init__(self, app: ASGIApp, limits: Limits, hosts: Collection[str] | None):
+        self._app, self._hosts = app, hosts
         self._rates = Rates(limits.requests_per_minute)
-        self._wrong = Rates(limits.requests_per_minute)
-        """Of wrong passwords, which are counted apart: who has drawn much may still load the page."""
-        self._in_flight = 0
-        """Requests for work that are read, wait or are computed."""
-        self._reading: Counter[str] = Counter()
-        """Those that are read, by address."""
+        upload = limits.max_upload_bytes
+        sizes = {
+            "/api/generate": MAX_JSON_BYTES,
+            "/api/translate": upload + FORM_BYTES,
+            "/gradio_api/upload": FILES_AT_ONCE * upload + FORM_BYTES,
+            "/gradio_api/cancel": MAX_JSON_BYTES,
+            "/gradio_api/reset": MAX_JSON_BYTES,
+            EVENT: MAX_JSON_BYTES,
+        }
+        self._sends = {path: RequestBodyLimitMiddleware(self._checked, size) for path, size in sizes.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or let it through."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
+            return await self._app(scope, receive, send)
         if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})
-            return
-        send = _with_headers(send)
-        try:
-            await self._pass(scope, receive, send)
-        except Refused as refused:
-            await error_response(refused.status, str(refused), refused.headers)(scope, receive, send)
+            return await send({"type": "websocket.close", "code": 1008})
+        send, path = _with_headers(send), _path(scope)
+        app: ASGIApp = self._sends.get(path) or self._app
+        if path not in self._sends and not (READ.fullmatch(path) or _is_file_of_gradio(path)):
+            app = _refusal(404, "there is nothing at this address")
+        elif scope["method"] not in (allowed := ("POST",) if path in self._sends else ("GET", "HEAD")):
+            allow = {"Allow": ", ".join(allowed)}
+            app = _refusal(405, f"this address takes {' and '.join(allowed)} only", allow)
+        elif path in self._sends and not self._is_of_this_site(Headers(scope=scope)):
+            app = _refusal(403, "other sites may not send requests here")
+        elif path in self._sends:
+            if wait := self._rates.wait(client := _client(scope)):
+                app = _too_often(wait)
+            self._rates.take(client)
+        elif not path.startswith("/gradio_api/"):
+            scope = {**scope, "query_string": b""}  # by which Gradio would load states and other pages
+        return await app(scope, receive, send)
 
-    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers, client = Headers(scope=scope), (scope.get("client") or ("",))[0]
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        self._check_host(headers.get("host", ""))
-        if path not in OPEN:
-            self._check_account(headers.get("authorization", ""), client)
-        if path in WORK:
-            _check_method(scope, "POST")
-            if not self._is_of_this_site(headers):
-                raise Refused(403, "other sites may not send requests here")
-            self._check_wait(self._rates.take(client))
-            await self._pass_work(scope, receive, send, network(client), path)
-        elif path in PAGES or GRADIO_FILES.fullmatch(path):
-            _check_method(scope, "GET", "HEAD")
-            await self._app(_plain(scope), receive, send)
-        else:
-            raise Refused(404, "there is nothing at this address")
-
-    async def _pass_work(self, scope: Scope, receive: Receive, send: Send, who: str, path: str) -> None:
-        """Let a request for work through, whole, if there is a place for it."""
-        places = self._limits.queue + 1
-        if self._in_flight >= places:
-            raise Refused(503, "too many requests are waiting: try again in a minute", Retry_After="60")
-        if self._reading[who] >= max(int(places * SHARE_OF_PLACES), 1):
-            raise Refused(503, "too many requests from this address are on their way: send fewer at once")
-        self._in_flight += 1
-        try:
-            body = await self._body(path, receive, who)
-            await self._app(scope, _replay(body, receive), send)
-        finally:
-            self._in_flight -= 1
-
-    async def _body(self, path: str, receive: Receive, who: str) -> bytes:
-        """The body of a request for work, which counts for its address until it is here."""
-        most = MAX_JSON_BYTES if path == "/api/generate" else self._limits.max_upload_bytes
-        self._reading[who] += 1
-        try:
-            return await _read(receive, most)
-        finally:
-            self._reading[who] -= 1
-            if not self._reading[who]:
-                del self._reading[who]
+    async def _checked(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let an event through if the files that it names were uploaded; whatever else it may name is not fetched."""
+        if _path(scope) == EVENT:
+            body = await Request(scope, receive).body()
+            try:
+                traverse(json.loads(body), _check_uploaded, is_file_obj)
+            except (ValueError, RecursionError):
+                return await _refusal(400, "an event takes uploaded files only")(scope, receive, send)
+            receive = _replay(body, receive)
+        return await self._app(scope, receive, send)
 
     def _is_of_this_site(self, headers: Headers) -> bool:
         """By what a browser says of the page that asks; programs say nothing.
@@ -165,75 +212,36 @@ class Guard:
         if origin is None:
             return True
         asking, host = urlsplit(origin).netloc, headers.get("host", "")
-        return asking == host or (self._hosts is not None and _name(asking) in self._hosts - LOOPBACK_NAMES)
-
-    def _check_host(self, host: str) -> None:
-        """Refuse names that somebody else's name server may have for this address (DNS rebinding)."""
-        if self._hosts is not None and _name(host) not in self._hosts:
-            raise Refused(400, f"this server answers to the names {', '.join(sorted(self._hosts))} only")
-
-    def _check_account(self, header: str, client: str) -> None:
-        if self._account is None:
-            return
-        if header:  # a browser first asks without
-            self._check_wait(self._wrong.wait(client))  # whatever is given: else guessing on would find the right one
-            if self._account.is_named_by(header):
-                return
-            self._wrong.take(client)
-        raise Refused(401, "a user name and password are needed", WWW_Authenticate='Basic realm="ganshift"')
-
-    def _check_wait(self, wait: int) -> None:
-        if wait:
-            most = f"{self._limits.requests_per_minute:,} requests in a minute"
-            raise Refused(429, f"more than {most}: try again in {wait} s", Retry_After=str(wait))
+        name = re.sub(r":\d*$", "", asking).strip("[]").lower()
+        return asking == host or (self._hosts is not None and name in set(self._hosts) - LOOPBACK_NAMES)
 
 
-def _name(host: str) -> str:
-    """A host without its port."""
-    return re.sub(r":\d*$", "", host).strip("[]").lower()
+def _path(scope: Scope) -> str:
+    return str(scope["path"].removeprefix(scope.get("root_path", "")))
 
 
-def _check_method(scope: Scope, *methods: str) -> None:
-    if scope["method"] not in methods:
-        raise Refused(405, f"this address takes {' and '.join(methods)} only", Allow=", ".join(methods))
+def _client(scope: Scope) -> str:
+    return str((scope.get("client") or ("",))[0])
 
 
-def _plain(scope: Scope) -> Scope:
-    """The request without what Gradio would do more for.
-
-    It lets whatever origin asks read its answers, and it loads states by names in the query.
-    """
-    headers = [(name, value) for name, value in scope["headers"] if name != b"origin"]
-    return {**scope, "headers": headers, "query_string": b""}
+def _is_file_of_gradio(path: str) -> bool:
+    place, start, name = path.partition("/gradio_api/file=")
+    return not place and bool(start) and _is_uploaded(name)
 
 
-async def _read(receive: Receive, most: int) -> bytes:
-    """The body, if it has at most so many bytes and comes in time."""
-    body, seen = bytearray(), 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            more = True
-            while more and seen <= PATIENCE * most:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Refused(400, "the request was given up")
-                chunk, more = message.get("body", b""), message.get("more_body", False)
-                seen += len(chunk)
-                if seen <= most:
-                    body += chunk
-                else:
-                    body.clear()
-    except TimeoutError:
-        raise Refused(408, f"the request was not here after {BODY_SECONDS:g} s") from None
-    except asyncio.CancelledError:
-        raise Refused(503, "the server ends") from None
-    if seen > most:
-        raise Refused(413, f"more than the {most:,} bytes that may be sent here")
-    return bytes(body)
+def _is_uploaded(name: str) -> bool:
+    """Whether this may be in the folder of uploads and results, of which Gradio looks whether it is there."""
+    return name.startswith(f"{get_upload_folder()}/") and ".." not in name and "\0" not in name
+
+
+def _check_uploaded(file: dict[str, Any]) -> dict[str, Any]:
+    if not _is_uploaded(file["path"]) or str(file.get("url")).startswith("data:"):
+        raise ValueError
+    return file
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
         return messages.pop() if messages else await receive()

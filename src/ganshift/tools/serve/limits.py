@@ -6,24 +6,26 @@ from math import isfinite
 from ...training.config import require
 
 MEGABYTE = 1_000_000
-MAX_JSON_BYTES = 65_536
-"""Of a request to draw: all of its fields are short."""
+MAX_JSON_BYTES = 262_144
+"""Of a request without an upload: all of its fields are short."""
+FILES_AT_ONCE = 10
+"""Of `max_upload_mb` each, which one upload of several files may hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits of a server. They hold for the page and the HTTP API alike, since the page uses the API."""
+    """Limits of a server, for its page and its HTTP API alike."""
 
     max_upload_mb: float = 20.0
     """Largest file that can be uploaded, in megabytes."""
     max_pixels: int = 16_000_000
     """Most pixels of an uploaded picture, and of all pictures that one request draws together."""
     requests_per_minute: int = 120
-    """Requests to draw or translate from one address in a minute; as many wrong passwords."""
+    """Requests to upload, draw or translate from one address in a minute; as many wrong passwords."""
     queue: int = 32
     """Requests that may wait while one is computed; further ones are told to come back later."""
     seconds: float = 60.0
-    """Longest that one request may compute."""
+    """Longest that one request may compute; of several files, each one."""
 
     def check(self) -> None:
         """Raise a `UserError` that names the first one that cannot be."""

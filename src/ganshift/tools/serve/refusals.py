@@ -1,4 +1,4 @@
-"""Why a request is not answered: exceptions whose message is a sentence for whoever sent it, and what status it has."""
+"""Exceptions whose message is a sentence for whoever sent a request, and what status it has."""
 
 from ...data.images import UnreadableImage
 from ...errors import UserError
@@ -12,7 +12,11 @@ class NotServed(UserError):  # noqa: N818
     """A model is named that is not here."""
 
 
-class TooSlow(Exception):  # noqa: N818 - it names a state, not a failure
+class Busy(Exception):  # noqa: N818 - it names a state, not a failure
+    """Too many requests wait already."""
+
+
+class TooSlow(Exception):  # noqa: N818
     """The request would take more than its time."""
 
 
@@ -25,6 +29,7 @@ STATUS: dict[type[Exception], int] = {
     TooLarge: 413,
     UnreadableImage: 400,
     UserError: 400,
+    Busy: 503,
     TooSlow: 503,
     Abandoned: 503,
 }

@@ -1,24 +1,29 @@
-"""The server from beginning to end: an address, an application behind a guard, and a clean end."""
+"""The server from beginning to end: an address, an application behind its guards, and a clean end."""
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Collection, Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
+import gradio as gr
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ...errors import UserError
 from ...training.log import say
 from .api import create_api
-from .guard import LOOPBACK_NAMES, Account, Guard
+from .guard import LOOPBACK_NAMES, protect
 from .limits import Limits
-from .page import mount_page
+from .page import LOOK, build_page
 from .shelf import Shelf, open_runs
 from .worker import Worker
 
@@ -37,28 +42,28 @@ def serve(
     host: str,
     port: int,
     limits: Limits,
-    username: str | None = None,
-    password: str = "",
+    account: tuple[str, str] | None = None,
     device: str = "auto",
     host_names: Collection[str] = (),
     root_path: str = "",
 ) -> None:
     """Serve until SIGINT or SIGTERM, which then end the process as they would have.
 
-    Behind a proxy, `host_names` are the names by which visitors call it, and `root_path` is the path that it serves
-    this at, such as /ganshift.
+    `account` is a name and a password. Behind a proxy, `host_names` are the names by which visitors call it, and
+    `root_path` is the path or the whole address that it serves this at.
     """
     limits.check()
-    account = None if username is None else Account(username, password)
-    with _listen(host, port) as listener:  # first, since loading takes longer than finding the port taken
+    with _listen(host, port) as listener, TemporaryDirectory(prefix="ganshift-") as folder:
         if account is None and not _is_loopback(host):
             logger.warning("everybody who can reach %s may use these models: --username asks for a password", host)
+        # Uploads and results go to a folder of this server alone, which ends with it.
+        os.environ |= dict.fromkeys(("GRADIO_TEMP_DIR", "GRADIO_EXAMPLES_CACHE"), str(Path(folder).resolve()))
         shelf = open_runs(runs, device)
-        worker = Worker(limits.seconds)
+        worker = Worker(limits)
         try:
             hosts = LOOPBACK_NAMES | {host, *map(str.lower, host_names)} if _is_loopback(host) or host_names else None
-            app = create_app(shelf, limits, worker, account, hosts, root_path)
-            server = _Server(_address(host, listener.getsockname()[1]), app, worker, root_path)
+            app = protect(create_app(shelf, limits, worker, root_path), limits, account, hosts)
+            server = _Server(_address(host, listener.getsockname()[1]), app, worker, bool(host_names or root_path))
             server.run(sockets=[listener])
             if server.interrupted:  # uvicorn raises it again, which is lost where SIGINT is ignored, as in a shell's &
                 raise KeyboardInterrupt
@@ -66,16 +71,14 @@ def serve(
             worker.close()
 
 
-def create_app(
-    shelf: Shelf,
-    limits: Limits,
-    worker: Worker,
-    account: Account | None,
-    hosts: Collection[str] | None,
-    root_path: str = "",
-) -> Guard:
-    """The page and the API behind the guard."""
-    return Guard(mount_page(create_api(shelf, limits, worker), shelf, limits, root_path), limits, account, hosts)
+def create_app(shelf: Shelf, limits: Limits, worker: Worker, root_path: str = "") -> FastAPI:
+    """The API, and the page at its root."""
+    api = create_api(shelf, limits, worker)
+    api.root_path = urlsplit(root_path).path
+    page = build_page(shelf, limits, worker)
+    gr.mount_gradio_app(api, page, "/", root_path=root_path or None, max_file_size=limits.max_upload_bytes, **LOOK)
+    page.has_launched = True  # only then does Gradio look whether files that an event names were uploaded
+    return api
 
 
 class _Connection(H11Protocol):
@@ -103,17 +106,16 @@ class _Connection(H11Protocol):
 class _Server(uvicorn.Server):
     """Says one line once it answers, and first of all ends what is computed when it is to end."""
 
-    def __init__(self, address: str, app: Guard, worker: Worker, root_path: str):
+    def __init__(self, address: str, app: FastAPI, worker: Worker, behind_proxy: bool = False):
         super().__init__(
             uvicorn.Config(
                 app,
                 http=_Connection,
-                root_path=root_path,
                 log_level="warning",
                 access_log=False,
                 lifespan="on",
                 ws="none",
-                proxy_headers=False,  # anyone could say to be somebody else
+                proxy_headers=behind_proxy,  # uvicorn takes those of a proxy on this machine
                 server_header=False,
                 limit_concurrency=CONNECTIONS,
                 timeout_graceful_shutdown=GRACE_SECONDS,

@@ -10,7 +10,6 @@ from ...inference.generator import ImageGenerator
 from ...inference.names import find_model, short_name
 from ...inference.translator import ImageTranslator
 from ...methods.registry import open_model
-from .about import ModelCard, model_card
 from .refusals import NotServed
 
 Kind = TypeVar("Kind", ImageGenerator, ImageTranslator)
@@ -23,7 +22,8 @@ class Served:
 
     name: str
     model: ImageGenerator | ImageTranslator
-    card: ModelCard
+    card: str
+    """Its model card in Markdown, which says nothing of where anything lies on the server."""
 
 
 @final
@@ -60,7 +60,8 @@ def open_runs(runs: Sequence[str | Path], device: str = "auto") -> Shelf:
     served: dict[str, Served] = {}
     for given in runs:
         model, name = open_model(given, device), _new_name(given, served)
-        served[name] = Served(name, model, model_card(find_model(given), model))
+        card = model.generate_model_card(folder=find_model(given), name=name)
+        served[name] = Served(name, model, card.text)
     return Shelf(list(served.values()))
 
 

@@ -4,6 +4,7 @@ Two requests at once would not be faster, since torch uses all cores for one, an
 """
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -12,7 +13,8 @@ from typing import Any, TypeVar
 
 from torch.overrides import TorchFunctionMode
 
-from .refusals import Abandoned, TooSlow
+from .limits import Limits
+from .refusals import Abandoned, Busy, TooSlow
 
 Result = TypeVar("Result")
 LOOK_SECONDS = 0.5
@@ -20,21 +22,29 @@ LOOK_SECONDS = 0.5
 
 
 class Worker:
-    """Computes in the order of asking. How many may wait is the guard's to say, before it reads what they send."""
+    """Computes in the order of asking; so many may wait as the limits say."""
 
-    def __init__(self, seconds: float):
-        self._seconds = seconds
+    def __init__(self, limits: Limits):
+        self._limits = limits
+        self._asked = 0
+        """Requests that wait or are computed."""
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ganshift-worker")
 
     async def run(self, work: Callable[[], Result], gone: Callable[[], Awaitable[bool]]) -> Result:
         """What `work` returns, once its turn has come.
 
-        Raises `TooSlow` if computing takes more than its seconds, and `Abandoned` when `gone` says that nobody waits.
+        Raises `Busy` if too many wait already, `TooSlow` if computing takes more than its seconds, and `Abandoned` when
+        `gone` says that nobody waits. Cancelling the task ends the computation, too.
         """
+        if self._asked > self._limits.queue:
+            raise Busy("too many requests are waiting: try again in a minute")
         left = threading.Event()
+        compute = contextvars.copy_context().run  # Gradio's progress belongs to the context of its event
+        self._asked += 1
         try:
-            future = asyncio.get_running_loop().run_in_executor(self._pool, self._compute, work, left)
+            future = asyncio.get_running_loop().run_in_executor(self._pool, compute, self._compute, work, left)
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, also if nobody waits
             while not (await asyncio.wait({future}, timeout=LOOK_SECONDS))[0]:
                 if self._stopped.is_set():  # whoever asked need not wait until the computation notices
                     future.cancel()
@@ -43,6 +53,7 @@ class Worker:
                     left.set()
             return await future
         finally:
+            self._asked -= 1
             left.set()  # also where this task was cancelled
 
     def stop(self) -> None:
@@ -55,7 +66,7 @@ class Worker:
         self._pool.shutdown(cancel_futures=True)
 
     def _compute(self, work: Callable[[], Result], left: threading.Event) -> Result:
-        watch = Watch(self._seconds, (left, self._stopped))
+        watch = Watch(self._limits.seconds, (left, self._stopped))
         watch.check()  # it may have been given up while it waited
         with watch:
             return work()

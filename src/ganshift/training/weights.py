@@ -34,8 +34,8 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def save_weights(path: Path, network: nn.Module, prefix: str = "") -> None:
-    """Write a network's weights, each name behind the prefix, whole or not at all."""
+def save_weights(path: Path, network: nn.Module | Mapping[str, Tensor], prefix: str = "") -> None:
+    """Write the weights of a network, or by name, each name behind the prefix, whole or not at all."""
     content = serialised(network, prefix)
     write_atomically(path, lambda beside: beside.write_bytes(content))
 
@@ -51,9 +51,10 @@ def hash_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def serialised(network: nn.Module, prefix: str = "") -> bytes:
+def serialised(network: nn.Module | Mapping[str, Tensor], prefix: str = "") -> bytes:
     """The file that `save_weights` writes."""
-    return save({prefix + name: value.cpu().contiguous() for name, value in network.state_dict().items()})
+    weights = network.state_dict() if isinstance(network, nn.Module) else network
+    return save({prefix + name: value.cpu().contiguous() for name, value in weights.items()})
 
 
 def copy_weights(

@@ -1,7 +1,8 @@
 """WGAN-GP with ACGAN: one iteration, from draws to updates (Gulrajani et al. 2017, algorithm 1; Odena et al. 2017).
 
 Wang et al. 2018 fine-tune pretrained networks by it. Departures from the published code are settings
-(`config.TransferConfig`). A feature critic, if there is one, is one more update and one more term of the generator's.
+(`config.TransferConfig`), such as the hinge loss with spectral norms (Miyato et al. 2018). A feature critic, if there
+is one, is one more update and one more term of the generator's.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...tensors import Bytes, Images, Labels, Latents, Terms, dequantize, from_uint8
+from ...nn.spectral_norm import renormalise
+from ...tensors import Bytes, Images, Labels, Latents, Scalar, Terms, dequantize, from_uint8
 from ...training.draws import Draws
 from ...training.update import Update
 from .. import losses
@@ -57,9 +59,10 @@ class WGANGP:
             alpha = torch.stack([draws.uniform(config.batch) for _ in range(self.mixtures)], dim=1)
             with torch.no_grad():
                 fake = self.generator(latents, fake_labels)
+            renormalise(self.critic)  # only hinge has something to renormalise
             terms = update(self.critic, self.critic_loss, real, fake, labels, fake_labels, alpha)
         if self.feature_critic:  # once an iteration, on the last batch: its loss needs no critic near its optimum
-            self.feature_critic.renormalise()
+            renormalise(self.feature_critic)
             terms |= update(self.feature_critic, self.feature_critic_loss, real, fake, labels, fake_labels)
         if critic_only:
             return terms
@@ -76,7 +79,7 @@ class WGANGP:
         fake_labels: Labels | None,
         alpha: Float[Tensor, "n m"],
     ) -> Terms:
-        """Eq. 3, and the class term of ACGAN: sort real images into their classes (lines 5 to 7).
+        """Eq. 3, or the hinge loss, and the class term of ACGAN: sort real images into their classes (lines 5 to 7).
 
         `alpha` in [0, 1] holds m numbers for each pair: how much of the fake is in each point that the penalty is taken
         at. Augmentation comes before everything that the critic sees, these points included.
@@ -84,21 +87,27 @@ class WGANGP:
         fake, real = augment(fake, self.config.augment), augment(real, self.config.augment)
         real_scores, real_logits = self.critic(real, labels)
         fake_scores, _ = self.critic(fake, fake_labels)
+        if self.config.loss == "hinge":
+            terms = {"critic/hinge": losses.hinge_critic_loss(real_scores, fake_scores)}
+        else:
+            terms = {
+                "critic/distance": losses.wasserstein_critic_loss(real_scores, fake_scores),
+                "critic/penalty": self.config.penalty * self.penalty(real, fake, labels, alpha),
+            }
+        if real_logits is not None and labels is not None:
+            terms["critic/classes"] = self.config.acgan_scale * F.cross_entropy(real_logits, labels)
+        return terms
+
+    def penalty(self, real: Images, fake: Images, labels: Labels | None, alpha: Float[Tensor, "n m"]) -> Scalar:
+        """The last term of eq. 3 at m points between each real and fake image."""
         points = alpha.shape[1]
-        penalty_labels = None if labels is None else labels.repeat(points)
-        penalty = losses.gradient_penalty(
-            lambda images: self.critic(images, penalty_labels)[0],
+        labels = None if labels is None else labels.repeat(points)
+        return losses.gradient_penalty(
+            lambda images: self.critic(images, labels)[0],
             real.repeat(points, 1, 1, 1),
             fake.repeat(points, 1, 1, 1),
             alpha.t().flatten(),
         )
-        terms = {
-            "critic/distance": losses.wasserstein_critic_loss(real_scores, fake_scores),
-            "critic/penalty": self.config.penalty * penalty,
-        }
-        if real_logits is not None and labels is not None:
-            terms["critic/classes"] = self.config.acgan_scale * F.cross_entropy(real_logits, labels)
-        return terms
 
     def feature_critic_loss(
         self, real: Images, fake: Images, labels: Labels | None, fake_labels: Labels | None

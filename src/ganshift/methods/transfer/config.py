@@ -76,8 +76,11 @@ class TransferConfig(RunConfig):
     """Images generated per generator update, as a multiple of the batch."""
     critic_steps: Steps = 5
     """Critic updates per generator update."""
+    loss: Literal["wgan-gp", "hinge"] = "wgan-gp"
+    """Objective: wgan-gp, as published, or hinge, without a gradient penalty, for a critic whose layers are divided by
+    their spectral norms (Miyato et al. 2018)."""
     penalty: NonNegativeFloat = 10.0
-    """Weight of the gradient penalty."""
+    """Weight of the gradient penalty; hinge has none."""
     feature_critic: NonNegativeFloat = 0.0
     """Weight of a second critic, on the features of a network trained on ImageNet; 0 is none."""
     acgan_scale: NonNegativeFloat = 1.0
@@ -114,6 +117,10 @@ class TransferConfig(RunConfig):
         check_range("range", self.range)
         unknown = set(self.augment.split(",")) - {"", *AUGMENTATIONS}
         require(not unknown, f"augment takes any of {', '.join(AUGMENTATIONS)}, got {', '.join(sorted(unknown))}")
+        require(
+            self.loss == "wgan-gp" or not self.as_published,
+            f"loss={self.loss} is not what the published code does: leave as_published out",
+        )
         require(
             self.source is not None or self.load == "both",
             f"load={self.load} needs a source to load from: give --source, or leave load out",

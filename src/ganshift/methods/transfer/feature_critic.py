@@ -37,8 +37,7 @@ class FeatureCritic(nn.Module):
     """Images in [-1, 1], of 1, 3 or 4 channels, to scores: a map for each level of the features.
 
     It is shown images of `size` pixels as `enlarged` has them, and judges each image alone. With classes it is a
-    projection critic (Miyato and Koyama 2018, arXiv 1802.05637). The spectral norms of its heads stand still but for
-    `renormalise`, so that a batch in parts has the scores of the whole.
+    projection critic (Miyato and Koyama 2018, arXiv 1802.05637). Its heads have spectral norms (`nn/spectral_norm.py`).
     """
 
     class_head = "of_class"
@@ -89,14 +88,6 @@ class FeatureCritic(nn.Module):
                 found = found + classes[torch.arange(len(maps), device=maps.device), labels, None]
             scores.append(found.flatten(1))
         return torch.stack(scores, dim=1)
-
-    def renormalise(self) -> None:
-        """One power iteration for each spectral norm, as each update of the critic wants it (Miyato et al. 2018)."""
-        self.train()
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                layer.weight  # noqa: B018 - reading it in training mode iterates
-        self.eval()
 
     def _mixed(self, images: Images) -> list[Maps]:
         """The features with their channels mixed, and each level with those above it, finest first."""

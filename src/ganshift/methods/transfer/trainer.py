@@ -18,6 +18,7 @@ from ...data.value_range import ranges_to_json
 from ...errors import UserError, choose
 from ...inference.latents import draw_latents
 from ...nn.norm import batch_statistics, synchronise
+from ...nn.spectral_norm import add_spectral_norms, plain_weights
 from ...tensors import Bytes, Labels, Terms, image_grid
 from ...training.cuda_graph import Replayed, set_learning_rate
 from ...training.distributed import add_up, join, part_of, world_size
@@ -132,6 +133,8 @@ class TransferTrainer(Trainer):
         start = "its checkpoint" if begun else config.source or "scratch"
         networks = {"generator": generator, "critic": critic, "feature_critic": feature_critic}
         table = _start_from(source, config, networks, data.classes) if source and not begun else ""
+        if config.loss == "hinge":
+            add_spectral_norms(critic)
         _freeze(critic, config.freeze_critic)
         losses.check_per_image(critic)
         mixtures = 2 if config.as_published and size == 32 else 1  # the 32-pixel port counts every pair twice
@@ -220,7 +223,7 @@ class TransferTrainer(Trainer):
     def save_model(self, folder: Path) -> None:
         """The averaged generator, and the critic, so that the run can be a source."""
         save_weights(folder / MODEL, self.ema.average, GENERATOR_PREFIX)
-        save_weights(folder / CRITIC, self.algorithm.critic)
+        save_weights(folder / CRITIC, plain_weights(self.algorithm.critic))
         if "feature_critic" in self.networks:
             save_weights(folder / FEATURE_CRITIC, self.networks["feature_critic"])
 

@@ -13,6 +13,7 @@ from torch.testing import assert_close
 
 from ganshift import Translator, UserError
 from ganshift.cli import main
+from ganshift.inference.model_card import COLOURS
 from ganshift.inference.translating import translate_files
 from ganshift.methods.importing import ImportOptions
 from ganshift.tools.evaluate import evaluate
@@ -137,7 +138,8 @@ def test_serving(name, runs):
         (described,) = client.get("/api/models").json()["models"]
         assert described["to"] == ["b"]
         assert described["names"] == {"a": "A", "b": "B"}
-        assert "of the domain A (colour) to the domain B (colour)" in described["card"]
+        start, end = (COLOURS[described["channels"][domain]] for domain in "ab")
+        assert f"of the domain A ({start}) to the domain B ({end})" in described["card"]
         answer = client.post("/api/translate", files={"file": as_bytes(picture())})
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-disposition"] == 'attachment; filename="A2B.png"'

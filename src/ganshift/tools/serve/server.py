@@ -5,7 +5,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,7 +54,7 @@ def serve(
     `root_path` is the path or the whole address that it serves this at.
     """
     limits.check()
-    with _listen(host, port) as listener, TemporaryDirectory(prefix="ganshift-") as folder:
+    with _ending_late(), _listen(host, port) as listener, TemporaryDirectory(prefix="ganshift-") as folder:
         if account is None and not _is_loopback(host):
             logger.warning("everybody who can reach %s may use these models: --username asks for a password", host)
         # Uploads and results go to a folder of this server alone, which ends with it.
@@ -69,6 +70,27 @@ def serve(
                 raise KeyboardInterrupt
         finally:
             worker.close()
+
+
+class _Ended(BaseException):
+    """SIGTERM has come."""
+
+
+@contextmanager
+def _ending_late() -> Iterator[None]:
+    """SIGTERM ends the process, but only once the block is left, so that nothing of it stays behind."""
+
+    def end(*_: object) -> None:
+        raise _Ended
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except _Ended:
+        signal.signal(signal.SIGTERM, before)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def create_app(shelf: Shelf, limits: Limits, worker: Worker, root_path: str = "") -> FastAPI:

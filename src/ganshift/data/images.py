@@ -228,12 +228,12 @@ def read_bytes(source: Path | bytes) -> bytes:
     return data
 
 
-def check_pixels(width: int, height: int) -> None:
-    """Raise `UnreadableImage` for pictures without a pixel, with more than `MAX_PIXELS`, or with too long a side."""
+def check_pixels(width: int, height: int, most: int = MAX_PIXELS) -> None:
+    """Raise `UnreadableImage` for pictures without a pixel, with more than `most`, or with too long a side."""
     if width < 1 or height < 1:
         raise UnreadableImage(f"no pixels: {width} x {height}")
-    if width * height > MAX_PIXELS:
-        raise UnreadableImage(f"too large: {width} x {height} is more than {MAX_PIXELS:,} pixels")
+    if width * height > most:
+        raise UnreadableImage(f"too large: {width} x {height} is more than {most:,} pixels")
     if max(width, height) > MAX_SIDE:
         raise UnreadableImage(f"too large: {width} x {height} has a side of more than {MAX_SIDE:,} pixels")
 

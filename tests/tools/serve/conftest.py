@@ -90,7 +90,8 @@ def connect(shelf):
     def make(account=None, hosts=None, **limits):
         limits = Limits(**limits)
         workers.append(Worker(limits))
-        return TestClient(protect(create_api(shelf, limits, workers[-1]), limits, account, hosts))
+        app = protect(create_api(shelf, limits, workers[-1]), limits, account, hosts)
+        return TestClient(app, "http://localhost")
 
     yield make
     for worker in workers:

@@ -126,6 +126,11 @@ def test_what_is_sent_names_no_path(server, path):
         assert "default-src 'self'" in headers["content-security-policy"]
 
 
+def test_nobody_says_what_the_address_is(server):
+    headers = {"X-Forwarded-Host": "evil.example", "X-Gradio-Server": "http://x:99999999/"}
+    assert json.loads(request(server[1], "GET", "/config", headers=headers)[2])["root"] == server[1]
+
+
 JSON, FORM = "application/json", "multipart/form-data; boundary=xxx"
 
 

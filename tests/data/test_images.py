@@ -191,6 +191,24 @@ def test_broken_files_are_refused_with_a_reason(data, reason, tmp_path):
         load_picture(tmp_path / "broken.png")
 
 
+def progressive(size: int, more: int) -> bytes:
+    """A JPEG whose last scan comes so many times more."""
+    data = encoded(Image.new("L", (size, size), 90), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * more + data[-2:]
+
+
+def test_a_jpeg_of_many_scans_is_refused_before_they_are_decoded():
+    for size, more, most in ((64, 100, 100), (8936, 20, 20)):
+        data = progressive(size, more)
+        assert data.count(b"\xff\xda") > most
+        with pytest.raises(UnreadableImage, match=f"more than the {most} that are decoded"):
+            load_picture(data)
+    assert load_picture(progressive(64, 90)).size == (64, 64)
+    filmed = encoded(Image.new("L", (64, 64)), "JPEG", comment=b"\xff\xda" * 200) + b"\xff\xda" * 200
+    assert load_picture(filmed).size == (64, 64)  # as telephones put a film behind the picture
+
+
 def test_a_large_jpeg_is_reduced_while_decoding():
     slope = Image.fromarray(np.tile(np.linspace(0, 255, 256).astype(np.uint8), (320, 1)))
     data = encoded(slope, "JPEG", quality=95)

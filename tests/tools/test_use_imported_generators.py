@@ -61,7 +61,7 @@ def test_onnx_gives_the_same(run, tmp_path):
 def test_serve(run):
     limits = Limits()
     worker = Worker(limits)
-    client = TestClient(protect(create_api(open_runs([run], "cpu"), limits, worker), limits))
+    client = TestClient(protect(create_api(open_runs([run], "cpu"), limits, worker), limits), "http://localhost")
     drawn = client.post("/api/generate", json={"count": 1, "seed": 3, "truncation": 0.7})
     worker.close()
     model = Generator.from_pretrained(run, device="cpu")

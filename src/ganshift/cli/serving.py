@@ -37,7 +37,7 @@ def serve(
         host: Address to listen on. On others than this machine's own, everybody who can reach it may use the models.
         port: Port to listen on; 0 for any that is free.
         host_name: Names by which visitors call this server, where a proxy hands their requests on with the name that
-            they asked for.
+            they asked for, or where this machine has other names than it calls itself.
         root_path: Path or whole address that a proxy serves this at, such as /ganshift or
             https://pictures.example.org/ganshift.
         username: Ask visitors for this name and a password. The password is in GANSHIFT_PASSWORD, or you are asked for

@@ -1,6 +1,7 @@
 """Decode single pictures: whatever is in the file becomes an upright L, RGB or RGBA picture, or one clear refusal."""
 
 import io
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -35,6 +36,10 @@ MAX_SIDE = 1_000_000
 """The longest side of a picture, since what is longer cannot be written: it is the limit of libpng, too."""
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Larger files are refused unread; a zip member can claim to unpack to any size."""
+MAX_SCANS = 100
+"""Of a JPEG; usual are 1 to 20. Each takes the time of a picture, whatever few bytes it has."""
+MAX_SCANNED = 20 * MAX_PIXELS
+"""Pixels of all scans together."""
 LARGE_PIXELS = 8_000_000
 """Pictures of more pixels than this are decoded one at a time, so that threads do not multiply what they take."""
 
@@ -44,6 +49,10 @@ _DEEP = ("I", "F")  # how the names of modes with more than 8 bits begin: I, I;1
 _ALPHA = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 GRAY_MODES = ("1", "L", "LA", "La")
 """Modes of gray with up to 8 bits."""
+
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+"""The beginning of a part of a JPEG that says its length; others stand within what is coded."""
+_END, _SCAN = b"\xff\xd9", b"\xff\xda"
 
 _large = threading.RLock()
 
@@ -183,6 +192,8 @@ def open_picture(source: Path | bytes) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(data), formats=_decoders(data))
         check_pixels(*picture.size)  # in here, because some decoders find out only now that they know none
+        if isinstance(picture, JpegImageFile):
+            _check_scans(data, picture.width * picture.height)
     except UnidentifiedImageError as error:
         raise UnreadableImage(tiff_in_words(data) or NO_PICTURE) from error
     except Exception as error:
@@ -217,14 +228,27 @@ def read_bytes(source: Path | bytes) -> bytes:
     return data
 
 
-def check_pixels(width: int, height: int) -> None:
-    """Raise `UnreadableImage` for pictures without a pixel, with more than `MAX_PIXELS`, or with too long a side."""
+def check_pixels(width: int, height: int, most: int = MAX_PIXELS) -> None:
+    """Raise `UnreadableImage` for pictures without a pixel, with more than `most`, or with too long a side."""
     if width < 1 or height < 1:
         raise UnreadableImage(f"no pixels: {width} x {height}")
-    if width * height > MAX_PIXELS:
-        raise UnreadableImage(f"too large: {width} x {height} is more than {MAX_PIXELS:,} pixels")
+    if width * height > most:
+        raise UnreadableImage(f"too large: {width} x {height} is more than {most:,} pixels")
     if max(width, height) > MAX_SIDE:
         raise UnreadableImage(f"too large: {width} x {height} has a side of more than {MAX_SIDE:,} pixels")
+
+
+def _check_scans(data: bytes, pixels: int) -> None:
+    """Raise `UnreadableImage` for a JPEG of so many scans that nobody can mean them as a picture."""
+    most = min(MAX_SCANS, MAX_SCANNED // pixels)
+    if data.count(_SCAN) <= most:
+        return
+    at, scans = 0, 0  # what cameras put after the end, or into notes, may look like scans
+    while scans <= most and (found := _MARKER.search(data, at)) and found[0] != _END:
+        scans += found[0] == _SCAN
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    if scans > most:
+        raise UnreadableImage(f"too many scans: this JPEG has more than the {most} that are decoded at its size")
 
 
 def refusal(error: Exception) -> UnreadableImage | MemoryError:

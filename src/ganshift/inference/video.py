@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageSequence
 
-from ..data.images import UnreadableImage, check_pixels, decoding
+from ..data.images import MAX_PIXELS, UnreadableImage, check_pixels, decoding
 from ..data.pixel_formats import FormattedPicture, from_pillow
 from ..errors import UserError, first_line
 from ..files import open_regular, write_atomically
@@ -92,11 +92,18 @@ def _frames(picture: Image.Image) -> Iterator[tuple[FormattedPicture, float]]:
         yield original, min(shown, MAX_DURATION) if isinstance(shown, int | float) and shown >= 0 else USUAL_DURATION
 
 
-def translate_video(source: Path | bytes, path: Path, change: Change, progress: Callable[[int], None]) -> None:
+def translate_video(
+    source: Path | bytes,
+    path: Path,
+    change: Change,
+    progress: Callable[[int], None],
+    max_pixels: int = MAX_PIXELS,
+) -> None:
     """Write the changed video as H.264 into an MP4 that is whole or not there, with its folders.
 
     Frames keep their times and are upright; colours keep their matrix, range and tags; sound is copied. `progress` is
-    called with the number of frames done. Raises `UnreadableImage` if the video cannot be read.
+    called with the number of frames done. Raises `UnreadableImage` if the video cannot be read, or says that its frames
+    have more than `max_pixels`.
     """
     try:
         import av
@@ -107,11 +114,12 @@ def translate_video(source: Path | bytes, path: Path, change: Change, progress: 
             open_regular(source).close()
         file = str(source) if isinstance(source, Path) else io.BytesIO(source)
         opened = av.open(file, options={"format_whitelist": DEMUXERS})
-        check_pixels(opened.streams.video[0].width, opened.streams.video[0].height)
+        check_pixels(opened.streams.video[0].width, opened.streams.video[0].height, max_pixels)
     except UnreadableImage:
         raise
     except Exception as error:  # every demuxer has errors of its own
-        raise UnreadableImage(f"no video that can be read ({first_line(error)})") from error
+        reason = getattr(error, "strerror", None) or first_line(error)  # the former leaves out where the file lies
+        raise UnreadableImage(f"no video that can be read ({reason})") from error
     with opened as given:
 
         def write(beside: Path) -> None:

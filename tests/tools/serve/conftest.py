@@ -1,6 +1,9 @@
 """Tiny untrained models of both kinds, and a server of them."""
 
+import re
 import signal
+from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 import torch
@@ -64,10 +67,14 @@ def runs(tmp_path_factory):
 def server(runs):
     """A server that ends cleanly at the end."""
     with serving(runs, *OPTIONS, "--seconds", "600") as (process, address):
+        with urlopen(f"{address}/config") as answer:
+            (folder,) = set(re.findall(r"/tmp/ganshift-\w+", answer.read().decode()))
         yield process, address
+        assert Path(folder).is_dir()
         process.send_signal(signal.SIGTERM)
         assert process.stderr.read() == ""  # after all that the tests did to it
         assert process.wait() == -signal.SIGTERM
+        assert not Path(folder).exists()
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +90,8 @@ def connect(shelf):
     def make(account=None, hosts=None, **limits):
         limits = Limits(**limits)
         workers.append(Worker(limits))
-        return TestClient(protect(create_api(shelf, limits, workers[-1]), limits, account, hosts))
+        app = protect(create_api(shelf, limits, workers[-1]), limits, account, hosts)
+        return TestClient(app, "http://localhost")
 
     yield make
     for worker in workers:

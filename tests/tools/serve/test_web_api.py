@@ -229,7 +229,9 @@ def test_defects_say_nothing(shelf, monkeypatch):
     limits = Limits()
     worker = Worker(limits)
     monkeypatch.setattr("ganshift.tools.serve.api.translate", fail)
-    client = TestClient(protect(create_api(shelf, limits, worker), limits), raise_server_exceptions=False)
+    client = TestClient(
+        protect(create_api(shelf, limits, worker), limits), "http://localhost", raise_server_exceptions=False
+    )
     answer = post(client, picture())
     assert (answer.status_code, answer.text) == (500, "Internal Server Error")
     worker.close()

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
+import time
 import uuid
 import zipfile
 from pathlib import Path
@@ -123,8 +125,47 @@ def test_events_take_no_file_that_was_not_uploaded(address, path):
             assert (status, text) == (400, '{"detail":"an event takes uploaded files only"}')
     data = file_data(f"{folder}/photo.png", url=f"data:image/png;base64,{'A' * 99}")
     assert event(address, "translate", data, WAY, SIZE)[0] == 400
+    inner = {"path": f"{folder}/photo.png", "more": [file_data(path)]}
+    assert event(address, "translate", inner, WAY, SIZE)[0] == 400
     deep = b'{"data": ' + b"[" * 90_000 + b"]" * 90_000 + b"}"
     assert ask(address, "POST", "/gradio_api/queue/join", deep)[0] == 400
+
+
+def test_events_take_no_folder_and_no_link(address):
+    """Gradio would clear neither, nor anything after it."""
+    file = Path(json.loads(upload(address, picture(), "a..b.png")[1])[0])
+    assert event(address, "translate", file_data(str(file)), WAY, SIZE)["success"]
+    link = file.with_name("link.png")
+    link.symlink_to(__file__)
+    for name in (file.parent, f"{file.parent}/", file.parents[1], file.parent / "none.png", f"{file}/", link):
+        assert event(address, "translate", file_data(str(name)), WAY, SIZE)[0] == 400
+        assert ask(address, "GET", f"/gradio_api/file={name}")[0] in (403, 404)
+    link.unlink()
+
+
+@pytest.mark.parametrize("session", ["\ud800", "x<gradio-sep>y", "é", "a" * 65, "", "a b", ["a"], {}])
+def test_sessions_have_plain_names(address, session):
+    for path, body in (("queue/join", {"data": [], "fn_index": 0}), ("cancel", {"fn_index": 0, "event_id": "x"})):
+        status, text = ask(address, "POST", f"/gradio_api/{path}", {**body, "session_hash": session})
+        assert status == 400
+        assert "1 to 64 letters" in text.decode()
+    assert ask(address, "POST", "/gradio_api/queue/join", b"[]")[0] == 400
+
+
+def test_a_visitor_who_was_away_is_served_again(address):
+    """Gradio counts a session as closed once its connection was lost, and never as open again."""
+    session = uuid.uuid4().hex
+
+    def shown():
+        return event(address, "translate", uploaded(address, picture((900, 300))), WAY, SIZE, session=session)
+
+    assert shown()["success"]
+    with socket.create_connection(address.removeprefix("http://").split(":")) as heartbeat:
+        heartbeat.sendall(f"GET /gradio_api/heartbeat/{session} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        while b"ALIVE" not in heartbeat.recv(1000):
+            pass
+    time.sleep(1)
+    assert shown()["success"]
 
 
 BEHIND_THE_GUARD = """
@@ -261,26 +302,34 @@ def test_several_files_keep_their_names(address, runs):
         made = Image.open(io.BytesIO(archive.read("3-b.png")))
     assert made.tobytes() == Translator.from_pretrained(runs[2], "cpu")(Image.open(io.BytesIO(small))).tobytes()
     assert refusal(address, "translate_files", files[2:3], WAY, SIZE).startswith("broken.png: Not a JPEG")
+    hostile = refusal(address, "translate_files", [uploaded(address, b"x", "![<b>](x)`.png")], WAY, SIZE)
+    assert re.match(r"[\w&#;().]+: Not a JPEG", hostile)
     for wrong in (None, [], files[:1] * 101):
         assert refusal(address, "translate_files", wrong, WAY, SIZE) == "Choose up to 100 pictures first."
 
 
-def test_a_video_is_translated(address, tmp_path):
-    with av.open(str(tmp_path / "clip.mp4"), "w") as clip:
+def film(path, width, height):
+    with av.open(str(path), "w") as clip:
         stream = clip.add_stream("libx264", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for shade in range(0, 200, 40):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), shade, np.uint8), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(np.full((height, width, 3), shade, np.uint8), format="rgb24")
             clip.mux(stream.encode(frame))
         clip.mux(stream.encode(None))
-    video = uploaded(address, (tmp_path / "clip.mp4").read_bytes(), "clip.mp4")
+    return path.read_bytes()
+
+
+def test_a_video_is_translated(address, tmp_path):
+    video = uploaded(address, film(tmp_path / "clip.mp4", 64, 48), "clip.mp4")
     made, said = result(address, "translate_video", video, WAY)
     assert said == f"Translated 5 frames {WAY}."
     assert Path(made["path"]).name == "photo2line-drawing-画.mp4"
-    with av.open(io.BytesIO(content(address, made))) as film:
-        assert [(frame.width, frame.height) for frame in film.decode(video=0)] == [(64, 48)] * 5
+    with av.open(io.BytesIO(content(address, made))) as made_film:
+        assert [(frame.width, frame.height) for frame in made_film.decode(video=0)] == [(64, 48)] * 5
     broken = uploaded(address, b"words", "no.mp4")
-    assert refusal(address, "translate_video", broken, WAY).startswith("No video that can be read")
+    assert refusal(address, "translate_video", broken, WAY).startswith("No video that can be read (Invalid data")
+    large = uploaded(address, film(tmp_path / "large.mp4", 640, 480), "large.mp4")
+    assert refusal(address, "translate_video", large, WAY) == "Too large: 640 x 480 is more than 300,000 pixels."
     assert refusal(address, "translate_video", None, WAY) == "Choose a video first."
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import socket
 import threading
 
 import pytest
@@ -73,6 +74,16 @@ def test_other_names_and_other_sites(connect):
     assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
+def test_without_names_addresses_and_its_own_name_are_answered(connect):
+    """A page of another name may have been led here by whoever owns the name (DNS rebinding)."""
+    client = connect(hosts=None)
+    for host in ("192.168.1.5:7860", "[2001:db8::1]:7860", "localhost", socket.gethostname().upper()):
+        assert client.head("/healthz", headers={"Host": host}).status_code == 200
+    for host in ("evil.example", "192.168.1.5.evil.example:7860", "192.168.1.5:7860@evil.example", "[::1", ""):
+        assert client.get("/healthz", headers={"Host": host}).status_code == 400
+        assert client.get("/api/models", headers={"Host": host, "Origin": f"http://{host}"}).status_code == 400
+
+
 def test_browsers_that_say_only_their_origin(connect):
     """As Chromium does when a page asks a server on the local network by plain HTTP."""
     client = connect(hosts=("localhost", "127.0.0.1", "::1", "pictures.example.org"))
@@ -82,7 +93,14 @@ def test_browsers_that_say_only_their_origin(connect):
 
     assert status("localhost:7860", "http://localhost:7860") == 200
     assert status("127.0.0.1:7860", "https://pictures.example.org") == 200  # a proxy that asks by its own name
-    for foreign in ("http://evil.example", "http://localhost:8000", "null", "", "http://localhost:7860.evil.example"):
+    for foreign in (
+        "http://evil.example",
+        "http://localhost:8000",
+        "http://[",
+        "null",
+        "",
+        "http://localhost:7860.evil.example",
+    ):
         assert status("localhost:7860", foreign) == 403
     anybody = connect(hosts=None)
     headers = {"Host": "192.168.1.5:7860", "Origin": "http://192.168.1.5:7860"}

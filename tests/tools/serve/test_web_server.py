@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -124,6 +124,11 @@ def test_what_is_sent_names_no_path(server, path):
         assert "access-control-allow-origin" not in headers
         assert headers["x-content-type-options"] == "nosniff"
         assert "default-src 'self'" in headers["content-security-policy"]
+
+
+def test_nobody_says_what_the_address_is(server):
+    headers = {"X-Forwarded-Host": "evil.example", "X-Gradio-Server": "http://x:99999999/"}
+    assert json.loads(request(server[1], "GET", "/config", headers=headers)[2])["root"] == server[1]
 
 
 JSON, FORM = "application/json", "multipart/form-data; boundary=xxx"
@@ -252,7 +257,8 @@ def test_in_the_background_behind_a_proxy(runs, interruptions_ignored):
 
 def test_connections_that_send_nothing_are_closed(runs, monkeypatch):
     """Those in the middle of an answer, or between two requests of one client, are not."""
-    monkeypatch.setattr(server_module, "HEAD_SECONDS", 1)
+    for name, value in {"HEAD_SECONDS": 1, "BODY_SECONDS": 2, "CONNECTIONS_EACH": 3}.items():
+        monkeypatch.setattr(server_module, name, value)
     listener = socket.create_server(("127.0.0.1", 0))
     limits = Limits()
     worker = Worker(limits)
@@ -268,6 +274,17 @@ def test_connections_that_send_nothing_are_closed(runs, monkeypatch):
             slow.settimeout(30)
             assert silent.recv(100) == b""
             assert slow.recv(100) == b""
+        with closing(socket.create_connection(place)) as slow:
+            head = f"POST /api/translate HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\nContent-Length: 999"
+            slow.sendall(head.encode() + b"\r\n\r\n--xxx")
+            slow.settimeout(30)
+            assert slow.recv(100) == b""
+        with ExitStack() as many:
+            several = [many.enter_context(closing(socket.create_connection(place))) for _ in range(4)]
+            several[3].settimeout(30)
+            assert several[3].recv(100) == b""
+            several[0].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert several[0].recv(100).startswith(b"HTTP/1.1 200")
         with closing(http.client.HTTPConnection(*place, timeout=30)) as client:
             client.request("GET", "/healthz")
             assert client.getresponse().read() == b'{"status":"ok"}'

@@ -37,6 +37,7 @@ def create_api(shelf: Shelf, limits: Limits, worker: Worker) -> FastAPI:
         api.add_exception_handler(kind, _refuse)
     api.add_exception_handler(RequestValidationError, _refuse_fields)
 
+    @api.head("/healthz", include_in_schema=False)
     @api.get("/healthz")
     async def healthz() -> dict[str, str]:
         """Whether the server answers."""

@@ -1,5 +1,6 @@
 """What the page's buttons do. Pictures come and go as files in Gradio's folder, which it clears."""
 
+import re
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +10,7 @@ from tempfile import mkdtemp
 from typing import TypeVar
 
 import gradio as gr
+from gradio.context import LocalContext
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 from pydantic import ValidationError
@@ -76,11 +78,11 @@ class PageEvents:
         path, left_out = self._new_file(way, ".zip"), []
         with zipfile.ZipFile(path, "w") as archive:
             for number, file in enumerate(map(Path, files)):
-                progress((number, len(files)), desc=file.name, unit="pictures")
+                progress((number, len(files)), desc=printable(file.name), unit="pictures")
                 try:
                     made, _ = await self._compute(partial(self._translated, file, way, size), request)
                 except gr.Error as error:
-                    left_out.append(f"{file.name}: {error.message}")
+                    left_out.append(f"{shown_as_is(file.name)}: {error.message}")
                     continue
                 name = f"{file.stem}.png"
                 archive.writestr(f"{number}-{name}" if name in archive.namelist() else name, made[-1].to_png())
@@ -108,7 +110,8 @@ class PageEvents:
             frames = done
             progress((done, None), unit="frames")
 
-        await self._compute(partial(translate_video, Path(video), path, change, note), request)
+        largest = self.limits.max_pixels
+        await self._compute(partial(translate_video, Path(video), path, change, note, largest), request)
         return str(path), f"Translated {frames} frames {way}."
 
     async def generate(
@@ -176,17 +179,23 @@ class PageEvents:
 
     async def _compute(self, work: Callable[[], Result], request: gr.Request) -> Result:
         """What `work` returns; refusals as Gradio shows them. It ends when the visitor leaves."""
+        assert request.request is not None
+        # Of the event, since a session that has lost its connection once counts as closed for ever.
+        event = request.request.app.get_blocks()._queue.event_ids_to_events.get(LocalContext.event_id.get())
 
         async def gone() -> bool:
-            assert request.request is not None
-            session = request.request.app.state_holder.session_data.get(request.session_hash)
-            return session is not None and session.is_closed
+            return event is not None and event.closed
 
         try:
             return await self._worker.run(work, gone)
         except (*STATUS,) as error:
-            text = printable(str(error))
+            text = shown_as_is(str(error))
             raise gr.Error(f"{text[:1].upper()}{text[1:]}.", print_exception=False) from None
+
+
+def shown_as_is(text: str) -> str:
+    """For Gradio, which shows a status as Markdown and an error as HTML: what is none of both stays as it is."""
+    return re.sub(r"[]\\[`*<>&$~|!#]", lambda found: f"&#{ord(found[0])};", printable(text))
 
 
 def kept(content: bytes, name: str) -> str:

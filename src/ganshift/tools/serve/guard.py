@@ -9,8 +9,10 @@ import binascii
 import ipaddress
 import json
 import math
+import os
 import re
 import secrets
+import socket
 import time
 from collections import Counter
 from collections.abc import Collection
@@ -41,11 +43,17 @@ OPEN = "/healthz"
 READ = re.compile(
     r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/openapi\.json|/healthz|/api/models"
     r"|/(assets|static)(/(?!\.)[\w@.+-]+)+"
-    r"|/gradio_api/(info|queue/data|upload_progress|startup-events|heartbeat/\w+)"
+    r"|/gradio_api/(info|queue/data|upload_progress|startup-events|heartbeat/[\w-]{1,64})",
+    re.ASCII,
 )
 """Addresses that may be read, beside the files in Gradio's folder."""
 EVENT = "/gradio_api/queue/join"
 """Where the page sends what its controls hold."""
+CANCEL = "/gradio_api/cancel"
+SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
+"""What a visitor's page calls itself. Gradio makes names of it, in which others could stand for two."""
+OF_A_PROXY = (b"x-forwarded-host", b"x-gradio-server")
+"""Headers by which Gradio lets a request say what the address of this server is."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -60,17 +68,39 @@ HEADERS = {
 
 
 def protect(
-    app: FastAPI, limits: Limits, account: tuple[str, str] | None = None, hosts: Collection[str] | None = None
+    app: FastAPI,
+    limits: Limits,
+    account: tuple[str, str] | None = None,
+    hosts: Collection[str] | None = None,
+    proxied: bool = False,
 ) -> FastAPI:
-    """The application behind its guards; `hosts` are the names that it answers to, all if None."""
+    """The application behind its guards.
+
+    `hosts` are the names that it answers to: addresses and this machine's own if None. `proxied` says whether a proxy
+    tells who asks.
+    """
     app.add_middleware(CORSMiddleware)  # lets no other site read, and Gradio leaves out its own, which lets many
-    app.add_middleware(Guard, limits=limits, hosts=hosts)
+    app.add_middleware(Guard, limits=limits, hosts=hosts or (), proxied=proxied)
     if account:
         backend = Account(*account, Rates(limits.requests_per_minute))
         app.add_middleware(AuthenticationMiddleware, backend=backend, on_error=_ask_for_password)
-    names = ["*"] if hosts is None else [f"[{name}]" if ":" in name else name for name in hosts]
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
+    names = ("localhost", socket.gethostname()) if hosts is None else hosts
+    app.add_middleware(Names, names=names, or_addresses=hosts is None)
     return app
+
+
+class Names(TrustedHostMiddleware):
+    """Lets through what asks for a server of these names, since a page of another may be one that leads here."""
+
+    def __init__(self, app: ASGIApp, names: Collection[str], or_addresses: bool):
+        super().__init__(app, [f"[{name}]" if ":" in name else name for name in names], www_redirect=False)
+        self._or_addresses = or_addresses
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or let it through."""
+        if self._or_addresses and scope["type"] == "http" and is_address(Headers(scope=scope).get("host", "")):
+            return await self.app(scope, receive, send)
+        return await super().__call__(scope, receive, send)
 
 
 @final
@@ -103,6 +133,15 @@ def network(client: str) -> str:
     if isinstance(address, ipaddress.IPv4Address) or address.ipv4_mapped:
         return client
     return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def is_address(place: str) -> bool:
+    """Whether a host is given by its number, with or without a port."""
+    try:
+        ipaddress.ip_address(_name(place))
+    except ValueError:
+        return False
+    return True
 
 
 @final
@@ -153,15 +192,15 @@ def _refusal(status: int, sentence: str, headers: dict[str, str] | None = None) 
 class Guard:
     """Lets through the known addresses only, and of requests that send something those of this site, in their size."""
 
-    def __init__(self, app: ASGIApp, limits: Limits, hosts: Collection[str] | None):
-        self._app, self._hosts = app, hosts
+    def __init__(self, app: ASGIApp, limits: Limits, hosts: Collection[str], proxied: bool):
+        self._app, self._hosts, self._proxied = app, frozenset(hosts) - LOOPBACK_NAMES, proxied
         self._rates = Rates(limits.requests_per_minute)
         upload = limits.max_upload_bytes
         sizes = {
             "/api/generate": MAX_JSON_BYTES,
             "/api/translate": upload + FORM_BYTES,
             "/gradio_api/upload": FILES_AT_ONCE * upload + FORM_BYTES,
-            "/gradio_api/cancel": MAX_JSON_BYTES,
+            CANCEL: MAX_JSON_BYTES,
             "/gradio_api/reset": MAX_JSON_BYTES,
             EVENT: MAX_JSON_BYTES,
         }
@@ -174,6 +213,8 @@ class Guard:
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
         send, path = _with_headers(send), _path(scope)
+        if not self._proxied:
+            scope = {**scope, "headers": [each for each in scope["headers"] if each[0] not in OF_A_PROXY]}
         app: ASGIApp = self._sends.get(path) or self._app
         if path not in self._sends and not (READ.fullmatch(path) or _is_file_of_gradio(path)):
             app = _refusal(404, "there is nothing at this address")
@@ -192,12 +233,16 @@ class Guard:
 
     async def _checked(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let an event through if the files that it names were uploaded; whatever else it may name is not fetched."""
-        if _path(scope) == EVENT:
+        if _path(scope) in (EVENT, CANCEL):
             body = await Request(scope, receive).body()
             try:
-                traverse(json.loads(body), _check_uploaded, is_file_obj)
+                event = json.loads(body)
+                traverse(event, _check_uploaded, is_file_obj)
             except (ValueError, RecursionError):
                 return await _refusal(400, "an event takes uploaded files only")(scope, receive, send)
+            if not isinstance(event, dict) or not SESSION.fullmatch(str(event.get("session_hash"))):
+                sentence = "an event has a session_hash of 1 to 64 letters, digits, _ and -"
+                return await _refusal(400, sentence)(scope, receive, send)
             receive = _replay(body, receive)
         return await self._app(scope, receive, send)
 
@@ -211,9 +256,16 @@ class Guard:
         origin = headers.get("origin")
         if origin is None:
             return True
-        asking, host = urlsplit(origin).netloc, headers.get("host", "")
-        name = re.sub(r":\d*$", "", asking).strip("[]").lower()
-        return asking == host or (self._hosts is not None and name in set(self._hosts) - LOOPBACK_NAMES)
+        try:
+            asking = urlsplit(origin).netloc
+        except ValueError:  # half an address of IPv6
+            return False
+        return asking == headers.get("host", "") or _name(asking) in self._hosts
+
+
+def _name(place: str) -> str:
+    """Without the port."""
+    return re.sub(r":\d*$", "", place).strip("[]").lower()
 
 
 def _path(scope: Scope) -> str:
@@ -230,13 +282,16 @@ def _is_file_of_gradio(path: str) -> bool:
 
 
 def _is_uploaded(name: str) -> bool:
-    """Whether this may be in the folder of uploads and results, of which Gradio looks whether it is there."""
-    return name.startswith(f"{get_upload_folder()}/") and ".." not in name and "\0" not in name
+    """Whether this is a file in the folder of uploads and results, by its own name: no link, nothing with `..`."""
+    if not name.startswith(f"{get_upload_folder()}/"):
+        return False
+    return os.path.isfile(name) and os.path.realpath(name) == name  # noqa: PTH113 - Path's raises for long names
 
 
 def _check_uploaded(file: dict[str, Any]) -> dict[str, Any]:
     if not _is_uploaded(file["path"]) or str(file.get("url")).startswith("data:"):
         raise ValueError
+    traverse(list(file.values()), _check_uploaded, is_file_obj)  # Gradio looks into it, too
     return file
 
 

@@ -5,7 +5,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,8 +22,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from ...errors import UserError
 from ...training.log import say
 from .api import create_api
-from .guard import LOOPBACK_NAMES, protect
-from .limits import Limits
+from .guard import LOOPBACK_NAMES, is_address, network, protect
+from .limits import MEGABYTE, Limits
 from .page import LOOK, build_page
 from .shelf import Shelf, open_runs
 from .worker import Worker
@@ -31,8 +32,12 @@ GRACE_SECONDS = 3
 """Requests that are answered when the end is asked for have this long."""
 CONNECTIONS = 512
 """More at a time are turned away."""
+CONNECTIONS_EACH = 128
+"""Of one address. A browser opens six, and several visitors may share an address."""
 HEAD_SECONDS = 15
 """A connection that has not sent the head of a request by then is closed, so that idle ones cannot hold all places."""
+BODY_SECONDS = 60
+"""For each megabyte of what follows the head."""
 
 logger = logging.getLogger("ganshift")
 
@@ -53,7 +58,7 @@ def serve(
     `root_path` is the path or the whole address that it serves this at.
     """
     limits.check()
-    with _listen(host, port) as listener, TemporaryDirectory(prefix="ganshift-") as folder:
+    with _ending_late(), _listen(host, port) as listener, TemporaryDirectory(prefix="ganshift-") as folder:
         if account is None and not _is_loopback(host):
             logger.warning("everybody who can reach %s may use these models: --username asks for a password", host)
         # Uploads and results go to a folder of this server alone, which ends with it.
@@ -61,14 +66,36 @@ def serve(
         shelf = open_runs(runs, device)
         worker = Worker(limits)
         try:
-            hosts = LOOPBACK_NAMES | {host, *map(str.lower, host_names)} if _is_loopback(host) or host_names else None
-            app = protect(create_app(shelf, limits, worker, root_path), limits, account, hosts)
-            server = _Server(_address(host, listener.getsockname()[1]), app, worker, bool(host_names or root_path))
+            named, proxied = host_names or _is_loopback(host) or not is_address(host), bool(host_names or root_path)
+            hosts = LOOPBACK_NAMES | {host, *map(str.lower, host_names)} if named else None
+            app = protect(create_app(shelf, limits, worker, root_path), limits, account, hosts, proxied)
+            server = _Server(_address(host, listener.getsockname()[1]), app, worker, proxied)
             server.run(sockets=[listener])
             if server.interrupted:  # uvicorn raises it again, which is lost where SIGINT is ignored, as in a shell's &
                 raise KeyboardInterrupt
         finally:
             worker.close()
+
+
+class _Ended(BaseException):
+    """SIGTERM has come."""
+
+
+@contextmanager
+def _ending_late() -> Iterator[None]:
+    """SIGTERM ends the process, but only once the block is left, so that nothing of it stays behind."""
+
+    def end(*_: object) -> None:
+        raise _Ended
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except _Ended:
+        signal.signal(signal.SIGTERM, before)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def create_app(shelf: Shelf, limits: Limits, worker: Worker, root_path: str = "") -> FastAPI:
@@ -82,25 +109,39 @@ def create_app(shelf: Shelf, limits: Limits, worker: Worker, root_path: str = ""
 
 
 class _Connection(H11Protocol):
-    """Closed if the head of a request takes longer than `HEAD_SECONDS`, which uvicorn has no limit for."""
+    """Closed if a request comes too slowly, or too many are open of one address, which uvicorn has no limits for."""
 
     _waiting: asyncio.TimerHandle | None = None
+    _for: int | None = None
+    """What is waited for: -1 for a head, else the megabyte that is received."""
+    _received = 0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        same = [each for each in self.connections if _network(each) == _network(self)]
+        if len(same) > CONNECTIONS_EACH and not self.config.proxy_headers:  # all may come from the proxy
+            transport.close()
         self._wait()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        self._received += len(data)
         self._wait()
 
     def _wait(self) -> None:
-        answering = self.cycle is not None and not self.cycle.response_complete
-        if answering and self._waiting is not None:
+        wanted: int | None = -1
+        if self.cycle is not None and not self.cycle.response_complete:
+            wanted = self._received // MEGABYTE if self.cycle.more_body else None
+        if wanted == self._for:
+            return
+        if self._waiting is not None:
             self._waiting.cancel()
-            self._waiting = None
-        elif not answering and self._waiting is None:
-            self._waiting = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        self._for, seconds = wanted, HEAD_SECONDS if wanted == -1 else BODY_SECONDS
+        self._waiting = None if wanted is None else self.loop.call_later(seconds, self.transport.close)
+
+
+def _network(connection: Any) -> str:
+    return network((connection.client or ("",))[0])
 
 
 class _Server(uvicorn.Server):

@@ -341,6 +341,13 @@ def _start_from(
             "only the generator is loaded: Wang et al. 2018 (table 1) found that worse than starting from scratch "
             "(FID 56.2 against 32.9; both networks: 24.4), since a fresh critic leads a trained generator astray"
         )
+    training = source.description.get("training")
+    by_hinge = isinstance(training, Mapping) and training.get("loss") == "hinge"
+    if config.loss == "hinge" and not by_hinge and config.load in ("both", "critic"):
+        logger.warning(
+            "the source's critic learned by another loss: divided by its spectral norms it made a run worse than from "
+            "scratch (docs/reports/2026-11-small-batches.md); --loss wgan-gp goes with this source"
+        )
     for label, network in networks.items():
         weights: Mapping[str, Tensor] = getattr(source, label)
         if network is None:

@@ -232,7 +232,8 @@ def measure(
         by_none: dict[str, Any] = dict.fromkeys(seen_by)
         records.append(record("colour", how, scores.colour(colours, known.colours), differences=differences, **by_none))
     real = 0.0 if known is None else known.statistics.covariance.trace().item()
-    return Measured(records, sqrt(features.double().var(0).sum().item() / real) if real > 0 else None)
+    # Never below 0, but on a device that computes nothing, as in tests.
+    return Measured(records, sqrt(max(features.double().var(0).sum().item(), 0.0) / real) if real > 0 else None)
 
 
 def _scores(

@@ -1,5 +1,7 @@
 """The extractors: what they accept, what they give, and what a score can rely on."""
 
+import urllib.request
+
 import numpy as np
 import pytest
 import torch
@@ -134,6 +136,7 @@ def test_inception_without_network_names_both_ways_out(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there: no request leaves the machine
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies of its first request, for all tests
     with pytest.raises(UserError, match=r"--extractor-weights FILE, or use the extractor cifar"):
         open_extractor("inception")
 

@@ -42,10 +42,14 @@ class Identity(DualGAN):
     """Of the weight of round trips, as in CycleGAN."""
 
     def generator_loss(self, a: ImagesA, b: ImagesB, fake_a: ImagesA, fake_b: ImagesB) -> Terms:
-        """Two terms more."""
+        """Two terms more; gray images are shown in three channels where a generator takes colour, and the reverse."""
         terms = super().generator_loss(a, b, fake_a, fake_b)
-        for name, images, weight in (("gen_ab", b, self.config.weight_b), ("gen_ba", a, self.config.weight_a)):
-            terms[f"{name}/identity"] = self.share * weight * losses.l1(self.generators[name](images), images)
+        for name, stay, usual, weight in (
+            ("gen_ab", b, a, self.config.weight_b),
+            ("gen_ba", a, b, self.config.weight_a),
+        ):
+            made = self.generators[name](as_input(stay, usual))
+            terms[f"{name}/identity"] = self.share * weight * losses.l1(made, stay)
         return terms
 
 

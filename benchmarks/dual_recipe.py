@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from benchmarks import dual_candidates as candidates
 from benchmarks.equal_time import OurTraining, finished, iterations_of, measure_costs, parser, train_missing
 from ganshift.data.bundled import sketch
+from ganshift.data.domain_names import UNNAMED
 from ganshift.data.open import open_domains
 from ganshift.inference.translator_scores import measure_ways
 from ganshift.methods.dual.algorithm import DualGAN
@@ -169,7 +170,7 @@ def scores(trainer: DualTrainer, task: str) -> dict[str, float]:
     networks = {way: trainer.ema.average.get_submodule(of[0]) for way, of in ways.items()}
     to_b, to_a = networks.values()
     found: dict[str, float] = {}
-    for measured in measure_ways(to_b, to_a, a, b, "val", extraction(), provenance_of("")):
+    for measured in measure_ways(to_b, to_a, a, b, "val", extraction(), provenance_of(""), UNNAMED):
         found |= {record.metric.replace("[cifar]", ""): record.value for record in measured.records}
     for way, (_, start, target) in ways.items():
         images, truth = (from_uint8(each.read(range(len(each)))) for each in (start, target))
@@ -202,7 +203,7 @@ def features_apart(images: Bytes, truth: Bytes) -> float:
     """Mean squared distance of normalised features of pairs over four depths, each place alone (Zhang et al. 2018)."""
     apart = []
     for part, true in zip(images.split(10), truth.split(10), strict=True):
-        shown = [F.interpolate(from_uint8(to_colour(each)), scale_factor=2, mode="bilinear") for each in (part, true)]
+        shown = [F.interpolate(to_colour(from_uint8(each)), scale_factor=2, mode="bilinear") for each in (part, true)]
         levels = zip(*(imagenet().features(each, 4) for each in shown), strict=True)
         apart.append([(F.normalize(x) - F.normalize(y)).square().sum(1).mean() for x, y in levels])
     return torch.tensor(apart).mean().item()

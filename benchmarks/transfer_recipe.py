@@ -8,7 +8,9 @@
 FOLDER has cifar10.zip, facades.zip and lsun5.zip, with folders `train/CLASS` (facades: `train/A`, `val/A`); the emoji
 are bundled. A cell is one run of a set, a start, an arm and a seed, in one thread, without decay. Images are drawn from
 it after the iterations that two budgets of processor seconds were measured to hold, and judged by networks that did not
-train it (`judges`). What was measured lies in benchmarks/cells/transfer, without the images.
+train it (`judges`). Two arms are recipes of others (`transfer_rivals`): `--only stylegan2-ada` trains one of them, and
+`--only lightweight-gan` the other, whose package is to be installed before. What was measured lies in
+benchmarks/cells/transfer, without the images.
 """
 
 import json
@@ -83,7 +85,7 @@ ARMS = {
     "128, width 8": Arm({**SMALL_BATCHES, "width": 8}),
     "128, width 8, both": Arm({**SMALL_BATCHES, "width": 8, **BOTH}),
 }
-"""The preset `small` of 0.1.0; smaller batches; the feature critic too; other objectives and recipes; sizes of their own."""
+"""The preset `small` of 0.1.0; smaller batches; the feature critic too; other objectives; rivals; other sizes."""
 RIVALS = tuple(arm for arm, of in ARMS.items() if of.rival)
 COSTED = 16
 """Iterations of a turn that costs are measured by: of a rival's, every sixteenth takes longer."""

@@ -5,10 +5,13 @@ ganshift imports. Its settings are those of the paper for CIFAR-10, but for what
 channels, not 512, and batches of 16, not 64. As there, no style mixing, no path length regularisation and no residual
 critic.
 
-`lightweight-gan`: the networks and the augmentation of that package (MIT), with the steps of its trainer, which runs on
-CUDA alone: `pip install lightweight-gan==1.2.1`. 64 channels at most, not 512, and batches of 16. Its critic sees
-every picture once more in 32 pixels, through two layers of attention, which take 97% of an iteration on a processor,
-whatever the other widths: they are left out. Its average of weights begins after 20,000 steps, so ours stands for it.
+`lightweight-gan`: the networks and the augmentation of that package (MIT) with the losses of its trainer, which itself
+runs on CUDA alone: `pip install lightweight-gan==1.2.1`. 64 channels at most, not 512, and batches of 16. Its critic
+sees every picture once more in 32 pixels, through two layers of attention: a processor needs nearly all of an iteration
+for them, many seconds, however narrow all else is. They are left out. Its trainer averages no weights before 20,000
+steps, so our average stands for its own.
+
+Both get the images that our arms get, half of them mirrored, and the same average of weights.
 """
 
 import importlib

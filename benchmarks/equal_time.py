@@ -53,7 +53,7 @@ def parser(description: str) -> ArgumentParser:
     return options
 
 
-def measure_costs(options: Namespace, arms: Mapping[str, Callable[[], Trainer]]) -> None:
+def measure_costs(options: Namespace, arms: Mapping[str, Callable[[], Trainer]], iterations: int = ITERATIONS) -> None:
     """Write the seconds of one thread that an iteration of each arm takes: medians of turns, with quartiles.
 
     Arms that have been measured keep what they have.
@@ -62,9 +62,13 @@ def measure_costs(options: Namespace, arms: Mapping[str, Callable[[], Trainer]])
     prepare(out)
     rows = costs(out) if (out / COSTS).exists() else []
     missing = {name: start for name, start in arms.items() if name not in {row["what"] for row in rows}}
-    actions = {name: _some_iterations(OurTraining(start())) for name, start in missing.items() if options.only in name}
+    actions = {
+        name: _some_iterations(OurTraining(start()), iterations)
+        for name, start in missing.items()
+        if options.only in name
+    }
     seconds = take_turns(actions, ROUNDS, clock=time.process_time)
-    found = {name: spread([each / ITERATIONS for each in taken]) for name, taken in seconds.items()}
+    found = {name: spread([each / iterations for each in taken]) for name, taken in seconds.items()}
     rows += [timing.row(name) for name, timing in found.items()]
     (out / COSTS).write_text(json.dumps({"rows": rows, "machine": machine()}, indent=1))
 
@@ -113,6 +117,6 @@ def prepare(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _some_iterations(training: OurTraining) -> Action:
+def _some_iterations(training: OurTraining, iterations: int) -> Action:
     training.advance(WARM)
-    return lambda: training.advance(ITERATIONS)
+    return lambda: training.advance(iterations)

@@ -8,7 +8,9 @@
 FOLDER has cifar10.zip, facades.zip and lsun5.zip, with folders `train/CLASS` (facades: `train/A`, `val/A`); the emoji
 are bundled. A cell is one run of a set, a start, an arm and a seed, in one thread, without decay. Images are drawn from
 it after the iterations that two budgets of processor seconds were measured to hold, and judged by networks that did not
-train it (`judges`). What was measured lies in benchmarks/cells/transfer, without the images.
+train it (`judges`). Two arms are recipes of others (`transfer_rivals`): `--only stylegan2-ada` trains one of them, and
+`--only lightweight-gan` the other, whose package is to be installed before. What was measured lies in
+benchmarks/cells/transfer, without the images.
 """
 
 import json
@@ -30,6 +32,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks import transfer_candidates as candidates
+from benchmarks import transfer_rivals as rivals
 from benchmarks.equal_time import (
     OurTraining,
     finished,
@@ -42,7 +45,6 @@ from benchmarks.judges import judged, open_judges
 from ganshift.data.open import open_images
 from ganshift.methods.transfer.algorithm import WGANGP
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
-from ganshift.methods.transfer.networks import LATENT_DIM
 from ganshift.methods.transfer.trainer import TransferTrainer
 from ganshift.metrics.scores import colour_differences, colours
 from ganshift.tensors import Bytes, to_uint8
@@ -57,11 +59,12 @@ HALF_RATE = {"generator_learning_rate": 5e-4, "critic_learning_rate": 5e-4}
 
 @dataclass(frozen=True)
 class Arm:
-    """What is trained: settings that differ from the preset `small`, and an objective."""
+    """What is trained: settings that differ from the preset `small`, and an objective, or the recipe of others."""
 
     settings: dict[str, Any]
     algorithm: type[WGANGP] = WGANGP
     change: Callable[[WGANGP], None] | None = None
+    rival: Callable[[TransferTrainer], TransferTrainer] | None = None
 
 
 ARMS = {
@@ -71,6 +74,8 @@ ARMS = {
     "relativistic": Arm(SMALL_BATCHES, candidates.Relativistic),
     "hinge": Arm(SMALL_BATCHES, candidates.SpectralHinge, candidates.with_spectral_norm),
     "hinge, half rate": Arm({**SMALL_BATCHES, **HALF_RATE}, candidates.SpectralHinge, candidates.with_spectral_norm),
+    "stylegan2-ada": Arm({**SMALL_BATCHES, **rivals.STYLEGAN2_RATES}, rival=rivals.stylegan2_ada),
+    "lightweight-gan": Arm({**SMALL_BATCHES, **rivals.LIGHTWEIGHT_RATES}, rival=rivals.lightweight_gan),
     "64, 0.1.0": Arm(OLD),
     "64, width 32": Arm(SMALL_BATCHES),
     "64, width 16": Arm(NARROW),
@@ -80,7 +85,10 @@ ARMS = {
     "128, width 8": Arm({**SMALL_BATCHES, "width": 8}),
     "128, width 8, both": Arm({**SMALL_BATCHES, "width": 8, **BOTH}),
 }
-"""The preset `small` of 0.1.0; smaller batches; the feature critic too; other objectives; sizes of their own."""
+"""The preset `small` of 0.1.0; smaller batches; the feature critic too; other objectives; rivals; other sizes."""
+RIVALS = tuple(arm for arm, of in ARMS.items() if of.rival)
+COSTED = 16
+"""Iterations of a turn that costs are measured by: of a rival's, every sixteenth takes longer."""
 BUDGETS = {32: (190.0, 380.0), 64: (300.0, 600.0), 128: (600.0, 1200.0)}
 """Processor seconds after which a run is scored."""
 SCORED = 500
@@ -114,10 +122,10 @@ SETS = {
     "500 automobiles": Set(
         *("cifar10.zip", "train/automobile/", "test/automobile/", 500),
         arms=("pixels, 0.1.0", "pixels", "both"),
-        from_scratch=("relativistic", "hinge", "hinge, half rate"),
+        from_scratch=("relativistic", "hinge", "hinge, half rate", *RIVALS),
     ),
     "100 automobiles": Set("cifar10.zip", "train/automobile/", "test/automobile/", 100),
-    "100 facades": Set("facades.zip", "train/A/", "val/A/", 100),
+    "100 facades": Set("facades.zip", "train/A/", "val/A/", 100, from_scratch=RIVALS),
     "towers": Set("lsun5.zip", "train/tower/", "val/tower/"),
     "emoji at 64": AT_64,
     "50 emoji at 64": replace(AT_64, number=50),
@@ -180,6 +188,8 @@ def new_trainer(data: Path | None, out: Path, name: str, start: str, arm: str, s
     trainer.algorithm = ARMS[arm].algorithm(**vars(trainer.algorithm))
     if change := ARMS[arm].change:
         change(trainer.algorithm)
+    if rival := ARMS[arm].rival:
+        return rival(trainer)
     return trainer
 
 
@@ -196,7 +206,7 @@ class OurTransfer(OurTraining):
     @torch.no_grad()
     def draw(self, count: int) -> Bytes:
         """Images of the averaged generator."""
-        latents = torch.randn(count, LATENT_DIM, generator=torch.Generator().manual_seed(0))
+        latents = torch.randn(count, self.trainer.algorithm.latent_dim, generator=torch.Generator().manual_seed(0))
         return torch.cat([to_uint8(self.trainer.ema.average(part)) for part in latents.split(50)])
 
 
@@ -319,7 +329,7 @@ def main() -> None:
     elif options.table:
         sys.stdout.write(table(options.out) + "\n")
     elif options.costs:
-        measure_costs(options, arms_to_measure(options.data, options.out))
+        measure_costs(options, arms_to_measure(options.data, options.out), COSTED)
     else:
         train_missing(options, CELLS, lambda cell: train(options.data, options.out, cell))
 

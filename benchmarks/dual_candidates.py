@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,7 +17,7 @@ from ganshift.methods import losses
 from ganshift.methods.dual.algorithm import DualGAN, ImagesA, ImagesB
 from ganshift.methods.dual.networks import UNet
 from ganshift.methods.dual.resnet import ResNetTranslator
-from ganshift.tensors import Images, Scalar, Terms
+from ganshift.tensors import Images, Scalar, Terms, to_channels
 
 CUT_LAYERS = (0, 4, 8, 12, 16)
 """Of a ResNet with blurs, whose maps CUT contrasts: the image, two halvings and two blocks."""
@@ -33,24 +33,6 @@ class Hinge(DualGAN):
         """Without the penalty."""
         scores = self.critics[f"critic_{domain}"](torch.cat([real, fake])).chunk(2)
         return {f"critic_{domain}/adversarial": losses.hinge_critic_loss(*scores)}
-
-
-class Identity(DualGAN):
-    """Images of the target domain should stay as they are (Taigman et al. 2017, arXiv 1611.02200)."""
-
-    share = 0.5
-    """Of the weight of round trips, as in CycleGAN."""
-
-    def generator_loss(self, a: ImagesA, b: ImagesB, fake_a: ImagesA, fake_b: ImagesB) -> Terms:
-        """Two terms more; gray images are shown in three channels where a generator takes colour, and the reverse."""
-        terms = super().generator_loss(a, b, fake_a, fake_b)
-        for name, stay, usual, weight in (
-            ("gen_ab", b, a, self.config.weight_b),
-            ("gen_ba", a, b, self.config.weight_a),
-        ):
-            made = self.generators[name](as_input(stay, usual))
-            terms[f"{name}/identity"] = self.share * weight * losses.l1(made, stay)
-        return terms
 
 
 class Rounded(DualGAN):
@@ -96,7 +78,7 @@ class PatchNCE(DualGAN):
         terms = {}
         for name, image, fake in (("gen_ab", a, fake_b), ("gen_ba", b, fake_a)):
             network = self.generators[name]
-            depths = zip(encoded(network, as_input(fake, image)), encoded(network, image), strict=True)
+            depths = zip(encoded(network, to_channels(fake, image.shape[1])), encoded(network, image), strict=True)
             found = [self.contrast(*maps, head) for maps, head in zip(depths, network.projections, strict=True)]
             terms[f"{name}/contrast"] = self.weight * torch.stack(found).mean()
         return terms
@@ -107,12 +89,6 @@ class PatchNCE(DualGAN):
         q, k = (projection(maps.flatten(2)[0, :, places].t()) for maps in (query, key.detach()))
         similar = F.normalize(q) @ F.normalize(k).detach().t() / self.temperature
         return F.cross_entropy(similar, torch.arange(len(places)))
-
-
-def as_input(fake: Images, image: Shaped[Tensor, "..."]) -> Images:
-    """A translation in the channels of what it was made from."""
-    gray = fake.mean(1, keepdim=True)
-    return fake if fake.shape[1] == image.shape[1] else gray.expand(-1, image.shape[1], -1, -1)
 
 
 def encoded(network: nn.Module, images: Images) -> list[Maps]:
@@ -189,18 +165,16 @@ class Pool:
         return older
 
 
-class CycleGAN(Identity):
+class CycleGAN(DualGAN):
     """CycleGAN (Zhu et al. 2017): least squares, round trips, identity and a pool; its networks are settings."""
 
     def __init__(self, *networks_and_settings: Any) -> None:
         super().__init__(*networks_and_settings)
         object.__setattr__(self, "pools", {"a": Pool(0), "b": Pool(1)})  # the class is frozen
 
-    def generator_loss(self, a: ImagesA, b: ImagesB, fake_a: ImagesA, fake_b: ImagesB) -> Terms:
-        """Without the identity term where domains differ in channels, of which it has no meaning."""
-        if a.shape[1] != b.shape[1]:
-            return DualGAN.generator_loss(self, a, b, fake_a, fake_b)
-        return super().generator_loss(a, b, fake_a, fake_b)
+    def identity_loss(self, name: str, images: Images, channels: int) -> Terms:
+        """None where domains differ in channels, as in its code."""
+        return super().identity_loss(name, images, channels) if images.shape[1] == channels else {}
 
     def critic_terms(self, domain: str, real: Images, fake: Images, alpha: Tensor | None) -> Terms:
         """Fakes come from the pool."""
@@ -235,7 +209,9 @@ def inpainting_loss(algorithm: DualGAN) -> Callable[[Images, Images], Terms]:
     def loss(a: Images, b: Images) -> Terms:
         pairs: Iterable[tuple[str, Images]] = (("gen_ab", a), ("gen_ba", b))
         return {
-            f"{name}/inpainting": losses.l1(as_input(algorithm.generators[name](masked(images)), images), images)
+            f"{name}/inpainting": losses.l1(
+                to_channels(algorithm.generators[name](masked(images)), images.shape[1]), images
+            )
             for name, images in pairs
         }
 

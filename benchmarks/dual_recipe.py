@@ -48,6 +48,7 @@ BEFORE = {
     **{"weight_a": 100.0, "weight_b": 100.0, "learning_rate": 3e-4},
 }
 """The preset `small` of 0.1.0."""
+IDENTITY = {"identity": 0.5}
 ADAM = {"optimizer": "adam", "learning_rate": 2e-4}
 PATCHES = {**BEFORE, "critic": "patch", "receptive_field": 33}
 SQUARES = {**PATCHES, "loss": "least-squares"}
@@ -82,13 +83,14 @@ ARMS = {
     "adam": Arm({**SQUARES, **ADAM}),
     "weight 10": Arm(weighted(SQUARES, 10.0)),
     "resize": Arm(SQUARES, changes=(candidates.resize,)),
-    "identity": Arm(SQUARES, candidates.Identity),
+    "identity": Arm({**SQUARES, **IDENTITY}),
+    "identity, weight 10": Arm(weighted({**SQUARES, **IDENTITY}, 10.0)),
     "rounded": Arm(SQUARES, candidates.Rounded),
     "resnet": Arm({**SQUARES, "architecture": "resnet", "generator_width": 32, "receptive_field": 34}),
     "contrast": Arm(SQUARES, candidates.PatchNCE, (candidates.add_projections,)),
     "contrast alone": Arm(weighted(SQUARES, 0.0), candidates.PatchNCE, (candidates.add_projections,)),
     "inpainting": Arm(SQUARES, pretrained=True),
-    "CycleGAN": Arm(weighted({**SQUARES, **RESNET, "ema_images": 0}, 10.0), candidates.CycleGAN),
+    "CycleGAN": Arm(weighted({**SQUARES, **RESNET, **IDENTITY, "ema_images": 0}, 10.0), candidates.CycleGAN),
     "CUT": Arm(
         weighted({**SQUARES, **RESNET, "ema_images": 0}, 0.0),
         candidates.CUT,

@@ -3,7 +3,7 @@
 import torch
 from torch.testing import assert_close
 
-from ganshift.tensors import dequantize, from_uint8, image_grid, to_colour, to_uint8
+from ganshift.tensors import dequantize, from_uint8, image_grid, to_channels, to_colour, to_uint8
 
 
 def test_round_trip_of_every_level():
@@ -32,6 +32,17 @@ def test_colour_of_gray_and_of_transparency():
     assert torch.equal(to_colour(transparent), torch.ones(1, 3, 2, 2))
     opaque = torch.cat([torch.full((1, 3, 2, 2), -0.25), torch.ones(1, 1, 2, 2)], dim=1)
     assert torch.equal(to_colour(opaque), torch.full((1, 3, 2, 2), -0.25))
+
+
+def test_every_number_of_channels_from_every_other():
+    gray = torch.full((1, 1, 2, 2), -0.5)
+    colour = torch.tensor([-1.0, -0.5, 0.0]).view(1, 3, 1, 1).expand(-1, -1, 2, 2)
+    for images in (gray, colour):
+        assert torch.equal(to_channels(images, 1), gray)
+        assert torch.equal(to_channels(images, 4)[:, :3], to_colour(images))
+        assert torch.equal(to_channels(images, 4)[:, 3], torch.ones(1, 2, 2))
+        assert torch.equal(to_channels(to_channels(images, 4), images.shape[1]), images)
+    assert torch.equal(to_channels(gray, 3), gray.expand(-1, 3, -1, -1))
 
 
 def test_sheet_lays_out_rows():

@@ -55,6 +55,16 @@ def to_colour(images: Images) -> Float[Tensor, "n 3 h w"]:
     return images.expand(-1, 3, -1, -1)
 
 
+def to_channels(images: Images, channels: int) -> Float[Tensor, "n {channels} h w"]:
+    """Show images in 1, 3 or 4 channels: colour as its mean, gray in three, transparency over white, others opaque."""
+    if images.shape[1] == channels:
+        return images
+    colour = to_colour(images)
+    if channels == 1:
+        return colour.mean(dim=1, keepdim=True)
+    return colour if channels == 3 else torch.cat([colour, torch.ones_like(colour[:, :1])], dim=1)
+
+
 def image_grid(images: Images, columns: int, margin: int = 2) -> UInt8[np.ndarray, "height width 3"]:
     """Lay images out in rows of `columns`, as the pixels of one colour picture on white."""
     stored = to_uint8(to_colour(images)).cpu().permute(0, 2, 3, 1).numpy()

@@ -31,6 +31,7 @@ ABSURD = [None, -1, 0, 10**9, 2**70, 1.5, float("nan"), "x", "", True, [], [1, 2
 FREE_NUMBERS = {
     *("log_every", "sample_every", "checkpoint_every", "keep_checkpoints", "memory_budget", "ema_images"),
     *(
+        "identity",
         "penalty",
         "feature_critic",
         "acgan_scale",

@@ -206,3 +206,37 @@ def test_penalty_is_float32_under_autocast():
     for domain in "ab":
         torch.testing.assert_close(low[f"critic_{domain}/penalty"], full[f"critic_{domain}/penalty"], rtol=1e-6, atol=0)
     assert low["critic_a/adversarial"].dtype == torch.float32
+
+
+class Scale(torch.nn.Module):
+    """A generator that makes a part of the contrast of images, in gray."""
+
+    def __init__(self, part, channels):
+        super().__init__()
+        self.part = torch.nn.Parameter(torch.tensor(part))
+        self.channels, self.seen = channels, None
+
+    def forward(self, images):
+        self.seen = images
+        return (self.part * images.mean(1, keepdim=True)).expand(-1, self.channels, -1, -1)
+
+
+def test_identity_loss_of_known_generators():
+    """Images of the target domain in the channels that a generator takes, and how far it moves them."""
+    state = fresh(config_with(identity=0.5, weight_a=10.0, weight_b=20.0))
+    state.generators["gen_ab"], state.generators["gen_ba"] = Scale(0.5, 3), Scale(0.75, 1)
+    a = torch.full((2, 1, 4, 4), 0.8)
+    b = torch.full((2, 3, 4, 4), -0.4)
+    assert state.identity_loss("gen_ab", b, 1)["gen_ab/identity"].item() == pytest.approx(0.5 * 20 * 0.5 * 0.4)
+    assert torch.equal(state.generators["gen_ab"].seen, torch.full((2, 1, 4, 4), -0.4))
+    assert state.identity_loss("gen_ba", a, 3)["gen_ba/identity"].item() == pytest.approx(0.5 * 10 * 0.25 * 0.8)
+    assert torch.equal(state.generators["gen_ba"].seen, torch.full((2, 3, 4, 4), 0.8))
+
+
+def test_identity_loss_is_only_of_generators():
+    state, (a, b) = fresh(config_with(identity=0.5)), batch()
+    start = weights(state)
+    terms = generator_step(state, a, b)
+    assert {name for name in terms if name.endswith("identity")} == {"gen_ab/identity", "gen_ba/identity"}
+    assert changed(start, weights(state)) == {"gen_ab", "gen_ba"}
+    assert not fresh(config_with()).identity_loss("gen_ab", b, 1)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...nn.side_by_side import Half, side_by_side
-from ...tensors import Images, Terms
+from ...tensors import Images, Terms, to_channels
 from ...training.draws import Draws
 from ...training.update import Update
 from .. import losses
@@ -98,21 +98,32 @@ class DualGAN:
         return terms
 
     def generator_loss(self, a: ImagesA, b: ImagesB, fake_a: ImagesA, fake_b: ImagesB) -> Terms:
-        """Eq. 3: fool the critic of the target domain, and come back to the source image."""
-        adversarial = GENERATOR_LOSSES[self.config.loss]
-        distance = losses.l1 if self.config.reconstruction == "l1" else losses.l2
+        """Eq. 3: fool the critic of the target domain, come back to the source image, and keep images of the target."""
+        config = self.config
+        adversarial = GENERATOR_LOSSES[config.loss]
+        distance = losses.l1 if config.reconstruction == "l1" else losses.l2
         gen_ab, gen_ba = self.generators["gen_ab"], self.generators["gen_ba"]
         return self.both(
             lambda: {
                 "gen_ab/adversarial": adversarial(self.critics["critic_b"](fake_b)),
-                "a/reconstruction": self.config.weight_a * distance(gen_ba(fake_b), a),
+                "a/reconstruction": config.weight_a * distance(gen_ba(fake_b), a),
+                **self.identity_loss("gen_ba", a, b.shape[1]),
             },
             lambda: {
                 "gen_ba/adversarial": adversarial(self.critics["critic_a"](fake_a)),
-                "b/reconstruction": self.config.weight_b * distance(gen_ab(fake_a), b),
+                "b/reconstruction": config.weight_b * distance(gen_ab(fake_a), b),
+                **self.identity_loss("gen_ab", b, a.shape[1]),
             },
             a.device,
         )
+
+    def identity_loss(self, name: str, images: Images, channels: int) -> Terms:
+        """Images of the generator's target domain, in channels that it takes, should stay (Zhu et al. 2017, 5.2)."""
+        if not self.config.identity:
+            return {}
+        weight = self.config.identity * (self.config.weight_a if name == "gen_ba" else self.config.weight_b)
+        kept = self.generators[name](to_channels(images, channels))
+        return {f"{name}/identity": weight * losses.l1(kept, images)}
 
     def both(self, first: Half, second: Half, device: torch.device) -> dict[str, Tensor]:
         """The two halves of a step, at once where the processor gains from it, unless they draw what to drop."""

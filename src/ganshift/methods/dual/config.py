@@ -84,6 +84,9 @@ class DualConfig(RunConfig):
     """Weight of the round trips a to b to a; 1000 in the published runs on drawings and facades."""
     weight_b: NonNegativeFloat = 500.0
     """Weight of the round trips b to a to b."""
+    identity: NonNegativeFloat = 0.0
+    """Weight of the identity loss, as a share of that of the round trips: a generator should leave images of its target
+    domain as they are, as in CycleGAN, which has 0.5. It keeps colours, and dark lines dark."""
     penalty: NonNegativeFloat = 10.0
     """Weight of the gradient penalty; only with --loss wgan-gp."""
     clip: PositiveFloat = 0.01

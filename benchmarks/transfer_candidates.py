@@ -1,16 +1,13 @@
-"""Objectives for the critic of pixels that `transfer_recipe` compares with WGAN-GP; none of them ships.
+"""An objective for the critic of pixels that `transfer_recipe` compares with those of `transfer`; it does not ship.
 
-Written from the papers: Huang et al. 2024 (arXiv 2501.05441), Miyato et al. 2018 (arXiv 1802.05957).
+Written from the paper: Huang et al. 2024 (arXiv 2501.05441).
 """
 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
-from ganshift.methods import losses
 from ganshift.methods.augment import augment
 from ganshift.methods.transfer.algorithm import WGANGP
 from ganshift.tensors import Bytes, Images, Labels, Latents, Terms, dequantize
@@ -56,22 +53,3 @@ class Relativistic(WGANGP):
         fake = augment(self.generator(latents, None), self.config.augment)
         real = augment(real, self.config.augment)
         return {"generator/pairs": F.softplus(self.critic(real, None)[0] - self.critic(fake, None)[0]).mean()}
-
-
-class SpectralHinge(WGANGP):
-    """Hinge loss without a penalty, for layers that are divided by their spectral norms (Miyato et al. 2018)."""
-
-    def critic_loss(
-        self, real: Images, fake: Images, labels: Labels | None, fake_labels: Labels | None, alpha: Tensor
-    ) -> Terms:
-        """Eq. 16 of their section 4; no classes."""
-        real_scores, _ = self.critic(augment(real, self.config.augment), None)
-        fake_scores, _ = self.critic(augment(fake, self.config.augment), None)
-        return {"critic/hinge": losses.hinge_critic_loss(real_scores, fake_scores)}
-
-
-def with_spectral_norm(algorithm: WGANGP) -> None:
-    """Divide the layers of the critic by their spectral norms, in place."""
-    for layer in list(algorithm.critic.modules()):
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            spectral_norm(layer)

@@ -54,6 +54,7 @@ OLD = {"width": 32, "critic_steps": 2, "batch": 32, "ema_images": 4_000}
 SMALL_BATCHES = {"width": 32, "critic_steps": 1, "batch": 16, "ema_images": 1_000}
 NARROW = {**SMALL_BATCHES, "width": 16}
 BOTH = {"feature_critic": 0.5}
+HINGE = {"loss": "hinge"}
 HALF_RATE = {"generator_learning_rate": 5e-4, "critic_learning_rate": 5e-4}
 
 
@@ -63,7 +64,6 @@ class Arm:
 
     settings: dict[str, Any]
     algorithm: type[WGANGP] = WGANGP
-    change: Callable[[WGANGP], None] | None = None
     rival: Callable[[TransferTrainer], TransferTrainer] | None = None
 
 
@@ -72,8 +72,9 @@ ARMS = {
     "pixels": Arm(SMALL_BATCHES),
     "both": Arm({**SMALL_BATCHES, **BOTH}),
     "relativistic": Arm(SMALL_BATCHES, candidates.Relativistic),
-    "hinge": Arm(SMALL_BATCHES, candidates.SpectralHinge, candidates.with_spectral_norm),
-    "hinge, half rate": Arm({**SMALL_BATCHES, **HALF_RATE}, candidates.SpectralHinge, candidates.with_spectral_norm),
+    "hinge": Arm({**SMALL_BATCHES, **HINGE}),
+    "hinge, half rate": Arm({**SMALL_BATCHES, **HINGE, **HALF_RATE}),
+    "hinge, slow generator": Arm({**SMALL_BATCHES, **HINGE, "generator_learning_rate": 2.5e-4}),
     "stylegan2-ada": Arm({**SMALL_BATCHES, **rivals.STYLEGAN2_RATES}, rival=rivals.stylegan2_ada),
     "lightweight-gan": Arm({**SMALL_BATCHES, **rivals.LIGHTWEIGHT_RATES}, rival=rivals.lightweight_gan),
     "64, 0.1.0": Arm(OLD),
@@ -81,9 +82,12 @@ ARMS = {
     "64, width 16": Arm(NARROW),
     "64, width 16, batch 8": Arm({**NARROW, "batch": 8}),
     "64, width 16, both": Arm({**NARROW, **BOTH}),
+    "64, width 32, hinge": Arm({**SMALL_BATCHES, **HINGE}),
+    "64, width 16, hinge": Arm({**NARROW, **HINGE}),
     "128, width 16": Arm(NARROW),
     "128, width 8": Arm({**SMALL_BATCHES, "width": 8}),
     "128, width 8, both": Arm({**SMALL_BATCHES, "width": 8, **BOTH}),
+    "128, width 16, hinge": Arm({**NARROW, **HINGE}),
 }
 """The preset `small` of 0.1.0; smaller batches; the feature critic too; other objectives; rivals; other sizes."""
 RIVALS = tuple(arm for arm, of in ARMS.items() if of.rival)
@@ -121,8 +125,8 @@ AT_64 = Set("bundled:emoji", size=64, starts=("scratch",), arms=tuple(arm for ar
 SETS = {
     "500 automobiles": Set(
         *("cifar10.zip", "train/automobile/", "test/automobile/", 500),
-        arms=("pixels, 0.1.0", "pixels", "both"),
-        from_scratch=("relativistic", "hinge", "hinge, half rate", *RIVALS),
+        arms=("pixels, 0.1.0", "pixels", "both", "hinge"),
+        from_scratch=("relativistic", "hinge, half rate", "hinge, slow generator", *RIVALS),
     ),
     "100 automobiles": Set("cifar10.zip", "train/automobile/", "test/automobile/", 100),
     "100 facades": Set("facades.zip", "train/A/", "val/A/", 100, from_scratch=RIVALS),
@@ -186,8 +190,6 @@ def new_trainer(data: Path | None, out: Path, name: str, start: str, arm: str, s
     }
     trainer = TransferTrainer.from_config(TransferConfig(**settings, data=folder, out=out / "unused"))
     trainer.algorithm = ARMS[arm].algorithm(**vars(trainer.algorithm))
-    if change := ARMS[arm].change:
-        change(trainer.algorithm)
     if rival := ARMS[arm].rival:
         return rival(trainer)
     return trainer

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ganshift.data.emoji import EMOJI, EMOJI_FLAT, emoji, emoji_pair
 from ganshift.data.open import open_domains, open_held_out, open_images
@@ -38,6 +39,22 @@ def test_what_there_is(train):
     assert train.classes == held_out.classes == GROUPS
     assert not set(codes(train)) & set(codes(held_out))
     assert train.classes[train.labels[codes(train).index("1f400")]] == "animals-nature"
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_food_and_the_others_are_all(split):
+    every = open_images(DATA, 32, split=split)
+    food, others = (open_images(Path(f"bundled:emoji-{part}"), 32, split=split) for part in ("food", "others"))
+    assert len(food) == {"train": 120, "test": 14}[split]
+    assert (food.classes, food.labels) == ((), None)
+    assert others.classes == tuple(group for group in GROUPS if group != "food-drink")
+    kinds = {name: every.classes[label] for name, label in zip(every.names, every.labels, strict=True)}
+    assert {name for name in every.names if kinds[name] == "food-drink"} == set(food.names)
+    assert {name: others.classes[label] for name, label in zip(others.names, others.labels, strict=True)} == {
+        name: kind for name, kind in kinds.items() if kind != "food-drink"
+    }
+    first = others.names.index(others.names[-1])
+    assert torch.equal(others.read([first]), every.read([every.names.index(others.names[first])]))
 
 
 def test_what_the_pair_has(pair, train):

@@ -1,5 +1,6 @@
 """The emoji that ship: Microsoft's Fluent Emoji, in three dimensions and flat (emoji.txt says from where)."""
 
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -21,6 +22,21 @@ def emoji(size: Side = 64, *, split: Split = "train") -> ImageSet:
     return _open(EMOJI, size, split, with_classes=True)
 
 
+def emoji_food(size: Side = 64, *, split: Split = "train") -> ImageSet:
+    """Food and drink of `emoji` alone, without classes: what a model of the others has not seen."""
+    every = emoji(size, split=split)
+    return replace(every.select(np.flatnonzero(every.labels == _food(every))), classes=(), labels=None)
+
+
+def emoji_others(size: Side = 64, *, split: Split = "train") -> ImageSet:
+    """`emoji` without food and drink, in seven classes."""
+    every = emoji(size, split=split)
+    food, chosen = _food(every), every.select(np.flatnonzero(every.labels != _food(every)))
+    assert chosen.labels is not None, "its folders are classes"
+    classes = every.classes[:food] + every.classes[food + 1 :]
+    return replace(chosen, classes=classes, labels=chosen.labels - (chosen.labels > food))
+
+
 def emoji_pair(size: Side = 64) -> Domains:
     """Flat emoji (A) and emoji in three dimensions (B), with opacity; no emoji to be learned is in both.
 
@@ -29,6 +45,10 @@ def emoji_pair(size: Side = 64) -> Domains:
     flat, solid = _open(EMOJI_FLAT, size, "train"), _open(EMOJI, size, "train")
     others = np.array([index for index, name in enumerate(solid.names) if name not in set(flat.names)])
     return Domains(flat, solid.select(others), _open(EMOJI_FLAT, size, "test"), _open(EMOJI, size, "test"))
+
+
+def _food(images: ImageSet) -> int:
+    return images.classes.index("food-drink")
 
 
 def _open(file: Path, size: Side, split: Split, *, with_classes: bool = False) -> ImageSet:

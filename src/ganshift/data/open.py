@@ -13,7 +13,7 @@ from .cifar import read_cifar
 from .containers import open_storage
 from .datasets import MEMORY_BUDGET_BYTES, Domains, ImageSet, Third, open_array, open_place, without_third
 from .decoding import Progress
-from .emoji import emoji, emoji_pair
+from .emoji import emoji, emoji_food, emoji_others, emoji_pair
 from .endings import say_passed_over
 from .folders import Split, enter_split, find_domains, has_held_out, is_cifar, say_unsplit
 from .index import Opened, recall
@@ -29,7 +29,10 @@ IMAGES: Mapping[str, Mapping[Split, Callable[[Side], ImageSet]]] = {
         "test": partial(bundled.digits, classes=range(5, 10), part=slice(100, None)),
     },
     "faces": {"train": bundled.faces},
-    "emoji": {"train": emoji, "test": partial(emoji, split="test")},
+    **{
+        name: {"train": make, "test": partial(make, split="test")}
+        for name, make in (("emoji", emoji), ("emoji-food", emoji_food), ("emoji-others", emoji_others))
+    },
 }
 """The splits of bundled image sets by name, each made from the size of its images."""
 PUBLISHED = (

@@ -1,6 +1,7 @@
 """The page in a browser: the slider moves the picture, nothing is loaded, nothing is wider than a phone."""
 
 import pytest
+from accessibility import barriers, lost_to_the_keyboard, unfold
 from reports import MARKUP
 
 from ganshift.tools import report
@@ -35,6 +36,19 @@ def test_nothing_is_loaded_or_wider_than_the_screen(chromium, address, width, mo
     assert dark == (mode == "dark")
     assert wrong == []
     tab.close()
+
+
+@pytest.mark.parametrize("name", ["several", "pretrained", "dual"])
+def test_everybody_can_use_it(tab, address, runs, tmp_path, name):
+    """No serious or critical violation of WCAG, folded or not, and the keyboard comes to everything."""
+    if name != "several":
+        report.write_report([runs / name], tmp_path / "report.html")
+        address = (tmp_path / "report.html").as_uri()
+    tab.goto(address)
+    assert lost_to_the_keyboard(tab) == []
+    unfold(tab)
+    assert barriers(tab) == []
+    assert lost_to_the_keyboard(tab) == []
 
 
 def test_a_phone_shows_what_matters_on_a_short_page(chromium, runs, tmp_path):

@@ -57,11 +57,6 @@ def barriers(page):
     ]
 
 
-def unfold(page):
-    """Open all that is folded, since nothing is found in what is hidden."""
-    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
-
-
 def lost_to_the_keyboard(page):
     """What the Tab key does not come to in the order of the document, or where the focus cannot be seen."""
     expected, found, lost = page.evaluate(STOPS), [], []
@@ -73,3 +68,10 @@ def lost_to_the_keyboard(page):
         found.append(stop["html"])
         lost += [(what, stop["html"]) for what in ("outlined", "onScreen") if not stop[what]]
     return lost if found == expected else [*lost, ("order", found, expected)]
+
+
+def in_the_way(page):
+    """Both, also of what is folded: nothing of it is found while it is hidden."""
+    folded = lost_to_the_keyboard(page)
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    return [*folded, *barriers(page), *lost_to_the_keyboard(page)]

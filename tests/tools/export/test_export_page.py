@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from accessibility import barriers, lost_to_the_keyboard, unfold
+from accessibility import in_the_way
 from PIL import Image
 
 from ganshift import Translator, UserError
@@ -177,17 +177,11 @@ def test_a_slider_compares_by_keys_and_by_touch(translating):
     assert abs(hidden() - 75) < 5
 
 
-def everybody_can_use(page):
-    unfold(page)
-    assert barriers(page) == []
-    assert lost_to_the_keyboard(page) == []
-
-
 def test_everybody_can_draw(tab, drawer):
     """No serious or critical violation of WCAG, and the keyboard comes to everything."""
     tab.goto(drawer.as_uri())
     tab.get_by_role("img", name="4 generated images of seed 0").wait_for()
-    everybody_can_use(tab)
+    assert in_the_way(tab) == []
 
 
 def test_everybody_can_translate(tab, both_ways):
@@ -202,7 +196,7 @@ def test_everybody_can_translate(tab, both_ways):
         assert tab.get_by_role("img", name=f"{name}.png, translated A to B").count() == 1
         assert tab.get_by_role("slider", name=f"Compare {name}.png").count() == 1
         assert tab.get_by_role("link", name=f"Download as PNG: {name} A to B.png").count() == 1
-    everybody_can_use(tab)
+    assert in_the_way(tab) == []
 
 
 def as_file(picture, name):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accessibility import in_the_way
 from filelock import FileLock
 from processes import Command, run
 from recipes import TINY, write_recipe
@@ -105,6 +106,12 @@ def test_finished_cells_are_skipped(finished, capsys):
         assert text in output.out
     assert main(["study", recipe_file, "--out", str(study.out), "--dry-run"]) == 0
     assert capsys.readouterr().out.count("finished") == 4
+
+
+def test_everybody_can_use_the_page(tab, finished):
+    """No serious or critical violation of WCAG, and the keyboard comes to everything."""
+    tab.goto((finished.out / "results.html").as_uri())
+    assert in_the_way(tab) == []
 
 
 def test_page_and_files(finished):

@@ -130,7 +130,7 @@ def _show(records: Sequence["ScoreRecord"], names: DomainNames) -> None:
     from ..training.log import show_table
 
     rows = [{**row, "score": way_in_words(row["score"], names)} for row in record_rows(records)]
-    show_table([{name: row[name] for name in IN_TABLE} for row in rows])
+    show_table([{name: row[name] for name in IN_TABLE} for row in rows], unbroken=[n for n in IN_TABLE if n != "value"])
     for name in (name for name in rows[0] if name not in IN_TABLE):
         scores: dict[str, list[str]] = {}
         for row in rows:

@@ -193,6 +193,12 @@ start = [
 )
 
 
+def test_a_plan_of_nothing_but_failures_is_an_error(tmp_path, capsys):
+    study = study_in(tmp_path, TINY.replace("bundled:faces", "nowhere"))
+    assert main(["study", str(tmp_path / "tiny.toml"), "--out", str(study.out), "--dry-run"]) == 2
+    assert "error: none of 4 cells can train: nowhere does not exist" in capsys.readouterr().err
+
+
 @pytest.mark.ring_two
 def test_failed_cells_are_reported_and_the_rest_carried_on(tmp_path, capsys):
     study = study_in(tmp_path, FAILING)

@@ -87,6 +87,15 @@ def as_table(rows: Iterable[Fitted]) -> str:
     return "".join(f"{layer:{widths[0]}}  {shapes:{widths[1]}}  {how}\n" for layer, shapes, how in lines)
 
 
+def in_short(rows: Sequence[Fitted], where: str) -> str:
+    """How many layers start as in the source `where`, and what became of the others, as a table."""
+    layers, others = {row.layer for row in rows}, {row.layer for row in rows if row.how != "copied"}
+    table = as_table(row for row in rows if row.layer in others) if others else ""
+    return (
+        f"{len(layers - others)} of {len(layers)} layers start as in {where}{', not these:' if others else ''}\n{table}"
+    )
+
+
 def _rows_of_classes(network: nn.Module) -> set[str]:
     """Names of what has one row a class: gains and biases of norms, where these have classes, and embeddings."""
     layers = dict(network.named_modules())

@@ -36,8 +36,8 @@ def compare(first: Path, second: Path) -> list[dict[str, Any]]:
     if not alike:
         pairs = [(a, b) for a in ours for b in theirs if a.metric == b.metric]
         if not pairs:
-            found = [", ".join(dict.fromkeys(record.name for record in records)) for records in (ours, theirs)]
-            raise UserError(f"{first} and {second} have no score in common: {found[0]} / {found[1]}")
+            named = [", ".join(dict.fromkeys(record.name for record in records)) for records in (ours, theirs)]
+            raise UserError(f"{first} and {second} have no score in common: {named[0]} / {named[1]}")
         difference(*min(pairs, key=lambda pair: len(unlike(*pair))))
     rows = []
     for a, b in alike:

@@ -88,12 +88,11 @@ def as_table(rows: Iterable[Fitted]) -> str:
 
 
 def in_short(rows: Sequence[Fitted], where: str) -> str:
-    """How many layers start as in the source `where`, and what became of the others, as a table."""
-    layers, others = {row.layer for row in rows}, {row.layer for row in rows if row.how != "copied"}
-    table = as_table(row for row in rows if row.layer in others) if others else ""
-    return (
-        f"{len(layers - others)} of {len(layers)} layers start as in {where}{', not these:' if others else ''}\n{table}"
-    )
+    """How many layers start as in the source `where`, and a table of what was not copied as it is."""
+    others = [row for row in rows if row.how != "copied"]
+    layers, changed = ({row.layer for row in found} for found in (rows, others))
+    table = f", not these:\n{as_table(others)}" if others else "\n"
+    return f"{len(layers - changed)} of {len(layers)} layers start as in {where}{table}"
 
 
 def _rows_of_classes(network: nn.Module) -> set[str]:

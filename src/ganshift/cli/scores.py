@@ -105,7 +105,7 @@ def evaluate(
         records = measure(run, reference, a=a, b=b, out=out, **settings)
         if not json:
             _show(records, stored_names(read_config(find_model(run))))
-        say(f"wrote {len(records)} cards to {place / RECORDS}")
+        say(f"wrote {len(records)} card{'s' * (len(records) != 1)} to {place / RECORDS}")
     verdict = None
     if COPYING in (named or ()) or (named is None and method_in(find_model(run)).kind == "generator"):
         count = CHECKED if num_images is None else min(num_images, CHECKED)

@@ -119,7 +119,10 @@ def test_presets_are_explained_and_their_defaults_shown(capsys):
         ("evaluate run --frobnicate", ["Unrecognized options: --frobnicate", "run ganshift evaluate --help"]),
         ("transfer --data x --out o --preset smal", ["invalid choice 'smal' for argument '--preset'", "'small'"]),
         ("dual --out o --loss=wgangp", ["invalid choice 'wgangp' for argument '--loss'", "'wgan-gp'"]),
-        ("transfer --data x --out o --size 48", ["invalid choice '48' for argument '--size'", "('32', '64', '128')"]),
+        (
+            "transfer --data x --out o --size 48",
+            ["invalid choice '48' for argument '--size'", "('32', '64', '128', 'None')"],
+        ),
         ("transfer --data x --out o --critic-norm yes", ["invalid choice 'yes'", "--critic-norm", "'True'", "'False'"]),
         ("completion csh", ["invalid choice 'csh' for argument 'shell'", "'fish'"]),
         ("transfer --data x --out o --seed x", ["Error parsing --seed: invalid literal for int()", "'x'"]),

@@ -46,19 +46,22 @@ WIDEST = 100
 
 
 @SPELLED.primitive_rule
-def _not_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | UnsupportedTypeAnnotationError | None:
-    """What may be None is spelled as what else it may be: None is never typed, and no help or error need name it."""
+def _or_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | UnsupportedTypeAnnotationError | None:
+    """What may be None is explained as what else it may be; where `MARKS` allow it, None undoes a preset's value."""
     kinds = [kind for kind in get_args(info.type) if kind is not NoneType]
     if NoneType not in get_args(info.type) or len(kinds) > 1:
         return None
     spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(kinds[0], info.markers))
     if isinstance(spec, UnsupportedTypeAnnotationError):
         return spec
-    of_kind, text_of = spec.is_instance, spec.str_from_instance
+    given, of_kind, text_of = spec.instance_from_str, spec.is_instance, spec.str_from_instance
+    undoes = tyro.conf.DisallowNone not in info.markers
     return replace(
         spec,
+        instance_from_str=lambda words: None if undoes and words == ["None"] else given(words),
         is_instance=lambda value: value is None or of_kind(value),
         str_from_instance=lambda value: ["None"] if value is None else text_of(value),
+        choices=(*spec.choices, "None") if undoes and spec.choices else spec.choices,
     )
 
 

@@ -41,3 +41,14 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=program, args=options)
         yield browser
         browser.close()
+
+
+@pytest.fixture(params=["desk-light", "desk-dark", "phone-light", "phone-dark"])
+def tab(request, chromium):
+    """An empty page on one of these screens, which runs the scripts of tests whatever its policy says."""
+    from accessibility import SCREENS  # not above: it imports ganshift, before annotations can be checked
+
+    screen, scheme = request.param.split("-")
+    context = chromium.new_context(viewport=SCREENS[screen], color_scheme=scheme, bypass_csp=True)
+    yield context.new_page()
+    context.close()

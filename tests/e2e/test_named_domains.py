@@ -214,7 +214,7 @@ def test_reports_say_names(run, tmp_path):
     for words in (
         "Dual: translate photos to line drawings, and back",
         "6 of photos, 6 of line drawings",
-        "made line drawings",
+        "<span>to line drawings</span>",
         "What the generator from photos to line drawings lowers",
     ):
         assert words in html

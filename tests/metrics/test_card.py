@@ -118,6 +118,8 @@ def test_runs_are_compared_card_by_card(tmp_path):
     (record,) = (second / "cards").glob("kid*")
     with pytest.raises(UserError, match=r"not comparable \(num generated: 20 / 10\)"):
         compare(next((first / "cards").glob("kid*")), record)
+    with pytest.raises(UserError, match=r"have no score in common: FID\[cifar\], KID\[cifar\] / IS\[cifar\]$"):
+        compare(first, write_records(tmp_path / "third", [replace(CARD, metric="IS")])[0])
 
 
 def test_a_later_card_of_the_same_settings_takes_the_place(tmp_path):

@@ -3,17 +3,31 @@
 import re
 
 import pytest
+from accessibility import in_the_way
+from processes import run
 
 from ganshift.cli import main
 
 FOLDERS = ("transfer", "scratch", "dual")
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("finished") / "demo"
+    run(["demo", "--quick", "--out", out], out.with_name("said"))
+    return out
+
+
+def test_everybody_can_use_the_page(tab, finished):
+    """No serious or critical violation of WCAG, and the keyboard comes to everything."""
+    tab.goto((finished / "report.html").as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") == tab.viewport_size["width"]
+    assert in_the_way(tab) == []
+
+
 @pytest.mark.ring_two
-def test_quick_demo(tmp_path, capsys):
-    out = tmp_path / "demo"
-    assert main(["demo", "--quick", "--out", str(out)]) == 0
-    messages = capsys.readouterr().err
+def test_quick_demo(finished, capsys):
+    out, messages = finished, finished.with_name("said").read_text()
     assert "1/3 transfer" in messages
     assert f"open {out}/report.html" in messages
     assert {path.name for path in out.iterdir()} == {*FOLDERS, "report.html"}

@@ -200,7 +200,7 @@ def test_unpaired_translator_has_no_pairs(dual_run, tmp_path):
 def test_the_number_of_translations_cannot_be_chosen(dual_run, tmp_path, capsys):
     write_images(tmp_path / "data" / "A", noise(6, 1))
     write_images(tmp_path / "data" / "B", noise(6, 2, channels=1))
-    arguments = ["evaluate", str(dual_run), "--reference", str(tmp_path / "data"), "--metrics", "kid"]
+    arguments = ["evaluate", str(dual_run), "--reference", str(tmp_path / "data"), "--metrics", "kid,colour"]
     assert main([*arguments, "-n", "3"]) == 2
     assert "-n) is for generators" in capsys.readouterr().err
     assert not (dual_run / "cards").exists()
@@ -208,6 +208,8 @@ def test_the_number_of_translations_cannot_be_chosen(dual_run, tmp_path, capsys)
     out = capsys.readouterr().out
     assert "protocol of L1 a-b-a, L1 b-a-b: round trip, levels from -1 to 1\n" in out
     assert max(map(len, out.splitlines())) <= 80
+    assert "…" not in out  # the means and spreads of colour are wrapped, so that no column is cut
+    assert re.search(r"^│ colour a-b +│ .* │ 6 +│ 6 \w+ +│$", out, re.MULTILINE)
 
 
 def test_the_card_of_equal_images():

@@ -8,11 +8,19 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from types import NoneType
+from typing import Annotated, Any, TypeVar, get_args
 
 import tyro
 from tyro.conf import arg
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    UnsupportedTypeAnnotationError,
+)
 
 from ..training.distributed import is_first
 
@@ -31,8 +39,30 @@ Json = Annotated[bool, arg(help="Write JSON to standard output instead of tables
 Out = Annotated[Path, arg(aliases=["-o"])]
 MARKS = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName)
 """How tyro reads the function of a command: a bool is a flag that turns something on, and None is left out."""
+SPELLED = ConstructorRegistry()
+"""How values are spelled, where that is not as tyro has it."""
 WIDEST = 100
 """Columns that running text fills at most."""
+
+
+@SPELLED.primitive_rule
+def _or_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | UnsupportedTypeAnnotationError | None:
+    """What may be None is explained as what else it may be; where `MARKS` allow it, None undoes a preset's value."""
+    kinds = [kind for kind in get_args(info.type) if kind is not NoneType]
+    if NoneType not in get_args(info.type) or len(kinds) > 1:
+        return None
+    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(kinds[0], info.markers))
+    if isinstance(spec, UnsupportedTypeAnnotationError):
+        return spec
+    given, of_kind, text_of = spec.instance_from_str, spec.is_instance, spec.str_from_instance
+    undoes = tyro.conf.DisallowNone not in info.markers
+    return replace(
+        spec,
+        instance_from_str=lambda words: None if undoes and words == ["None"] else given(words),
+        is_instance=lambda value: value is None or of_kind(value),
+        str_from_instance=lambda value: ["None"] if value is None else text_of(value),
+        choices=(*spec.choices, "None") if undoes and spec.choices else spec.choices,
+    )
 
 
 def command(function: Function) -> Function:
@@ -71,6 +101,7 @@ def read(options: Callable[..., Result], name: str, arguments: Sequence[str], ab
             description="\n\n".join(lines),
             args=arguments,
             console_outputs=is_first(),
+            registry=SPELLED,
         )
     except SystemExit as stop:
         if not stop.code:

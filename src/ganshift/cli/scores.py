@@ -105,7 +105,7 @@ def evaluate(
         records = measure(run, reference, a=a, b=b, out=out, **settings)
         if not json:
             _show(records, stored_names(read_config(find_model(run))))
-        say(f"wrote {len(records)} cards to {place / RECORDS}")
+        say(f"wrote {len(records)} card{'s' * (len(records) != 1)} to {place / RECORDS}")
     verdict = None
     if COPYING in (named or ()) or (named is None and method_in(find_model(run)).kind == "generator"):
         count = CHECKED if num_images is None else min(num_images, CHECKED)
@@ -130,7 +130,7 @@ def _show(records: Sequence["ScoreRecord"], names: DomainNames) -> None:
     from ..training.log import show_table
 
     rows = [{**row, "score": way_in_words(row["score"], names)} for row in record_rows(records)]
-    show_table([{name: row[name] for name in IN_TABLE} for row in rows])
+    show_table([{name: row[name] for name in IN_TABLE} for row in rows], unbroken=[n for n in IN_TABLE if n != "value"])
     for name in (name for name in rows[0] if name not in IN_TABLE):
         scores: dict[str, list[str]] = {}
         for row in rows:

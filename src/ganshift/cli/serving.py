@@ -10,7 +10,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from ..errors import UserError
 from ..tools.serve.limits import Limits
-from .options import Device, Maybe, command
+from .options import OPTIONAL, Device, Maybe, command
 
 PASSWORD = "GANSHIFT_PASSWORD"
 
@@ -21,8 +21,8 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 7860,
-    host_name: tuple[str, ...] = (),
-    root_path: str = "",
+    host_name: Annotated[tuple[str, ...], OPTIONAL] = (),
+    root_path: Annotated[str, OPTIONAL] = "",
     username: Maybe[str] = None,
     device: Device = "auto",
     limits: OmitArgPrefixes[Limits],
@@ -32,8 +32,8 @@ def serve(
     Needs pip install 'ganshift[web]'.
 
     Args:
-        runs: Run folders of ganshift transfer and dual, bundled models (digits32), or owner/model of the Hugging Face
-            hub.
+        runs: Run folders of ganshift transfer and dual, bundled models (digits32, photo-sketch), or owner/model of the
+            Hugging Face hub.
         host: Address to listen on. On others than this machine's own, everybody who can reach it may use the models.
         port: Port to listen on; 0 for any that is free.
         host_name: Names by which visitors call this server, where a proxy hands their requests on with the name that

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import field, fields, is_dataclass, make_dataclass
 from pathlib import Path
-from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import docstring_parser
 import tyro
@@ -82,7 +81,7 @@ def run_options(method: Method, preset: str, budget_given: bool = False, main_al
     values |= {name: value for name, value in overrides.items() if not (budget_given and name in BUDGET_FIELDS)}
 
     def option(name: str) -> tuple[str, Any, Any]:
-        how = [tyro.conf.arg(help=texts.get(name, ""), metavar=_metavar(kinds[name]))]
+        how = [tyro.conf.arg(help=texts.get(name, ""))]
         if values[name] in (None, ""):
             how.append(OPTIONAL)
         return name, Annotated[(kinds[name], *how)], field(default=values[name])
@@ -98,15 +97,6 @@ def run_options(method: Method, preset: str, budget_given: bool = False, main_al
         part = make_dataclass(title, [option(name) for name in names], kw_only=True, namespace={"__doc__": ""})
         parts.append((title, Annotated[(part, tyro.conf.OmitArgPrefixes)]))
     return make_dataclass("Options", parts)
-
-
-def _metavar(kind: Any) -> str | None:
-    """What an option takes that may be None, where tyro would say "{None}|INT"; nothing for others: tyro says it."""
-    if NoneType not in get_args(kind):
-        return None
-    plain = next(one for one in get_args(kind) if one is not NoneType)
-    choices = (True, False) if plain is bool else get_args(plain)
-    return "{" + ",".join(map(str, choices)) + "}" if choices else plain.__name__.upper()
 
 
 def explanations(settings: type) -> dict[str, str]:

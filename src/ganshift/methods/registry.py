@@ -100,5 +100,5 @@ def open_model(
     folder = find_model(name)
     method = method_in(folder)
     if kind not in (None, method.kind):
-        raise UserError(f"{folder} holds a {method.name} run, not a {kind}: use ganshift {method.verb}")
+        raise UserError(f"{name} holds a {method.name} run, not a {kind}: use ganshift {method.verb}")
     return method.model().from_folder(folder, device)

@@ -34,7 +34,10 @@ def compare(first: Path, second: Path) -> list[dict[str, Any]]:
     ours, theirs = records_of(first), records_of(second)
     alike = [(a, b) for a in ours for b in theirs if not unlike(a, b)]
     if not alike:
-        pairs = [(a, b) for a in ours for b in theirs if a.metric == b.metric] or [(ours[0], theirs[0])]
+        pairs = [(a, b) for a in ours for b in theirs if a.metric == b.metric]
+        if not pairs:
+            named = [", ".join(dict.fromkeys(record.name for record in records)) for records in (ours, theirs)]
+            raise UserError(f"{first} and {second} have no score in common: {named[0]} / {named[1]}")
         difference(*min(pairs, key=lambda pair: len(unlike(*pair))))
     rows = []
     for a, b in alike:

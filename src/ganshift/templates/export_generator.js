@@ -126,6 +126,7 @@ async function draw() {
   result.width = result.height = columns * (size + gap) - gap;
   const context = result.getContext("2d");
   images.forEach((image, i) => context.putImageData(image, (i % columns) * (size + gap), Math.floor(i / columns) * (size + gap)));
+  result.ariaLabel = `${count === 1 ? "A generated image" : `${count} generated images`} of seed ${seed}`;
   await show();
   const options = [`-n ${count}`, `--seed ${seed}`];
   if (threshold <= 3) options.push(`--truncation ${threshold}`);

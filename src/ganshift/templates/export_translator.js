@@ -55,9 +55,14 @@ async function show(file, before, after, model) {
     shown.classList.toggle("small", image.width <= 256);
     await shown.decode();
   }
-  figure.querySelector("input").addEventListener("input", ({ target }) => compare.style.setProperty("--at", `${target.value}%`));
+  figure.querySelector(".before").alt = `${file.name}, before`;
+  figure.querySelector(".after").alt = `${file.name}, translated ${model.title}`;
+  const slider = figure.querySelector("input");
+  slider.ariaLabel = `Compare ${file.name}: how much of the picture covers its translation`;
+  slider.addEventListener("input", ({ target }) => compare.style.setProperty("--at", `${target.value}%`));
   download.href = figure.querySelector(".after").src;
   download.download = `${file.name.replace(/\.[^.]*$/, "")} ${model.title}.png`;
+  download.ariaLabel = `Download as PNG: ${download.download}`;
   element("pairs").append(figure);
 }
 

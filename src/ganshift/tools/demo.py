@@ -70,7 +70,7 @@ def _notes(run: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _beside_the_truth(model: ImageTranslator, data: Path) -> list[Image.Image]:
-    """True pairs and their translations: of each a picture of a, made b, true b and made a."""
+    """True pairs and their translations: of each a picture of a, a to b, the picture of b, and b to a."""
     domains = open_domains(data, None, None, model.size)
     assert domains.val_a is not None
     assert domains.val_b is not None

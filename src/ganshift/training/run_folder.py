@@ -134,7 +134,7 @@ def read_config(run: Path) -> dict[str, Any]:
         config = json.loads(read_text(path))
     except FileNotFoundError:
         why = f"there is no {CONFIG} in it" if run.is_dir() else "there is no such folder"
-        raise UserError(f"{run} is not a run folder: {why}") from None
+        raise UserError(f"{run} is not a run folder: {why}. A run folder is what training wrote to --out") from None
     except RecursionError:
         raise UserError(f"cannot read {path}: it is nested too deeply") from None
     except (OSError, ValueError) as error:

@@ -66,11 +66,11 @@ def test_halvings_for_a_field(field, layers):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "critics give one score an image"),
-        ({"critic": "patch", "receptive_field": 33}, "8 x 8 scores an image, each of a patch of 33 x 33 pixels"),
-        ({"critic": "patch", "receptive_field": 33, "aspect": "3:2"}, "8 x 12 scores an image, each of a patch of 33"),
-        ({"critic": "patch", "as_published": True}, "1 x 1 scores an image, each of a patch of 129 x 129 pixels"),
-        ({"architecture": "resnet", "receptive_field": 34}, "14 x 14 scores an image, each of a patch of 34 x 34"),
+        ({}, "each critic gives an image one score\n"),
+        ({"critic": "patch", "receptive_field": 33}, "8 x 8 scores, each of a patch of 33 x 33 pixels"),
+        ({"critic": "patch", "receptive_field": 33, "aspect": "3:2"}, "8 x 12 scores, each of a patch of 33"),
+        ({"critic": "patch", "as_published": True}, "1 x 1 scores, each of a patch of 129 x 129 pixels"),
+        ({"architecture": "resnet", "receptive_field": 34}, "14 x 14 scores, each of a patch of 34 x 34"),
     ],
 )
 def test_runs_say_what_their_critics_see(given, said, capsys):

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from ganshift.errors import UserError
 from ganshift.methods.transfer.networks import ResNetCritic, ResNetGenerator
-from ganshift.methods.transfer.surgery import as_table, initialised, transplant
+from ganshift.methods.transfer.surgery import as_table, in_short, initialised, transplant
 
 
 def new_generator(num_classes, size=32, width=4):
@@ -117,3 +117,12 @@ def test_table_has_one_line_a_layer():
     assert len({line.split()[0] for line in lines}) == len(lines)
     assert lines[0].split() == ["generator.start", "weight", "64x128,", "bias", "64", "initialised"]
     assert any(line.startswith("critic.to_score") and line.endswith("copied") for line in lines)
+
+
+def test_in_short_only_what_is_not_as_in_the_source_is_named():
+    generator, critic = move(new_generator(3), new_generator(0), ("a", "b", "c")), initialised(new_critic(0), "critic")
+    assert in_short(move(new_critic(0), new_critic(0)), "digits32") == "11 of 11 layers start as in digits32\n"
+    first, *others = in_short([*generator, *critic], "digits32").splitlines()
+    assert first.endswith(" layers start as in digits32, not these:")
+    assert {line.split("  ")[-1].strip() for line in others} == {"copied to every class", "initialised"}
+    assert len(others) + int(first.split()[0]) == int(first.split()[2])

@@ -224,7 +224,7 @@ def test_published_numbers(tmp_path):
     assert CLASS_CURVE[100] == (186.6, 109.1)
     few = examine(write(tmp_path / "d", many("", 3)), seconds=0).advice.published
     assert few[0] == (
-        "Fewer than any published run has (1,000 images). ImageNet to LSUN bedrooms (Wang et al. 2018), "
+        "No published run had so few images. The nearest: ImageNet to LSUN bedrooms (Wang et al. 2018), "
         "1,000 images: FID 93.4 pretrained, 256.1 from scratch."
     )
     digits = examine(Path("bundled:digits"), seconds=0).advice.published

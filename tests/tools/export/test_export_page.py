@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from accessibility import in_the_way
 from PIL import Image
 
 from ganshift import Translator, UserError
@@ -24,17 +25,30 @@ PIXELS = """shown => {
 
 
 @pytest.fixture(scope="module")
-def drawing(generator, chromium, tmp_path_factory):
-    yield from opened(chromium, generator.folder, tmp_path_factory)
+def drawer(generator, tmp_path_factory):
+    return exported(generator.folder, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
-def translating(translator, chromium, tmp_path_factory):
-    yield from opened(chromium, translator.folder, tmp_path_factory)
+def drawing(drawer, chromium):
+    yield from opened(chromium, drawer)
 
 
-def opened(chromium, folder, tmp_path_factory):
-    path = export(folder, tmp_path_factory.mktemp("page"), format="html")[0][0]
+@pytest.fixture(scope="module")
+def both_ways(translator, tmp_path_factory):
+    return exported(translator.folder, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def translating(both_ways, chromium):
+    yield from opened(chromium, both_ways)
+
+
+def exported(folder, tmp_path_factory):
+    return export(folder, tmp_path_factory.mktemp("page"), format="html")[0][0]
+
+
+def opened(chromium, path):
     context = chromium.new_context(offline=True, viewport={"width": 360, "height": 640}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.requests, page.errors = [], []
@@ -114,7 +128,7 @@ def test_the_page_of_an_imported_translator(path, chromium, tmp_path_factory, tm
     model = Translator.from_pretrained(tmp_path / "run", "cpu")
     height, width = max(16, model.step), max(24, model.step)
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
-    for page in opened(chromium, tmp_path / "run", tmp_path_factory):
+    for page in opened(chromium, exported(tmp_path / "run", tmp_path_factory)):
         page.set_input_files("#pictures", [as_file(picture, "picture.png")])
         page.get_by_text(f"Translated A to B at {width} x {height} pixels").wait_for()
         assert np.abs(pixels(page) - np.asarray(model(picture).convert("RGB"), np.int64)).max() <= 1
@@ -161,6 +175,28 @@ def test_a_slider_compares_by_keys_and_by_touch(translating):
     box = before.bounding_box()
     translating.touchscreen.tap(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
     assert abs(hidden() - 75) < 5
+
+
+def test_everybody_can_draw(tab, drawer):
+    """No serious or critical violation of WCAG, and the keyboard comes to everything."""
+    tab.goto(drawer.as_uri())
+    tab.get_by_role("img", name="4 generated images of seed 0").wait_for()
+    assert in_the_way(tab) == []
+
+
+def test_everybody_can_translate(tab, both_ways):
+    """The same, of two pictures: each slider and link says which is its own."""
+    tab.goto(both_ways.as_uri())
+    tab.locator("button:not([disabled])").wait_for()
+    tab.set_input_files(
+        "#pictures", [as_file(Image.new("RGB", (40, 16), name), f"{name}.png") for name in ("red", "tan")]
+    )
+    tab.get_by_text("Translated 2 of 2").wait_for()
+    for name in ("red", "tan"):
+        assert tab.get_by_role("img", name=f"{name}.png, translated A to B").count() == 1
+        assert tab.get_by_role("slider", name=f"Compare {name}.png").count() == 1
+        assert tab.get_by_role("link", name=f"Download as PNG: {name} A to B.png").count() == 1
+    assert in_the_way(tab) == []
 
 
 def as_file(picture, name):

@@ -1,6 +1,9 @@
 """The page in a browser: the slider moves the picture, nothing is loaded, nothing is wider than a phone."""
 
+import json
+
 import pytest
+from accessibility import in_the_way
 from reports import MARKUP
 
 from ganshift.tools import report
@@ -37,13 +40,27 @@ def test_nothing_is_loaded_or_wider_than_the_screen(chromium, address, width, mo
     tab.close()
 
 
-def test_a_phone_shows_what_matters_on_a_short_page(chromium, runs, tmp_path):
+@pytest.mark.parametrize("name", ["several", "pretrained", "dual"])
+def test_everybody_can_use_it(tab, address, runs, tmp_path, name):
+    """No serious or critical violation of WCAG, folded or not, and the keyboard comes to everything."""
+    if name != "several":
+        report.write_report([runs / name], tmp_path / "report.html")
+        address = (tmp_path / "report.html").as_uri()
+    tab.goto(address)
+    assert in_the_way(tab) == []
+
+
+def test_a_phone_shows_what_matters_on_a_short_page(chromium, copy, tmp_path):
     """What came of the run, its pictures and one curve; everything else is folded, and opens with the keyboard."""
-    for name in ("pretrained", "dual"):
-        report.write_report([runs / name], tmp_path / f"{name}.html")
+    for name in ("pretrained", "scratch", "dual"):
+        run = copy(name, name)
+        warned = {"images": 8, "kind": "alike", "message": "A warning says what was seen and what to try instead. " * 4}
+        (run / "health.json").write_text(json.dumps({"rollbacks": 0, "messages": [warned]}))
+        report.write_report([run], tmp_path / f"{name}.html")
         tab, wrong = opened(chromium, (tmp_path / f"{name}.html").as_uri(), 390, "light")
         assert tab.evaluate("document.documentElement.scrollHeight") < 3_500
         assert tab.locator("section > ul.notices").first.is_visible()
+        assert tab.locator("img.drawing:visible").count() == 1, "one curve"
         folded = tab.locator("summary", has_text="All settings")
         folded.focus()
         tab.keyboard.press("Enter")

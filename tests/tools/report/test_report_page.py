@@ -104,7 +104,7 @@ def test_page_tells_what_ran(page, runs):
         "bundled:faces: 100",
         "A (photo), 210 images, and B (sketch), 210 images",
         "From nowhere.",
-        "made sketch",
+        "to sketch",
         "processor cores",
         "ganshift report 'my run'",
     ):
@@ -236,7 +236,7 @@ def test_scores_and_what_was_said_of_a_run_are_shown(runs, copy, tmp_path):
     assert "watched, at 64 images: generated images have become alike." in page.text
     assert "watched: KID[cifar] was best at 64 images: 1.25 ± 0.2. At the end it was 2; lower is better." in page.text
     assert "watched: There was a warning at 64 images: generated images have become alike." in page.text
-    assert "scratch: Nothing was seen of a collapse." in page.text
+    assert "scratch: No sign of a collapse was seen." in page.text
     page = page_of([run], tmp_path / "page.html")
     assert "At 64 images: generated images have become alike." in page.text
     assert "KID[cifar] 1.25 ± 0.2 at 64 images" in page.text

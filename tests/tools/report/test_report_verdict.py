@@ -23,7 +23,7 @@ def test_a_score_that_still_falls_and_one_that_rose(copy):
     run = copy("scratch", "run")
     scored(run, {32: 2.0, 64: 1.5, 80: 1.25})
     sentence = "KID[cifar] was best at 80 images: 1.25 ± 0.2, its last evaluation: more training may help."
-    assert said(run=run) == [sentence, "Nothing was seen of a collapse."]
+    assert said(run=run) == [sentence, "No sign of a collapse was seen."]
     scored(run, {32: 1.25, 80: 3.0})
     assert said(run=run)[0] == "KID[cifar] was best at 32 images: 1.25 ± 0.2. At the end it was 3; lower is better."
     scored(run, {80: 1.25})
@@ -34,7 +34,7 @@ def test_cards_where_training_had_no_scores_and_nothing_where_there_are_none(cop
     run = copy("scratch", "run")
     assert said(run=run)[0].startswith("KID[cifar] is ")
     shutil.rmtree(run / "cards")
-    assert said(run=run)[0] == "It was not scored: ganshift evaluate measures it."
+    assert said(run=run)[0] == "Not scored yet: ganshift evaluate does that."
 
 
 def test_runs_are_told_apart_only_where_the_difference_is_clear(copy):

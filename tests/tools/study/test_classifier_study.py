@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from accessibility import in_the_way
 from recipes import write_recipe
 from sklearn.datasets import load_digits
 
@@ -201,7 +202,12 @@ def study(folder):
     study = open_study(str(write_recipe(folder.parent, SMALL)), [str(folder)], folder.parent / "study")
     (study.out / "state").mkdir(parents=True)
     assert [train_and_measure(cell) for cell in study.cells] == [None, None]
+    assert main(command(study, folder)) == 0
     return study
+
+
+def command(study, folder):
+    return ["study", str(folder.parent / "tiny.toml"), "--data", str(folder), "--out", str(study.out)]
 
 
 def test_runs_leave_out_what_they_are_judged_by(study):
@@ -228,8 +234,7 @@ def test_the_copying_check_finds_the_images_of_such_a_run(study):
 
 
 def test_page_and_table(study, folder, capsys):
-    command = ["study", str(folder.parent / "tiny.toml"), "--data", str(folder), "--out", str(study.out)]
-    assert main(command) == 0
+    assert main(command(study, folder)) == 0
     output = capsys.readouterr()
     assert "real + 1 generated" in output.out
     said = " ".join(output.err.split())
@@ -238,6 +243,12 @@ def test_page_and_table(study, folder, capsys):
     html = (study.out / "results.html").read_text(encoding="utf-8")
     for text in ("Do generated images help a classifier?", "Linear probe", "Small network", "class by class"):
         assert text in html
+
+
+def test_everybody_can_use_the_page(tab, study):
+    """The tables of verdicts, which no other page has."""
+    tab.goto((study.out / "results.html").as_uri())
+    assert in_the_way(tab) == []
 
 
 def test_a_cell_without_answers_is_not_finished(study):

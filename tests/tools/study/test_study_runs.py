@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accessibility import in_the_way
 from filelock import FileLock
 from processes import Command, run
 from recipes import TINY, write_recipe
@@ -107,6 +108,12 @@ def test_finished_cells_are_skipped(finished, capsys):
     assert capsys.readouterr().out.count("finished") == 4
 
 
+def test_everybody_can_use_the_page(tab, finished):
+    """No serious or critical violation of WCAG, and the keyboard comes to everything."""
+    tab.goto((finished.out / "results.html").as_uri())
+    assert in_the_way(tab) == []
+
+
 def test_page_and_files(finished):
     study = finished
     html = (study.out / "results.html").read_text(encoding="utf-8")
@@ -184,6 +191,12 @@ start = [
     { label = "broken", source = "broken" },
 ]""",
 )
+
+
+def test_a_plan_of_nothing_but_failures_is_an_error(tmp_path, capsys):
+    study = study_in(tmp_path, TINY.replace("bundled:faces", "nowhere"))
+    assert main(["study", str(tmp_path / "tiny.toml"), "--out", str(study.out), "--dry-run"]) == 2
+    assert "error: none of 4 cells can train: nowhere does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.ring_two

@@ -19,7 +19,7 @@ def advise(train: Sequence[PictureFacts], where: Mapping[str, Path], out: Path, 
     """A run for two domains, at the size and the aspect that their images have."""
     settings: dict[str, Any] = {}
     if not on_accelerator:
-        preset, why = "small", ["small is made for one or two processor cores: there is no accelerator here."]
+        preset, why = "small", ["small is made for one or two processor cores, and there is no accelerator here."]
     else:
         preset, why = "sketch-photo", ["sketch-photo has the published settings and wants an accelerator."]
     wanted = PRESETS[preset]["size"]

@@ -145,7 +145,7 @@ class DualTrainer(Trainer):
             torch.manual_seed(config.seed)
             algorithm = new_algorithm(config, *channels, networks)
         critic = cast(DomainCritic, algorithm.critics["critic_b"])
-        say(f"critics give {scores_in_words(critic, config, channels[1])}")
+        say(f"each critic gives an image {scores_in_words(critic, config, channels[1])}")
         if not (source or config.as_published or has_begun(config.out)):
             check_field(critic, min(config.image_size))
         algorithm.generators.to(device)
@@ -232,11 +232,11 @@ def new_algorithm(config: DualConfig, channels_a: int, channels_b: int, networks
 def scores_in_words(critic: DomainCritic, config: DualConfig, channels: int) -> str:
     """How many scores a critic gives an image, and what each of them sees."""
     if critic.receptive_field is None:
-        return "one score an image"
+        return "one score"
     with torch.no_grad():
         rows, columns = critic(next(critic.parameters()).new_zeros(1, channels, *config.image_size)).shape[2:]
     side = critic.receptive_field
-    return f"{rows} x {columns} scores an image, each of a patch of {side} x {side} pixels"
+    return f"{rows} x {columns} scores, each of a patch of {side} x {side} pixels"
 
 
 def check_field(critic: DomainCritic, side: int) -> None:

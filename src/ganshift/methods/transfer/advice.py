@@ -36,7 +36,7 @@ def advise(train: Sequence[PictureFacts], where: Mapping[str, Path], out: Path, 
     settings: dict[str, Any] = {}
     if not on_accelerator:
         preset = "small"
-        why.append("small is made for two processor cores: there is no accelerator here.")
+        why.append("small is made for one or two processor cores, and there is no accelerator here.")
     elif num_images <= FEW_SHOT:
         preset = "few-shot"
         why.append(f"few-shot is made for up to {FEW_SHOT:,} images on an accelerator.")
@@ -103,7 +103,7 @@ def _published(number: int, curve: Mapping[int, tuple[float, float]], unit: str,
     """The points of a curve on both sides of a number."""
     below = [point for point in curve if point <= number][-1:]
     above = [point for point in curve if point > number][:1]
-    lead = "" if below else f"Fewer than any published run has ({min(curve):,} {unit}). "
+    lead = "" if below else f"No published run had so few {unit}. The nearest: "
     points = "; ".join(
         f"{point:,} {unit}: FID {curve[point][1]} pretrained, {curve[point][0]} from scratch" for point in below + above
     )

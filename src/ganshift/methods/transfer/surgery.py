@@ -87,6 +87,14 @@ def as_table(rows: Iterable[Fitted]) -> str:
     return "".join(f"{layer:{widths[0]}}  {shapes:{widths[1]}}  {how}\n" for layer, shapes, how in lines)
 
 
+def in_short(rows: Sequence[Fitted], where: str) -> str:
+    """How many layers start as in the source `where`, and a table of what was not copied as it is."""
+    others = [row for row in rows if row.how != "copied"]
+    layers, changed = ({row.layer for row in found} for found in (rows, others))
+    table = f", not these:\n{as_table(others)}" if others else "\n"
+    return f"{len(layers - changed)} of {len(layers)} layers start as in {where}{table}"
+
+
 def _rows_of_classes(network: nn.Module) -> set[str]:
     """Names of what has one row a class: gains and biases of norms, where these have classes, and embeddings."""
     layers = dict(network.named_modules())

@@ -48,7 +48,7 @@ from .config import FEATURE_NETWORK, WORDS, TransferConfig
 from .feature_critic import FeatureCritic
 from .networks import ARCHITECTURES, new_networks
 from .source import GENERATOR_PREFIX, Source, source_of_run
-from .surgery import Fitted, as_table, initialised, transplant
+from .surgery import Fitted, as_table, in_short, initialised, transplant
 
 GRID_COLUMNS: int = WORDS["report"]["grids"][0]["class_columns"]
 """Of the sample grids; where there are classes, each column is of one."""
@@ -363,10 +363,9 @@ def _start_from(
             )
         else:
             rows += initialised(network, label)
-    table = as_table(rows)
     if not (config.out / SURGERY).exists():  # said once, not at every resume
-        say(table.rstrip())
-    return table
+        say(in_short(rows, f"{source.where} ({SURGERY} lists them)").rstrip())
+    return as_table(rows)
 
 
 def _freeze(critic: CriticBackbone, num_blocks: int) -> None:

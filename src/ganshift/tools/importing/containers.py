@@ -26,7 +26,7 @@ def read_checkpoint(path: Path) -> CheckpointFile:
         with open_regular(path) as file:
             start = file.read(len(OLD_START))
     except FileNotFoundError:
-        nearest = nearest_path(path) or f"of one of TensorFlow, {path}.index is missing"
+        nearest = nearest_path(path) or f"nor {path}.index, which a TensorFlow checkpoint would have"
         raise UserError(f"there is no checkpoint {path}; {nearest}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None

@@ -41,7 +41,7 @@ def chapter(runs: Mapping[str, Run], notes: Mapping[str, Any]) -> dict[str, Any]
         "grids": _grids(runs, domains),
         "verdict": verdict(runs),
         **found,
-        "main": (found["scores"] or [curve for curve in curves if curve.title == shown(words.main_term)])[:1],
+        "main": (found["scores"] or [curve for curve in curves if curve.title == shown(words.main_term)] or curves)[:1],
         "curves": curves,
         "differences": differences(runs),
         "facts": _facts(first),

@@ -35,7 +35,7 @@ def _seen(run: Run) -> Iterator[str]:
         warnings = "a warning" if len(run.messages) == 1 else f"{len(run.messages)} warnings, the last"
         yield f"There was {warnings} at {images:,} images: {message}"
     elif run.log:
-        yield "Nothing was seen of a collapse."
+        yield "No sign of a collapse was seen."
     if run.verdict is not None:
         yield f"{capitalised(run.verdict.in_words())}."
 
@@ -44,7 +44,7 @@ def _score(run: Run) -> str:
     """Where the score was lowest while training, and whether it still fell; else the first of the cards."""
     if not run.evaluations:
         if not run.records:
-            return "It was not scored: ganshift evaluate measures it."
+            return "Not scored yet: ganshift evaluate does that."
         record = min(run.records, key=lambda record: record.rank)
         return f"{way_in_words(record.name, run.names)} is {record.text}."
     name = run.evaluations[-1]["score"]["name"]

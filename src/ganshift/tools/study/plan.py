@@ -20,11 +20,13 @@ SECONDS = 3.0
 def show_plan(study: Study, processes: int = 1, device: str | None = None) -> None:
     """Show the cells of a study, which are finished, and how long the others will take; writes nothing.
 
-    Iterations of each kind of cell are timed, with nothing beside them. Grids, checkpoints and scores come on top.
+    Iterations of each kind of cell are timed, with nothing beside them. Grids, checkpoints and scores come on top. A
+    `UserError` where none of the cells that are left can train.
     """
     left = [cell for cell in study.cells if not cell.finished]
     training, total = {cell.place: "finished" for cell in study.cells}, 0.0
     timed: dict[str, tuple[float, int]] = {}
+    failed: list[str] = []
     with ProgressLine("estimating", len(left), unit="cells") as progress:
         for number, cell in enumerate(left, start=1):
             config = replace(cell.config, evaluate_every=0, device=device or cell.config.device)
@@ -36,6 +38,7 @@ def show_plan(study: Study, processes: int = 1, device: str | None = None) -> No
                 speed, images_per_epoch = timed.get(kind) or timed.setdefault(kind, _time(config))
             except UserError as error:
                 training[cell.place] = str(error)
+                failed.append(str(error))
             else:
                 budget = cell.config.budget(config.images_per_iteration, images_per_epoch)
                 log = cell.run / LOG
@@ -44,6 +47,8 @@ def show_plan(study: Study, processes: int = 1, device: str | None = None) -> No
                 training[cell.place] = duration(seconds)
                 total += seconds
             progress.update(number)
+    if left and len(failed) == len(left):
+        raise UserError(f"none of {len(left)} cells can train: {failed[0]}")
     show_table([{"cell": place, "training": text} for place, text in training.items()], unbroken=("cell",))
     shared = f", at best {duration(total / processes)} in {processes} processes" if processes > 1 else ""
     time = f"; about {duration(total)} of training one after the other{shared}, and measuring on top" if left else ""

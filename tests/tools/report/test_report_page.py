@@ -26,7 +26,7 @@ def html(runs, tmp_path_factory):
     report.write_report(
         {"pretrained": runs / "pretrained", "from scratch": runs / "scratch", "sketches": runs / "dual"},
         path,
-        notes={"sketches": {"figure": beside}},
+        notes={"sketches": {"figures": [beside]}},
         command="ganshift report 'my run'",
     )
     return path.read_text(encoding="utf-8")
@@ -132,7 +132,7 @@ CHAPTER = {
     "introduction": MARKUP,
     "runs": [MARKUP],
     "words": ReportWords(about_grids=MARKUP, about_curves=MARKUP, grid_alt=MARKUP),
-    "notes": {"figure": FIGURE, "commands": [MARKUP]},
+    "notes": {"figures": [FIGURE], "commands": [MARKUP]},
     "looks": looks([MARKUP]),
     "grids": {MARKUP: [{"label": MARKUP, "frames": [(0, pixels(1))], "columns": [MARKUP]}]},
     **{key: [MARKUP] for key in ("verdict", "problems", "apart", "messages", "commands", "unknown")},

@@ -221,7 +221,7 @@ def test_missing_files(tmp_path):
     with pytest.raises(UserError, match=r"not whole: of its \.data files 0 are there"):
         import_run(prefix, tmp_path / "run")
     index.unlink()
-    with pytest.raises(UserError, match="index is missing"):
+    with pytest.raises(UserError, match=r"nor .*\.index, which a TensorFlow checkpoint would have"):
         import_run(prefix, tmp_path / "run")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="there are 0 TensorFlow checkpoints"):

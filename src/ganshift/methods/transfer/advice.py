@@ -23,6 +23,8 @@ CLASS_CURVE: Mapping[int, tuple[float, float]] = {100: (186.6, 109.1), 1_000: (1
 """The same by number of images of each class: conditional, Places to the ten classes of LSUN."""
 FEW_FOR_SCRATCH = 10_000
 """Up to this, a source is looked for: the published pretrained runs are far ahead there."""
+UNTRIED = ("emoji64",)
+"""Bundled sources that are not advised: what photographs gain from drawings was not measured."""
 FEW_SHOT = 1_000
 """Up to this, the command for an accelerator takes the preset for few images."""
 
@@ -93,7 +95,9 @@ def _fitting_source(channels: int, settings: Mapping[str, Any]) -> str | None:
     for name, folder in bundled_models("transfer").items():
         theirs = run_folder.read_config(folder)["generator"]
         ours = {"channels": channels, **settings}
-        if all(ours.get(setting) in (None, theirs[setting]) for setting in ("channels", "size", "width")):
+        if name not in UNTRIED and all(
+            ours.get(setting) in (None, theirs[setting]) for setting in ("channels", "size", "width")
+        ):
             has_classes = theirs["num_classes"] > 0
             fitting[has_classes == (settings.get("conditioning") == "acgan"), theirs["width"]] = name
     return fitting[max(fitting)] if fitting else None

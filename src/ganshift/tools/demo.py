@@ -45,7 +45,7 @@ def run_demo(out: Path, quick: bool = False, seed: int = 0) -> Outcome:
     for number, run in enumerate(runs, start=1):
         say(f"{number}/{len(runs)} {run['title']}")
         method = method_named(run["method"], RECIPE)
-        settings = overlaid({**run["settings"], **run["budget"], "seed": seed}, run["quick"] if quick else {})
+        settings = overlaid({**run["settings"], "seed": seed}, run["quick"] if quick else {})
         outcome = method.train(method.configure(settings, out / run["folder"]))
         images, seconds = images + outcome.images, seconds + outcome.seconds
         if outcome.stopped_by:

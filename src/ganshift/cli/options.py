@@ -41,6 +41,8 @@ MARKS = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone, tyro.conf.Positio
 """How tyro reads the function of a command: a bool is a flag that turns something on, and None is left out."""
 SPELLED = ConstructorRegistry()
 """How values are spelled, where that is not as tyro has it."""
+NUMBERS = {int: "a whole number such as 20000", float: "a number such as 0.5"}
+"""What a word that cannot be read as one is not."""
 WIDEST = 100
 """Columns that running text fills at most."""
 
@@ -62,6 +64,28 @@ def _or_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | Unsuppo
         is_instance=lambda value: value is None or of_kind(value),
         str_from_instance=lambda value: ["None"] if value is None else text_of(value),
         choices=(*spec.choices, "None") if undoes and spec.choices else spec.choices,
+    )
+
+
+@SPELLED.primitive_rule
+def _number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Numbers as tyro reads them, except that Python's own words for a wrong one reach no user."""
+    kind: Any = info.type
+    if kind not in NUMBERS:
+        return None
+
+    def read_number(words: list[str]) -> float:
+        try:
+            return kind(words[0])
+        except ValueError:
+            raise ValueError(f"{words[0]!r} is not {NUMBERS[kind]}") from None
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=kind.__name__.upper(),
+        instance_from_str=read_number,
+        is_instance=lambda value: isinstance(value, (int, kind)) and not isinstance(value, bool),
+        str_from_instance=lambda value: [str(value)],
     )
 
 

@@ -126,7 +126,10 @@ def test_presets_are_explained_and_their_defaults_shown(capsys):
         ("transfer --data x --out o --critic-norm yes", ["invalid choice 'yes'", "--critic-norm", "'True'", "'False'"]),
         ("completion csh", ["invalid choice 'csh' for argument 'shell'", "'fish'"]),
         ("transfer --data x --out o --seed x", ["Error parsing --seed: 'x' is not a whole number"]),
-        ("transfer --data x --out o --images 1e5", ["Error parsing --images: '1e5' is not a whole number such as 20000"]),
+        (
+            "transfer --data x --out o --images 1e5",
+            ["Error parsing --images: '1e5' is not a whole number such as 20000"],
+        ),
         ("dual --out o --weight-a=ten", ["Error parsing --weight-a: 'ten' is not a number such as 0.5"]),
         ("generate run -n many -o x.png", ["Error parsing -n/--num-images: 'many' is not a whole number"]),
         ("transfer --preset", ["Missing value for argument '--preset'"]),

@@ -139,14 +139,11 @@ class ScoreRecord:
 def load_record(path: Path) -> ScoreRecord:
     """Read the file of a record; a `UserError` if it holds none."""
     try:
-        record = record_from(json.loads(read_text(path)))
+        return record_from(json.loads(read_text(path)))
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"{path} holds no card ({first_line(error)}): give a file that ganshift evaluate wrote"
         ) from None
-    if record.kind not in HIGHER_IS_BETTER:
-        raise UserError(f"{path} holds a card of the unknown metric {record.metric}: this version cannot compare it")
-    return record
 
 
 def record_from(content: Any) -> ScoreRecord:
@@ -163,6 +160,8 @@ def record_from(content: Any) -> ScoreRecord:
         raise TypeError("its versions are no texts")
     if not all(isinstance(each, float) for each in record.differences) or len(record.differences) % 2:
         raise TypeError("its differences are no numbers of channels")
+    if record.kind not in HIGHER_IS_BETTER:
+        raise ValueError(f"this version does not know the metric {record.metric}")
     return record
 
 

@@ -42,11 +42,33 @@ def test_runs_are_told_apart_only_where_the_difference_is_clear(copy):
     for folder, value in ((better, 1.0), (worse, 2.0)):
         (path,) = (folder / "cards").glob("*.json")
         path.write_text(json.dumps(json.loads(path.read_text()) | {"value": value, "spread": 0.01}))
-    assert said(better=better, worse=worse)[0] == "By KID[cifar], better is clearly better than the others."
+    values = "better 1 ± 0.01, worse 2 ± 0.01"
+    assert said(better=better, worse=worse)[0] == f"By KID[cifar], better is clearly better: {values}."
     path.write_text(json.dumps(json.loads(path.read_text()) | {"value": 1.0}))
-    assert said(better=better, worse=worse)[0] == "By KID[cifar], no run is clearly better than the others."
+    values = "better 1 ± 0.01, worse 1 ± 0.01"
+    assert said(better=better, worse=worse)[0] == f"By KID[cifar], no run is clearly better: {values}."
     path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": 7}))  # measured in another way
     assert said(better=better, worse=worse)[0].startswith("better: KID[cifar] is ")
+
+
+def test_runs_without_cards_are_compared_by_their_last_evaluation(copy):
+    folders = {label: copy("scratch", label) for label in ("pretrained", "scratch")}
+    for folder, value in zip(folders.values(), (0.5, 2.0), strict=True):
+        (path,) = (folder / "cards").glob("*.json")
+        card = json.loads(path.read_text()) | {"value": value, "spread": 0.25}
+        path.unlink()
+        score = {"name": "KID[cifar]", "value": value, "error": 0.25}
+        (folder / "evaluations.jsonl").write_text(json.dumps({"images": 80, "score": score, "cards": [card]}) + "\n")
+    better = "By KID[cifar], pretrained is clearly better: pretrained 0.5 ± 0.25, scratch 2 ± 0.25."
+    healthy = [f"{label}: No sign of a collapse was seen." for label in folders]
+    assert said(**folders) == [better, *healthy]
+    card["metric"] = "charm"
+    line = {"images": 80, "score": score, "cards": [card, 3]}
+    (folders["scratch"] / "evaluations.jsonl").write_text(json.dumps(line) + "\n")
+    assert said(**folders)[-2].startswith("scratch: KID[cifar] was best at 80 images")
+    problems = open_run(folders["scratch"]).problems
+    assert len(problems) == 2
+    assert all(problem.startswith("evaluations.jsonl cannot be read: ") for problem in problems)
 
 
 def test_an_unfinished_run_and_copies_are_told(copy, runs):

@@ -21,7 +21,7 @@ from ...methods.registry import method_named
 from ...methods.words import Grid, ReportWords, shown
 from ...metrics.copying import Verdict, load_verdict
 from ...metrics.record_files import RECORDS
-from ...metrics.score_record import ScoreRecord, load_record
+from ...metrics.score_record import ScoreRecord, load_record, record_from
 from ...training import run_folder
 from ...training.config import RunConfig, settings_from
 
@@ -51,6 +51,7 @@ class Run:
     messages: Sequence[tuple[int, str]]
     """What was said of the run's health, at how many images."""
     records: Sequence[ScoreRecord]
+    """Of `ganshift evaluate`; if that was not called, those of the last evaluation while training."""
     verdict: Verdict | None
     problems: Sequence[str] = field(default=())
     """What is missing or damaged."""
@@ -148,10 +149,7 @@ def open_run(path: Path) -> Run:
     if not log:
         why = "nothing was logged yet, or the folder is not of a training run"
         problems.append(f"There is nothing in {run_folder.LOG}: {why}.")
-    records = [
-        _undamaged(file.name, partial(load_record, file), None, problems)
-        for file in sorted((path / RECORDS).glob("*.json"))
-    ]
+    evaluations = [line for line in _lines(path, run_folder.EVALUATIONS, problems) if _has_score(line)]
     return Run(
         path=path,
         method=method,
@@ -160,9 +158,9 @@ def open_run(path: Path) -> Run:
         names=_undamaged("What the domains are called", partial(stored_names, config), UNNAMED, problems),
         resolved=resolved,
         log=log,
-        evaluations=[line for line in _lines(path, run_folder.EVALUATIONS, problems) if _has_score(line)],
+        evaluations=evaluations,
         messages=_undamaged(run_folder.HEALTH, partial(_messages, path / run_folder.HEALTH), [], problems),
-        records=[record for record in records if record is not None],
+        records=_records(path, evaluations, problems),
         verdict=_undamaged("What a check for copies found", partial(load_verdict, path), None, problems),
         problems=problems,
     )
@@ -234,11 +232,23 @@ def _lines(path: Path, name: str, problems: list[str]) -> list[dict[str, Any]]:
     return sorted(lines, key=lambda line: line["images"])
 
 
+def _records(path: Path, evaluations: Sequence[Mapping[str, Any]], problems: list[str]) -> list[ScoreRecord]:
+    files = sorted((path / RECORDS).glob("*.json"))
+    readers = [(file.name, partial(load_record, file)) for file in files]
+    if not files and evaluations:
+        cards = evaluations[-1].get("cards", [])
+        readers = [(run_folder.EVALUATIONS, partial(record_from, card)) for card in cards]
+    records = [_undamaged(name, read, None, problems) for name, read in readers]
+    return [record for record in records if record is not None]
+
+
 def _has_score(line: Mapping[str, Any]) -> bool:
     score = line.get("score")
     if not isinstance(score, dict) or not isinstance(score.get("name"), str):
         return False
     value, error = number(score.get("value")), number(score.get("error"))
+    if not isinstance(line.get("cards", []), list):
+        return False
     return value is not None and error is not None and error >= 0
 
 

@@ -14,22 +14,30 @@ MOST_COMPARED = 3
 def verdict(runs: Mapping[str, Run]) -> list[str]:
     """A sentence on each score that was measured alike of several runs, then what was seen of each run."""
     several = len(runs) > 1
-    found = list(_compared(runs))[:MOST_COMPARED] if several else []
-    return found + [f"{label}: {each}" if several else each for label, run in runs.items() for each in _seen(run)]
+    compared = list(_compared(runs))[:MOST_COMPARED]
+    found = list(compared)
+    for label, run in runs.items():
+        # What was scored once has been said beside the others.
+        scored = [] if compared and len(run.evaluations) == 1 else [_score(run)]
+        found += [f"{label}: {each}" if several else each for each in (*_progress(run), *scored, *_health(run))]
+    return found
 
 
 def _compared(runs: Mapping[str, Run]) -> Iterator[str]:
     for row in alike(runs):
         if len(row) > 1 and (better := clearly_better(row)):
             name = way_in_words(next(iter(row.values())).name, shared_names(runs.values()))
-            yield f"By {name}, {'no run' if better == 'none' else better} is clearly better than the others."
+            values = ", ".join(f"{label} {record.text}" for label, record in row.items())
+            yield f"By {name}, {'no run' if better == 'none' else better} is clearly better: {values}."
 
 
-def _seen(run: Run) -> Iterator[str]:
+def _progress(run: Run) -> Iterator[str]:
     budget = run.budget
     if budget is not None and run.images < budget:
         yield f"Not finished: {run.images:,} of {budget:,} images were shown."
-    yield _score(run)
+
+
+def _health(run: Run) -> Iterator[str]:
     if run.messages:
         images, message = run.messages[-1]
         warnings = "a warning" if len(run.messages) == 1 else f"{len(run.messages)} warnings, the last"

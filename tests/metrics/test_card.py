@@ -7,6 +7,7 @@ from math import inf, isnan, nan
 import pytest
 
 from ganshift import UserError
+from ganshift.cli import main
 from ganshift.inference.names import bundled_models
 from ganshift.metrics.record_files import compare, write_records
 from ganshift.metrics.score_record import (
@@ -120,6 +121,19 @@ def test_runs_are_compared_card_by_card(tmp_path):
         compare(next((first / "cards").glob("kid*")), record)
     with pytest.raises(UserError, match=r"have no score in common: FID\[cifar\], KID\[cifar\] / IS\[cifar\]$"):
         compare(first, write_records(tmp_path / "third", [replace(CARD, metric="IS")])[0])
+
+
+def test_the_command_says_ways_by_the_names_that_both_runs_share(tmp_path, capsys):
+    runs = [tmp_path / name for name in ("first", "second")]
+    for run in runs:
+        write_records(run, [replace(CARD, metric="SSIM a-b", extractor=None)])
+        names = {"a": "photo", "b": "sketch"}
+        (run / "config.json").write_text(json.dumps({"method": "dual", "names": names}))
+    assert main(["compare", *map(str, runs)]) == 0
+    assert "SSIM photo to sketch" in capsys.readouterr().out
+    (runs[1] / "config.json").write_text(json.dumps({"method": "dual"}))
+    assert main(["compare", *map(str, runs)]) == 0
+    assert "SSIM a-b" in capsys.readouterr().out
 
 
 def test_a_later_card_of_the_same_settings_takes_the_place(tmp_path):

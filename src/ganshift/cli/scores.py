@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from ..data.domain_names import DomainNames, stored_names, way_in_words
+from ..data.domain_names import UNNAMED, DomainNames, stored_names, way_in_words
 from ..errors import UserError
 from .options import OPTIONAL, Device, Json, Maybe, command
 
@@ -161,12 +161,15 @@ def compare(a: Positional[Path], b: Positional[Path], *, json: Json = False) -> 
             raise UserError(f"there is no card or run folder {path}")
     from ..metrics.record_files import compare as differences
     from ..training.log import say, show_json, show_table
+    from ..training.run_folder import CONFIG, read_config
 
     rows = differences(a, b)
     if json:
         show_json(rows)
     else:
-        show_table(rows)
+        found = [stored_names(read_config(run)) for run in (a, b) if (run / CONFIG).is_file()]
+        names = found[0] if len(found) == 2 and found[0] == found[1] else UNNAMED
+        show_table([{**row, "score": way_in_words(row["score"], names)} for row in rows])
     say("Next: ganshift study shows how much other seeds change")
     return 0
 

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import dual_recipe
 from benchmarks.equal_time import OurTraining
+from ganshift.methods.dual.config import PRESETS
 
 
 @pytest.mark.ring_two
@@ -17,6 +18,10 @@ def test_arms_of_dual(arm):
     terms = OurTraining(trainer).advance(1)
     assert terms
     assert all(map(math.isfinite, terms.values()))
+
+
+def test_the_preset_is_what_was_measured():
+    assert dual_recipe.ARMS["identity, weight 10"].settings.items() <= PRESETS["small"].items()
 
 
 def test_scores_of_dual():

@@ -88,7 +88,7 @@ def test_runs_say_what_their_critics_see(given, said, capsys):
     ],
 )
 def test_patches_as_large_as_images_are_refused(given, seen):
-    with pytest.raises(UserError, match=f"sees {seen} pixels on a side, and images have 64: .*--receptive-field.* 32"):
+    with pytest.raises(UserError, match=f"sees {seen} pixels on a side, and images have 64: .*--receptive-field.* 33"):
         trainer(**given)
 
 

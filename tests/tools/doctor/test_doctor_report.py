@@ -164,7 +164,7 @@ COMMANDS = {
     ),
     "domains": (many("A/", 3) | many("B/", 3, start=9), [], "small"),
     "oblong": (many("A/", 3, (120, 80)) | many("B/", 3, (150, 100), 9), ["--aspect", "3:2"], "small"),
-    "low": (many("A/", 3, (48, 48)) | many("B/", 3, (20, 20), 9), ["--size", "32"], "small"),
+    "low": (many("A/", 3, (48, 48)) | many("B/", 3, (20, 20), 9), ["--size", "32", "--receptive-field", "17"], "small"),
 }
 
 

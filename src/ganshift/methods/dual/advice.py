@@ -27,6 +27,8 @@ def advise(train: Sequence[PictureFacts], where: Mapping[str, Path], out: Path, 
     if shorter < wanted:
         settings["size"] = max(SMALLEST, shorter)
         why.append(f"Half of the pictures of a domain are at most {shorter} pixels on their shorter side.")
+    if PRESETS[preset].get("receptive_field", 0) >= settings.get("size", wanted):
+        settings["receptive_field"] = settings["size"] // 2 + 1
     aspect = _shared_aspect(train)
     if aspect is not None:
         settings["aspect"] = aspect

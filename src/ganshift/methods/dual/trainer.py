@@ -245,7 +245,7 @@ def check_field(critic: DomainCritic, side: int) -> None:
     require(
         field is None or field < side,
         f"each score of the critics sees {field} pixels on a side, and images have {side}: give a --receptive-field of "
-        f"about {side // 2}, or --critic global",
+        f"about {side // 2 + 1}, or --critic global",
     )
 
 

@@ -71,7 +71,7 @@ def test_the_way_that_is_not_there_is_refused(runs, tmp_path, capsys):
     run, photos = runs / "cut_resnet9", save_pictures(tmp_path / "photos", 1)
     for more in (["--to", "a"], ["--roundtrip"]):
         assert main(["translate", str(run), str(photos), *more, "-o", str(tmp_path / "out")]) == 2
-        assert "this model translates A to B alone: there is no network for B to A" in capsys.readouterr().err
+        assert "this model only translates A to B: there is no network for B to A" in capsys.readouterr().err
     save_pictures(tmp_path / "photos" / "A", 1)
     save_pictures(tmp_path / "photos" / "B", 1)
     model = Translator.from_pretrained(run, "cpu")

@@ -66,7 +66,9 @@ def join(name: str) -> "torch.device":
     with _together(), _signals_for_this_thread():
         state = PartialState(cpu=device.type == "cpu", timeout=TIMEOUT)
     if state.num_processes != world_size():
-        raise UserError(f"{world_size()} processes were started, but only {state.num_processes} found each other: use one launcher")
+        raise UserError(
+            f"{world_size()} processes were started, but only {state.num_processes} found each other: use one launcher"
+        )
     atexit.register(state.destroy_process_group)
     return device if device.type == "cpu" else state.device
 

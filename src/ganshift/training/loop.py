@@ -77,7 +77,7 @@ def _fit(trainer: Trainer) -> Outcome:
     if trainer.seen >= budget:
         if is_first() and not (out / run_folder.MODEL).exists():
             trainer.save_model(out)
-        say(f"{out} already has {trainer.seen:,} of {budget:,} images: nothing to do. To train on, give a larger budget.")
+        say(f"{out} already has {trainer.seen:,} of {budget:,} images: nothing to do. A larger budget trains on.")
         return Outcome(trainer.seen, state.seconds)
     if trainer.summary:
         say(f"{trainer.summary}: {budget:,} images to show, {trainer.seen:,} done")
@@ -382,8 +382,8 @@ def _resume(trainer: Trainer) -> TrainState:
     say(f"resuming {out} at {trainer.seen:,} images")
     if trainer.follows_budget and trainer.budget != content["budget"] and trainer.seen < trainer.budget:
         logger.warning(
-            "the budget was %s images and is now %s: the learning rate's decay now ends there, so this run will differ from "
-            "one that had this budget from the start",
+            "the budget was %s images and is now %s: the learning rate's decay now ends there, so this run will "
+            "differ from one that had this budget from the start",
             f"{content['budget']:,}",
             f"{trainer.budget:,}",
         )

@@ -345,8 +345,8 @@ def _start_from(
     by_hinge = isinstance(training, Mapping) and training.get("loss") == "hinge"
     if config.loss == "hinge" and not by_hinge and config.load in ("both", "critic"):
         logger.warning(
-            "the source's critic was trained with another loss: with spectral norms it made a run worse than from scratch "
-            "(docs/reports/2026-11-small-batches.md); use --loss wgan-gp with this source"
+            "the source's critic was trained with another loss: with spectral norms it made a run worse than from "
+            "scratch (docs/reports/2026-11-small-batches.md); use --loss wgan-gp with this source"
         )
     for label, network in networks.items():
         weights: Mapping[str, Tensor] = getattr(source, label)

@@ -59,9 +59,9 @@ def test_labels_of_null_are_no_classes(place, caplog):
     [
         (b"{", "Expecting property name"),
         (b'{"images": []}', "it has no labels, as StyleGAN's has"),
-        (b'{"labels": [1, 2]}', "its labels are no list of file names"),
+        (b'{"labels": [1, 2]}', "its labels are not a list of file names"),
         (b'{"labels": [["00000/img00000000.png", 1]]}', "no label for 3 of 4 images, such as 00000/img00000001.png"),
-        (b'{"labels": [["00000/img00000000.png", [0.5, 0.5]]]}', "its labels are no whole numbers"),
+        (b'{"labels": [["00000/img00000000.png", [0.5, 0.5]]]}', "its labels are not whole numbers"),
         (b'{"labels": ' + b"[" * 100_000, "recursion"),
         (b"\xff\xfe\xfd", "codec can't decode"),
     ],

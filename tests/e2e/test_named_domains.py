@@ -215,7 +215,7 @@ def test_reports_say_names(run, tmp_path):
         "Dual: translate photos to line drawings, and back",
         "6 of photos, 6 of line drawings",
         "<span>to line drawings</span>",
-        "What the generator from photos to line drawings lowers",
+        "The adversarial loss of the generator from photos to line drawings",
     ):
         assert words in html
     shutil.copytree(OLD_RUNS / "dual-finished", tmp_path / "old")

@@ -277,7 +277,7 @@ def test_what_does_not_go_together(tmp_path):
         ("to_gray", {"critic_b": "critic"}, "--critic-b must judge images of 1 channels"),
         ("rgb", {"critic_b": "batch"}, "--critic-b has batch norms"),
         ("rgba", {}, "4 channels, and the file does not say what they are: give --rgba"),
-        ("six", {}, "6 channels: a run has pictures of 1, 3 or 4"),
+        ("six", {}, "6 channels: a run needs 1, 3 or 4"),
     ):
         with pytest.raises(UserError, match=message):
             import_run(at[name], tmp_path / "run", further={role: at[other] for role, other in further.items()})

@@ -332,7 +332,7 @@ def test_a_pickle_cannot_crash_python_through_numpy(tmp_path):
     """numpy.ndarray called with a buffer of made-up object pointers would end the process."""
     data = pickle.dumps({"data": Evil(np.ndarray, (1,), "O", b"a" * 8), "labels": [0]})
     write(tmp_path / "set", {"data_batch_1": data})
-    with pytest.raises(UserError, match="is no CIFAR"):
+    with pytest.raises(UserError, match="is not a CIFAR"):
         open_images(tmp_path / "set", 32)
 
 
@@ -348,7 +348,7 @@ def test_a_pickle_cannot_crash_python_through_numpy(tmp_path):
 )
 def test_wrong_cifar_batches(batch, tmp_path):
     write(tmp_path / "set", {"data_batch_1": pickle.dumps(batch, protocol=4)})
-    with pytest.raises(UserError, match="is no CIFAR batch"):
+    with pytest.raises(UserError, match="is not a CIFAR batch"):
         open_images(tmp_path / "set", 32)
     with pytest.raises(UserError, match="no CIFAR batch of the test split"):
         open_images(tmp_path / "set", 32, split="test")

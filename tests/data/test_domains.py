@@ -68,8 +68,8 @@ def test_the_memory_budget_is_for_all_sets_together(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (many(2), "has no two domains, it holds images without folders; make folders train/A and train/B"),
-        (layout("photos", "sketches"), "has no two domains, it holds photos, sketches"),
+        (many(2), "does not have two domains, it holds images without folders; make folders train/A and train/B"),
+        (layout("photos", "sketches"), "does not have two domains, it holds photos, sketches"),
         (layout("train/A"), r"train/A holds images but its counterpart B has none"),
         (layout("trainB"), r"trainB holds images but its counterpart A has none"),
         ({"train/A/readme.txt": b""}, "holds no images, only 1 other files"),

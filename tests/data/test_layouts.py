@@ -59,9 +59,9 @@ def test_labels_of_null_are_no_classes(place, caplog):
     [
         (b"{", "Expecting property name"),
         (b'{"images": []}', "it has no labels, as StyleGAN's has"),
-        (b'{"labels": [1, 2]}', "its labels are no list of file names"),
+        (b'{"labels": [1, 2]}', "its labels are not a list of file names"),
         (b'{"labels": [["00000/img00000000.png", 1]]}', "no label for 3 of 4 images, such as 00000/img00000001.png"),
-        (b'{"labels": [["00000/img00000000.png", [0.5, 0.5]]]}', "its labels are no whole numbers"),
+        (b'{"labels": [["00000/img00000000.png", [0.5, 0.5]]]}', "its labels are not whole numbers"),
         (b'{"labels": ' + b"[" * 100_000, "recursion"),
         (b"\xff\xfe\xfd", "codec can't decode"),
     ],
@@ -70,7 +70,7 @@ def test_a_dataset_json_that_cannot_be_used_is_set_aside(content, reason, tmp_pa
     place = write(tmp_path / "set", {**shards([0, 1, 1, 0]), "dataset.json": content})
     assert open_images(place, 8).labels is None
     (record,) = caplog.records
-    assert f"{place}/dataset.json is set aside: " in record.getMessage()
+    assert f"{place}/dataset.json is ignored: " in record.getMessage()
     assert reason in record.getMessage()
     assert "\n" not in record.getMessage()
 
@@ -103,7 +103,7 @@ def test_a_folder_of_a_split_in_itself_and_pictures_to_predict(place, caplog):
     }
     write(place, {**files, "seg_pred/seg_pred/5.png": png(5)})
     assert open_images(place, 8).classes == open_held_out(place, 8).classes == ("sea", "street")
-    assert [record.getMessage() for record in caplog.records] == [f"1 images in {place} are of neither split: seg_pred"]
+    assert [record.getMessage() for record in caplog.records] == [f"1 images in {place} are in neither split: seg_pred"]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_path_in_the_other_form_is_found(tmp_path):
 def test_what_is_passed_over_is_counted_by_ending(place, caplog, tmp_path):
     pictures = {**many(2, "train/x/"), **many(2, "train/y/"), **many(2, "test/x/"), "train/x/p.jpg?size=large": png(1)}
     write(place, {**pictures, "train/x/a.PSD": b"", "train/x/b.psd": b"", "test/c.psd": b"", "LICENSE": b""})
-    said = f"passed over 4 of 11 files in {place}, no pictures by their endings: 3 .psd, 1 no ending"
+    said = f"skipped 4 of 11 files in {place} that are not pictures by their endings: 3 .psd, 1 no ending"
     assert len(open_images(place, 8)) == 5
     assert [record.getMessage() for record in caplog.records] == [said]
     caplog.clear()

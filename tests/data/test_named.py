@@ -18,7 +18,7 @@ from ganshift.errors import UserError
 def test_bundled_images(name, number, classes):
     images = open_images(Path(PREFIX + name), 32)
     assert (len(images), images.channels, images.size, len(images.classes)) == (number, 1, 32, classes)
-    with pytest.raises(UserError, match="has 1 channels, 3 are asked for"):
+    with pytest.raises(UserError, match="has 1 channels, not 3"):
         open_images(Path(PREFIX + name), 32, 3)
 
 

@@ -236,7 +236,7 @@ def test_held_out_images_are_read_like_those_of_training(tmp_path):
 def test_pages_that_are_not_used_are_said(tmp_path, caplog):
     (tmp_path / "stack.tif").write_bytes(tiff(np.random.default_rng(0).integers(0, 256, (5, 8, 8), np.uint8)))
     open_images(tmp_path, 8)
-    assert "1 of 1 files have several pages, of which the first is used (stack.tif)" in caplog.text
+    assert "1 of 1 files have several pages; only the first is used (stack.tif)" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["uint16", "int16", "float32"])

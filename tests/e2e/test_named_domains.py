@@ -215,7 +215,7 @@ def test_reports_say_names(run, tmp_path):
         "Dual: translate photos to line drawings, and back",
         "6 of photos, 6 of line drawings",
         "<span>to line drawings</span>",
-        "What the generator from photos to line drawings lowers",
+        "The adversarial loss of the generator from photos to line drawings",
     ):
         assert words in html
     shutil.copytree(OLD_RUNS / "dual-finished", tmp_path / "old")
@@ -254,7 +254,7 @@ def test_imported_translators_can_have_names(tmp_path, capsys):
     assert main(["import", str(file), "--names", "horse,zebra", "--size", "32", "--out", str(tmp_path / "run")]) == 0
     assert names_in(tmp_path / "run") == {"a": "horse", "b": "zebra"}
     model = Translator.from_pretrained(tmp_path / "run", "cpu")
-    with pytest.raises(UserError, match="translates horse to zebra alone: there is no network for zebra to horse"):
+    with pytest.raises(UserError, match="only translates horse to zebra: there is no network for zebra to horse"):
         model.check_way("horse")
     capsys.readouterr()
     assert main(["import", str(file), "--names", "horse", "--out", str(tmp_path / "no")]) == 2

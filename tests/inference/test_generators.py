@@ -301,5 +301,5 @@ def test_missing_picture_is_an_error(tmp_path):
 
 def test_weights_of_another_network_are_refused(tmp_path):
     run = write_run(tmp_path / "run", new_generator(), method="transfer", generator={**NETWORK, "width": 8}, classes=[])
-    with pytest.raises(UserError, match=r"its generator\.blocks\.0\.conv1\.bias is \(4,\), needed is \(8,\)"):
+    with pytest.raises(UserError, match=r"its generator\.blocks\.0\.conv1\.bias is \(4,\), but must be \(8,\)"):
         Generator.from_pretrained(run)

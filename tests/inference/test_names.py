@@ -72,7 +72,7 @@ def test_a_run_and_the_model_file_in_it(tmp_path):
     (tmp_path / "model.safetensors").touch()
     (tmp_path / "critic.safetensors").touch()
     assert find_model(tmp_path / "model.safetensors") == tmp_path
-    with pytest.raises(UserError, match=r"is no model: give a run folder, or the model\.safetensors"):
+    with pytest.raises(UserError, match=r"is not a model: give a run folder, or the model\.safetensors"):
         find_model(tmp_path / "critic.safetensors")
 
 
@@ -121,5 +121,5 @@ def test_results_go_beside_models_of_the_user_only(tmp_path):
     (tmp_path / "model.safetensors").touch()
     assert results_place(tmp_path / "model.safetensors", None) == tmp_path
     assert results_place("digits32", tmp_path / "found") == tmp_path / "found"
-    with pytest.raises(UserError, match=r"into digits32, which is no folder of yours: give --out"):
+    with pytest.raises(UserError, match=r"into digits32, which is not a folder of yours: give --out"):
         results_place("digits32", None)

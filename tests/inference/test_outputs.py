@@ -219,7 +219,7 @@ def test_exit_codes_of_the_command(pictures, tmp_path, capsys):
     capsys.readouterr()
     assert main(command) == 1
     said = capsys.readouterr().err
-    for line in ("left out", "1 of 3 files were left out", "passed over 1 of 4 files", "1 .txt", "skipped 2 files"):
+    for line in ("left out", "1 of 3 files were left out", "skipped 1 of 4 files", "1 .txt", "skipped 2 files"):
         assert line in said
     assert main(["translate", "photo-sketch", str(pictures), "-o", str(pictures)]) == 2
     assert main(["translate", "photo-sketch", str(pictures / "bad.png"), "-o", str(tmp_path / "x")]) == 2

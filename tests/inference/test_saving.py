@@ -175,7 +175,7 @@ def test_the_card_says_what_a_reader_needs(run, tmp_path):
     for said in (
         *("# digits\n", "32 x 32 pixels in gray", "Digits of the UCI.", "bundled:digits-5-9 | 100 |", WRITTEN),
         *(config["data"]["content"], "From the run fives, 128 images shown", "started from digits32"),
-        *("| critic_learning_rate | 0.001 |", "cc0-1.0, as said by"),
+        *("| critic_learning_rate | 0.001 |", "cc0-1.0, as stated by"),
         'Generator.from_pretrained("path/to/digits")',
         *("transfer --source path/to/digits", hash_of_file(run / "model.safetensors"), "arxiv.org/abs/1805.01677"),
     ):

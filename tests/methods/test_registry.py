@@ -108,7 +108,7 @@ def test_the_doctor_shows_what_another_package_advises(tmp_path):
     ("content", "entry", "said"),
     [
         ("import no_such_module", "third = third:METHOD", "method third of third:METHOD cannot be loaded: No module"),
-        ("METHOD = 3", "third = third:METHOD", "method third of third:METHOD is left out: it is no ganshift Method"),
+        ("METHOD = 3", "third = third:METHOD", "method third of third:METHOD is left out: it is not a ganshift Method"),
         (THIRD.format(name="transfer"), "transfer = third:METHOD", ""),
         (THIRD.format(name="demo"), "demo = third:METHOD", ""),
     ],

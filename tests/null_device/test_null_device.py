@@ -163,7 +163,7 @@ def test_commands_of_dual(ganshift, tmp_path):
 def test_the_log_says_why_there_is_no_graph(ganshift):
     shared = ("transfer", "--preset", "tiny", "--data", "bundled:digits", "--images", 32, "--device", "cuda")
     said = ganshift(*shared, "--out", "parts", "--micro-batch", 2)
-    assert "an iteration is not one CUDA graph, but many kernels: a batch is computed in parts" in said
+    assert "iterations run kernel by kernel, not as a CUDA graph: a batch is computed in parts" in said
     assert "CUDA graph" not in ganshift(*shared, "--out", "whole")
 
 

@@ -139,7 +139,7 @@ def test_descriptions_with_anything_where_the_training_images_should_be(run, any
 def test_what_is_found_of_a_model_that_ships_goes_elsewhere(tmp_path, capfd):
     command = ["evaluate", "digits32", "--reference", "bundled:digits-0-4", "-n", "64", "--metrics", "kid,copying"]
     assert main([*command, "--device", "cpu"]) == 2
-    assert "which is no folder of yours: give --out" in capfd.readouterr().err
+    assert "which is not a folder of yours: give --out" in capfd.readouterr().err
     assert main([*command, "--device", "cpu", "--out", str(tmp_path / "found")]) == 0
     assert {path.name for path in (tmp_path / "found").iterdir()} == {"cards", VERDICT, PAIRS}
     assert str(tmp_path / "found" / PAIRS) in capfd.readouterr().err

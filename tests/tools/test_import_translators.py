@@ -194,8 +194,8 @@ def test_missing_and_left_over_tensors_are_listed(tmp_path):
             torch.ones(8, 5, 3, 3),
             r"its model.4.weight has the shape \[8, 5, 3, 3\]; .*\[8, 4, 3, 3\]",
         ),
-        ("model.4.weight", torch.full((8, 4, 3, 3), torch.nan), "no finite numbers"),
-        ("model.4.weight", torch.ones(8, 4, 3, 3, dtype=torch.int64), "no finite numbers"),
+        ("model.4.weight", torch.full((8, 4, 3, 3), torch.nan), "not finite numbers"),
+        ("model.4.weight", torch.ones(8, 4, 3, 3, dtype=torch.int64), "not finite numbers"),
         ("model.1.weight", torch.ones(0, 3, 7, 7), "shape|zero-element"),
         ("model.1.weight", torch.ones(7), "shape"),
         ("model.1.weight", torch.tensor(1.0), "shape"),
@@ -226,7 +226,7 @@ def test_damaged_files(tmp_path):
     flipped[len(content) // 3] ^= 0xFF
     for damaged in (b"", b"PK", b"no checkpoint", content[: len(content) // 2], bytes(flipped)):
         (tmp_path / "net.pth").write_bytes(damaged)
-        with pytest.raises(UserError, match=r"is no checkpoint that ganshift reads|is damaged, or holds more"):
+        with pytest.raises(UserError, match=r"is not a checkpoint that ganshift reads|is damaged, or holds more"):
             import_checkpoint(tmp_path / "net.pth")
     with pytest.raises(UserError, match=r"there is no checkpoint .*; did you mean .*net.pth"):
         import_checkpoint(tmp_path / "nett.pth")
@@ -269,7 +269,7 @@ def test_what_does_not_go_together(tmp_path):
     }
     at = {name: written(tmp_path / f"{name}.pth", network) for name, network in new.items()}
     for name, further, message in (
-        ("critic", {}, "holds a critic alone .* translates nothing: .* --critic-b"),
+        ("critic", {}, "holds only a critic .* cannot translate: .* --critic-b"),
         ("rgb", {"backward": "to_gray"}, "--backward must be a resnet generator from 3 channels to 3"),
         ("rgb", {"backward": "unet"}, "--backward must be a resnet generator"),
         ("rgb", {"backward": "critic"}, "--backward must be a resnet generator .* it is a patch critic"),
@@ -277,7 +277,7 @@ def test_what_does_not_go_together(tmp_path):
         ("to_gray", {"critic_b": "critic"}, "--critic-b must judge images of 1 channels"),
         ("rgb", {"critic_b": "batch"}, "--critic-b has batch norms"),
         ("rgba", {}, "4 channels, and the file does not say what they are: give --rgba"),
-        ("six", {}, "6 channels: a run has pictures of 1, 3 or 4"),
+        ("six", {}, "6 channels: a run needs 1, 3 or 4"),
     ):
         with pytest.raises(UserError, match=message):
             import_run(at[name], tmp_path / "run", further={role: at[other] for role, other in further.items()})

@@ -71,13 +71,13 @@ def test_the_way_that_is_not_there_is_refused(runs, tmp_path, capsys):
     run, photos = runs / "cut_resnet9", save_pictures(tmp_path / "photos", 1)
     for more in (["--to", "a"], ["--roundtrip"]):
         assert main(["translate", str(run), str(photos), *more, "-o", str(tmp_path / "out")]) == 2
-        assert "this model translates A to B alone: there is no network for B to A" in capsys.readouterr().err
+        assert "this model only translates A to B: there is no network for B to A" in capsys.readouterr().err
     save_pictures(tmp_path / "photos" / "A", 1)
     save_pictures(tmp_path / "photos" / "B", 1)
     model = Translator.from_pretrained(run, "cpu")
-    with pytest.raises(UserError, match="translates A to B alone"):
+    with pytest.raises(UserError, match="only translates A to B"):
         translate_files(model, [tmp_path / "photos"], "both", tmp_path / "out")
-    with pytest.raises(UserError, match="translates A to B alone"):
+    with pytest.raises(UserError, match="only translates A to B"):
         model.translate(torch.zeros(1, 3, 32, 32), to="a")
     assert not (tmp_path / "out").exists()
 
@@ -149,7 +149,7 @@ def test_serving(name, runs):
         for query in ("to=a", "roundtrip=true"):
             refused = client.post(f"/api/translate?{query}", files={"file": as_bytes(picture())})
             assert refused.status_code == 400
-            assert "translates A to B alone" in refused.json()["detail"]
+            assert "only translates A to B" in refused.json()["detail"]
     finally:
         worker.close()
 

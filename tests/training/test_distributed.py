@@ -235,7 +235,7 @@ def test_a_signal_that_comes_while_processes_agree_counts_the_next_time(tmp_path
 def test_errors_of_all_and_of_the_first(tmp_path):
     codes, said = run_together([*COMMANDS["dual"], "--out", str(tmp_path / "out"), "--batch", "1"], tmp_path / "said")
     assert codes == [2, 2]
-    assert "batch must be at least 1 a process: 2 processes share it, got 1" in said
+    assert "batch must be at least 1 per process: 2 processes share it, got 1" in said
     occupied = tmp_path / "occupied"
     occupied.mkdir()
     (occupied / "mine").touch()

@@ -227,7 +227,7 @@ def test_changed_budget_is_told_where_a_schedule_follows_it(tmp_path, caplog):
         trainer = WalkTrainer(Config(out=tmp_path / "run", images=images))
         trainer.follows_budget = True
         fit(trainer)
-        assert caplog.text.count("the budget was 8 images and is 16") == expected
+        assert caplog.text.count("the budget was 8 images and is now 16") == expected
     run(tmp_path / "other", 8)
     caplog.clear()
     run(tmp_path / "other", 16)

@@ -113,7 +113,7 @@ def _call(words: Sequence[str]) -> int:
 
         return train(TRAINING[name], arguments)
     if name == "import-tf":
-        raise UserError("import-tf is part of a larger command: give the same arguments to ganshift import")
+        raise UserError("import-tf is now part of ganshift import: give that the same arguments")
     if name not in COMMANDS:
         hint = nearest(name, COMMANDS) or f"commands are {', '.join(COMMANDS)}"
         raise UserError(f"there is no command {name!r}; {hint}")
@@ -133,15 +133,15 @@ FUNCTIONS: Mapping[str, tuple[str, str]] = {
     "doctor": ("looking:doctor", "look at images before training: what is wrong, what to run, how long"),
     "generate": ("models:generate", "draw images from a transfer run"),
     "translate": ("models:translate", "translate images with a dual run"),
-    "evaluate": ("scores:evaluate", "measure a run against real images"),
-    "compare": ("scores:compare", "show what two measured runs differ by"),
-    "report": ("looking:report", "write one page that shows a run, or lays several side by side"),
-    "study": ("studies:study", "train and measure a grid of runs, and lay the scores side by side"),
+    "evaluate": ("scores:evaluate", "score a run against real images"),
+    "compare": ("scores:compare", "compare the scores of two runs"),
+    "report": ("looking:report", "write one page that shows a run, or compares several"),
+    "study": ("studies:study", "train and score a grid of runs, and compare the scores"),
     "serve": ("serving:serve", "put trained models on a web page and behind an HTTP API"),
     "export": ("models:export", "write a run's model for other programs: ONNX, safetensors, or a page"),
     "import": ("models:import_run", "turn a checkpoint of another tool into a run"),
     "bench": ("scores:bench", "time how fast each preset trains on this machine"),
-    "completion": ("shells:completion", "print what makes a shell complete ganshift's commands and options"),
+    "completion": ("shells:completion", "print a script that completes ganshift's commands and options in a shell"),
 }
 """Where the commands are that are not a method's, and what they do."""
 TRAINING: Mapping[str, Method] = {
@@ -171,12 +171,12 @@ ganshift moves GANs and images between domains.
   ganshift serve runs/mine runs/drawings
   ganshift import latest_net_G_A.pth --out runs/zebras
 
-Every command takes --quiet: only warnings and errors. Results go to standard output, all else to standard
-error; NO_COLOR=1 turns colours off.
+With --quiet every command prints only warnings and errors. Results go to standard output, everything else to
+standard error. NO_COLOR=1 turns colours off.
 
 exit codes
   0      done
   1      doctor: training would fail; study: a run of the grid failed; translate: some files were left out
-  2      the request cannot work; one line says why
-  128+n  stopped by signal n: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 138 SIGUSR1; the same training command goes on
+  2      invalid request; one line says why
+  128+n  stopped by signal n: 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 138 SIGUSR1; the same training command resumes
 """

@@ -34,20 +34,20 @@ def generate(
     Args:
         run: Run folder of ganshift transfer, the model.safetensors in one, a bundled model (digits32), or an
             owner/model of the Hugging Face hub.
-        num_images: How many images (64 if left out), strips with --interpolate (8), images a class with --class-grid
-            (8).
+        num_images: How many images (default 64), strips with --interpolate (default 8), or images per class with
+            --class-grid (default 8).
         label: Class to draw, by name or number. Default: all in turn.
         seed: The same seed gives the same images.
-        truncation: Redraw latent numbers further from 0 than this, in standard deviations. Images become more typical
+        truncation: Redraw latent values further from 0 than this, in standard deviations. Images become more typical
             and less varied: 2 changes little, 0.5 much. Default: no truncation.
         interpolate: Draw strips of STEPS images instead, each from one image to the next. If strips change smoothly,
             the generator does not just repeat training images.
-        class_grid: Draw one row a class instead, from the same latents: a column shows what the class changes.
+        class_grid: Draw one row per class instead, from the same latents: a column shows what the class changes.
         published_sheet: Draw the 10 x 10 sheet of the published codes instead: classes in turn, normalised by the batch
             of 100.
         batch_statistics: Normalise by the batch, as the published codes do, instead of by running statistics. Each
             image then depends on up to 63 others drawn with it, so -n changes it too.
-        out: A name that ends in .png for one sheet; otherwise a folder for one file an image, or a strip.
+        out: A name that ends in .png for one sheet; otherwise a folder, with one file per image or strip.
 
     Examples:
         ganshift generate runs/mine -n 64 -o sheet.png
@@ -147,7 +147,7 @@ def translate(
             overwrite=overwrite,
         )
     except KeyboardInterrupt:
-        say("The same command with --skip-existing goes on from here")
+        say("The same command with --skip-existing continues from here")
         raise
     if done.skipped:
         say(f"skipped {done.skipped:,} files whose translations are in {out}")
@@ -183,10 +183,10 @@ def import_run(
         critic_a: For a translator the file of the critic of domain a, for further training.
         critic_b: The same for domain b.
         classes: Names of the classes in the order of their labels, joined by commas. Default: numbers.
-        keep_channel_order: Leave a DualGAN with blue first, as published, instead of making it take and give RGB.
-        image_statistics: Let batch norms of CycleGAN, pix2pix and CUT take the statistics of each image, like their
+        keep_channel_order: Keep a DualGAN's channel order, blue first as published, instead of converting it to RGB.
+        image_statistics: Let batch norms of CycleGAN, pix2pix and CUT use the statistics of each image, like their
             test script without --eval, instead of the running statistics in the file.
-        rgba: The four channels of the network's pictures are red, green, blue and opacity; its file does not say.
+        rgba: Take the network's four channels for red, green, blue and opacity; its file does not say what they are.
         size: Side in pixels of a translator's training images, which its file does not say. Default: 256, as in the old
             tools; 128 for unet_128.
         names: Names of a translator's domains, such as horse,zebra. Default: A and B.
@@ -245,7 +245,7 @@ def export(
         uint8: Take and give images as uint8 [n, h, w, c], as in files, instead of float32 [n, c, h, w] in [-1, 1].
         half: Store the weights of safetensors in half precision.
         size: Fix the image size of a translator's ONNX models, in pixels, for readers that need it, such as OpenCV 4.
-        onnxruntime_web: For html, the file that npm pack onnxruntime-web writes. Without it npm fetches it, once.
+        onnxruntime_web: For html, the file that npm pack onnxruntime-web writes. Without it npm downloads it, once.
         out: New folder for the files. Default: RUN/export/FORMAT; bundled models and those of the hub need one.
 
     Examples:

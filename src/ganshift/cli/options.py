@@ -130,5 +130,5 @@ def read(options: Callable[..., Result], name: str, arguments: Sequence[str], ab
     except SystemExit as stop:
         if not stop.code:
             shown = textwrap.indent(inspect.cleandoc(examples), "  ")
-            sys.stdout.write(f"\nexamples\n{shown}\n\nevery command takes --quiet: only warnings and errors\n")
+            sys.stdout.write(f"\nexamples\n{shown}\n\nwith --quiet every command prints only warnings and errors\n")
         raise

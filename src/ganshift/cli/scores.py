@@ -57,14 +57,13 @@ def evaluate(
         metrics: Any of is,fid,kid,prc,colour,copying, joined by commas. All for a generator; fid,kid,prc,colour for a
             translator, which always gets L1 of its round trips and, where val/A and val/B have files of the same names,
             L1, PSNR and SSIM.
-        num_images: How many images a generator draws; 50,000 if left out. A translator translates the whole reference.
-        extractor: Network whose features are compared: cifar (32 pixels) and lite0 (224) ship, inception is the one of
-            papers.
+        num_images: How many images a generator draws. Default: 50,000. A translator translates the whole reference.
+        extractor: Network whose features are compared: cifar (32 pixels) and lite0 (224) ship; papers use inception.
         extractor_weights: Weights of the extractor, instead of those that ship or are downloaded.
-        view: How it sees images larger than its side: crops at full resolution, or the whole image shrunk. Default:
+        view: How it sees images larger than its input: crops at full resolution, or the whole image shrunk. Default:
             crops, and whole for inception.
         split: Which split of a generator's reference to use, if it has splits.
-        held_out: Real images that the run did not learn, for the copying check. Default: the test split beside the
+        held_out: Real images that the run was not trained on, for the copying check. Default: the test split beside the
             training images.
         seed: The same seed draws the same images.
         labels: How often a generator draws each class: as often as the reference has it, or all equally often.

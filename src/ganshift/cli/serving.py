@@ -34,14 +34,14 @@ def serve(
     Args:
         runs: Run folders of ganshift transfer and dual, bundled models (digits32, photo-sketch), or owner/model of the
             Hugging Face hub.
-        host: Address to listen on. On others than this machine's own, everybody who can reach it may use the models.
+        host: Address to listen on. If it is not this machine's own, everybody who can reach it may use the models.
         port: Port to listen on; 0 for any that is free.
-        host_name: Names by which visitors call this server, where a proxy hands their requests on with the name that
-            they asked for, or where this machine has other names than it calls itself.
-        root_path: Path or whole address that a proxy serves this at, such as /ganshift or
+        host_name: Names that visitors use for this server, if a proxy forwards them, or if this machine has names other
+            than its own host name.
+        root_path: Path or whole address under which a proxy serves this, such as /ganshift or
             https://pictures.example.org/ganshift.
-        username: Ask visitors for this name and a password. The password is in GANSHIFT_PASSWORD, or you are asked for
-            it.
+        username: Ask visitors for this name and a password. Set the password in GANSHIFT_PASSWORD, or type it when
+            asked.
 
     Examples:
         ganshift serve runs/mine

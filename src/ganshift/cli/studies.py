@@ -33,7 +33,7 @@ def study(
         recipe: A recipe's file, or the name of one that ships (see --list).
         out: Folder of the study. Default: runs/ and the recipe's name.
         data: An input of the recipe as NAME=PATH; a PATH alone is its first input. Can be repeated.
-        processes: Runs to train at once, each with its share of the processor's cores, on the accelerators in turn.
+        processes: Runs to train at once. They share the processor's cores and use the accelerators in turn.
         device: Where to compute, instead of where the recipe says.
         dry_run: Show the runs and how long they will take, and stop.
         list: Show the recipes that ship.

@@ -160,7 +160,9 @@ def _find_labels(arrays: Mapping[str, np.ndarray], count: int) -> np.ndarray | N
         if array.ndim < 3 and (_LABELS.intersection(_words(key)) or key == "arr_1"):
             if array.size == len(array) == count and array.dtype.kind in "buiU":
                 return array.reshape(count)
-            logger.warning("%s is set aside: %s of shape %s is no label a picture", key, array.dtype, list(array.shape))
+            logger.warning(
+                "%s is ignored: %s of shape %s is not one label per picture", key, array.dtype, list(array.shape)
+            )
     return None
 
 

@@ -45,7 +45,7 @@ def read_cifar(place: Storage, split: Split, size: Side | None = None, channels:
             images.append(pixels.reshape(len(pixels), 3, 32, 32))
         except Exception as error:  # where anything can be in place of anything, anything can be raised
             raise UserError(
-                f"{place.where}/{file} is no CIFAR batch ({first_line(error)[:80]}); download it again"
+                f"{place.where}/{file} is not a CIFAR batch ({first_line(error)[:80]}); download it again"
             ) from error
         labels.append(numbers)
     names = [
@@ -117,7 +117,7 @@ def _unpickle(place: Storage, file: str) -> dict[str, Any]:
         return {_text(key): value for key, value in found.items()}
     except Exception as error:  # hostile or damaged bytes make an unpickler raise anything
         reason = first_line(error)[:80]
-        raise UserError(f"{place.where}/{file} is no CIFAR file ({reason}); remove or replace it") from error
+        raise UserError(f"{place.where}/{file} is not a CIFAR file ({reason}); remove or replace it") from error
 
 
 def _text(value: Any) -> str:

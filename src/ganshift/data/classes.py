@@ -42,7 +42,7 @@ def find_classes(place: Storage, names: Sequence[str]) -> Classes:
             raise ValueError(f"it has no label for {len(lacking):,} of {len(names):,} images, such as {lacking[0]}")
         return (None, ()) if labels is None else number_classes([labels[inner + name] for name in names], int)
     except (UnreadableImage, ValueError, RecursionError) as error:  # RecursionError: lists in lists without end
-        logger.warning("%s/%s is set aside: %s", place.root.where, file, first_line(error))
+        logger.warning("%s/%s is ignored: %s", place.root.where, file, first_line(error))
     are_shards = all(_SHARD.fullmatch(name.split("/", 1)[0]) for name in names)
     return (None, ()) if are_shards else label_by_folder(names)
 
@@ -74,7 +74,7 @@ def _read_labels(place: Storage, file: str) -> Mapping[str, str] | None:
     try:
         pairs = dict(found["labels"])
     except (TypeError, ValueError) as error:
-        raise ValueError("its labels are no list of file names with labels") from error
+        raise ValueError("its labels are not a list of file names with labels") from error
     if not all(type(label) is int and isinstance(name, str) for name, label in pairs.items()):
-        raise ValueError("its labels are no whole numbers")
+        raise ValueError("its labels are not whole numbers")
     return {unicodedata.normalize("NFC", name).replace("\\", "/"): str(label) for name, label in pairs.items()}

@@ -237,7 +237,7 @@ def open_place(
         name for name, looked in zip(files, found, strict=True) if isinstance(looked, Looked) and looked.pages > 1
     ]:
         logger.warning(
-            "%s: %d of %d files have several pages, of which the first is used (%s)",
+            "%s: %d of %d files have several pages; only the first is used (%s)",
             *(place.where, len(several), len(files), ", ".join(several[:3]) + ", ..." * (len(several) > 3)),
         )
     labels, classes = find_classes(place, names) if with_classes else (None, ())

@@ -76,7 +76,7 @@ def say_passed_over(
     """Warn of them in one line, if there are any."""
     if others := passed_over(names, is_taken):
         logger.warning(
-            "passed over %d of %d files in %s, no %s by their endings: %s",
+            "skipped %d of %d files in %s that are not %s by their endings: %s",
             *(others.total(), len(names), where, what, shown(others)),
         )
 

@@ -83,7 +83,7 @@ def say_unsplit(place: Storage) -> None:
         training = sorted(top for top in words if words[top] in _SPLITS["train"])
         others = sorted(top for top in words if words[top] in _NO_SPLIT) + training[1:]
         if count := sum(sum(map(is_image, names)) for folder, names in level.tops() if folder in others):
-            logger.warning("%d images in %s are of neither split: %s", count, level.where, ", ".join(others))
+            logger.warning("%d images in %s are in neither split: %s", count, level.where, ", ".join(others))
 
 
 def has_held_out(place: Storage) -> bool:
@@ -138,7 +138,7 @@ def find_domains(place: Storage) -> tuple[Storage, Storage, Storage | None, Stor
         raise UserError(nothing_found(level))
     there_are = ", ".join(_tops(level)[:8]) or "images without folders"
     raise UserError(
-        f"{level.where} has no two domains, it holds {there_are}; "
+        f"{level.where} does not have two domains, it holds {there_are}; "
         "make folders train/A and train/B (or A and B) in it, or give two folders with --a and --b"
     )
 

@@ -200,7 +200,7 @@ def _in_channels(data: Path, images: ImageSet, channels: int | None) -> ImageSet
     if images.channels == 4 and images.pixels is not None:
         return open_array(images.pixels.numpy(), images.labels, images.classes, images.names, channels=channels or 3)
     if channels not in (None, images.channels):
-        raise UserError(f"{data} has {images.channels} channels, {channels} are asked for; leave channels out")
+        raise UserError(f"{data} has {images.channels} channels, not {channels}; leave channels out")
     return images
 
 
@@ -220,7 +220,7 @@ def find_published(data: Path) -> Path:
     raise UserError(
         f"{name} is a data set of the published code. None of {', '.join(places)} is here, and its download is gone "
         f"(docs/dual.md says where the images came from). "
-        f"Lay a copy out as {name}/{{train,val}}/{{A,B}}/* and give it as --data path/to/{name}"
+        f"Arrange a copy as {name}/{{train,val}}/{{A,B}}/* and give it as --data path/to/{name}"
     )
 
 

@@ -59,13 +59,13 @@ def _patiently(loader: Iterator[Any]) -> Any:
             return next(loader)
         except RuntimeError as error:
             if "DataLoader timed out" in str(error):
-                reason = f"none in {LONGEST_WAIT} seconds: the disk does not answer"
+                reason = f"no image in {LONGEST_WAIT} seconds, the disk does not answer"
             elif "DataLoader worker" in str(error):
-                reason = f"no more ({first_line(error)}): they may have run out of memory"
+                reason = f"they ended ({first_line(error)}) and may have run out of memory"
                 break
             else:
                 raise
-    raise UserError(f"the processes that read images ahead gave {reason}; --workers 0 reads in the main process")
+    raise UserError(f"the processes that read images ahead failed: {reason}; --workers 0 reads in the main process")
 
 
 def _as_it_is(found: Any) -> Any:

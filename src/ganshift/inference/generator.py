@@ -136,7 +136,7 @@ class ImageGenerator(Pretrained):
         if not self.classes:
             raise UserError(
                 "a class grid needs a generator with classes, and this one was trained without: draw with sample "
-                "(leave out --class-grid), or train one with --conditioning acgan on one folder a class"
+                "(leave out --class-grid), or train one with --conditioning acgan on one folder per class"
             )
         row = self._draw(count, seed, truncation)
         latents = row.repeat(len(self.classes), 1)

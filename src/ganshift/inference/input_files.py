@@ -86,7 +86,7 @@ def _matching(pattern: Path, out: Path) -> list[InputFile]:
     try:
         matching = sorted(fixed.glob(str(pattern.relative_to(fixed))))
     except (OSError, ValueError, NotImplementedError) as error:
-        raise UserError(f"{pattern} is no pattern of names ({first_line(error)})") from None
+        raise UserError(f"{pattern} is not a valid pattern ({first_line(error)})") from None
     inner = {
         path.relative_to(fixed).as_posix(): path
         for path in matching

@@ -48,7 +48,7 @@ def find_model(name: str | Path, **hub: Any) -> Path:
     if is_file:
         if path.name == run_folder.MODEL:
             return path.parent
-        raise UserError(f"{text} is no model: give a run folder, or the {run_folder.MODEL} in one")
+        raise UserError(f"{text} is not a model: give a run folder, or the {run_folder.MODEL} in one")
     if HUB_NAME.fullmatch(text) and not PLACES.match(text) and not beside:
         from huggingface_hub import snapshot_download
 
@@ -87,5 +87,5 @@ def results_place(name: str | Path, out: str | Path | None) -> Path:
         return Path(out)
     folder = find_model(name)
     if not lies_here(name):
-        raise UserError(f"cannot write results into {name}, which is no folder of yours: give --out")
+        raise UserError(f"cannot write results into {name}, which is not a folder of yours: give --out")
     return folder

@@ -110,8 +110,8 @@ class Outputs:
         other = None if found is None else self._read.get(found)
         if other is None or (self._overwrite and other is self.sources[number]):
             return
-        own = "; --overwrite replaces it by its translation" if other is self.sources[number] else ""
-        raise UserError(f"--out {self._out} would replace {other.where}, which is read: name another{own}")
+        own = "; --overwrite replaces it with its translation" if other is self.sources[number] else ""
+        raise UserError(f"--out {self._out} would replace the input {other.where}: name another{own}")
 
 
 def refuse_among_pictures(out: Path, read: Sequence[Path | None]) -> None:
@@ -121,7 +121,7 @@ def refuse_among_pictures(out: Path, read: Sequence[Path | None]) -> None:
     """
     for folder in read:
         if folder is not None and folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
-            raise UserError(f"--out {out} lies among the pictures in {folder}, which are read: name a folder elsewhere")
+            raise UserError(f"--out {out} lies among the input pictures in {folder}: name a folder elsewhere")
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

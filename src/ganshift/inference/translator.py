@@ -77,7 +77,7 @@ class ImageTranslator(Pretrained):
         to = self.domain(to)
         if to not in self.ways:
             there = self.direction(other_domain(to))
-            raise UserError(f"this model translates {there} alone: there is no network for {self.direction(to)}")
+            raise UserError(f"this model only translates {there}: there is no network for {self.direction(to)}")
 
     @abstractmethod
     def translate(self, images: Images, to: str = "b") -> Float[Tensor, "n c2 h w"]:

@@ -42,7 +42,7 @@ def methods() -> Mapping[str, Method]:
         if isinstance(method, Method):
             found.setdefault(method.name, method)
         else:
-            logger.warning("method %s of %s is left out: it is no ganshift Method", entry.name, entry.value)
+            logger.warning("method %s of %s is left out: it is not a ganshift Method", entry.name, entry.value)
     return found
 
 

@@ -97,7 +97,7 @@ class Verdict:
             f"{self.num_training:,} training images (median, in {self.extractor} features)"
         )
         if self.median_held_out_distance is None:
-            return f"{found}; whether that is copying, held-out images would tell (--held-out)"
+            return f"{found}; held-out images would show whether that is copying (--held-out)"
         found += f", {self.num_held_out:,} held-out images {self.median_held_out_distance:.3g}"
         if not self.alarm:
             return f"no sign of copying: {found}"

@@ -142,7 +142,7 @@ def load_record(path: Path) -> ScoreRecord:
         return record_from(json.loads(read_text(path)))
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
-            f"{path} holds no card ({first_line(error)}): give a file that ganshift evaluate wrote"
+            f"{path} is not a card ({first_line(error)}): give a file that ganshift evaluate wrote"
         ) from None
 
 

@@ -56,7 +56,7 @@ def bench(only: Sequence[str] = (), quick: bool = False, device: str = "cpu", fa
 
 
 def write_pictures(folder: Path) -> None:
-    """Crops of photographs as JPEG files: in `classes`, one folder a class; in `domains`, the domains A and B."""
+    """Crops of photographs as JPEG files: in `classes`, one folder per class; in `domains`, the domains A and B."""
     pictures = list(photographs().values())
     folders = [folder / "classes" / f"{label}" for label in range(CLASSES)]
     folders += [folder / "domains" / "train" / domain for domain in "AB"]

@@ -176,38 +176,38 @@ class RunConfig(ABC):
     epochs: Annotated[float, BUDGETS] | None = None
     """Budget in passes over the training images (the smaller of two folders), instead of --images."""
     seed: Seed = 0
-    """Everything random follows from this number: start weights, order of images, flips, latents."""
+    """Seed of everything random: initial weights, order of images, flips, latents."""
     device: str = "auto"
     """Where to compute: auto (an accelerator if there is one), cpu, cuda, cuda:1, npu, mps."""
     fast: bool = False
     """For accelerators: bfloat16, channels-last, compiled generators. Rounds more."""
     micro_batch: PositiveInt | None = None
-    """Compute at most so many images of a batch at a time, in every process, and sum the gradients: less memory, the
+    """Compute at most this many images of a batch at a time, in every process, and sum the gradients: less memory, the
     same result except for batch norm (docs/accelerators.md). Default: the whole batch."""
     precision: Precision | None = None
-    """Of convolutions and products: fp32 (IEEE), tf32 (factors rounded to 11 bits, only on CUDA), bf16 or fp16.
+    """Of convolutions and matrix products: fp32 (IEEE), tf32 (factors rounded to 11 bits, only on CUDA), bf16 or fp16.
     Default: tf32, and bf16 with --fast. Norms, the penalty, losses, averages and optimisers stay in fp32. A loss that
     is not finite in bf16 or fp16 is computed again in fp32."""
     deterministic: bool = False
-    """Use only operators that sum in a fixed order, so that a run resumes to the last bit on CUDA, too. Slower."""
+    """Use only operators that sum in a fixed order, so that a run resumes bit-exactly on CUDA, too. Slower."""
     log_every: PositiveInt
-    """Write a line to log.jsonl every so many images; its terms are means since the last line."""
+    """Images between lines of log.jsonl; a line's terms are means since the last line."""
     sample_every: PositiveInt
-    """Write a sample sheet every so many images."""
+    """Images between sample sheets."""
     checkpoint_every: PositiveInt
-    """Write a checkpoint, and the model that inference loads, every so many images."""
+    """Images between checkpoints; each also writes the model that inference loads."""
     keep_checkpoints: PositiveInt = 2
     """How many of the newest checkpoints to keep."""
     evaluate_every: NonNegativeInt = 0
-    """Score the averaged model every so many images, and keep the best in RUN/best; 0 never does. The reference is the
-    held-out images (test or val) if there are at least 50, otherwise the training images."""
+    """Images between evaluations, which score the averaged model and keep the best in RUN/best; 0 turns them off. The
+    reference is the held-out images (test or val) if there are at least 50, otherwise the training images."""
     evaluate_images: EvaluatedImages = 1_000
     """How many images an evaluation generates, or translates each way."""
     evaluate_extractor: Literal["cifar", "lite0"] | None = None
-    """Network whose features an evaluation compares. Default: cifar, or lite0 if cifar trains the run, since no network
-    judges a run that it trains."""
+    """Network whose features an evaluation compares. Default: cifar, or lite0 if cifar trains the run, since a network
+    must not score a run that it trains."""
     evaluate_view: Literal["crops", "whole"] | None = None
-    """How it sees images larger than its side (cifar 32, lite0 224): crops at full resolution, or the whole image,
+    """How it sees images larger than its input (cifar 32, lite0 224): crops at full resolution, or the whole image,
     shrunk. Default: crops; runs of 0.1.0 keep whole."""
     best_by: Literal["kid", "fid"] = "kid"
     """Score that decides which model is best. FID is biased below 5,000 images."""
@@ -220,14 +220,14 @@ class RunConfig(ABC):
     """Where to show numbers while training: any of tensorboard,wandb,mlflow,trackio, joined by commas, or none. All but
     tensorboard need their own package (docs/report.md)."""
     overhead: Annotated[float, Range(0, 1)] = 0.05
-    """On accelerators, the share of the time that evaluations, sample sheets and checkpoints may take each: earlier
-    ones are skipped, except the last. 1 skips nothing."""
+    """On accelerators, the share of the time that evaluations, sample sheets and checkpoints may each take; beyond
+    it they are skipped, except the last. 1 skips nothing."""
     workers: Annotated[int, Range(0, 256)] = 2
     """Processes that decode images if the set is too large for memory."""
     memory_budget: PositiveFloat = 2.0
     """Decoded training images are kept in memory up to this many gigabytes (10^9 bytes); larger sets stream."""
     ema_images: NonNegativeInt
-    """Half-life, in images, of the averaged generator weights that sampling uses; 0 samples the raw weights."""
+    """Half-life, in images, of the averaged generator weights for sampling; 0 takes the raw ones."""
 
     def __post_init__(self) -> None:
         check_values(type(self), vars(self))

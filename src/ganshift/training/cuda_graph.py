@@ -96,7 +96,7 @@ class Replayed:
 
     def give_up(self, reason: str) -> None:
         """Compute kernel by kernel from now on, and say why."""
-        say(f"an iteration is not one CUDA graph, but many kernels: {reason}")
+        say(f"iterations run kernel by kernel, not as a CUDA graph: {reason}")
         self._has_none, self._graph = True, None
         self.updates.defer(None)
 

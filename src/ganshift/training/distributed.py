@@ -66,7 +66,9 @@ def join(name: str) -> "torch.device":
     with _together(), _signals_for_this_thread():
         state = PartialState(cpu=device.type == "cpu", timeout=TIMEOUT)
     if state.num_processes != world_size():
-        raise UserError(f"{world_size()} processes were started, but {state.num_processes} met: use one launcher")
+        raise UserError(
+            f"{world_size()} processes were started, but only {state.num_processes} found each other: use one launcher"
+        )
     atexit.register(state.destroy_process_group)
     return device if device.type == "cpu" else state.device
 
@@ -81,7 +83,7 @@ def leave_to_first() -> bool:
 def part_of(batch: int) -> slice:
     """Which images of a batch are this process's; parts differ in size by at most one."""
     if batch < world_size():
-        raise UserError(f"batch must be at least 1 a process: {world_size()} processes share it, got {batch}")
+        raise UserError(f"batch must be at least 1 per process: {world_size()} processes share it, got {batch}")
     return slice(batch * rank() // world_size(), batch * (rank() + 1) // world_size())
 
 

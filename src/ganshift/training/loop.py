@@ -382,8 +382,8 @@ def _resume(trainer: Trainer) -> TrainState:
     say(f"resuming {out} at {trainer.seen:,} images")
     if trainer.follows_budget and trainer.budget != content["budget"] and trainer.seen < trainer.budget:
         logger.warning(
-            "the budget was %s images and is %s: the learning rate's decay now ends there, so that this run "
-            "will not equal one that had this budget from the start",
+            "the budget was %s images and is now %s: the learning rate's decay now ends there, so this run will "
+            "differ from one that had this budget from the start",
             f"{content['budget']:,}",
             f"{trainer.budget:,}",
         )

@@ -27,7 +27,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} cannot be read ({first_line(error)}): train on to write it again") from None
     for name, value in weights.items():
         if not value.is_floating_point():
-            raise UserError(f"{path} is no model: its {name} is of type {value.dtype}; train on to write it again")
+            raise UserError(f"{path} is not a model: its {name} is of type {value.dtype}; train on to write it again")
         weights[name] = value.float()
         if not weights[name].isfinite().all():
             raise UserError(f"{path}: its {name} has values that are not finite; train on, or go back to another model")
@@ -79,7 +79,7 @@ def check_shape(ours: Tensor | None, theirs: Tensor | None, name: str, where: st
     """Raise a `UserError` that names a tensor whose shapes differ, or that one side alone has."""
     needed, there = ("absent" if value is None else tuple(value.shape) for value in (ours, theirs))
     if needed != there:
-        raise UserError(f"{where} does not fit: its {name} is {there}, needed is {needed}; {hint}")
+        raise UserError(f"{where} does not fit: its {name} is {there}, but must be {needed}; {hint}")
 
 
 def build_on_paper(make: Callable[[], Built], where: str, what: str) -> Built:

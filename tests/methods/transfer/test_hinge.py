@@ -100,7 +100,7 @@ def test_a_run_goes_on_to_the_last_bit_and_its_critic_is_a_source(tmp_path):
 def test_a_source_by_another_loss_prints_a_warning(of_source, load, warns, tmp_path, caplog):
     train(settings(tmp_path / "source", loss=of_source, images=8))
     train(settings(tmp_path / "run", source=str(tmp_path / "source"), load=load, images=8))
-    assert ("the source's critic learned by another loss" in caplog.text) == warns
+    assert ("the source's critic was trained with another loss" in caplog.text) == warns
 
 
 def test_any_micro_batch_is_the_same_run(tmp_path):

@@ -27,7 +27,7 @@ def test_a_folder_and_the_model_file_in_it(tmp_path):
     shutil.copytree(bundled_models()["digits32"], run)
     for name in (str(run), str(run / "model.safetensors")):
         assert torch.equal(open_source(name).critic["to_score.bias"], open_source("digits32").critic["to_score.bias"])
-    with pytest.raises(UserError, match="is no model"):
+    with pytest.raises(UserError, match="is not a model"):
         open_source(str(run / "config.json"))
     (run / "critic.safetensors").unlink()
     with pytest.raises(UserError, match=r"critic\.safetensors is missing"):

@@ -96,12 +96,12 @@ def test_class_head_may_go_and_come():
         (
             new_generator(0, width=4),
             new_generator(0, width=8),
-            r"start\.weight is \(128, 128\), needed is \(64, 128\)",
+            r"start\.weight is \(128, 128\), but must be \(64, 128\)",
         ),
-        (new_generator(0, size=64), new_generator(0, size=32), "needed is"),
-        (new_generator(0, size=32), new_generator(0, size=64), "needed is"),
-        (new_critic(0, norm=True), new_critic(0), r"norm1\.gain is absent, needed is \(4,\)"),
-        (new_critic(0), new_critic(0, norm=True), r"norm1\.\w+ is \(4,\), needed is absent"),
+        (new_generator(0, size=64), new_generator(0, size=32), "but must be"),
+        (new_generator(0, size=32), new_generator(0, size=64), "but must be"),
+        (new_critic(0, norm=True), new_critic(0), r"norm1\.gain is absent, but must be \(4,\)"),
+        (new_critic(0), new_critic(0, norm=True), r"norm1\.\w+ is \(4,\), but must be absent"),
     ],
 )
 def test_other_shapes_are_refused_with_both(network, source, message):

@@ -93,7 +93,7 @@ def test_the_same_picture_in_both_domains(tmp_path):
 def test_cropped_and_enlarged(tmp_path):
     files = many("wide/", 2, (90, 30)) | many("wide/x", 2, (40, 40), start=50) | many("wide/s", 1, (20, 20), start=90)
     findings = found(write(tmp_path / "d", files))
-    assert findings["cropped"].what == "train: the centre of 32 x 32 leaves out 27% of all pixels"  # 2 x 2/3 of 5
+    assert findings["cropped"].what == "train: cropping to 32 x 32 cuts off 27% of all pixels"  # 2 x 2/3 of 5
     assert findings["cropped"].severity == "note"
     assert findings["enlarged"].what == "train: 3 of 5 images are smaller than 32 x 32"
     assert findings["enlarged"].severity == "warning"
@@ -103,7 +103,7 @@ def test_modes_are_noted(tmp_path):
     files = many("", 3) | {"g.png": encoded(scene(9).convert("L")), "readme.txt": b"text", "bad.png": BROKEN}
     findings = found(write(tmp_path / "d", files))
     assert findings["mixed_modes"].what == "train: 3 colour, 1 gray"
-    assert findings["passed_over"].what == "train: files that are not taken for images: 1 .txt"
+    assert findings["passed_over"].what == "train: files that are skipped, since they are not images: 1 .txt"
     assert findings["unreadable"].what == "train: 1 of 5 image files cannot be read"
     assert findings["unreadable"].examples == [
         "bad.png: not a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, HEIC or PNM picture"

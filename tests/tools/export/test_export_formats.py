@@ -197,7 +197,7 @@ def test_options_that_do_not_go_together(options, said, tmp_path):
 
 
 def test_bundled_models_are_exported_elsewhere(tmp_path, capsys):
-    assert "which is no folder of yours: give --out" in refused(capsys, "digits32")
+    assert "which is not a folder of yours: give --out" in refused(capsys, "digits32")
     (path, _), _ = export("digits32", tmp_path / "digits")
     assert path.name == "generator.onnx"
 

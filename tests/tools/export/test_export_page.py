@@ -213,7 +213,7 @@ def test_a_runtime_that_is_not_there_or_another(tmp_path, monkeypatch):
     kept = tmp_path / "ganshift" / TARBALL
     kept.parent.mkdir()
     kept.write_bytes(b"damaged")
-    with pytest.raises(UserError, match=f"is not the tarball of {PACKAGE}: its SHA-512 is another"):
+    with pytest.raises(UserError, match=f"is not the tarball of {PACKAGE}: its SHA-512 differs"):
         web_runtime(kept)
-    with pytest.raises(UserError, match=f"needs {PACKAGE} once, and there is no npm here"):
+    with pytest.raises(UserError, match=f"needs {PACKAGE} once, but npm is not installed here"):
         web_runtime(None)

@@ -64,7 +64,7 @@ def test_the_wheel_is_the_package(space):
 
 def test_a_space_needs_an_installation(translator, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", [str(Path(__file__).parents[3] / "src")])
-    with pytest.raises(UserError, match="what is installed with pip: pip install 'ganshift"):
+    with pytest.raises(UserError, match="a Space needs more packages: pip install 'ganshift"):
         _installed()
 
 

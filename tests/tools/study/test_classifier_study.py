@@ -186,7 +186,7 @@ extractor = "cifar"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Thirty digits as files, one folder a class."""
+    """Thirty digits as files, one folder per class."""
     from PIL import Image
 
     place = tmp_path_factory.mktemp("classes")
@@ -285,8 +285,8 @@ def test_recipes(tmp_path, before, after, message):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ('conditioning = "acgan"', "", "needs one folder a class, .*: conditioning"),
-        (', hold_out = "1/3"', "", "learned all its images: give the recipe's cells a hold_out"),
+        ('conditioning = "acgan"', "", "needs one folder per class, .*: conditioning"),
+        (', hold_out = "1/3"', "", "was trained on all its images: give the recipe's cells a hold_out"),
     ],
 )
 def test_runs_that_cannot_be_asked(tmp_path, folder, before, after, message):

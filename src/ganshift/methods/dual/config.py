@@ -44,57 +44,57 @@ class DualConfig(RunConfig):
     b: Path | None = None
     """Folder, zip, tar, .npz or Parquet table of the images of domain b; goes with --a."""
     names: str | None = None
-    """What the domains are called, such as photo,sketch: commands, pages and files say it, and --to takes it. What --a
-    and --b are called, if left out; A and B with --data."""
+    """Names of the domains, such as photo,sketch, for --to, pages and files. Default: the names of --a and --b; A and B
+    with --data."""
     size: Annotated[int, Range(32, MAX_WIDTH)] = 256
-    """Shorter side, in pixels, of the images trained on: any number from 32 up, since the critic halves five times."""
+    """Shorter side of the training images, in pixels; at least 32, since the critic halves it five times."""
     aspect: str = "1:1"
     """Width to height of the training images, such as 3:2, 9:16 or 1.5; the longer side follows from `size`."""
     channels_a: Channels | None = None
-    """Channels of domain a: 1 (gray), 3 (RGB) or 4 (RGBA); by default what its images have."""
+    """Channels of domain a: 1 (gray), 3 (RGB) or 4 (RGBA). Default: what its images have."""
     channels_b: Channels | None = None
     """Channels of domain b, likewise."""
     range_a: str | None = None
-    """LOW,HIGH, or with a unit hu:-1000,1000: which values of files of domain a with more than 8 bits a value are black
-    and white. What the images use of their type, if left out; files of 8 bits always use 0 to 255."""
+    """Which values are black and white in domain a's files of more than 8 bits: LOW,HIGH, or with a unit hu:-1000,1000.
+    Default: measured on the images. Files of 8 bits always use 0 to 255."""
     range_b: str | None = None
-    """The same of domain b; `translate` gives values back in its unit."""
+    """The same for domain b; `translate` writes values in its unit."""
     source: str | None = None
     """Translator to start from: a run folder, such as one that ganshift import wrote, a bundled model, or an
-    owner/model of the Hugging Face hub. Its networks take the place of those that the settings describe."""
+    owner/model of the Hugging Face hub. Its networks replace those that the settings describe."""
     architecture: Literal["unet", "resnet", "pix2pix"] = "unet"
-    """Which networks: DualGAN's, or the generator of CycleGAN or of pix2pix with a critic of patches."""
+    """Which networks: DualGAN's (unet), or the generator of CycleGAN (resnet) or of pix2pix with a patch critic."""
     generator_width: Width = 64
     """Channels after the first layer of the generators; the deepest layers have eight times as many."""
     critic_width: Width = 64
     """Channels after the first layer of the critics; the deepest layers have eight times as many."""
     levels: Annotated[int, Range(1, PUBLISHED_LEVELS)] | None = None
-    """Halvings in the generators; by default as many as bring the longer side to one pixel, at most the published 8."""
+    """Downsampling steps in the generators. Default: until the longer side is one pixel, at most the published 8."""
     loss: Literal["wgan-gp", "wgan", "classic", "least-squares"] = "wgan-gp"
     """Adversarial objective: Wasserstein with gradient penalty, Wasserstein with clipped weights, cross-entropy, or
     least squares as in CycleGAN."""
     critic: Literal["global", "patch"] = "global"
     """One score per image, or a map of scores of overlapping patches."""
     receptive_field: Annotated[int, Range(SMALLEST_FIELD, MAX_WIDTH)] | None = None
-    """Side, in pixels, of the patch that each score of a patch critic sees: the largest that it can have up to this.
-    Left out, as published: 129 of DualGAN's, 70 of the other architectures."""
+    """Largest side, in pixels, of the patch that each score of a patch critic may see; the network comes as close as it
+    can. Default, as published: 129 for DualGAN's, 70 for the other architectures."""
     reconstruction: Literal["l1", "l2"] = "l1"
-    """How a round trip is compared with its start: mean absolute or mean squared difference."""
+    """Reconstruction loss, between a round trip and its input: mean absolute or mean squared difference."""
     weight_a: NonNegativeFloat = 500.0
-    """Weight of the round trips a to b to a; 1000 in the published runs on drawings and facades."""
+    """Weight of the reconstruction loss a to b to a; 1000 in the published runs on drawings and facades."""
     weight_b: NonNegativeFloat = 500.0
-    """Weight of the round trips b to a to b."""
+    """Weight of the reconstruction loss b to a to b."""
     identity: NonNegativeFloat = 0.0
-    """Weight of the identity loss, as a share of that of the round trips: a generator should leave images of its target
-    domain as they are, as in CycleGAN, which has 0.5. It keeps colours, and dark lines dark."""
+    """Weight of CycleGAN's identity loss, relative to the reconstruction weights (CycleGAN has 0.5): a generator should
+    not change images of its target domain. It keeps colours, and dark lines dark."""
     penalty: NonNegativeFloat = 10.0
     """Weight of the gradient penalty; only with --loss wgan-gp."""
     clip: PositiveFloat = 0.01
-    """Critic weights are clipped to plus or minus this after each of their steps; only with --loss wgan."""
+    """Critic weights are clipped to plus or minus this after each critic step; only with --loss wgan."""
     critic_steps: Steps = 1
     """Critic steps per generator step (n_critic): published default 1, paper 2 to 4."""
     dropout: NonNegativeFloat = 0.0
-    """Probability of dropping a value after the first three doublings of a generator, while training."""
+    """Dropout probability after the first three upsampling steps of a generator, in training."""
     batch: BatchSize = 1
     """Images of each domain per step."""
     learning_rate: PositiveFloat = 5e-5
@@ -104,10 +104,10 @@ class DualConfig(RunConfig):
     beta1: NonNegativeFloat = 0.5
     """Adam's decay of the mean gradient; only with --optimizer adam."""
     flip: bool = True
-    """Mirror every other training image at random."""
+    """Mirror half of the training images, at random."""
     as_published: bool = False
-    """Do as the published code where we repaired it: norm at the 1x1 bottleneck, so that nothing passes; biases in
-    front of norms; 8 levels at any size; no flips; and a dropout other than 0 is the probability of keeping."""
+    """Undo our fixes of the published code: norm at the 1x1 bottleneck, so that nothing passes; biases before norms; 8
+    levels at any size; no flips; and a dropout other than 0 is the probability of keeping."""
     # What the cadences mean is said once, in RunConfig.
     log_every: PositiveInt = 100
     sample_every: PositiveInt = 2000
@@ -115,7 +115,7 @@ class DualConfig(RunConfig):
     evaluate_every: NonNegativeInt = 5000
     evaluate_images: EvaluatedImages = 100
     ema_images: NonNegativeInt = 500
-    """Half-life, in images, of the averaged generator weights that sampling uses; 0, as published, samples the raw."""
+    """Half-life, in images, of the averaged generator weights for sampling; 0, as published, takes the raw ones."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

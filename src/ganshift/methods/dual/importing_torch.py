@@ -80,16 +80,16 @@ def _read(role: Role, file: CheckpointFile) -> PublishedNetwork:
     what = found.in_words()
     if role == "file" and found.is_critic:
         raise UserError(
-            f"it holds a critic alone ({what}), which translates nothing: import the generator's file, and give this "
-            "one with it as --critic-b, or --critic-a if it judges what the generator takes"
+            f"it holds only a critic ({what}), which cannot translate: import the generator's file, and give this "
+            "one with it as --critic-b, or as --critic-a if it judges the generator's input domain"
         )
     if role.startswith("critic"):
         option = f"--{role.replace('_', '-')}"
         require(found.is_critic, f"{option} must be a critic: {file.path} is a {what}")
         require(
             bool(found.network.per_image),
-            f"{option} has batch norms, and so judges a batch and not each image, which training here relies on: leave "
-            "it out, and a new critic starts",
+            f"{option} has batch norms, so it cannot judge each image alone, as training here needs: leave it out, and "
+            "training starts with a new critic",
         )
     return found
 
@@ -101,13 +101,13 @@ def _check_channels(channels: Mapping[str, int], options: ImportOptions) -> None
     for domain, count in channels.items():
         if count not in CHANNELS:
             raise UserError(
-                f"images of {domain} have {count} channels: a run has pictures of 1, 3 or 4; use its network by "
+                f"images of {domain} have {count} channels: a run needs 1, 3 or 4; use its network with "
                 "ganshift.import_checkpoint"
             )
         if count == RGBA and not options.rgba:
             raise UserError(
                 f"images of {domain} have 4 channels, and the file does not say what they are: give --rgba if they are "
-                "red, green, blue and opacity, or use its network by ganshift.import_checkpoint"
+                "red, green, blue and opacity, or use its network with ganshift.import_checkpoint"
             )
 
 

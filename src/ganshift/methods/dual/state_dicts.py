@@ -101,7 +101,7 @@ def _check(name: str, value: Tensor, expected: Tensor) -> None:
             f"its {name} has the shape {list(value.shape)}; beside its other tensors it would be {list(expected.shape)}"
         )
     if not value.is_floating_point() or not value.float().isfinite().all():
-        raise UserError(f"its {name} has values that are no finite numbers")
+        raise UserError(f"its {name} has values that are not finite numbers")
 
 
 def _kernels(weights: Mapping[str, Tensor]) -> list[tuple[int, Tensor]]:

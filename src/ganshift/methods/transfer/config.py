@@ -33,43 +33,43 @@ class TransferConfig(RunConfig):
     data: Path
     """Images to learn: a folder, class folders, a zip, tar, .npz or Parquet table, CIFAR batches, or bundled:faces."""
     subset: PositiveInt | None = None
-    """Learn only so many images, with equal shares of classes if possible; smaller subsets lie within larger ones."""
+    """Train on only this many images, with equal shares per class if possible. Subsets are nested."""
     subset_seed: Seed = 0
-    """Seed of the choice of images."""
+    """Seed that chooses the subset."""
     hold_out: Literal["1/3", "2/3", "3/3"] | None = None
-    """Hold out the first, second or last third of each class from training. Nothing is held out if there is a test
-    split, which serves instead."""
+    """Hold out the first, second or last third of each class from training. If there is a test split, that is used and
+    nothing is held out."""
     source: str | None = None
     """What to start from: a run folder, a bundled source by name, or a hub id (owner/model). Default: from scratch."""
     size: Literal[32, 64, 128] | None = None
-    """Side of the square images, in pixels: 32, 64 or 128; others are resized and cropped. The source's, else 32."""
+    """Side of the square images: 32, 64 or 128 pixels; others are resized and cropped. Default: the source's or 32."""
     channels: Channels | None = None
-    """1 gray, 3 colour, 4 with alpha. The source's, else inferred from the images."""
+    """1 gray, 3 colour, 4 with alpha. Default: the source's, else inferred from the images."""
     range: str | None = None
     """Which values are black and white in files of more than 8 bits: LOW,HIGH, or with a unit hu:-1000,1000. Default:
     measured on the images. Files of 8 bits always use 0 to 255."""
     architecture: Literal["resnet", "r3gan"] | None = None
-    """Which networks (docs/architecture.md: how to add one); r3gan needs a source. The source's, else resnet."""
+    """Which networks (docs/architecture.md: how to add one); r3gan needs a source. Default: the source's or resnet."""
     width: Width | None = None
-    """Channels of networks that do not come from the source: everywhere at size 32 (default 128), at full resolution
-    above (default 64)."""
+    """Channels of networks that do not come from the source: of all layers at size 32 (default 128), of those at full
+    resolution at larger sizes (default 64)."""
     generator_width: Width | None = None
-    """Channels of the generator. The source's, else --width."""
+    """Channels of the generator. Default: the source's, else --width."""
     critic_width: Width | None = None
-    """Channels of the critic, likewise."""
+    """Channels of the critic. Default: the source's, else --width."""
     generator_norm: bool | None = None
-    """Batch norm in the generator. The source's, else on."""
+    """Batch norm in the generator. Default: the source's, else on."""
     critic_norm: bool | None = None
-    """Layer norm in the critic. The source's, else off at size 32 and on above."""
+    """Layer norm in the critic. Default: the source's, else off at size 32 and on above."""
     conditioning: Literal["none", "acgan", "norm"] | None = None
-    """How class labels enter: not at all; a classifier in the critic (acgan); class-conditional norms in both (norm).
-    The source's, where the images have classes; else none."""
+    """How class labels are used: not at all (none), by a classifier in the critic (acgan), or by class-conditional
+    norms in both networks (norm). Default: the source's if the images have classes, else none."""
     load: Literal["both", "generator", "critic", "none"] = "both"
-    """Which of the source's networks to keep; the others start from scratch, in the same size."""
+    """Which of the source's networks to load; the others start from scratch, in the same size."""
     freeze_critic: NonNegativeInt = 0
-    """Do not train the first so many blocks of the critic; its input layer counts as the first."""
+    """How many blocks of the critic are not trained, counted from the image; the input layer counts as the first."""
     augment: str = ""
-    """Change what the critic sees, real and fake alike: any of color,translation,cutout, joined by commas."""
+    """Differentiable augmentation of real and fake images: any of color,translation,cutout, joined by commas."""
     batch: BatchSize = 64
     """Real images per critic update."""
     generator_batch_multiple: Steps = 2
@@ -82,27 +82,27 @@ class TransferConfig(RunConfig):
     penalty: NonNegativeFloat = 10.0
     """Weight of the gradient penalty; hinge has none."""
     feature_critic: NonNegativeFloat = 0.0
-    """Weight of a second critic, on the features of a network trained on ImageNet; 0 is none."""
+    """Weight of a second critic, on the features of a network trained on ImageNet; 0 turns it off."""
     acgan_scale: NonNegativeFloat = 1.0
     """Weight of the class cross-entropy of real images in the critic's loss."""
     acgan_scale_generator: NonNegativeFloat = 0.1
     """Weight of the class cross-entropy of generated images in the generator's loss."""
     fake_labels: Literal["real", "uniform"] = "real"
-    """Labels of the fakes the critic sees: those of the real batch, or uniformly random ones."""
+    """Class labels of the fakes that the critic sees: those of the real batch, or uniformly random ones."""
     generator_learning_rate: PositiveFloat = 2e-4
     """Adam's learning rate for the generator."""
     critic_learning_rate: PositiveFloat = 2e-4
     """Adam's learning rate for the critic."""
     warmup_images: NonNegativeInt = 0
-    """Let both learning rates rise linearly from 0 over the first so many images."""
+    """Warm-up: over this many images both learning rates rise linearly from 0."""
     linear_decay: bool = True
-    """Let both learning rates fall linearly to 0 over the budget."""
+    """Decay both learning rates linearly to 0 over the budget."""
     dequantize: bool = True
     """Add uniform noise within each of the 256 levels of the real images."""
     flip: bool = True
     """Mirror half of the images, at random."""
     as_published: bool = False
-    """Undo our repairs of the published code: two penalties for every pair at size 32, and sample sheets normalised by
+    """Undo our fixes of the published code: two penalties for every pair at size 32, and sample sheets normalised by
     their own statistics."""
     # What the cadences mean is said once, in RunConfig.
     log_every: PositiveInt = 6_400
@@ -110,7 +110,7 @@ class TransferConfig(RunConfig):
     checkpoint_every: PositiveInt = 64_000
     evaluate_every: NonNegativeInt = 32_000
     ema_images: NonNegativeInt = 10_000
-    """Half-life, in images, of the averaged generator weights that sampling uses; 0, as published, samples the raw."""
+    """Half-life, in images, of the averaged generator weights for sampling; 0, as published, takes the raw ones."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

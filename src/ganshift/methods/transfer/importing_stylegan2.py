@@ -120,7 +120,7 @@ def _found(
         """A tensor of theirs as its layer uses it."""
         gain = stored.settings.get(f"{name}_gain", 1)
         if not isinstance(gain, int | float):
-            raise UserError(f"{MISFIT}: its {name}_gain is no number")
+            raise UserError(f"{MISFIT}: its {name}_gain is not a number")
         return stored.weights[name].float() * gain
 
     def changed(ours: str, theirs: str) -> Tensor:

@@ -282,7 +282,7 @@ def _architecture(
     conditioning = config.conditioning or (_conditioning_of(from_generator, from_critic) if data.classes else "none")
     if conditioning != "none" and not data.classes:
         raise UserError(
-            f"conditioning={conditioning} needs classes: put the images of {config.data} into one folder a class"
+            f"conditioning={conditioning} needs classes: put the images of {config.data} into one folder per class"
         )
     num_classes = len(data.classes) if conditioning != "none" else 0
     shape = {"size": data.size, "channels": data.channels, "num_classes": num_classes}
@@ -316,7 +316,7 @@ def _networks_of_source(
             )
     has_classes = bool(source.generator_arguments.get("num_classes"))
     if has_classes and not data.classes:
-        raise UserError(f"{source.where} has classes: put the images of {config.data} into one folder a class")
+        raise UserError(f"{source.where} has classes: put the images of {config.data} into one folder per class")
     shape = {"channels": data.channels, "num_classes": len(data.classes) if has_classes else 0}
     return {**source.generator_arguments, **shape}, {**source.critic_arguments, **shape}
 
@@ -345,8 +345,8 @@ def _start_from(
     by_hinge = isinstance(training, Mapping) and training.get("loss") == "hinge"
     if config.loss == "hinge" and not by_hinge and config.load in ("both", "critic"):
         logger.warning(
-            "the source's critic learned by another loss: divided by its spectral norms it made a run worse than from "
-            "scratch (docs/reports/2026-11-small-batches.md); --loss wgan-gp goes with this source"
+            "the source's critic was trained with another loss: with spectral norms it made a run worse than from "
+            "scratch (docs/reports/2026-11-small-batches.md); use --loss wgan-gp with this source"
         )
     for label, network in networks.items():
         weights: Mapping[str, Tensor] = getattr(source, label)

@@ -69,7 +69,7 @@ def evaluate(
         place, model, about = results_place(run, out), open_model(run, chosen.device), provenance(find_model(run))
     chosen = replace(chosen, trained_by=run_folder.trained_by(model.config))
     if chosen.extractor in chosen.trained_by:
-        logger.warning("%s trained this model: do not compare its scores with others", chosen.extractor)
+        logger.warning("%s trained this model: do not compare its scores with those of others", chosen.extractor)
     if isinstance(model, ImageGenerator):
         if a or b:
             raise UserError("--a and --b are for translators: a generator is compared with --reference")
@@ -113,7 +113,7 @@ def _of_generator(
     if images is not None and settings.num_images > FAR_MORE * len(images):
         say(
             f"drawing {settings.num_images:,} images to compare with {len(images):,}: -n {FAR_MORE * len(images)} is "
-            "quicker, but scores compare only with others of as many"
+            "quicker, but you can compare only scores with the same number"
         )
     return measure_generator(
         drawing(model, model.as_published),

@@ -70,7 +70,7 @@ def _installed() -> Distribution:
         found = distribution("ganshift")
         version("gradio")
     except PackageNotFoundError as error:
-        raise UserError(f"a Space needs what is installed with pip: pip install 'ganshift[web]' ({error})") from None
+        raise UserError(f"a Space needs more packages: pip install 'ganshift[web]' ({error})") from None
     return found
 
 

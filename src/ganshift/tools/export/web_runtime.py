@@ -48,7 +48,7 @@ def _unpack(tarball: Path) -> dict[str, bytes]:
         raise UserError(f"cannot read {tarball}: {error.strerror or error}") from error
     if base64.b64encode(hashlib.sha512(content).digest()).decode() != INTEGRITY:
         raise UserError(
-            f"{tarball} is not the tarball of {PACKAGE}: its SHA-512 is another; fetch it by npm pack {PACKAGE}"
+            f"{tarball} is not the tarball of {PACKAGE}: its SHA-512 differs; fetch it with npm pack {PACKAGE}"
         )
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         script, binary = (archive.extractfile(name) for name in (SCRIPT, BINARY))
@@ -70,7 +70,7 @@ def _fetch(kept: Path) -> dict[str, bytes]:
     way_out = f"run npm pack {PACKAGE} where npm can, and give the file as --onnxruntime-web"
     npm = shutil.which("npm")
     if npm is None:
-        raise UserError(f"a page needs {PACKAGE} once, and there is no npm here to fetch it: {way_out}")
+        raise UserError(f"a page needs {PACKAGE} once, but npm is not installed here to fetch it: {way_out}")
     say(f"fetching {PACKAGE} with npm (33 MB, once)")
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", PACKAGE, "--silent", "--fetch-retries=1"]

@@ -91,7 +91,7 @@ def _format_of(file: CheckpointFile) -> tuple[str, ImportFormat]:
 def _check_further(file: CheckpointFile, known: ImportFormat) -> None:
     """Raise a `UserError` about this very file if it has no network of the format."""
     if not known.recognises(file):
-        raise UserError(f"{file.path} is no {known.title} network; it holds: {_names_in(file)}")
+        raise UserError(f"{file.path} is not a {known.title} network; it holds: {_names_in(file)}")
     _of_file(file, known, lambda: known.networks(file))
 
 

@@ -32,7 +32,7 @@ def read_checkpoint(path: Path) -> CheckpointFile:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     is_torch = start.startswith((ZIP_START, OLD_START))
     if not is_torch and not start.startswith(PICKLE_START):
-        raise UserError(f"{path} is no checkpoint that ganshift reads: docs/import.md lists them")
+        raise UserError(f"{path} is not a checkpoint that ganshift reads: docs/import.md lists them")
     try:
         content = read_torch(path) if is_torch else read_pickled_modules(path)
     except RefusedError as error:

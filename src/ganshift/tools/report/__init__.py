@@ -36,7 +36,9 @@ def write_report(
     if not folders:
         raise UserError("name at least one run folder")
     if len(folders) > MOST_LOOKS:
-        raise UserError(f"one page shows at most {MOST_LOOKS} runs, whose curves look different; got {len(folders)}")
+        raise UserError(
+            f"one page shows at most {MOST_LOOKS} runs, so that their curves can be told apart; got {len(folders)}"
+        )
     opened = {label: open_run(path) for label, path in folders.items()}
     methods: dict[str, dict[str, Run]] = {}
     for label, run in opened.items():

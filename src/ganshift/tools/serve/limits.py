@@ -21,11 +21,11 @@ class Limits:
     max_pixels: int = 16_000_000
     """Most pixels of an uploaded picture, and of all pictures that one request draws together."""
     requests_per_minute: int = 120
-    """Requests to upload, draw or translate from one address in a minute; as many wrong passwords."""
+    """Most requests to upload, draw or translate in a minute from one address; also most wrong passwords."""
     queue: int = 32
-    """Requests that may wait while one is computed; further ones are told to come back later."""
+    """Most requests that may wait while one is computed; others are refused (503)."""
     seconds: float = 60.0
-    """Longest that one request may compute; of several files, each one."""
+    """Most seconds that a request may compute, per file if it has several."""
 
     def check(self) -> None:
         """Raise a `UserError` that names the first one that cannot be."""

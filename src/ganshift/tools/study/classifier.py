@@ -104,12 +104,18 @@ def _real_images(run: Path, model: ImageGenerator) -> tuple[ImageSet, ImageSet]:
     """What the run learned, and what it did not, both with the classes of the generator."""
     real, held_out = seen_and_unseen(run, model)
     if held_out is None:
-        raise UserError(f"{run} learned all its images: give the recipe's cells a hold_out, or the images a test split")
+        raise UserError(
+            f"{run} was trained on all its images: give the recipe's cells a hold_out, or the images a test split"
+        )
     if not model.classes or not real.classes == held_out.classes == model.classes:
-        raise UserError(f"{run} needs one folder a class, the same in all splits, and classes of its own: conditioning")
+        raise UserError(
+            f"{run} needs one folder per class, the same in all splits, and classes of its own: conditioning"
+        )
     for images, least, what in ((real, ROUNDS, "learned"), (held_out, 1, "held out")):
         fewest = int(np.bincount(_numbers(images), minlength=len(images.classes)).min())
-        require(fewest >= least, f"of one class {fewest} images are {what} by {run}: give each class at least 5 images")
+        require(
+            fewest >= least, f"one class has only {fewest} images {what} by {run}: give each class at least 5 images"
+        )
     return real, held_out
 
 

@@ -43,7 +43,7 @@ def run_study(study: Study, processes: int = 1, device: str | None = None, comma
     """Train and measure what is left of a study, `processes` cells at once, and write the results that `command` made.
 
     A cell is tried once, and one that fails stops no other. Signals that ask to stop are handed on, so that the cells
-    save before they stop; a second Ctrl-C stops them at once. Cells that other processes are at work on are waited for.
+    save before they stop; a second Ctrl-C stops them at once. Cells that other processes are training are waited for.
     Returns the exit code: 0, 1 if a cell failed, or 128 and the number of the signal.
     """
     try:
@@ -113,7 +113,7 @@ class _Sitting:
             if slot not in self._waiting:
                 self._waiting.add(slot)
                 if len(self._waiting) == self._processes:
-                    say(f"waiting for {len(left)} cells that other processes are at work on")
+                    say(f"waiting for {len(left)} cells that other processes are training")
             time.sleep(LOOK_SECONDS)
 
     def _left(self) -> list[Cell]:
@@ -137,7 +137,7 @@ class _Sitting:
     def _train(self, cell: Cell, slot: int) -> None:
         """Let a process train and measure the cell, hand signals on to it, and say how it ended."""
         cell.state("failed.txt").unlink(missing_ok=True)
-        say(f"{cell.place} begins; what it says is in {cell.messages}")
+        say(f"{cell.place} started; its output is in {cell.messages}")
         began, handed_on = time.monotonic(), 0
         environment = dict(os.environ)
         if self._processes > 1:
@@ -176,7 +176,7 @@ class _Sitting:
 
     def _fail(self, cell: Cell, reason: str) -> None:
         write_text(cell.state("failed.txt"), reason + "\n")
-        say(f"{cell.place} failed ({reason}); what it said is in {cell.messages}", always=True)
+        say(f"{cell.place} failed ({reason}); its output is in {cell.messages}", always=True)
 
     def _accelerator(self, slot: int) -> str | None:
         """The accelerator of a process, in turn, where there are several; None leaves the choice to the run."""

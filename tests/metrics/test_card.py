@@ -19,6 +19,7 @@ from ganshift.metrics.score_record import (
     load_record,
     unlike,
 )
+from ganshift.metrics.while_training import as_evaluation
 
 CARD = ScoreRecord(
     metric="FID",
@@ -136,6 +137,14 @@ def test_the_command_says_ways_by_the_names_that_both_runs_share(tmp_path, capsy
     assert "SSIM a-b" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("rule", ["none: 4 crops of 32 x 32 of each image", "bilinear"])
+def test_an_evaluation_of_both_ways_is_named_like_its_cards(rule):
+    ways = [replace(CARD, metric=f"FID {way}", resize_rule=rule) for way in ("a-b", "b-a")]
+    found = as_evaluation(ways, "fid", {})
+    assert found.name == f"mean {ways[0].name.removesuffix(' a-b')} of both ways"
+    assert found.name.count("[") == found.name.count("]") == 1
+
+
 def test_a_later_card_of_the_same_settings_takes_the_place(tmp_path):
     write_records(tmp_path, [CARD, replace(CARD, seed=1)])
     write_records(tmp_path, [replace(CARD, value=1.0, model_hash="e")])
@@ -148,7 +157,7 @@ def test_no_cards(tmp_path):
     path = tmp_path / "card.json"
     for text in ("no json", "[]", '{"value": 1}', json.dumps({**CARD.to_json(), "metric": "XYZ"})):
         path.write_text(text)
-        with pytest.raises(UserError, match="holds"):
+        with pytest.raises(UserError, match="is not a card"):
             load_record(path)
 
 

@@ -68,7 +68,7 @@ def as_evaluation(
 ) -> Evaluation:
     """An evaluation whose score is the mean of the records of that metric: one of a generator, two of a translator."""
     counted = [record for record in records if record.kind.lower() == best_by]
-    name = counted[0].name if len(counted) == 1 else f"mean {counted[0].name.split(' ')[0]} of both ways"
+    name = counted[0].name if len(counted) == 1 else f"mean {counted[0].name.rpartition(' ')[0]} of both ways"
     return Evaluation(
         name=name,
         value=sum(record.value for record in counted) / len(counted),

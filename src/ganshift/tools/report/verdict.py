@@ -59,7 +59,7 @@ def _score(run: Run) -> str:
     lines = lines_of(run, name)
     best, last = lowest(lines), lines[-1]
     score, where = best["score"], f"at {best['images']:,} images"
-    text = f"{shown(name)} was best {where}: {score['value']:.3g} ± {score['error']:.1g}"
+    text = f"{capitalised(shown(name))} was best {where}: {score['value']:.3g} ± {score['error']:.1g}"
     if best is not last:
         return f"{text}. At the end it was {last['score']['value']:.3g}; lower is better."
     return f"{text}, its last evaluation" + (": more training may help." if len(lines) > 1 else ".")

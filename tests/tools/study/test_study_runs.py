@@ -69,7 +69,7 @@ def launched(tmp_path_factory):
 @pytest.mark.ring_two
 def test_each_cell_is_trained_once(launched):
     study, said = launched
-    begun = [[line.split()[0] for line in messages.splitlines() if " begins;" in line] for _, messages in said]
+    begun = [[line.split()[0] for line in messages.splitlines() if " started;" in line] for _, messages in said]
     assert sorted(begun[0] + begun[1]) == sorted(cell.place for cell in study.cells)
     assert all(begun)
     for cell in study.cells:
@@ -100,7 +100,7 @@ def test_finished_cells_are_skipped(finished, capsys):
     assert main(["study", recipe_file, "--out", str(study.out)]) == 0
     output = capsys.readouterr()
     assert "0 cells to train, 4 finished" in output.err
-    assert "begins" not in output.err
+    assert "started" not in output.err
     assert models == [(cell.run / "model.safetensors").stat().st_mtime_ns for cell in study.cells]
     for text in ("augment", "FID[cifar]", "KID[cifar]", "color", "±"):
         assert text in output.out
@@ -259,7 +259,7 @@ def test_cells_of_others_are_left_to_them(tmp_path):
     process = start(tmp_path / "tiny.toml", study.out)
 
     def begun():
-        return [line.split()[0] for line in process.said().splitlines() if " begins;" in line]
+        return [line.split()[0] for line in process.said().splitlines() if " started;" in line]
 
     wait_until(process, lambda: "\nwaiting" in process.said())
     assert not any(cell.run.exists() for cell in study.cells)

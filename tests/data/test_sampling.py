@@ -177,7 +177,7 @@ def test_a_worker_that_is_killed_ends_in_one_line(tmp_path):
     assert signal.getsignal(signal.SIGCHLD) == handler
     (worker,) = set(multiprocessing.active_children()) - before
     worker.kill()
-    with pytest.raises(UserError, match=r"gave no more \(DataLoader worker.*\): .*--workers 0 reads"):
+    with pytest.raises(UserError, match=r"they ended \(DataLoader worker.*\).*--workers 0 reads"):
         list(reading)
 
 

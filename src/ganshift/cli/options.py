@@ -42,7 +42,7 @@ MARKS = (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone, tyro.conf.Positio
 SPELLED = ConstructorRegistry()
 """How values are spelled, where that is not as tyro has it."""
 NUMBERS = {int: "a whole number such as 20000", float: "a number such as 0.5"}
-"""What a word that cannot be read as one is not."""
+"""What an error says was expected."""
 WIDEST = 100
 """Columns that running text fills at most."""
 
@@ -69,7 +69,7 @@ def _or_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | Unsuppo
 
 @SPELLED.primitive_rule
 def _number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Numbers as tyro reads them, except that Python's own words for a wrong one reach no user."""
+    """Numbers as tyro reads them, with errors in plain words instead of Python's."""
     kind: Any = info.type
     if kind not in NUMBERS:
         return None

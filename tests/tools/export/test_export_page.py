@@ -181,6 +181,7 @@ def test_everybody_can_draw(tab, drawer):
     """No serious or critical violation of WCAG, and the keyboard comes to everything."""
     tab.goto(drawer.as_uri())
     tab.get_by_role("img", name="4 generated images of seed 0").wait_for()
+    tab.get_by_role("button", name="Draw", disabled=False).wait_for()
     assert in_the_way(tab) == []
 
 

@@ -39,9 +39,11 @@ def study_in(folder, text=TINY):
 
 
 def wait_until(process, condition):
-    """Until the condition holds; the study must still be going on then."""
+    """Until the condition holds; the study must still be going on then. A wait for what never comes ends, too."""
+    end = time.monotonic() + 300
     while not condition():
         assert process.poll() is None, process.said()
+        assert time.monotonic() < end, process.said()
         time.sleep(0.02)
 
 

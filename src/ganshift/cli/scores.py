@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from ..data.domain_names import UNNAMED, DomainNames, stored_names, way_in_words
+from ..data.domain_names import UNNAMED, DomainNames, shared_names, stored_names, way_in_words
 from ..errors import UserError
 from .options import OPTIONAL, Device, Json, Maybe, command
 
@@ -166,8 +166,7 @@ def compare(a: Positional[Path], b: Positional[Path], *, json: Json = False) -> 
     if json:
         show_json(rows)
     else:
-        found = [stored_names(read_config(run)) for run in (a, b) if (run / CONFIG).is_file()]
-        names = found[0] if len(found) == 2 and found[0] == found[1] else UNNAMED
+        names = shared_names(stored_names(read_config(x)) if (x / CONFIG).is_file() else UNNAMED for x in (a, b))
         show_table([{**row, "score": way_in_words(row["score"], names)} for row in rows])
     say("Next: ganshift study shows how much other seeds change")
     return 0

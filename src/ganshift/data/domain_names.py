@@ -6,7 +6,7 @@ of 0.1.0, call their domains A and B.
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,12 @@ def folders_of(names: DomainNames, start: str, to: str) -> tuple[str, str, str]:
     """
     one, other = in_files(names[start]), in_files(names[to])
     return one, f"{one}2{other}", f"{one}2{other}2{one}"
+
+
+def shared_names(names: Iterable[DomainNames]) -> DomainNames:
+    """What all call their domains; A and B where they differ in that, or there are none."""
+    found = list(names)
+    return found[0] if found and all(each == found[0] for each in found) else UNNAMED
 
 
 def way_in_words(score: str, names: DomainNames) -> str:

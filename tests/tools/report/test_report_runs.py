@@ -8,11 +8,11 @@ import shutil
 import pytest
 from reports import page_of
 
-from ganshift.data.domain_names import UNNAMED
+from ganshift.data.domain_names import UNNAMED, shared_names
 from ganshift.errors import UserError
 from ganshift.inference.names import bundled_models
 from ganshift.tools.report.plots import MOST_POINTS, plot_curves
-from ganshift.tools.report.runs import environment, open_run, shared_names
+from ganshift.tools.report.runs import environment, open_run
 
 ABSURD = [None, -1, 0, 2**70, 1.5, float("nan"), "x", True, [], [1, 2, 3], {"a": 1}, "\x1b[31m\n", 10**400]
 LINE = {"images": 5, "terms": {"a": 10**400, "b": 1e300, "c": -1e29, "d": 1e29}}

@@ -62,6 +62,14 @@ def test_runs_without_cards_are_compared_by_their_last_evaluation(copy):
     better = "By KID[cifar], pretrained is clearly better: pretrained 0.5 ± 0.25, scratch 2 ± 0.25."
     healthy = [f"{label}: No sign of a collapse was seen." for label in folders]
     assert said(**folders) == [better, *healthy]
+    alone = copy("scratch", "alone")
+    shutil.rmtree(alone / "cards")
+    scored(alone, {80: 1.25})  # as versions before wrote it
+    sentence = "alone: KID[cifar] was best at 80 images: 1.25 ± 0.2, its last evaluation."
+    assert said(**folders, alone=alone)[:1] + said(**folders, alone=alone)[3:4] == [better, sentence]
+    line = {"images": 80, "score": score, "cards": 3}
+    (alone / "evaluations.jsonl").write_text(json.dumps(line) + "\n")
+    assert said(alone=alone)[0] == "KID[cifar] was best at 80 images: 2 ± 0.2, its last evaluation."
     card["metric"] = "charm"
     line = {"images": 80, "score": score, "cards": [card, 3]}
     (folders["scratch"] / "evaluations.jsonl").write_text(json.dumps(line) + "\n")

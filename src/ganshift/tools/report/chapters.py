@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...data.domain_names import DomainNames
+from ...data.domain_names import DomainNames, shared_names
 from ...files import open_regular
 from ...methods.words import shown, with_domains
 from ...training.log import duration
 from ...training.run_folder import LEFT_OUT, MODEL
 from .page import Figure
 from .plots import looks, plot_curves
-from .runs import Run, capitalised, number, shared_names
+from .runs import Run, capitalised, number
 from .settings import all_settings, command_of, differences, unknown_settings
 from .verdict import verdict
 from .watching import best_of, watched
@@ -25,7 +25,7 @@ def chapter(runs: Mapping[str, Run], notes: Mapping[str, Any]) -> dict[str, Any]
     method, words = first.method, first.words
     facts = {label: dict(_facts(run)) for label, run in runs.items()}
     names = dict.fromkeys(name for found in facts.values() for name in found)
-    domains = shared_names(runs.values())
+    domains = shared_names(run.names for run in runs.values())
     found = watched(runs)
     curves = _curves(runs, {name: with_domains(text, domains) for name, text in words.terms.items()})
     introduction = notes.get("introduction") or words.introduction(list(runs.values()), domains)

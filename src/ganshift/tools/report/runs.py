@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from math import prod
@@ -180,12 +180,6 @@ def labels_of(paths: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-def shared_names(runs: Iterable[Run]) -> DomainNames:
-    """What all runs call their domains; A and B where they differ in that, or there are none."""
-    found = [run.names for run in runs]
-    return found[0] if found and all(names == found[0] for names in found) else UNNAMED
-
-
 def environment(runs: Sequence[Run]) -> dict[str, str]:
     """Versions that the runs were made with, and the machine this is called on."""
     found: dict[str, dict[str, None]] = {}
@@ -236,8 +230,9 @@ def _records(path: Path, evaluations: Sequence[Mapping[str, Any]], problems: lis
     files = sorted((path / RECORDS).glob("*.json"))
     readers = [(file.name, partial(load_record, file)) for file in files]
     if not files and evaluations:
-        cards = evaluations[-1].get("cards", [])
-        readers = [(run_folder.EVALUATIONS, partial(record_from, card)) for card in cards]
+        cards = evaluations[-1].get("cards")
+        known = cards if isinstance(cards, list) else []
+        readers = [(run_folder.EVALUATIONS, partial(record_from, card)) for card in known]
     records = [_undamaged(name, read, None, problems) for name, read in readers]
     return [record for record in records if record is not None]
 
@@ -247,8 +242,6 @@ def _has_score(line: Mapping[str, Any]) -> bool:
     if not isinstance(score, dict) or not isinstance(score.get("name"), str):
         return False
     value, error = number(score.get("value")), number(score.get("error"))
-    if not isinstance(line.get("cards", []), list):
-        return False
     return value is not None and error is not None and error >= 0
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from ...data.domain_names import way_in_words
+from ...data.domain_names import DomainNames, shared_names, way_in_words
 from ...methods.words import shown
-from .runs import Run, capitalised, shared_names
+from ...metrics.score_record import ScoreRecord
+from .runs import Run, capitalised
 from .watching import alike, clearly_better, lines_of, lowest
 
 MOST_COMPARED = 3
@@ -14,21 +15,20 @@ MOST_COMPARED = 3
 def verdict(runs: Mapping[str, Run]) -> list[str]:
     """A sentence on each score that was measured alike of several runs, then what was seen of each run."""
     several = len(runs) > 1
-    compared = list(_compared(runs))[:MOST_COMPARED]
-    found = list(compared)
+    rows = [row for row in alike(runs) if clearly_better(row)][:MOST_COMPARED]
+    found = [_compared(row, shared_names(run.names for run in runs.values())) for row in rows]
     for label, run in runs.items():
         # What was scored once has been said beside the others.
+        compared = any(label in row for row in rows)
         scored = [] if compared and len(run.evaluations) == 1 else [_score(run)]
         found += [f"{label}: {each}" if several else each for each in (*_progress(run), *scored, *_health(run))]
     return found
 
 
-def _compared(runs: Mapping[str, Run]) -> Iterator[str]:
-    for row in alike(runs):
-        if len(row) > 1 and (better := clearly_better(row)):
-            name = way_in_words(next(iter(row.values())).name, shared_names(runs.values()))
-            values = ", ".join(f"{label} {record.text}" for label, record in row.items())
-            yield f"By {name}, {'no run' if better == 'none' else better} is clearly better: {values}."
+def _compared(row: Mapping[str, ScoreRecord], names: DomainNames) -> str:
+    better, score = clearly_better(row), way_in_words(next(iter(row.values())).name, names)
+    values = ", ".join(f"{label} {record.text}" for label, record in row.items())
+    return f"By {score}, {'no run' if better == 'none' else better} is clearly better: {values}."
 
 
 def _progress(run: Run) -> Iterator[str]:

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...data.domain_names import way_in_words
+from ...data.domain_names import shared_names, way_in_words
 from ...methods.words import shown
 from ...metrics.copying import PAIRS
 from ...metrics.score_record import ScoreRecord, difference, unlike
 from ...training.run_folder import BEST
 from .page import Figure
 from .plots import Curve, plot_curves
-from .runs import Run, capitalised, shared_names
+from .runs import Run, capitalised
 
 LOG_SCALE = 8.0
 """Scores of which the largest is so many times the smallest are drawn on a logarithmic scale."""
@@ -93,7 +93,7 @@ def _records(runs: Mapping[str, Run]) -> tuple[list[list[str]], list[str]]:
     rows: list[list[str]] = []
     apart: dict[str, list[str]] = {}
     firsts: dict[str, ScoreRecord] = {}
-    names = shared_names(runs.values())
+    names = shared_names(run.names for run in runs.values())
     for row in alike(runs):
         first = next(iter(row.values()))
         values = [row[label].text if label in row else "" for label in runs]

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from ...data.domain_names import shared_names
 from ...methods.words import with_domains
 from ..report.page import Figure, render
 from ..report.plots import looks, plot_curves
-from ..report.runs import environment, open_run, shared_names
+from ..report.runs import environment, open_run
 from .benefit import Benefit
 from .recipe import SEED, Study
 from .results import CELLS, TABLE, Row, kept_apart, score_names
@@ -96,7 +97,7 @@ def _curves(study: Study, table: Sequence[Row], name: str) -> list[Figure]:
 def _grids(study: Study, table: Sequence[Row]) -> dict[str, list[Figure]]:
     """The last sample grids of the first finished cell of each row, those to be compared side by side, by a title."""
     found: dict[str, list[Figure]] = {}
-    names = shared_names(result.run for row in table for result in row.results)
+    names = shared_names(result.run.names for row in table for result in row.results)
     for grid in {grid.name: grid for row in table for first in row.results[:1] for grid in first.run.grids}.values():
         title = with_domains(grid.title or grid.label, names)
         for shared, compared in _outer(study, table).items():

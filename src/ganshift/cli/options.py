@@ -74,7 +74,7 @@ def _number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     if kind not in NUMBERS:
         return None
 
-    def read_number(words: list[str]) -> float:
+    def read_number(words: list[str]) -> int | float:
         try:
             return kind(words[0])
         except ValueError:

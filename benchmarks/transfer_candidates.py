@@ -1,9 +1,11 @@
-"""An objective for the critic of pixels that `transfer_recipe` compares with those of `transfer`; it does not ship.
+"""What `transfer_recipe` compares with the objectives of `transfer`, and does not ship.
 
-Written from the paper: Huang et al. 2024 (arXiv 2501.05441).
+`Relativistic` is written from the paper: Huang et al. 2024 (arXiv 2501.05441).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
 
 import torch
 from torch.nn import functional as F
@@ -16,6 +18,23 @@ from ganshift.training.update import Update
 
 GAMMA = 1.0
 """Weight of R1 and R2."""
+SELDOM = 4
+"""Iterations for one with the feature critic."""
+
+
+@dataclass(frozen=True)
+class FeaturesSeldom(WGANGP):
+    """The feature critic in every fourth iteration alone, of which it takes more than half."""
+
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def iteration(
+        self, real_batches: Sequence[tuple[Bytes, Labels | None]], update: Update, draws: Draws, critic_only: bool
+    ) -> Terms:
+        """As `WGANGP` has it, with or without the feature critic."""
+        with_features = next(self.numbers) % SELDOM == 0
+        turn = self if with_features else replace(self, feature_critic=None)
+        return WGANGP.iteration(turn, real_batches, update, draws, critic_only)
 
 
 class Relativistic(WGANGP):

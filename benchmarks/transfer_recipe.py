@@ -4,6 +4,7 @@
     python -m benchmarks.transfer_recipe --data FOLDER --out runs/recipe [--minutes 80] [--only TEXT]
     python -m benchmarks.transfer_recipe --out runs/recipe --judge [--open-nsfw open-nsfw.onnx]
     python -m benchmarks.transfer_recipe --out runs/recipe --table
+    python -m benchmarks.transfer_recipe --out runs/recipe --sheets
 
 FOLDER has cifar10.zip, facades.zip and lsun5.zip, with folders `train/CLASS` (facades: `train/A`, `val/A`); the emoji
 are bundled. A cell is one run of a set, a start, an arm and a seed, in one thread, without decay. Images are drawn from
@@ -28,7 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from benchmarks import transfer_candidates as candidates
@@ -55,7 +56,6 @@ SMALL_BATCHES = {"width": 32, "critic_steps": 1, "batch": 16, "ema_images": 1_00
 NARROW = {**SMALL_BATCHES, "width": 16}
 BOTH = {"feature_critic": 0.5}
 HINGE = {"loss": "hinge"}
-HALF_RATE = {"generator_learning_rate": 5e-4, "critic_learning_rate": 5e-4}
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ ARMS = {
     "pixels, 0.1.0": Arm(OLD),
     "pixels": Arm(SMALL_BATCHES),
     "both": Arm({**SMALL_BATCHES, **BOTH}),
+    "both, every fourth": Arm({**SMALL_BATCHES, "feature_critic": 1.0}, candidates.FeaturesSeldom),
     "relativistic": Arm(SMALL_BATCHES, candidates.Relativistic),
     "hinge": Arm({**SMALL_BATCHES, **HINGE}),
-    "hinge, half rate": Arm({**SMALL_BATCHES, **HINGE, **HALF_RATE}),
     "hinge, slow generator": Arm({**SMALL_BATCHES, **HINGE, "generator_learning_rate": 2.5e-4}),
     "stylegan2-ada": Arm({**SMALL_BATCHES, **rivals.STYLEGAN2_RATES}, rival=rivals.stylegan2_ada),
     "lightweight-gan": Arm({**SMALL_BATCHES, **rivals.LIGHTWEIGHT_RATES}, rival=rivals.lightweight_gan),
@@ -97,6 +97,8 @@ BUDGETS = {32: (190.0, 380.0), 64: (300.0, 600.0), 128: (600.0, 1200.0)}
 """Processor seconds after which a run is scored."""
 SCORED = 500
 """Images drawn for a score, and at most so many they are compared with."""
+GAP, TITLE = 8, 26
+"""Pixels between the columns of a picture, and between its rows, where their titles stand."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,8 @@ AT_64 = Set("bundled:emoji", size=64, starts=("scratch",), arms=tuple(arm for ar
 SETS = {
     "500 automobiles": Set(
         *("cifar10.zip", "train/automobile/", "test/automobile/", 500),
-        arms=("pixels, 0.1.0", "pixels", "both", "hinge"),
-        from_scratch=("relativistic", "hinge, half rate", "hinge, slow generator", *RIVALS),
+        arms=("pixels, 0.1.0", "pixels", "both", "both, every fourth", "hinge"),
+        from_scratch=("relativistic", "hinge, slow generator", *RIVALS),
     ),
     "100 automobiles": Set("cifar10.zip", "train/automobile/", "test/automobile/", 100),
     "100 facades": Set("facades.zip", "train/A/", "val/A/", 100, from_scratch=RIVALS),
@@ -233,6 +235,24 @@ def sheet(images: Bytes) -> Image.Image:
     return Image.fromarray(torch.cat(rows, dim=1).permute(1, 2, 0).numpy())
 
 
+def sheets(out: Path, name: str) -> Image.Image:
+    """The first 32 images of the cells of a set with the least seed, a column an arm, a row a start and a budget."""
+    cells = [about for about in finished(out).values() if about["set"] == name]
+    arms = [arm for arm in ARMS if any(about["arm"] == arm for about in cells)]
+    rows = list(product(SETS[name].starts, BUDGETS[SETS[name].size]))
+    width, height = (8 * SETS[name].size, 4 * SETS[name].size)
+    whole = Image.new("RGB", (len(arms) * (width + GAP) - GAP, len(rows) * (height + TITLE) - GAP), "white")
+    for (row, (start, budget)), (column, arm) in product(enumerate(rows), enumerate(arms)):
+        alike = [cell for cell, of in CELLS.items() if of[:3] == (name, start, arm)]
+        found = [path for cell in alike if (path := drawn_file(out, cell, budget).with_suffix(".png")).exists()]
+        if found:
+            corner = (column * (width + GAP), row * (height + TITLE))
+            ImageDraw.Draw(whole).text(corner, f"{start}, {budget:.0f} s: {arm}", fill="black", font_size=13)
+            with Image.open(found[0]) as drawn:
+                whole.paste(drawn.crop((0, 0, width, height)), (corner[0], corner[1] + TITLE - GAP))
+    return whole
+
+
 def drawn_file(out: Path, cell: str, budget: float) -> Path:
     """Where the images of a cell lie, drawn after so many seconds."""
     return out / "drawn" / f"{cell}-{budget:.0f}.npz"
@@ -325,11 +345,15 @@ def main() -> None:
     own.add_argument("--data", type=Path, help="folder of cifar10.zip, facades.zip and lsun5.zip")
     own.add_argument("--judge", action="store_true", help="score what has no scores yet, and stop")
     own.add_argument("--open-nsfw", type=Path, help="file of the third judge")
+    own.add_argument("--sheets", action="store_true", help="put the cells of each set beside each other, and stop")
     options = own.parse_args()
     if options.judge:
         judge(options.out, options.open_nsfw)
     elif options.table:
         sys.stdout.write(table(options.out) + "\n")
+    elif options.sheets:
+        for name in {about["set"] for about in finished(options.out).values()}:
+            sheets(options.out, name).save(options.out / f"{name.replace(' ', '-')}.jpg", quality=85)
     elif options.costs:
         measure_costs(options, arms_to_measure(options.data, options.out), COSTED)
     else:

@@ -114,7 +114,7 @@ class Set:
     """How many are learned. All of both folders if None, and of a bundled set; then scores are among these."""
     size: int = 32
     starts: tuple[str, ...] = ("scratch", "cifar10-small")
-    arms: tuple[str, ...] = ("pixels", "both")
+    arms: tuple[str, ...] = ("pixels", "both, every fourth")
     from_scratch: tuple[str, ...] = ()
     """Arms that have no other start."""
 

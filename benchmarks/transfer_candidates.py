@@ -3,9 +3,7 @@
 `Relativistic` is written from the paper: Huang et al. 2024 (arXiv 2501.05441).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import count
+from collections.abc import Sequence
 
 import torch
 from torch.nn import functional as F
@@ -18,30 +16,33 @@ from ganshift.training.update import Update
 
 GAMMA = 1.0
 """Weight of R1 and R2."""
-SELDOM = 4
-"""Iterations for one with the feature critic."""
 
 
-@dataclass(frozen=True)
-class FeaturesSeldom(WGANGP):
-    """The feature critic in every fourth iteration alone, of which it takes more than half."""
-
-    numbers: Iterator[int] = field(default_factory=count)
+class FeaturesAlways(WGANGP):
+    """The feature critic in every iteration, as Sauer et al. 2021 have theirs."""
 
     def iteration(
-        self, real_batches: Sequence[tuple[Bytes, Labels | None]], update: Update, draws: Draws, critic_only: bool
+        self,
+        real_batches: Sequence[tuple[Bytes, Labels | None]],
+        update: Update,
+        draws: Draws,
+        critic_only: bool,
+        features: bool = False,
     ) -> Terms:
-        """As `WGANGP` has it, with or without the feature critic."""
-        with_features = next(self.numbers) % SELDOM == 0
-        turn = self if with_features else replace(self, feature_critic=None)
-        return WGANGP.iteration(turn, real_batches, update, draws, critic_only)
+        """As `WGANGP` has it."""
+        return super().iteration(real_batches, update, draws, critic_only, features=True)
 
 
 class Relativistic(WGANGP):
     """The critic says which of a real and a generated image is more real; R1 and R2 on both (Huang et al. 2024)."""
 
     def iteration(
-        self, real_batches: Sequence[tuple[Bytes, Labels | None]], update: Update, draws: Draws, critic_only: bool
+        self,
+        real_batches: Sequence[tuple[Bytes, Labels | None]],
+        update: Update,
+        draws: Draws,
+        critic_only: bool,
+        features: bool = False,
     ) -> Terms:
         """An update of the critic for each real batch, then one of the generator beside the last."""
         batch = self.config.batch

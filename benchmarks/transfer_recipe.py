@@ -54,7 +54,7 @@ from ganshift.training.log import say
 OLD = {"width": 32, "critic_steps": 2, "batch": 32, "ema_images": 4_000}
 SMALL_BATCHES = {"width": 32, "critic_steps": 1, "batch": 16, "ema_images": 1_000}
 NARROW = {**SMALL_BATCHES, "width": 16}
-BOTH = {"feature_critic": 0.5}
+BOTH = {"feature_critic": 1.0}
 HINGE = {"loss": "hinge"}
 
 
@@ -71,7 +71,7 @@ ARMS = {
     "pixels, 0.1.0": Arm(OLD),
     "pixels": Arm(SMALL_BATCHES),
     "both": Arm({**SMALL_BATCHES, **BOTH}),
-    "both, every fourth": Arm({**SMALL_BATCHES, "feature_critic": 1.0}, candidates.FeaturesSeldom),
+    "both, always": Arm({**SMALL_BATCHES, "feature_critic": 0.5}, candidates.FeaturesAlways),
     "relativistic": Arm(SMALL_BATCHES, candidates.Relativistic),
     "hinge": Arm({**SMALL_BATCHES, **HINGE}),
     "hinge, slow generator": Arm({**SMALL_BATCHES, **HINGE, "generator_learning_rate": 2.5e-4}),
@@ -114,7 +114,7 @@ class Set:
     """How many are learned. All of both folders if None, and of a bundled set; then scores are among these."""
     size: int = 32
     starts: tuple[str, ...] = ("scratch", "cifar10-small")
-    arms: tuple[str, ...] = ("pixels", "both, every fourth")
+    arms: tuple[str, ...] = ("pixels", "both")
     from_scratch: tuple[str, ...] = ()
     """Arms that have no other start."""
 
@@ -127,7 +127,7 @@ AT_64 = Set("bundled:emoji", size=64, starts=("scratch",), arms=tuple(arm for ar
 SETS = {
     "500 automobiles": Set(
         *("cifar10.zip", "train/automobile/", "test/automobile/", 500),
-        arms=("pixels, 0.1.0", "pixels", "both", "both, every fourth", "hinge"),
+        arms=("pixels, 0.1.0", "pixels", "both", "both, always", "hinge"),
         from_scratch=("relativistic", "hinge, slow generator", *RIVALS),
     ),
     "100 automobiles": Set("cifar10.zip", "train/automobile/", "test/automobile/", 100),

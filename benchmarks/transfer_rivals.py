@@ -66,7 +66,12 @@ class StyleGAN2ADA(WGANGP):
     betas: ClassVar = {"generator": (0.0, 0.99), "critic": (0.0, 0.99**LAZY_SHARE)}
 
     def iteration(
-        self, real_batches: Sequence[tuple[Bytes, Labels | None]], update: Update, draws: Draws, critic_only: bool
+        self,
+        real_batches: Sequence[tuple[Bytes, Labels | None]],
+        update: Update,
+        draws: Draws,
+        critic_only: bool,
+        features: bool = False,
     ) -> Terms:
         """An update of the critic, now and then one more for R1, and one of the generator; it skips none."""
         ((stored, _),) = real_batches
@@ -153,7 +158,12 @@ class LightweightGAN(WGANGP):
     betas: ClassVar = {"generator": (0.5, 0.9), "critic": (0.5, 0.9)}
 
     def iteration(
-        self, real_batches: Sequence[tuple[Bytes, Labels | None]], update: Update, draws: Draws, critic_only: bool
+        self,
+        real_batches: Sequence[tuple[Bytes, Labels | None]],
+        update: Update,
+        draws: Draws,
+        critic_only: bool,
+        features: bool = False,
     ) -> Terms:
         """An update of each network; the critic's are never alone."""
         random.seed(torch.initial_seed())  # its augmentation is drawn by Python, too

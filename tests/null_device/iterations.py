@@ -37,11 +37,11 @@ def trainer_of(method, settings):
     return TransferTrainer.from_config(TransferConfig(**{**shared, **settings}))
 
 
-def counts_of(trainer):
-    """Of five iterations, one after the other."""
+def counts_of(trainer, number):
+    """Of so many iterations, one after the other."""
     found = []
     with closing(trainer.batches(0)) as batches, arithmetic(trainer):
-        for _ in range(5):
+        for _ in range(number):
             batch = next(batches)
             null_cuda.reset()
             trainer.iteration(batch)
@@ -53,5 +53,5 @@ def counts_of(trainer):
 
 
 for line in sys.stdin:
-    method, settings = json.loads(line)
-    sys.stdout.write(json.dumps(counts_of(trainer_of(method, settings))) + "\n")
+    method, settings, number = json.loads(line)
+    sys.stdout.write(json.dumps(counts_of(trainer_of(method, settings), number)) + "\n")

@@ -29,7 +29,6 @@ GRAPHS = {
     "transfer 64": ("transfer", {"size": 64}),
     "transfer 128, norms by class": ("transfer", {"size": 128, "conditioning": "norm"}),
     "transfer, augmented": ("transfer", {"augment": "color,translation,cutout"}),
-    "transfer, feature critic": ("transfer", {"feature_critic": 1.0}),
     "transfer, without norms": ("transfer", {"generator_norm": False, "critic_norm": False}),
     "transfer, as published": ("transfer", {"as_published": True, "ema_images": 0}),
     "transfer, IEEE float32": ("transfer", {"precision": "fp32"}),
@@ -45,10 +44,6 @@ GRAPHS = {
         "transfer",
         {"deterministic": True, "conditioning": "acgan", "augment": "color,translation,cutout"},
     ),
-    "transfer, feature critic, deterministic": (
-        "transfer",
-        {"feature_critic": 1.0, "conditioning": "acgan", "deterministic": True},
-    ),
     "transfer 64, deterministic": ("transfer", {"deterministic": True, "conditioning": "norm", "size": 64}),
     "dual, deterministic": ("dual", {"deterministic": True, "dropout": 0.5, "optimizer": "adam"}),
     "on the second device": ("transfer", {"device": "cuda:1"}),
@@ -58,6 +53,13 @@ GRAPHS = {
 }
 PUBLISHED = {"transfer32": 2_874, "transfer64": 8_302, "dual256": 2_656}
 """Kernels and library calls that the host starts for an iteration as published; `training/cuda_graph.py` shows them."""
+TWO_GRAPHS = {
+    "transfer, feature critic": ("transfer", {"feature_critic": 1.0}),
+    "transfer, feature critic, deterministic": (
+        "transfer",
+        {"feature_critic": 1.0, "conditioning": "acgan", "deterministic": True},
+    ),
+}
 NO_GRAPH = {
     "transfer, micro-batches": ("transfer", {"micro_batch": 2}),
     "transfer, fp16": ("transfer", {"precision": "fp16"}),
@@ -75,9 +77,9 @@ def null(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def counted(null):
-    """What five iterations of each case count."""
-    cases = GRAPHS | NO_GRAPH
-    lines = "\n".join(json.dumps(case) for case in cases.values())
+    """What some iterations of each case count."""
+    cases = GRAPHS | TWO_GRAPHS | NO_GRAPH
+    lines = "\n".join(json.dumps((*case, 13 if name in TWO_GRAPHS else 5)) for name, case in cases.items())
     command = [sys.executable, str(Path(__file__).with_name("iterations.py"))]
     done = subprocess.run(command, input=lines, env=null, capture_output=True, text=True, timeout=1200, check=False)
     answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
@@ -87,14 +89,30 @@ def counted(null):
 
 @pytest.mark.parametrize("case", GRAPHS)
 def test_an_iteration_is_one_graph(case, counted):
-    warm, recorded, replayed = counted[case][1], counted[case][2], counted[case][3:]
+    _, warm, recorded, *replayed = counted[case]
+    assert_graph(warm, recorded, replayed)
+    assert all(counts["refused"] == 0 for counts in counted[case])
+
+
+@pytest.mark.parametrize("case", TWO_GRAPHS)
+def test_iterations_with_and_without_the_feature_critic_are_a_graph_each(case, counted):
+    """It takes part in every fourth, and both kinds are recorded at their third."""
+    _, second, third, *replayed = counted[case][::4]
+    assert_graph(second, third, replayed)
+    _, warm, recorded, *replayed = [counts for number, counts in enumerate(counted[case]) if number % 4]
+    assert_graph(warm, recorded, replayed)
+    assert third["launches"] > recorded["launches"]
+    assert all(counts["refused"] == 0 for counts in counted[case])
+
+
+def assert_graph(warm, recorded, replayed):
     assert warm["graphs"] == 0
+    assert warm["waits"] == 0  # kernel by kernel, too, once everything is there
     assert recorded["graphs"] == 1
+    assert replayed
     for counts in replayed:
         assert (counts["graphs"], counts["library calls"], counts["waits"], counts["copies out"]) == (1, 0, 0, 0)
         assert counts["launches"] <= MOST_LAUNCHES
-    assert all(counts["refused"] == 0 for counts in counted[case])
-    assert warm["waits"] == 0  # kernel by kernel, too, once everything is there
 
 
 @pytest.mark.parametrize("case", NO_GRAPH)

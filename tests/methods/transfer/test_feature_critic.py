@@ -14,7 +14,7 @@ from ganshift.methods.transfer.algorithm import WGANGP
 from ganshift.methods.transfer.config import PRESETS, TransferConfig
 from ganshift.methods.transfer.feature_critic import FeatureCritic
 from ganshift.methods.transfer.networks import ResNetCritic, ResNetGenerator
-from ganshift.methods.transfer.trainer import train
+from ganshift.methods.transfer.trainer import TransferTrainer, train
 from ganshift.nn.spectral_norm import renormalise
 from ganshift.training.draws import Draws
 from ganshift.training.update import PlainUpdate
@@ -125,7 +125,7 @@ def test_an_iteration_moves_the_heads_and_nothing_that_is_fixed(images):
     before, features = weights(critic), critic._network[0].state_dict()
     shipped = {name: value.clone() for name, value in features.items()}
     stored = ((images[:, :, :32, :32] + 1) * 127.5).round().to(torch.uint8)
-    terms = algorithm.iteration([(stored, None)], update, Draws(torch.device("cpu")), critic_only=False)
+    terms = algorithm.iteration([(stored, None)], update, Draws(torch.device("cpu")), critic_only=False, features=True)
     assert {"critic/features", "generator/features"} <= set(terms)
     learnt = {name for name, parameter in critic.named_parameters() if parameter.requires_grad}
     moved = {name for name in changed(critic, before) if name.rpartition(".")[2] not in ("_u", "_v")}
@@ -144,14 +144,26 @@ def test_its_weight_scales_its_part_of_the_generators_gradient():
     for weight in (1.0, 3.0):
         config = TransferConfig(data=Path("x"), out=Path("x"), images=1, feature_critic=weight)
         torch.manual_seed(1)  # of the augmentation
-        found.append(WGANGP(*networks, config, feature_critic=critic).generator_loss(latents, None))
+        found.append(WGANGP(*networks, config, feature_critic=critic).generator_loss(latents, None, features=True))
     assert_close(found[1]["generator/features"], 3 * found[0]["generator/features"])
     assert_close(found[1]["generator/adversarial"], found[0]["generator/adversarial"])
     assert set(WGANGP(*networks, config).generator_loss(latents, None)) == {"generator/adversarial"}
 
 
+def test_it_takes_part_in_every_fourth_iteration():
+    """Counted from the first image of a run, so that a run that goes on has the same turns."""
+    config = settings(Path("unused"), feature_critic=1.0)
+    trainer = TransferTrainer.from_config(config)
+    trainer.seen = 16  # four iterations
+    turns = []
+    for _, batch in zip(range(9), trainer.batches(16), strict=False):
+        turns.append({name.partition("/")[0] for name in trainer.iteration(batch) if name.endswith("/features")})
+    assert turns == [{"critic", "generator"}, set(), set(), set()] * 2 + [{"critic", "generator"}]
+
+
 def settings(out, **more):
-    tiny = {**PRESETS["tiny"], "linear_decay": False, "device": "cpu", "data": Path("bundled:faces")}
+    """An iteration takes four images."""
+    tiny = {**PRESETS["tiny"], "critic_steps": 1, "linear_decay": False, "device": "cpu", "data": Path("bundled:faces")}
     return TransferConfig(**{**tiny, "images": 32, **more}, out=out)
 
 

@@ -2,11 +2,12 @@
 
 Wang et al. 2018 fine-tune pretrained networks by it. Departures from the published code are settings
 (`config.TransferConfig`), such as the hinge loss with spectral norms (Miyato et al. 2018). A feature critic, if there
-is one, is one more update and one more term of the generator's.
+is one, is one more update and one more term of the generator's, now and then.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -25,6 +26,9 @@ from .feature_critic import FeatureCritic
 
 FEATURE_AUGMENT = "color,translation,cutout"
 """What is changed in all that the feature critic sees, whatever `config.augment` says."""
+FEATURES_EVERY = 4
+"""Iterations for one in which the feature critic takes part. It takes more time than all else, and in every iteration
+it costs variety (docs/reports/2026-11-small-batches.md)."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,17 @@ class WGANGP:
     feature_critic: FeatureCritic | None = None
 
     def iteration(
-        self, real_batches: Sequence[tuple[Bytes, Labels | None]], update: Update, draws: Draws, critic_only: bool
+        self,
+        real_batches: Sequence[tuple[Bytes, Labels | None]],
+        update: Update,
+        draws: Draws,
+        critic_only: bool,
+        features: bool = False,
     ) -> Terms:
-        """Algorithm 1, lines 2 to 12: an update of the critic for each real batch, then one of the generator."""
+        """Algorithm 1, lines 2 to 12: an update of the critic for each real batch, then one of the generator.
+
+        With `features`, the feature critic takes part.
+        """
         config = self.config
         for stored, labels in real_batches:
             if config.dequantize:
@@ -61,7 +73,8 @@ class WGANGP:
                 fake = self.generator(latents, fake_labels)
             renormalise(self.critic)  # only hinge has something to renormalise
             terms = update(self.critic, self.critic_loss, real, fake, labels, fake_labels, alpha)
-        if self.feature_critic:  # once an iteration, on the last batch: its loss needs no critic near its optimum
+        if features:  # one update, on the last batch: its loss needs no critic near its optimum
+            assert self.feature_critic is not None, "only asked of a run that has one"
             renormalise(self.feature_critic)
             terms |= update(self.feature_critic, self.feature_critic_loss, real, fake, labels, fake_labels)
         if critic_only:
@@ -69,7 +82,7 @@ class WGANGP:
         number = config.batch * config.generator_batch_multiple
         latents = draws.normal(number, self.latent_dim)
         labels = self._random_labels(draws, number)
-        return terms | update(self.generator, self.generator_loss, latents, labels)
+        return terms | update(self.generator, partial(self.generator_loss, features=features), latents, labels)
 
     def critic_loss(
         self,
@@ -116,12 +129,12 @@ class WGANGP:
         real_scores, fake_scores = self.feature_scores(real, labels), self.feature_scores(fake, fake_labels)
         return {"critic/features": losses.hinge_critic_loss(real_scores, fake_scores)}
 
-    def generator_loss(self, latents: Latents, labels: Labels | None) -> Terms:
+    def generator_loss(self, latents: Latents, labels: Labels | None, features: bool = False) -> Terms:
         """Line 12, and the class term of ACGAN: images that the critic sorts into their class."""
         fake = self.generator(latents, labels)
         scores, logits = self.critic(augment(fake, self.config.augment), labels)
         terms = {"generator/adversarial": losses.wasserstein_generator_loss(scores)}
-        if self.feature_critic:
+        if features:
             feature_loss = losses.wasserstein_generator_loss(self.feature_scores(fake, labels))
             terms["generator/features"] = self.config.feature_critic * feature_loss
         if logits is not None and labels is not None:

@@ -42,7 +42,7 @@ from ...training.run_folder import (
 from ...training.trainer import Outcome, Stateful, Trainer, order_to_json, wanted_range
 from ...training.weights import save_weights
 from .. import losses
-from .algorithm import WGANGP, learning_rate_scale
+from .algorithm import FEATURES_EVERY, WGANGP, learning_rate_scale
 from .backbone import CriticBackbone, GeneratorBackbone
 from .config import FEATURE_NETWORK, WORDS, TransferConfig
 from .feature_critic import FeatureCritic
@@ -196,16 +196,18 @@ class TransferTrainer(Trainer):
         for network, optimizer in self.optimizers.items():
             set_learning_rate(optimizer, _learning_rate(network, config) * scale)
         images, labels = batch["real"].images, batch["real"].labels if self.algorithm.num_classes else None
-        terms = self.steps(images, labels)
+        number = seen // config.images_per_iteration
+        features = self.algorithm.feature_critic is not None and number % FEATURES_EVERY == 0
+        terms = self.steps(images, labels, features=features)
         average_buffers(self.algorithm.generator)
         self.ema.update(seen + config.images_per_iteration, config.images_per_iteration)
         return terms
 
-    def _steps(self, images: Bytes, labels: Labels | None) -> Terms:
+    def _steps(self, images: Bytes, labels: Labels | None, *, features: bool) -> Terms:
         """All updates of an iteration."""
         each = self.settings.critic_steps
         real = list(zip(images.chunk(each), [None] * each if labels is None else labels.chunk(each), strict=True))
-        return self.algorithm.iteration(real, self.update, self.draws, critic_only=self.seen == 0)
+        return self.algorithm.iteration(real, self.update, self.draws, critic_only=self.seen == 0, features=features)
 
     def parts(self) -> dict[str, Stateful]:
         """Networks, optimisers and averages."""

@@ -48,7 +48,7 @@ def test_the_bundled_source_with_classes_draws_what_is_asked_for():
 
 
 def test_a_translator_is_no_source():
-    with pytest.raises(UserError, match="^photo-sketch holds a dual run; a source must be a transfer run"):
+    with pytest.raises(UserError, match=r"^photo-sketch holds a dual run; a source must be a transfer run"):
         open_source("photo-sketch")
 
 

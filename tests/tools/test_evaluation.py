@@ -261,6 +261,7 @@ def test_what_to_do_next_can_be_typed(tmp_path, capsys):
         ({"num_images": 20, "kid_subset_size": 30}, "kid subset size must be from 2 to 20"),
         ({"num_images": 0}, "at least 1, got 0"),
         ({"extractor_weights": Path("none.pth")}, "none.pth"),
+        ({"extractor_weights": Path(__file__)}, "take another copy"),
         ({"split": "test"}, "no test split"),
         ({"reference": Path("nowhere")}, "nowhere"),
     ],

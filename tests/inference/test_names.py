@@ -123,3 +123,5 @@ def test_results_go_beside_models_of_the_user_only(tmp_path):
     assert results_place("digits32", tmp_path / "found") == tmp_path / "found"
     with pytest.raises(UserError, match=r"into digits32, which is not a folder of yours: give --out"):
         results_place("digits32", None)
+    with pytest.raises(UserError, match=r"model.safetensors is a file: name a folder"):
+        results_place("digits32", tmp_path / "model.safetensors")

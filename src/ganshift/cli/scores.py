@@ -1,5 +1,6 @@
 """What measures: `ganshift evaluate`, `compare` and `bench`."""
 
+import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -125,7 +126,7 @@ def evaluate(
         cards = [record.to_json() for record in records]
         show_json({"cards": cards, "copying": None if verdict is None else asdict(verdict)})
     if records:
-        say(f"Next: ganshift compare {place} OTHER-RUN")
+        say(f"Next: ganshift compare {shlex.quote(str(place))} OTHER-RUN")
     return 0
 
 

@@ -145,6 +145,13 @@ def test_what_is_misspelt_or_missing_is_told(arguments, messages, capsys):
     assert [message for message in messages if message not in said] == []
 
 
+@pytest.mark.parametrize(
+    "arguments", [("transfer", "--data", "", "--out", "o"), ("doctor", ""), ("report", "a", "-o", "")]
+)
+def test_an_empty_name_is_not_the_current_folder(arguments, capsys):
+    assert "it is empty: give a name, or . for the current folder" in misused(capsys, *arguments)
+
+
 @pytest.mark.parametrize("rank", ["0", "1"])
 def test_of_several_processes_the_first_says_what_is_misspelt(rank, capsys, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -328,6 +335,7 @@ def test_bad_places(capsys, tmp_path, photos):
     assert "there is no bundled set of images 'dogs'; " in refused(capsys, *tiny, "--data", "bundled:dogs")
     assert "there is no run folder 'here'" in refused(capsys, *tiny, "--data", photos, "--source", "here")
     assert "no run" in refused(capsys, *tiny[:3], "--data", photos, "--out", photos)
+    assert "is not a page" in refused(capsys, "report", tmp_path, "-o", photos)
     assert not (tmp_path / "out").exists()
 
 

@@ -1,5 +1,7 @@
 """What a model is called by, and where results about it go."""
 
+import shlex
+import shutil
 import socket
 import threading
 from contextlib import suppress
@@ -13,6 +15,7 @@ from ganshift.data.bundled import photographs
 from ganshift.errors import UserError
 from ganshift.inference.names import bundled_models, find_model, results_place
 from ganshift.methods.dual.model import Translator
+from ganshift.methods.registry import methods
 from ganshift.methods.transfer.model import Generator
 from ganshift.methods.transfer.source import open_source
 
@@ -48,7 +51,7 @@ def test_the_bundled_source_with_classes_draws_what_is_asked_for():
 
 
 def test_a_translator_is_no_source():
-    with pytest.raises(UserError, match="photo-sketch holds a dual run; a source must be a transfer run"):
+    with pytest.raises(UserError, match=r"^photo-sketch holds a dual run; a source must be a transfer run"):
         open_source("photo-sketch")
 
 
@@ -116,6 +119,14 @@ def test_what_to_do_next_with_a_bundled_model_can_be_typed(tmp_path, capsys):
     assert "Next: ganshift evaluate digits32 --reference IMAGES --out scores/" in capsys.readouterr().err
 
 
+def test_what_to_do_next_can_be_typed_for_any_name(tmp_path, capsys):
+    run = shutil.copytree(bundled_models()["digits32"], tmp_path / "it's mine")
+    assert main(["generate", str(run), "-n", "1", "-o", str(tmp_path / "one.png")]) == 0
+    said = capsys.readouterr().err.partition("Next: ")[2]
+    assert shlex.split(said) == ["ganshift", "evaluate", str(run), "--reference", "IMAGES"]
+    assert shlex.split(methods()["transfer"].next_step(run))[2] == str(run)
+
+
 def test_results_go_beside_models_of_the_user_only(tmp_path):
     assert results_place(tmp_path, None) == tmp_path
     (tmp_path / "model.safetensors").touch()
@@ -123,3 +134,5 @@ def test_results_go_beside_models_of_the_user_only(tmp_path):
     assert results_place("digits32", tmp_path / "found") == tmp_path / "found"
     with pytest.raises(UserError, match=r"into digits32, which is not a folder of yours: give --out"):
         results_place("digits32", None)
+    with pytest.raises(UserError, match=r"model.safetensors is a file: name a folder"):
+        results_place("digits32", tmp_path / "model.safetensors")

@@ -97,6 +97,9 @@ def test_training_images_are_known_by_their_content(run, tmp_path):
     assert check_copying(run, moved, seed=1, num_images=COUNT, device="cpu").alarm
     with pytest.raises(UserError, match="holds other images than"):
         check_copying(run, moved / "test", num_images=COUNT, device="cpu")
+    others = Path(shutil.copytree(moved / "test", tmp_path / "data"))
+    with pytest.raises(UserError, match=r"training images: \S+ holds other images than \S+ was trained on$"):
+        check_copying(run, others, num_images=COUNT, device="cpu")
 
 
 def test_the_command_says_the_verdict_or_why_there_is_none(run, tmp_path, capfd):

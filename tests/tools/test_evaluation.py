@@ -197,12 +197,16 @@ def test_unpaired_translator_has_no_pairs(dual_run, tmp_path):
             evaluate(dual_run, **given)
 
 
-def test_the_number_of_translations_cannot_be_chosen(dual_run, tmp_path, capsys):
+def test_a_translator_has_no_settings_of_generators(dual_run, tmp_path, capsys):
     write_images(tmp_path / "data" / "A", noise(6, 1))
     write_images(tmp_path / "data" / "B", noise(6, 2, channels=1))
     arguments = ["evaluate", str(dual_run), "--reference", str(tmp_path / "data"), "--metrics", "kid,colour"]
-    assert main([*arguments, "-n", "3"]) == 2
-    assert "-n) is for generators" in capsys.readouterr().err
+    for option, value in (("num_images", "3"), ("split", "test"), ("labels", "uniform")):
+        assert main([*arguments, f"--{option}", value]) == 2
+        assert f"{option} is for generators" in capsys.readouterr().err
+    for given in (["--metrics", "copying"], ["--held-out", str(tmp_path / "data")]):
+        assert main([*arguments, *given]) == 2
+        assert "only generators are checked for copying" in capsys.readouterr().err
     assert not (dual_run / "cards").exists()
     assert main(arguments) == 0
     out = capsys.readouterr().out
@@ -257,6 +261,7 @@ def test_what_to_do_next_can_be_typed(tmp_path, capsys):
         ({"num_images": 20, "kid_subset_size": 30}, "kid subset size must be from 2 to 20"),
         ({"num_images": 0}, "at least 1, got 0"),
         ({"extractor_weights": Path("none.pth")}, "none.pth"),
+        ({"extractor_weights": Path(__file__)}, "take another copy"),
         ({"split": "test"}, "no test split"),
         ({"reference": Path("nowhere")}, "nowhere"),
     ],
@@ -281,6 +286,8 @@ def test_bad_places(digits_run, dual_run, tmp_path, capsys):
         evaluate(digits_run, a="x", b="y")
     assert main(["evaluate", str(digits_run), "--metrics", "fid,fod"]) == 2
     assert "there is no metric 'fod'; did you mean fid?" in capsys.readouterr().err
+    assert main(["evaluate", str(digits_run), "--metrics", "is", "--held-out", str(tmp_path / "empty")]) == 2
+    assert "--held-out is for the copying check" in capsys.readouterr().err
     assert main(["compare", str(tmp_path / "none"), str(digits_run)]) == 2
     assert "there is no card or run folder" in capsys.readouterr().err
 

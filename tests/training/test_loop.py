@@ -291,6 +291,12 @@ def test_cadences_may_change_between_sittings(tmp_path):
         run(out, 32, seed=1)
 
 
+def test_what_a_description_says_twice_differs_once(tmp_path):
+    run_folder.claim(tmp_path / "run", {"size": 32, "training": {"size": 32}})
+    with pytest.raises(UserError, match=r"configuration: size was 32, is 64\. Give"):
+        run_folder.claim(tmp_path / "run", {"size": 64, "training": {"size": 64}})
+
+
 def test_unwritable_out_is_an_error():
     with pytest.raises(UserError, match="cannot write"):
         run(Path("/proc/ganshift"), 8)

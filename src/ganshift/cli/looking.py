@@ -69,8 +69,8 @@ def report(
     with loading():
         from ..tools.report import PAGE, write_report
 
-    if out and out.is_file() and out.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"--out {out} is a file, but not a page: name one that ends in .html")
+    if out and (out.is_dir() or (out.is_file() and out.suffix.lower() not in (".html", ".htm"))):
+        raise UserError(f"--out {out} is there, but is not a page: give a name that ends in .html")
     typed = ["ganshift", "report", *map(str, runs), *(["-o", str(out)] if out else [])]
     page = out or (runs[0] / PAGE if len(runs) == 1 else Path(PAGE))
     write_report(runs, page, command=shlex.join(typed))

@@ -1,5 +1,6 @@
 """What is done with trained models: `ganshift generate`, `translate`, `export` and `import`."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -219,7 +220,7 @@ def import_run(
 
     used = {"generator": "-o sheet.png", "translator": "IMAGES... -o translated/"}
     method = method_in(out)
-    say(f"wrote {out}. Next: ganshift {method.verb} {out} {used[method.kind]}")
+    say(f"wrote {out}. Next: ganshift {method.verb} {shlex.quote(str(out))} {used[method.kind]}")
     return 0
 
 
@@ -290,4 +291,4 @@ def _say_written(paths: Sequence[Path], out: Path, run: str, reference: str) -> 
 
     written = f"wrote {paths[0]}" if len(paths) == 1 else f"wrote {len(paths)} images to {out}"
     place = "" if lies_here(run) else " --out scores/"
-    say(f"{written}. Next: ganshift evaluate {run} --reference {reference}{place}")
+    say(f"{written}. Next: ganshift evaluate {shlex.quote(run)} --reference {reference}{place}")

@@ -89,6 +89,26 @@ def _number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     )
 
 
+@SPELLED.primitive_rule
+def _path(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+    """Names of files as tyro reads them, but for an empty one, such as "$UNSET" in a shell: the current folder."""
+    if info.type is not Path:
+        return None
+
+    def read_path(words: list[str]) -> Path:
+        if not words[0]:
+            raise ValueError("it is empty: give a name, or . for the current folder")
+        return Path(words[0])
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=read_path,
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
 def command(function: Function) -> Function:
     """Let tyro read a function as a command, with its docstring as the help."""
     # tyro leaves line breaks in the description of a parameter, and a shell that completes takes them for more words.

@@ -1,5 +1,6 @@
 """What measures: `ganshift evaluate`, `compare` and `bench`."""
 
+import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -92,6 +93,12 @@ def evaluate(
         from ..training.run_folder import read_config
     if out is not None:
         refuse_among_pictures(out, (reference, a, b, held_out))
+    is_generator = method_in(find_model(run)).kind == "generator"
+    checks = is_generator if named is None else COPYING in named
+    if not is_generator and (checks or held_out):
+        raise UserError("only generators are checked for copying: leave out copying and --held-out")
+    if held_out and not checks:
+        raise UserError("--held-out is for the copying check: add copying to --metrics, or leave it out")
     shared: dict[str, Any] = {"extractor": extractor, "extractor_weights": extractor_weights, "seed": seed}
     shared |= {"labels": labels, "device": device}
     place = results_place(run, out)
@@ -106,7 +113,7 @@ def evaluate(
             _show(records, stored_names(read_config(find_model(run))))
         say(f"wrote {len(records)} card{'s' * (len(records) != 1)} to {place / RECORDS}")
     verdict = None
-    if COPYING in (named or ()) or (named is None and method_in(find_model(run)).kind == "generator"):
+    if checks:
         count = CHECKED if num_images is None else min(num_images, CHECKED)
         try:
             verdict = check_copying(run, reference, held_out, out=out, num_images=count, **shared)
@@ -119,7 +126,7 @@ def evaluate(
         cards = [record.to_json() for record in records]
         show_json({"cards": cards, "copying": None if verdict is None else asdict(verdict)})
     if records:
-        say(f"Next: ganshift compare {place} OTHER-RUN")
+        say(f"Next: ganshift compare {shlex.quote(str(place))} OTHER-RUN")
     return 0
 
 

@@ -139,7 +139,8 @@ def find_domains(place: Storage) -> tuple[Storage, Storage, Storage | None, Stor
     there_are = ", ".join(_tops(level)[:8]) or "images without folders"
     raise UserError(
         f"{level.where} does not have two domains, it holds {there_are}; "
-        "make folders train/A and train/B (or A and B) in it, or give two folders with --a and --b"
+        "make folders train/A and train/B (or A and B) in it. "
+        "ganshift dual and evaluate also take two folders, --a and --b"
     )
 
 

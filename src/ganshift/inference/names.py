@@ -84,6 +84,8 @@ def short_name(name: str | Path) -> str:
 def results_place(name: str | Path, out: str | Path | None) -> Path:
     """Where to write what is found out about a model: `out`, or else its own folder if that is the user's."""
     if out is not None:
+        if Path(out).is_file():
+            raise UserError(f"--out {out} is a file: name a folder")
         return Path(out)
     folder = find_model(name)
     if not lies_here(name):

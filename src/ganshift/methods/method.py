@@ -1,5 +1,6 @@
 """What a method is to the rest of ganshift: one record, which everything outside the method's folder asks."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -102,8 +103,8 @@ class Method:
     def next_step(self, run: Path) -> str:
         """The command that uses what a run has learned."""
         if self.kind == "generator":
-            return f"ganshift generate {run} -n 64 -o {run}/sheet.png"
+            return f"ganshift generate {shlex.quote(str(run))} -n 64 -o {shlex.quote(f'{run}/sheet.png')}"
         from ..training.run_folder import read_config
 
         to = in_files(stored_names(read_config(run))["b"])
-        return f"ganshift translate {run} IMAGES... --to {to} -o translated/"
+        return f"ganshift translate {shlex.quote(str(run))} IMAGES... --to {to} -o translated/"

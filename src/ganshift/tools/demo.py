@@ -5,6 +5,7 @@ translator: unpaired emoji, flat and in three dimensions; and one that ships. de
 report says of them.
 """
 
+import shlex
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,7 @@ def run_demo(out: Path, quick: bool = False, seed: int = 0) -> Outcome:
         title=recipe["title"],
         introduction=recipe["introduction"],
         notes={run["label"]: _notes(run, out / run["folder"]) for run in runs if "notes" in run},
-        command=f"ganshift demo --out {out} --seed {seed}{' --quick' if quick else ''}",
+        command=shlex.join(["ganshift", "demo", "--out", str(out), "--seed", str(seed), *["--quick"] * quick]),
     )
     say(f"report: {out / PAGE}")
     return Outcome(images, seconds)

@@ -116,7 +116,7 @@ def claim(
             held["training"] = {**(defaults or {}), **held["training"]}
         if unnamed_architecture is not None:
             held.setdefault("architecture", unnamed_architecture)
-        differences = _differences(_without_widths(held), _without_widths(config))
+        differences = dict.fromkeys(_differences(_without_widths(held), _without_widths(config)))
         if differences:
             raise UserError(
                 f"{out} holds a run of another configuration: {'; '.join(differences)}. "

@@ -24,7 +24,9 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise UserError(f"{path} is missing: the run there has not saved a model yet") from None
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path} cannot be read ({first_line(error)}): train on to write it again") from None
+        raise UserError(
+            f"{path} cannot be read ({first_line(error)}): take another copy, or train its run on to write it again"
+        ) from None
     for name, value in weights.items():
         if not value.is_floating_point():
             raise UserError(f"{path} is not a model: its {name} is of type {value.dtype}; train on to write it again")

@@ -144,6 +144,8 @@ def test_bundled_sets():
     assert names == ["train A", "train B", "val A", "val B"]
     with pytest.raises(UserError, match="there is no bundled"):
         find_parts(Path("bundled:dogs"))
+    with pytest.raises(UserError, match="did you mean digits"):
+        find_parts(Path("bundled:digit"))
 
 
 def test_cifar_batches(tmp_path):

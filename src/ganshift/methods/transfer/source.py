@@ -41,7 +41,7 @@ def open_source(name: str) -> Source:
     folder = find_model(name)
     config = run_folder.read_config(folder)
     if config.get("method") != "transfer":
-        raise UserError(f"{folder} holds a {config.get('method')} run; a source must be a transfer run")
+        raise UserError(f"{name} holds a {config.get('method')} run; a source must be a transfer run")
     source = _described(name, folder, config)
     weights = load_weights(folder / run_folder.MODEL)
     source = replace(

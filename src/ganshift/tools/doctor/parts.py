@@ -25,7 +25,7 @@ from ...data.open import (
     open_images,
 )
 from ...data.storage import Storage
-from ...errors import UserError
+from ...errors import UserError, choose
 
 SIZE = 32
 """Side of the pictures of CIFAR; bundled sets of images, which have none of their own, are made at it."""
@@ -65,6 +65,7 @@ def find_parts(data: Path, data_b: Path | None = None) -> list[DataPart]:
         places = [enter_split(open_storage(path), "train") for path in (data, data_b)]
         return [_with_rest([_of_files(place, *role)], place)[0] for place, role in zip(places, _ROLES, strict=False)]
     if name := bundled_name(data):
+        choose(name, {**IMAGES, **DOMAINS}, "bundled set of images")
         return _of_images(data) if name in IMAGES and name not in DOMAINS else _of_domains(data)
     data = find_published(data)
     place = open_storage(data)

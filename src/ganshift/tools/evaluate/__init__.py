@@ -36,6 +36,8 @@ from ...training.weights import hash_of_weights
 
 FAR_MORE = 20
 """Times as many generated images as real ones, from which on it is said that fewer would do."""
+OF_GENERATORS = ("num_images", "split", "labels")
+"""Settings that a translator has no use for."""
 logger = logging.getLogger("ganshift")
 
 
@@ -76,8 +78,9 @@ def evaluate(
         records = _of_generator(model, about, data, chosen)
     else:
         assert isinstance(model, ImageTranslator)
-        if "num_images" in settings:
-            raise UserError("num_images (-n) is for generators: a translator translates all images of the reference")
+        for name in OF_GENERATORS:
+            if getattr(chosen, name) != getattr(EvaluationSettings, name):
+                raise UserError(f"{name} is for generators: a translator translates its whole reference")
         chosen = replace(chosen, metrics=named or OF_TRANSLATIONS)
         records = _of_translator(model, about, data, domain_a, domain_b, chosen)
     write_records(place, records)

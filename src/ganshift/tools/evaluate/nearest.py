@@ -127,7 +127,9 @@ def _training_images(
             left = [number for number, name in enumerate(images.names) if name not in names]
             return place, drawn, images.select(np.array(left)) if left else None
         tried.append(f"{place} holds other images than {run} was trained on")
-    raise UserError(f"copying cannot be checked without the training images: {'; '.join(tried) or 'none are named'}")
+    raise UserError(
+        f"copying cannot be checked without the training images: {'; '.join(dict.fromkeys(tried)) or 'none are named'}"
+    )
 
 
 def _held_out(place: Path, training: ImageSet, model: ImageGenerator, named: Path | None) -> ImageSet | None:

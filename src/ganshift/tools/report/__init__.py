@@ -20,7 +20,6 @@ def write_report(
     out: Path,
     *,
     title: str = "",
-    introduction: str = "",
     notes: Mapping[str, Mapping[str, Any]] | None = None,
     command: str = "",
     most_bytes: int = MOST_BYTES,
@@ -48,18 +47,10 @@ def write_report(
         chapter(found, next((said[label] for label in found if label in said), {})) for found in methods.values()
     ]
     named = ", ".join(list(opened)[:3]) + " and more" * (len(opened) > 3)
-    if len(opened) == 1:
-        title = title or f"Run {named}"
-        about = "What this run did: its pictures as they changed, its scores and curves, and how to make it again."
-    else:
-        title = title or f"{len(opened)} runs: {named}"
-        about = "What these runs did, side by side: pictures, scores, curves, and what their settings differ by."
     render(
         out,
         "report.html.j2",
-        title=title,
-        introduction=introduction or about,
-        contents=[each["title"] for each in chapters],
+        title=title or (f"Run {named}" if len(opened) == 1 else f"{len(opened)} runs: {named}"),
         chapters=chapters,
         environment=environment(list(opened.values())),
         seconds=sum(run.seconds for run in opened.values()),

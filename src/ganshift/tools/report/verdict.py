@@ -1,5 +1,6 @@
 """What came of runs in a few sentences, from scores and health and never from settings."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from ...data.domain_names import DomainNames, shared_names, way_in_words
@@ -8,21 +9,18 @@ from ...metrics.score_record import ScoreRecord
 from .runs import Run, capitalised
 from .watching import alike, clearly_better, lines_of, lowest
 
-MOST_COMPARED = 3
-"""Scores that are said to tell runs apart, or not to."""
-
 
 def verdict(runs: Mapping[str, Run]) -> list[str]:
-    """A sentence on each score that was measured alike of several runs, then what was seen of each run."""
-    several = len(runs) > 1
-    rows = [row for row in alike(runs) if clearly_better(row)][:MOST_COMPARED]
-    found = [_compared(row, shared_names(run.names for run in runs.values())) for row in rows]
+    """A sentence on the most telling score that was measured alike of several runs, then what was seen of each run."""
+    row = next((row for row in alike(runs) if clearly_better(row)), {})
+    said = []
     for label, run in runs.items():
         # What was scored once has been said beside the others.
-        compared = any(label in row for row in rows)
-        scored = [] if compared and len(run.evaluations) == 1 else [_score(run)]
-        found += [f"{label}: {each}" if several else each for each in (*_progress(run), *scored, *_health(run))]
-    return found
+        scored = [] if label in row and len(run.evaluations) == 1 else [_score(run)]
+        said += [(label, each) for each in (*_progress(run), *scored, *_health(run))]
+    times = Counter(each for _, each in said)
+    found = dict.fromkeys(each if times[each] == len(runs) else f"{label}: {each}" for label, each in said)
+    return [*([_compared(row, shared_names(run.names for run in runs.values()))] if row else []), *found]
 
 
 def _compared(row: Mapping[str, ScoreRecord], names: DomainNames) -> str:

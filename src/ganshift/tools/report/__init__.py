@@ -27,8 +27,8 @@ def write_report(
     """Write one page of one or more run folders: a chapter for each method, in which its runs are laid side by side.
 
     Runs can be given by label. `notes` say by the label of a run what only who made it knows, and its chapter shows: an
-    `introduction` in place of ours, `figures` beside the sample grids, and `commands` that do the same with other
-    images. `command` is what made the page. Whatever is missing of a run is named on the page; a `UserError` where a
+    `introduction` in place of ours, `figures` above the sample grids, others that are `folded`, and `commands` that do
+    the same with other images. `command` is what made the page. Whatever is missing of a run is named on the page; a `UserError` where a
     folder holds no run at all.
     """
     folders = dict(runs) if isinstance(runs, Mapping) else labels_of(runs)

@@ -13,14 +13,14 @@ from .watching import alike, clearly_better, lines_of, lowest
 def verdict(runs: Mapping[str, Run]) -> list[str]:
     """A sentence on the most telling score that was measured alike of several runs, then what was seen of each run."""
     row = next((row for row in alike(runs) if clearly_better(row)), {})
-    said = []
+    found = [_compared(row, shared_names(run.names for run in runs.values()))] if row else []
+    times = Counter(each for run in runs.values() for each in (*_progress(run), *_health(run)))
     for label, run in runs.items():
-        # What was scored once has been said beside the others.
-        scored = [] if label in row and len(run.evaluations) == 1 else [_score(run)]
-        said += [(label, each) for each in (*_progress(run), *scored, *_health(run))]
-    times = Counter(each for _, each in said)
-    found = dict.fromkeys(each if times[each] == len(runs) else f"{label}: {each}" for label, each in said)
-    return [*([_compared(row, shared_names(run.names for run in runs.values()))] if row else []), *found]
+        # What was scored once has been said beside the others. Equal scores may have been measured in different ways.
+        scored = [] if label in row and len(run.evaluations) == 1 else _score(run)
+        said = (*_progress(run), *scored, *_health(run))
+        found += [f"{label}: {each}" if len(runs) > 1 and times[each] < len(runs) else each for each in said]
+    return list(dict.fromkeys(found))
 
 
 def _compared(row: Mapping[str, ScoreRecord], names: DomainNames) -> str:
@@ -33,6 +33,8 @@ def _progress(run: Run) -> Iterator[str]:
     budget = run.budget
     if budget is not None and run.images < budget:
         yield f"Not finished: {run.images:,} of {budget:,} images were shown."
+    if not run.evaluations and not run.records:
+        yield "Not scored yet: ganshift evaluate does that."
 
 
 def _health(run: Run) -> Iterator[str]:
@@ -46,18 +48,18 @@ def _health(run: Run) -> Iterator[str]:
         yield f"{capitalised(run.verdict.in_words())}."
 
 
-def _score(run: Run) -> str:
+def _score(run: Run) -> Iterator[str]:
     """Where the score was lowest while training, and whether it still fell; else the first of the cards."""
     if not run.evaluations:
-        if not run.records:
-            return "Not scored yet: ganshift evaluate does that."
-        record = min(run.records, key=lambda record: record.rank)
-        return f"{way_in_words(record.name, run.names)} is {record.text}."
+        for record in sorted(run.records, key=lambda record: record.rank)[:1]:
+            yield f"{way_in_words(record.name, run.names)} is {record.text}."
+        return
     name = run.evaluations[-1]["score"]["name"]
     lines = lines_of(run, name)
     best, last = lowest(lines), lines[-1]
     score, where = best["score"], f"at {best['images']:,} images"
     text = f"{capitalised(shown(name))} was best {where}: {score['value']:.3g} ± {score['error']:.1g}"
     if best is not last:
-        return f"{text}. At the end it was {last['score']['value']:.3g}; lower is better."
-    return f"{text}, its last evaluation" + (": more training may help." if len(lines) > 1 else ".")
+        yield f"{text}. At the end it was {last['score']['value']:.3g}; lower is better."
+    else:
+        yield f"{text}, its last evaluation" + (": more training may help." if len(lines) > 1 else ".")

@@ -66,14 +66,15 @@ def _notes(run: dict[str, Any], folder: Path) -> dict[str, Any]:
     """What the page says of a run and of those beside it."""
     said, data = run["notes"], Path(run["settings"]["data"])
     model = method_named(run["method"], RECIPE).model().from_pretrained(folder, "cpu")
-    made: dict[str, Any] = dict(said)
-    for key in said.keys() & {"figures", "folded"}:
-        made[key] = []
-        for about in said[key]:
-            pictures, columns = PICTURES[about["shows"]](model, data), len(about.get("columns", ())) or GRID_COLUMNS
-            words = {name: text for name, text in about.items() if name != "shows"}
-            made[key].append(Figure(**words, image=png_of(picture_grid(pictures, columns))))
-    return made
+    made = {key: [_figure(each, model, data) for each in said[key]] for key in ("figures", "folded") if key in said}
+    return said | made
+
+
+def _figure(about: dict[str, Any], model: Any, data: Path) -> Figure:
+    """A figure as the recipe has it: `shows` names its pictures, the rest are fields of `Figure`."""
+    words = {name: text for name, text in about.items() if name != "shows"}
+    columns = len(about.get("columns", ())) or GRID_COLUMNS
+    return Figure(**words, image=png_of(picture_grid(PICTURES[about["shows"]](model, data), columns)))
 
 
 def _images(model: ImageGenerator, data: Path) -> list[Image.Image]:

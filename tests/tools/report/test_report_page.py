@@ -135,7 +135,7 @@ CHAPTER = {
     "looks": looks([MARKUP]),
     "grids": {MARKUP: [{"label": MARKUP, "frames": [(0, pixels(1))], "columns": [MARKUP]}]},
     **{key: [MARKUP] for key in ("verdict", "problems", "apart", "messages", "commands", "unknown")},
-    **{key: [(MARKUP, MARKUP)] for key in ("glance", "records", "differences", "facts", "settings")},
+    **{key: [(MARKUP, MARKUP)] for key in ("glance", "records", "differences", "settings")},
     **{key: [FIGURE] for key in ("main", "nearest", "curves")},
 }
 TEMPLATES = {

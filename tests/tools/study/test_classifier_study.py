@@ -225,7 +225,7 @@ def test_runs_leave_out_what_they_are_judged_by(study):
 
 
 def test_the_copying_check_finds_the_images_of_such_a_run(study):
-    from ganshift.tools.evaluate.nearest import check_copying
+    from ganshift.tools.evaluate.copying import check_copying
 
     cell = study.cells[0]
     verdict = check_copying(cell.run, num_images=8)

@@ -28,8 +28,8 @@ def write_report(
 
     Runs can be given by label. `notes` say by the label of a run what only who made it knows, and its chapter shows: an
     `introduction` in place of ours, `figures` above the sample grids, others that are `folded`, and `commands` that do
-    the same with other images. `command` is what made the page. Whatever is missing of a run is named on the page; a `UserError` where a
-    folder holds no run at all.
+    the same with other images. `command` is what made the page. Whatever is missing of a run is named on the page; a
+    `UserError` where a folder holds no run at all.
     """
     folders = dict(runs) if isinstance(runs, Mapping) else labels_of(runs)
     if not folders:

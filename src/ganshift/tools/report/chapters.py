@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...data.domain_names import DomainNames, shared_names
+from ...errors import capitalised
 from ...files import open_regular
 from ...methods.words import shown, with_domains
 from ...training.log import duration
 from ...training.run_folder import LEFT_OUT, MODEL
 from .page import Figure
 from .plots import looks, plot_curves
-from .runs import Run, capitalised, number
+from .runs import Run, number
 from .settings import all_settings, command_of, differences, unknown_settings
 from .verdict import verdict
 from .watching import best_of, score_curves, watched
@@ -46,7 +47,6 @@ def chapter(runs: Mapping[str, Run], notes: Mapping[str, Any]) -> dict[str, Any]
         "main": main,
         "curves": [curve for curve in (*scores, *curves) if curve not in main],
         "differences": differences(runs),
-        "facts": _facts(first),
         "settings": all_settings(first),
         "commands": [command for run in runs.values() if (command := command_of(run))],
         "unknown": list(dict.fromkeys(name for run in runs.values() for name in unknown_settings(run))),

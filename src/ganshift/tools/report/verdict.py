@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from ...data.domain_names import DomainNames, shared_names, way_in_words
+from ...errors import capitalised
 from ...methods.words import shown
 from ...metrics.score_record import ScoreRecord
-from .runs import Run, capitalised
+from .runs import Run
 from .watching import alike, clearly_better, lines_of, lowest
 
 

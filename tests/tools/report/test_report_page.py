@@ -249,13 +249,13 @@ def test_a_score_taken_once_is_no_curve(copy, runs, tmp_path):
 
     def shown(*folders):
         text = page_of(folders, tmp_path / "page.html").text
-        return text.split("What ran")[0].partition("While it learned")[2].split()[:1]
+        return text.split("What ran")[0].partition("While it learned")[2]
 
-    assert shown(run) == ["critic/distance"]
-    assert shown(run, runs / "scratch") == []
-    assert shown(runs / "dual", copy("dual", "other")) == ["a/reconstruction"]
+    assert "critic/distance" in shown(run)
+    assert shown(run, runs / "scratch") == ""
+    assert "a/reconstruction" in shown(runs / "dual", copy("dual", "other"))
     (run / "evaluations.jsonl").write_text("".join(json.dumps(line | {"images": seen}) + "\n" for seen in (48, 96)))
-    assert shown(run, runs / "scratch") == ["KID[cifar]"]
+    assert "KID[cifar]" in shown(run, runs / "scratch")
 
 
 def test_the_command_writes_into_the_run_or_where_it_is_told(copy, tmp_path, capsys, monkeypatch):

@@ -22,6 +22,11 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(one if one.isprintable() or one in keep else ascii(one)[1:-1] for one in text)
 
 
+def capitalised(text: str) -> str:
+    """The text as the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
+
+
 def nearest(word: str, words: Iterable[str], kind: str = "", cutoff: float = 0.6) -> str:
     """The question whether the word most like it was meant, after its kind; nothing if none is as alike as `cutoff`.
 

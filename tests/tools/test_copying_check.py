@@ -14,7 +14,7 @@ from ganshift.cli import main
 from ganshift.data.datasets import draw_subset
 from ganshift.data.open import open_images
 from ganshift.metrics.copying import PAIRS, VERDICT, load_verdict
-from ganshift.tools.evaluate.nearest import SHOWN, check_copying
+from ganshift.tools.evaluate.copying import SHOWN, check_copying
 
 COUNT = 120
 

@@ -25,6 +25,17 @@ def test_everybody_can_use_the_page(tab, finished):
     assert in_the_way(tab) == []
 
 
+def test_a_phone_shows_what_matters_on_a_short_page(chromium, finished):
+    """What came of the runs, pictures and one curve; everything else is folded."""
+    tab = chromium.new_page(viewport={"width": 390, "height": 844})
+    tab.goto((finished / "report.html").as_uri())
+    assert tab.evaluate("document.documentElement.scrollHeight") < 3_500
+    assert tab.locator("img.drawing:visible").count() == 1
+    assert tab.locator("img:visible").count() == 7, "two sheets, pairs, photographs, two ways there and back, the curve"
+    assert tab.locator("h2, li").all_inner_texts()[1] == "Not scored yet: ganshift evaluate does that."
+    tab.close()
+
+
 @pytest.mark.ring_two
 def test_quick_demo(finished, capsys):
     out, messages = finished, finished.with_name("said").read_text()

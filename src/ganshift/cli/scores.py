@@ -89,7 +89,7 @@ def evaluate(
         from ..metrics.copying import PAIRS
         from ..metrics.record_files import RECORDS
         from ..tools.evaluate import evaluate as measure
-        from ..tools.evaluate.nearest import CHECKED, check_copying
+        from ..tools.evaluate.copying import CHECKED, check_copying
         from ..training.run_folder import read_config
     if out is not None:
         refuse_among_pictures(out, (reference, a, b, held_out))

@@ -17,10 +17,10 @@ Draw = Callable[[Latents, Labels | None], Images]
 """Latents, and labels if there are classes, to images in [-1, 1]; computes where it likes and leaves them there."""
 
 
-def drawing(model: ImageGenerator, as_published: bool) -> Draw:
-    """How a model draws where its weights lie; `as_published` normalises by the batch."""
+def drawing(model: ImageGenerator) -> Draw:
+    """How a model draws where its weights lie; one trained as published normalises by the batch."""
     device = next(model.parameters()).device
-    return lambda latents, labels: model.generate(latents.to(device), labels, as_published)
+    return lambda latents, labels: model.generate(latents.to(device), labels, model.as_published)
 
 
 def measure_generator(

@@ -63,7 +63,7 @@ class ReportWords:
     """What each logged term means, {a} and {b} as in `Grid`, in the order of their curves; other terms come after
     these, without a word."""
     main_term: str = ""
-    """The term whose curve stands at the top where a run has no scores; without it, the first."""
+    """The term whose curve is shown unfolded where no score can be; if empty, the first term of a run by itself."""
     about_curves: str = ""
     """What to look for in the curves."""
     grids: Sequence[Grid] = ()

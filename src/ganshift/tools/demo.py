@@ -30,7 +30,8 @@ from .report.page import Figure
 RECIPE = Path(__file__).with_suffix(".toml")
 GRID_COLUMNS = 8
 """Of the grid of real images, as in the generated ones."""
-MOST_PAIRS = 10
+MOST_PAIRS = 6
+PHOTOGRAPHS = ("chelsea", "coffee", "china")
 PHOTOGRAPH = 256
 """Pixels on a side of the photographs that are shown."""
 
@@ -55,7 +56,6 @@ def run_demo(out: Path, quick: bool = False, seed: int = 0) -> Outcome:
         {run["label"]: out / run["folder"] for run in runs},
         out / PAGE,
         title=recipe["title"],
-        introduction=recipe["introduction"],
         notes={run["label"]: _notes(run, out / run["folder"]) for run in runs if "notes" in run},
         command=shlex.join(["ganshift", "demo", "--out", str(out), "--seed", str(seed), *["--quick"] * quick]),
     )
@@ -67,12 +67,15 @@ def _notes(run: dict[str, Any], folder: Path) -> dict[str, Any]:
     """What the page says of a run and of those beside it."""
     said, data = run["notes"], Path(run["settings"]["data"])
     model = method_named(run["method"], RECIPE).model().from_pretrained(folder, "cpu")
-    figures = []
-    for about in said["figures"]:
-        pictures, columns = PICTURES[about["shows"]](model, data), len(about.get("columns", ())) or GRID_COLUMNS
-        words = {name: text for name, text in about.items() if name != "shows"}
-        figures.append(Figure(**words, image=png_of(picture_grid(pictures, columns))))
-    return {**said, "figures": figures}
+    made = {key: [_figure(each, model, data) for each in said[key]] for key in ("figures", "folded") if key in said}
+    return said | made
+
+
+def _figure(about: dict[str, Any], model: Any, data: Path) -> Figure:
+    """A figure as the recipe has it: `shows` names its pictures, the rest are fields of `Figure`."""
+    words = {name: text for name, text in about.items() if name != "shows"}
+    columns = len(about.get("columns", ())) or GRID_COLUMNS
+    return Figure(**words, image=png_of(picture_grid(PICTURES[about["shows"]](model, data), columns)))
 
 
 def _images(model: ImageGenerator, data: Path) -> list[Image.Image]:
@@ -99,8 +102,8 @@ def _photographs(model: ImageTranslator, _: Path) -> list[Image.Image]:
     """Photographs, each beside the sketch that the bundled translator, not that of the run, makes of it."""
     model = type(model).from_pretrained("photo-sketch", "cpu")
     pictures = []
-    for photograph in photographs().values():
-        photo = to_picture(fit_picture(photograph, PHOTOGRAPH, 3))
+    for name in PHOTOGRAPHS:
+        photo = to_picture(fit_picture(photographs()[name], PHOTOGRAPH, 3))
         pictures += [photo, model(photo, "sketch")]
     return pictures
 

@@ -47,10 +47,13 @@ def hash_of_weights(network: nn.Module, prefix: str = "") -> str:
     return hashlib.sha256(serialised(network, prefix)).hexdigest()
 
 
-def hash_of_file(path: Path) -> str:
-    """SHA-256 of a file of weights, as cards have it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def hash_of_file(*parts: Path) -> str:
+    """SHA-256 of a file of weights, as cards have it; of one in parts, of all of them in order."""
+    digest = hashlib.sha256()
+    for path in parts:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
 
 
 def serialised(network: nn.Module | Mapping[str, Tensor], prefix: str = "") -> bytes:

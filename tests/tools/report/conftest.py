@@ -8,7 +8,7 @@ import pytest
 from processes import run
 
 from ganshift.tools.evaluate import evaluate
-from ganshift.tools.evaluate.nearest import check_copying
+from ganshift.tools.evaluate.copying import check_copying
 
 
 @pytest.fixture(scope="session")

@@ -69,6 +69,15 @@ def test_a_phone_shows_what_matters_on_a_short_page(chromium, copy, tmp_path):
         tab.close()
 
 
+def test_so_does_a_page_of_several_runs(chromium, runs, tmp_path):
+    four = {"one": "pretrained", "two": "scratch", "three": "pretrained", "four": "scratch"}
+    report.write_report({label: runs / name for label, name in four.items()}, tmp_path / "report.html")
+    tab, wrong = opened(chromium, (tmp_path / "report.html").as_uri(), 390, "light")
+    assert tab.evaluate("document.documentElement.scrollHeight") < 3_500
+    assert wrong == []
+    tab.close()
+
+
 def test_arrow_keys_move_the_picture(chromium, address):
     tab, wrong = opened(chromium, address, 1280, "light")
     slider = tab.locator("[data-slider]").first

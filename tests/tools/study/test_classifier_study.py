@@ -225,7 +225,7 @@ def test_runs_leave_out_what_they_are_judged_by(study):
 
 
 def test_the_copying_check_finds_the_images_of_such_a_run(study):
-    from ganshift.tools.evaluate.nearest import check_copying
+    from ganshift.tools.evaluate.copying import check_copying
 
     cell = study.cells[0]
     verdict = check_copying(cell.run, num_images=8)
@@ -248,6 +248,7 @@ def test_page_and_table(study, folder, capsys):
 def test_everybody_can_use_the_page(tab, study):
     """The tables of verdicts, which no other page has."""
     tab.goto((study.out / "results.html").as_uri())
+    assert tab.evaluate("document.documentElement.scrollHeight") < 3_500
     assert in_the_way(tab) == []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ... import __version__
 from ...data.open import PREFIX
-from ...errors import UserError
+from ...errors import UserError, capitalised
 from ...methods.advice import Advice
 from ...methods.registry import methods, throughput_of
 from ...training.config import require
@@ -118,7 +118,7 @@ def examine(data: Path, data_b: Path | None = None, seconds: int | float = 5.0) 
         if not all(path.exists() or any(parent.is_file() for parent in path.parents) for path in given):
             raise  # nothing lies at one of the paths, not even in a zip
         what, _, do = str(error).partition("; ")
-        problem = DataFinding("problem", "cannot_open", what, f"{do[:1].upper()}{do[1:]}." if do else "")
+        problem = DataFinding("problem", "cannot_open", what, f"{capitalised(do)}." if do else "")
         return Report(given, [], find_alike([]), [problem])
     with opening_progress() as progress:
         facts: list[PartFacts] = []

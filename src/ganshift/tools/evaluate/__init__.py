@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...data.open import open_domains, open_images
-from ...data.value_range import stored_range
+from ...data.open import open_domains
 from ...errors import UserError
 from ...inference.arguments import shown
 from ...inference.generator import ImageGenerator
@@ -33,6 +32,7 @@ from ...metrics.score_record import ScoreRecord
 from ...training import run_folder
 from ...training.log import opening_progress, say
 from ...training.weights import hash_of_weights
+from .copying import open_for
 
 FAR_MORE = 20
 """Times as many generated images as real ones, from which on it is said that fewer would do."""
@@ -103,15 +103,7 @@ def _of_generator(
     compares = set(settings.metrics) != {"is"}
     if data is None and compares:
         raise UserError(f"{', '.join(settings.metrics)} compare with real images: give --reference, or --metrics is")
-    images = None
-    if data is not None and compares:
-        with opening_progress() as progress:
-            images = open_images(
-                *(data, model.size, model.channels),
-                progress=progress,
-                split=settings.split,
-                value_range=stored_range(model.config),
-            )
+    images = open_for(model, data, settings.split) if data is not None and compares else None
     settings.check_enough(settings.num_images, 0 if images is None else len(images))
     if images is not None and settings.num_images > FAR_MORE * len(images):
         say(
@@ -119,7 +111,7 @@ def _of_generator(
             "quicker, but you can compare only scores with the same number"
         )
     return measure_generator(
-        drawing(model, model.as_published),
+        drawing(model),
         model.classes,
         draw_latents(settings.num_images, settings.seed, dim=model.latent_dim),
         images,

@@ -9,7 +9,7 @@ from ...methods.importing import CheckpointFile
 from ...training.pickles import MOST_CHARACTERS, RefusedError
 from ...training.torch_files import OLD_START, ZIP_START, read_pickled_modules, read_torch
 from ...training.weights import hash_of_file
-from .tensorflow import find_checkpoint, hash_of, is_tensorflow, read_variables
+from .tensorflow import data_files, find_checkpoint, is_tensorflow, read_variables
 
 PICKLE_START = b"\x80"
 """How pickles begin since their second protocol."""
@@ -20,7 +20,10 @@ def read_checkpoint(path: Path) -> CheckpointFile:
     if is_tensorflow(path):
         prefix = find_checkpoint(path)
         return CheckpointFile(
-            path=prefix, container="tensorflow", content=read_variables(prefix), sha256=hash_of(prefix)
+            path=prefix,
+            container="tensorflow",
+            content=read_variables(prefix),
+            sha256=hash_of_file(*data_files(prefix)),
         )
     try:
         with open_regular(path) as file:

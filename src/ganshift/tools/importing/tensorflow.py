@@ -1,7 +1,6 @@
 """TensorFlow checkpoints as arrays, without the state of the optimisers. The only file that needs TensorFlow."""
 
 import glob
-import hashlib
 import math
 import os
 import re
@@ -39,7 +38,7 @@ def read_variables(prefix: Path) -> dict[str, np.ndarray]:
         shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
         names = sorted(name for name in shapes if not OPTIMIZER_STATE.search(name))
         claimed = sum(math.prod(shapes[name]) * types[name].size for name in names)
-        if claimed > sum(path.stat().st_size for path in _data_files(prefix)):
+        if claimed > sum(path.stat().st_size for path in data_files(prefix)):
             raise ValueError("its variables are larger than its files")
         return {name: np.asarray(reader.get_tensor(name)) for name in names}
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError, OSError) as error:
@@ -58,7 +57,7 @@ def find_checkpoint(checkpoint: Path) -> Path:
     index = prefix.with_name(f"{prefix.name}.index")
     if not index.is_file():
         raise UserError(f"there is no TensorFlow checkpoint {checkpoint}: {index} is missing")
-    parts = _data_files(prefix)
+    parts = data_files(prefix)
     if not parts or not all(part.is_file() for part in parts) or len(parts) != int(parts[0].name[-5:]):
         raise UserError(f"checkpoint {prefix} is not whole: of its .data files {len(parts)} are there")
     return prefix
@@ -77,15 +76,7 @@ def _only_checkpoint(folder: Path) -> Path:
     return there[0]
 
 
-def _data_files(prefix: Path) -> list[Path]:
+def data_files(prefix: Path) -> list[Path]:
+    """The files of a checkpoint's values, in order."""
     digits = "[0-9]" * 5
     return sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}.data-{digits}-of-{digits}"))
-
-
-def hash_of(prefix: Path) -> str:
-    """SHA-256 of the data file, or of all of them in order."""
-    digest = hashlib.sha256()
-    for path in _data_files(prefix):
-        with path.open("rb") as file:
-            hashlib.file_digest(file, lambda: digest)
-    return digest.hexdigest()

@@ -20,7 +20,6 @@ def write_report(
     out: Path,
     *,
     title: str = "",
-    introduction: str = "",
     notes: Mapping[str, Mapping[str, Any]] | None = None,
     command: str = "",
     most_bytes: int = MOST_BYTES,
@@ -28,9 +27,9 @@ def write_report(
     """Write one page of one or more run folders: a chapter for each method, in which its runs are laid side by side.
 
     Runs can be given by label. `notes` say by the label of a run what only who made it knows, and its chapter shows: an
-    `introduction` in place of ours, `figures` beside the sample grids, and `commands` that do the same with other
-    images. `command` is what made the page. Whatever is missing of a run is named on the page; a `UserError` where a
-    folder holds no run at all.
+    `introduction` in place of ours, `figures` above the sample grids, others that are `folded`, and `commands` that do
+    the same with other images. `command` is what made the page. Whatever is missing of a run is named on the page; a
+    `UserError` where a folder holds no run at all.
     """
     folders = dict(runs) if isinstance(runs, Mapping) else labels_of(runs)
     if not folders:
@@ -48,18 +47,10 @@ def write_report(
         chapter(found, next((said[label] for label in found if label in said), {})) for found in methods.values()
     ]
     named = ", ".join(list(opened)[:3]) + " and more" * (len(opened) > 3)
-    if len(opened) == 1:
-        title = title or f"Run {named}"
-        about = "What this run did: its pictures as they changed, its scores and curves, and how to make it again."
-    else:
-        title = title or f"{len(opened)} runs: {named}"
-        about = "What these runs did, side by side: pictures, scores, curves, and what their settings differ by."
     render(
         out,
         "report.html.j2",
-        title=title,
-        introduction=introduction or about,
-        contents=[each["title"] for each in chapters],
+        title=title or (f"Run {named}" if len(opened) == 1 else f"{len(opened)} runs: {named}"),
         chapters=chapters,
         environment=environment(list(opened.values())),
         seconds=sum(run.seconds for run in opened.values()),

@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...data.domain_names import DomainNames, shared_names
+from ...errors import capitalised
 from ...files import open_regular
 from ...methods.words import shown, with_domains
 from ...training.log import duration
 from ...training.run_folder import LEFT_OUT, MODEL
 from .page import Figure
 from .plots import looks, plot_curves
-from .runs import Run, capitalised, number
+from .runs import Run, number
 from .settings import all_settings, command_of, differences, unknown_settings
 from .verdict import verdict
-from .watching import best_of, watched
+from .watching import best_of, score_curves, watched
 
 MOST_TERMS = 24
 """Loss terms that are drawn."""
@@ -26,8 +27,10 @@ def chapter(runs: Mapping[str, Run], notes: Mapping[str, Any]) -> dict[str, Any]
     facts = {label: dict(_facts(run)) for label, run in runs.items()}
     names = dict.fromkeys(name for found in facts.values() for name in found)
     domains = shared_names(run.names for run in runs.values())
-    found = watched(runs)
+    found, scores = watched(runs), score_curves(runs)
     curves = _curves(runs, {name: with_domains(text, domains) for name, text in words.terms.items()})
+    main = scores or [curve for curve in curves if curve.title == shown(words.main_term)]
+    main = (main or curves * (len(runs) == 1))[:1]  # losses of several critics have no scale in common
     introduction = notes.get("introduction") or words.introduction(list(runs.values()), domains)
     return {
         "title": with_domains(words.title, domains) or f"{capitalised(method.name)}: {method.summary}",
@@ -41,10 +44,9 @@ def chapter(runs: Mapping[str, Run], notes: Mapping[str, Any]) -> dict[str, Any]
         "grids": _grids(runs, domains),
         "verdict": verdict(runs),
         **found,
-        "main": (found["scores"] or [curve for curve in curves if curve.title == shown(words.main_term)] or curves)[:1],
-        "curves": curves,
+        "main": main,
+        "curves": [curve for curve in (*scores, *curves) if curve not in main],
         "differences": differences(runs),
-        "facts": _facts(first),
         "settings": all_settings(first),
         "commands": [command for run in runs.values() if (command := command_of(run))],
         "unknown": list(dict.fromkeys(name for run in runs.values() for name in unknown_settings(run))),

@@ -35,8 +35,7 @@ def render(
     template: str,
     *,
     title: str,
-    introduction: str,
-    contents: Sequence[str],
+    introduction: str = "",
     environment: Mapping[str, str],
     seconds: float,
     command: str = "",
@@ -45,8 +44,8 @@ def render(
 ) -> None:
     """Write the page, whole or not at all, with fewer and smaller pictures where it would be larger than it may be.
 
-    `template` extends `page.html.j2` and takes `more`; `contents` are the titles of its chapters. `command` made what
-    it shows, in `seconds` of training altogether. Blank lines part the paragraphs of the introduction.
+    `template` extends `page.html.j2` and takes `more`. `command` made what it shows, in `seconds` of training
+    altogether. Blank lines part the paragraphs of the introduction.
     """
     found = _compiled(template)
     for rung in RUNGS:
@@ -54,7 +53,6 @@ def render(
             page = found.render(
                 title=title,
                 introduction=introduction,
-                contents=contents,
                 environment=environment,
                 training_time=duration(seconds),
                 command=command,

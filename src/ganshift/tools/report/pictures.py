@@ -17,8 +17,8 @@ LARGEST_EXACT = 200_000
 """Pictures that take more bytes without loss are stored with loss."""
 TRIED_EXACTLY = 4 * LARGEST_EXACT
 """Pictures of more pixels would take long to store without loss, and then be too large."""
-UPSCALED = 900
-"""Pictures of so many pixels in width, or fewer, are shown with their pixels as squares."""
+UPSCALED = 448
+"""Pictures of so many pixels in width, or fewer, are shown larger than they are, with their pixels as squares."""
 LONGEST = 16_383
 """The longest side that WebP knows, in pixels."""
 Item = TypeVar("Item")

@@ -5,7 +5,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cached_property, partial
 from math import prod
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, TypeVar, final
 from safetensors import SafetensorError, safe_open
 
 from ...data.domain_names import UNNAMED, DomainNames, stored_names
-from ...errors import UserError, first_line
+from ...errors import UserError, capitalised, first_line
 from ...files import open_regular, read_text
 from ...methods.method import Method
 from ...methods.registry import method_named
@@ -53,7 +53,7 @@ class Run:
     records: Sequence[ScoreRecord]
     """Of `ganshift evaluate`; if that was not called, those of the last evaluation while training."""
     verdict: Verdict | None
-    problems: Sequence[str] = field(default=())
+    problems: Sequence[str]
     """What is missing or damaged."""
 
     @property
@@ -187,11 +187,6 @@ def environment(runs: Sequence[Run]) -> dict[str, str]:
         found.setdefault(name, {})[version] = None
     versions = {name: ", ".join(each) for name, each in found.items()}
     return versions | {"this page written on": f"{platform.platform(terse=True)}, {os.cpu_count()} processor cores"}
-
-
-def capitalised(name: str) -> str:
-    """A name or a summary as the beginning of a sentence."""
-    return name[:1].upper() + name[1:]
 
 
 def number(value: Any) -> float | None:

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...data.domain_names import shared_names, way_in_words
+from ...errors import capitalised
 from ...methods.words import shown
 from ...metrics.copying import PAIRS
 from ...metrics.score_record import ScoreRecord, difference, unlike
 from ...training.run_folder import BEST
 from .page import Figure
 from .plots import Curve, plot_curves
-from .runs import Run, capitalised
+from .runs import Run
 
 LOG_SCALE = 8.0
 """Scores of which the largest is so many times the smallest are drawn on a logarithmic scale."""
@@ -19,11 +20,9 @@ MOST_SCORES = 8
 
 
 def watched(runs: Mapping[str, Run]) -> dict[str, Any]:
-    """A plot for each score, score records side by side, what was said, nearest pairs; empty where there are none."""
-    names = dict.fromkeys(line["score"]["name"] for run in runs.values() for line in run.evaluations)
+    """Score records side by side, what was said, nearest pairs; empty where there are none."""
     records, apart = _records(runs)
     return {
-        "scores": [_score(name, runs) for name in list(names)[:MOST_SCORES]],
         "records": records,
         "apart": apart,
         "messages": [
@@ -42,6 +41,13 @@ def watched(runs: Mapping[str, Run]) -> dict[str, Any]:
             if run.verdict is not None
         ],
     }
+
+
+def score_curves(runs: Mapping[str, Run]) -> list[Figure]:
+    """A plot for each score that was taken of a run more than once."""
+    names = dict.fromkeys(line["score"]["name"] for run in runs.values() for line in run.evaluations)
+    drawn = [name for name in names if any(len(lines_of(run, name)) > 1 for run in runs.values())]
+    return [_score(name, runs) for name in drawn[:MOST_SCORES]]
 
 
 def best_of(run: Run) -> str:
@@ -68,7 +74,8 @@ def _score(name: str, runs: Mapping[str, Run]) -> Figure:
     return Figure(
         title=shown(name),
         image=plot_curves(curves, list(runs), last, errors=errors, logarithmic=logarithmic),
-        caption=f"Best: {best}.{' The scale is logarithmic.' if logarithmic else ''}",
+        caption=f"Best: {best}. The band shows one standard error to each side."
+        + " The scale is logarithmic." * logarithmic,
         alt=f"Curves of {shown(name)}. Best: {best}.",
     )
 

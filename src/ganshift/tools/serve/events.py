@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from ...data.images import MAX_SIDE, png_of, read_bytes
 from ...data.pixel_formats import FormattedPicture
-from ...errors import printable
+from ...errors import capitalised, printable
 from ...inference.generator import ImageGenerator
 from ...inference.translator import ImageTranslator
 from ...inference.video import translate_video
@@ -189,8 +189,7 @@ class PageEvents:
         try:
             return await self._worker.run(work, gone)
         except (*STATUS,) as error:
-            text = shown_as_is(str(error))
-            raise gr.Error(f"{text[:1].upper()}{text[1:]}.", print_exception=False) from None
+            raise gr.Error(f"{capitalised(shown_as_is(str(error)))}.", print_exception=False) from None
 
 
 def shown_as_is(text: str) -> str:

@@ -21,7 +21,7 @@ from ...tensors import Bytes, from_uint8, to_uint8
 from ...training import run_folder
 from ...training.config import require
 from ...training.log import working
-from ..evaluate.nearest import seen_and_unseen
+from ..evaluate.copying import seen_and_unseen
 from .answers import NETWORK, PROBE, Answers, ClassifierSettings
 from .probes import ROUNDS, LinearProbe, arms, small_network
 from .verdict import Probabilities, Trial
@@ -45,7 +45,7 @@ def ask_classifiers(run: Path, settings: ClassifierSettings, device: str = "auto
     count = round(max(settings.amounts) * len(real))
     drawn, _ = class_labels(count, model.classes, real, "reference")
     assert drawn is not None, "a generator with classes"
-    latents, draw = draw_latents(count, 0, dim=model.latent_dim), drawing(model, model.as_published)
+    latents, draw = draw_latents(count, 0, dim=model.latent_dim), drawing(model)
     extraction = Extraction.open(EvaluationSettings(extractor=settings.extractor, view="whole", device=device))
     extraction.network.to(memory_format=torch.channels_last)  # takes processors half the time
     batches = sample_stored(draw, drawn, latents, extraction.settings.batch, model.as_published)

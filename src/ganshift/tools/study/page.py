@@ -38,7 +38,6 @@ def write_page(study: Study, table: Sequence[Row], benefit: Sequence[Benefit], c
         "study.html.j2",
         title=f"Study: {study.recipe.name}",
         introduction=study.recipe.about or f"A grid of {study.recipe.method} runs.",
-        contents=["Results"],
         environment=environment(measured),
         seconds=sum(run.seconds for run in (*trained, *measured)),
         command=command,

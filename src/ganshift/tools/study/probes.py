@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...tensors import Bytes, from_uint8, to_colour
+from .verdict import Probabilities
 
 STRENGTHS = (1e-3, 1e-2, 1e-1)
 """Of logistic regression, scikit-learn's C: the larger, the closer to the images learned."""
@@ -25,8 +26,6 @@ SIDE = 32
 """The side at which the small network looks at images."""
 WIDTHS = (16, 32, 64)
 STEPS, BATCH, LEARNING_RATE = 200, 32, 2e-3
-Probabilities = Float64[np.ndarray, "k classes"]
-"""Of the classes, a row for each image asked about."""
 Weights = Float64[np.ndarray, " n"]
 """Of images; 0 leaves one out."""
 Numbers = Int64[np.ndarray, " n"]

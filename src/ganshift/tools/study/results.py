@@ -18,8 +18,8 @@ from ...training.run_folder import write_text
 from ..report.runs import Run, open_run
 from .cell import Cell
 from .recipe import SEED, Study
+from .verdict import CONFIDENCE
 
-CONFIDENCE = 0.95
 TABLE, CELLS = "results.csv", "cells.csv"
 """Means, one line a row and score; and what was measured, one line a cell and score."""
 

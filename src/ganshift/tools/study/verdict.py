@@ -27,6 +27,7 @@ WITHOUT = 2
 """The first so many arms are without generated images."""
 Word = Literal["helps", "hurts", "no difference shown"]
 Probabilities = Float64[np.ndarray, "k classes"]
+"""Of the classes, a row for each image asked about."""
 Numbers = Int64[np.ndarray, " k"]
 Values = Float64[np.ndarray, " k"]
 

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from ...data.datasets import ImageSet, Third, draw_subset
+from ...data.folders import Split
 from ...data.images import png_of
 from ...data.open import hold_out, open_held_out, open_images
 from ...data.value_range import stored_range
@@ -54,7 +55,7 @@ def check_copying(
     training, others = seen_and_unseen(folder, model, *named)
     extraction = Extraction.open(chosen)
     latents = draw_latents(chosen.num_images, chosen.seed, dim=model.latent_dim)
-    draw = drawing(model, model.as_published)
+    draw = drawing(model)
     labels, _ = class_labels(len(latents), model.classes, training, chosen.labels)
     batches = sample_stored(draw, labels, latents, chosen.batch, model.as_published)
     ours = extraction.extract(batches, chosen.num_images, "generate")[0].cpu()
@@ -116,7 +117,7 @@ def _training_images(
     tried = []
     for place in [Path(place) for place in (named, reference) if isinstance(place, str | Path)]:
         try:
-            images = _open(place, model)
+            images = open_for(model, place)
             learned = images if third is None else hold_out(place, images, third)[0]
             drawn = learned if subset is None else draw_subset(learned, subset, subset_seed)
         except UserError as error:
@@ -139,12 +140,14 @@ def _held_out(place: Path, training: ImageSet, model: ImageGenerator, named: Pat
             return open_held_out(
                 place, model.size, model.channels, progress=progress, value_range=stored_range(model.config)
             )
-    images = _open(named, model)
+    images = open_for(model, named)
     if images.content_hash == training.content_hash:
         raise UserError(f"--held-out {named} holds the training images: name others of the same kind")
     return images
 
 
-def _open(place: Path, model: ImageGenerator) -> ImageSet:
+def open_for(model: ImageGenerator, place: Path, split: Split = "train") -> ImageSet:
+    """Real images as a generator draws them: of its size, its channels and its range of values."""
+    size, values = (model.size, model.channels), stored_range(model.config)
     with opening_progress() as progress:
-        return open_images(place, model.size, model.channels, progress=progress, value_range=stored_range(model.config))
+        return open_images(place, *size, progress=progress, split=split, value_range=values)

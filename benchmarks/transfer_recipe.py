@@ -97,8 +97,8 @@ BUDGETS = {32: (190.0, 380.0), 64: (300.0, 600.0), 128: (600.0, 1200.0)}
 """Processor seconds after which a run is scored."""
 SCORED = 500
 """Images drawn for a score, and at most so many they are compared with."""
-GAP, TITLE = 8, 26
-"""Pixels between the columns of a picture, and between its rows, where their titles stand."""
+GAP, TITLE = 6, 88
+"""Pixels between what stands beside each other, and of what is written to the left of it; half as many above it."""
 
 
 @dataclass(frozen=True)
@@ -236,20 +236,24 @@ def sheet(images: Bytes) -> Image.Image:
 
 
 def sheets(out: Path, name: str) -> Image.Image:
-    """The first 32 images of the cells of a set with the least seed, a column an arm, a row a start and a budget."""
-    cells = [about for about in finished(out).values() if about["set"] == name]
-    arms = [arm for arm in ARMS if any(about["arm"] == arm for about in cells)]
+    """The first 24 images of the cells of a set with the least seed, a column an arm, a row a start and a budget."""
+    arms = [arm for arm in ARMS if any((of["set"], of["arm"]) == (name, arm) for of in finished(out).values())]
     rows = list(product(SETS[name].starts, BUDGETS[SETS[name].size]))
-    width, height = (8 * SETS[name].size, 4 * SETS[name].size)
-    whole = Image.new("RGB", (len(arms) * (width + GAP) - GAP, len(rows) * (height + TITLE) - GAP), "white")
-    for (row, (start, budget)), (column, arm) in product(enumerate(rows), enumerate(arms)):
-        alike = [cell for cell, of in CELLS.items() if of[:3] == (name, start, arm)]
-        found = [path for cell in alike if (path := drawn_file(out, cell, budget).with_suffix(".png")).exists()]
-        if found:
-            corner = (column * (width + GAP), row * (height + TITLE))
-            ImageDraw.Draw(whole).text(corner, f"{start}, {budget:.0f} s: {arm}", fill="black", font_size=13)
-            with Image.open(found[0]) as drawn:
-                whole.paste(drawn.crop((0, 0, width, height)), (corner[0], corner[1] + TITLE - GAP))
+    width, height = (4 * SETS[name].size, 6 * SETS[name].size)
+    whole = Image.new("RGB", (TITLE + len(arms) * (width + GAP), TITLE // 2 + len(rows) * (height + GAP)), "white")
+    write = partial(ImageDraw.Draw(whole).text, fill="black", font_size=13)
+    for row, (start, budget) in enumerate(rows):
+        down = TITLE // 2 + row * (height + GAP)
+        write((0, down), f"{start}\n{budget:.0f} s")
+        for column, arm in enumerate(arms):
+            across = TITLE + column * (width + GAP)
+            if row == 0:
+                write((across, 0), arm.replace(", ", ",\n"))
+            alike = (cell for cell, of in CELLS.items() if of[:3] == (name, start, arm))
+            files = (drawn_file(out, cell, budget).with_suffix(".png") for cell in alike)
+            if found := next((path for path in files if path.exists()), None):
+                with Image.open(found) as drawn:
+                    whole.paste(drawn.crop((0, 0, width, height)), (across, down))
     return whole
 
 

@@ -78,5 +78,5 @@ def test_a_cell_of_transfer_is_judged_and_shown(cells_of_transfer, monkeypatch):
     assert "| 500 automobiles | scratch | 2 | both |" in transfer_recipe.table(cells_of_transfer)
     shown = transfer_recipe.sheets(cells_of_transfer, "500 automobiles")
     with Image.open(transfer_recipe.drawn_file(cells_of_transfer, cell, 1.0).with_suffix(".png")) as drawn:
-        top = transfer_recipe.TITLE - transfer_recipe.GAP
-        assert shown.crop((0, top, 32, top + 32)).tobytes() == drawn.crop((0, 0, 32, 32)).tobytes()
+        left, top = transfer_recipe.TITLE, transfer_recipe.TITLE // 2
+        assert shown.crop((left, top, left + 32, top + 32)).tobytes() == drawn.crop((0, 0, 32, 32)).tobytes()

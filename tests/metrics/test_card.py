@@ -105,6 +105,24 @@ def test_difference_with_its_uncertainty(metric, value, verdict):
     assert (found.value, found.standard_error, found.verdict) == (value - 20, 5.0, verdict)
 
 
+@pytest.mark.parametrize(
+    ("value", "spread", "text"),
+    [
+        (0.04782, 0.06, "0.048 ± 0.06"),
+        (1.668, 0.34, "1.67 ± 0.34"),
+        (12.345, 0.5, "12.35 ± 0.5"),
+        (193.456, 12.3, "193 ± 12"),
+        (193.456, 1000.0, "193 ± 1e+03"),
+        (0.25, 1e-9, "0.25 ± 1e-09"),
+        (0.0, 0.1, "0 ± 0.1"),
+        (2.5, 0.0, "2.5 ± 0"),
+        (nan, nan, "nan ± nan"),
+    ],
+)
+def test_a_score_has_no_more_digits_than_its_spread(value, spread, text):
+    assert replace(CARD, value=value, spread=spread).text == text
+
+
 def test_standard_errors():
     assert replace(CARD, metric="IS").standard_error == pytest.approx(3 / 10**0.5)
     assert replace(CARD, metric="SSIM a-b", num_generated=9).standard_error == pytest.approx(1)

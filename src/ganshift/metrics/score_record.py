@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from math import hypot, isfinite, isnan, sqrt
+from math import floor, hypot, isfinite, isnan, log10, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ class ScoreRecord:
     @property
     def text(self) -> str:
         """The value with its spread, rounded to be read; of colour with what each channel differs by."""
-        text = f"{self.value:.4g} ± {self.spread:.2g}"
+        text = f"{_rounded(self.value, self.spread)} ± {self.spread:.2g}"
         if self.differences:
             half = len(self.differences) // 2
             parts = {"mean": self.differences[:half], "spread": self.differences[half:]}
@@ -232,6 +232,14 @@ def record_rows(records: Sequence[ScoreRecord]) -> list[dict[str, Any]]:
         }
         for record in records
     ]
+
+
+def _rounded(value: float, spread: float) -> str:
+    """At most four digits, and none beyond the second of the spread."""
+    if not (value and spread and isfinite(value) and isfinite(spread)):
+        return f"{value:.4g}"
+    before_point, last = floor(log10(abs(value))) + 1, 1 - floor(log10(spread))
+    return f"{value:.{min(4, max(1, before_point, before_point + last))}g}"
 
 
 def _short(name: str, value: Any) -> Any:

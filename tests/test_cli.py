@@ -414,6 +414,12 @@ def test_training_goes_on_without_broken_files(capsys, tmp_path, photos):
         assert json.loads((out / "config.json").read_text())["data"]["images"] == 3
 
 
+def test_more_images_than_memory_holds_are_refused(tmp_path, capsys):
+    too_many = refused(capsys, "generate", "digits32", "-n", 10**15, "-o", tmp_path / "sheet.png")
+    assert "out of memory" in too_many
+    assert "fewer or smaller images need less" in too_many
+
+
 def test_conditional_run_generates_by_class_name(tmp_path, photos, capsys):
     for name in ("cat", "rose"):
         (photos / name).mkdir()

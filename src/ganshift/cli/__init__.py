@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .. import __version__
-from ..errors import UserError, nearest
+from ..errors import UserError, first_line, nearest
 from ..methods.method import Method
 from ..methods.registry import methods
 
@@ -99,6 +99,13 @@ def _run(words: Sequence[str], quiet: bool) -> int:
         if error.filename is None:
             raise
         say_one_line(f"error: {error.filename}: {error.strerror}")
+        return USER_ERROR
+    except (RuntimeError, MemoryError) as error:
+        from ..training.memory import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        say_one_line(f"error: out of memory ({first_line(error)}): fewer or smaller images need less")
         return USER_ERROR
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # impatience while leaving must not end in a traceback

@@ -281,7 +281,7 @@ def test_what_cannot_be_reported_is_one_line(runs, tmp_path, capsys):
         ([tmp_path / "foreign"], "is of method None, which ganshift does not have"),
         ([tmp_path / "damaged"], "cannot read"),
         ([runs / "dual", tmp_path / "empty"], "there is no config.json in it"),
-        ([runs / "dual", "-o", tmp_path], "cannot write"),
+        ([runs / "dual", "-o", tmp_path], "is not a page"),
     ):
         assert main(["report", *map(str, arguments)]) == 2
         (line,) = capsys.readouterr().err.splitlines()

@@ -3,14 +3,14 @@
 `Relativistic` is written from the paper: Huang et al. 2024 (arXiv 2501.05441).
 """
 
-from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch.nn import functional as F
 
 from ganshift.methods.augment import augment
-from ganshift.methods.transfer.algorithm import WGANGP
-from ganshift.tensors import Bytes, Images, Labels, Latents, Terms, dequantize
+from ganshift.methods.transfer.algorithm import WGANGP, RealBatches
+from ganshift.tensors import Images, Latents, Terms, dequantize
 from ganshift.training.draws import Draws
 from ganshift.training.update import Update
 
@@ -21,28 +21,14 @@ GAMMA = 1.0
 class FeaturesAlways(WGANGP):
     """The feature critic in every iteration, as Sauer et al. 2021 have theirs."""
 
-    def iteration(
-        self,
-        real_batches: Sequence[tuple[Bytes, Labels | None]],
-        update: Update,
-        draws: Draws,
-        critic_only: bool,
-        features: bool = False,
-    ) -> Terms:
-        """As `WGANGP` has it."""
-        return super().iteration(real_batches, update, draws, critic_only, features=True)
+    features_every: ClassVar = 1
 
 
 class Relativistic(WGANGP):
     """The critic says which of a real and a generated image is more real; R1 and R2 on both (Huang et al. 2024)."""
 
     def iteration(
-        self,
-        real_batches: Sequence[tuple[Bytes, Labels | None]],
-        update: Update,
-        draws: Draws,
-        critic_only: bool,
-        features: bool = False,
+        self, real_batches: RealBatches, update: Update, draws: Draws, critic_only: bool, features: bool = False
     ) -> Terms:
         """An update of the critic for each real batch, then one of the generator beside the last."""
         batch = self.config.batch

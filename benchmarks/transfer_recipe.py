@@ -237,7 +237,8 @@ def sheet(images: Bytes) -> Image.Image:
 
 def sheets(out: Path, name: str) -> Image.Image:
     """The first 24 images of the cells of a set with the least seed, a column an arm, a row a start and a budget."""
-    arms = [arm for arm in ARMS if any((of["set"], of["arm"]) == (name, arm) for of in finished(out).values())]
+    there = {about["arm"] for about in finished(out).values() if about["set"] == name}
+    arms = [arm for arm in ARMS if arm in there]
     rows = list(product(SETS[name].starts, BUDGETS[SETS[name].size]))
     width, height = (4 * SETS[name].size, 6 * SETS[name].size)
     whole = Image.new("RGB", (TITLE + len(arms) * (width + GAP), TITLE // 2 + len(rows) * (height + GAP)), "white")

@@ -17,7 +17,7 @@ Both get the images that our arms get, half of them mirrored, and the same avera
 import importlib
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -31,11 +31,11 @@ from torch.nn.utils.parametrize import register_parametrization
 from benchmarks.adaptive import AdaptiveAugment
 from ganshift.errors import UserError
 from ganshift.methods import losses
-from ganshift.methods.transfer.algorithm import WGANGP
+from ganshift.methods.transfer.algorithm import WGANGP, RealBatches
 from ganshift.methods.transfer.backbone import GeneratorBackbone
 from ganshift.methods.transfer.stylegan2 import StyleGAN2Critic, StyleGAN2Generator
 from ganshift.methods.transfer.trainer import TransferTrainer
-from ganshift.tensors import Bytes, Images, Labels, Latents, Terms, from_uint8
+from ganshift.tensors import Images, Labels, Latents, Terms, from_uint8
 from ganshift.training.draws import Draws
 from ganshift.training.update import Update
 
@@ -66,12 +66,7 @@ class StyleGAN2ADA(WGANGP):
     betas: ClassVar = {"generator": (0.0, 0.99), "critic": (0.0, 0.99**LAZY_SHARE)}
 
     def iteration(
-        self,
-        real_batches: Sequence[tuple[Bytes, Labels | None]],
-        update: Update,
-        draws: Draws,
-        critic_only: bool,
-        features: bool = False,
+        self, real_batches: RealBatches, update: Update, draws: Draws, critic_only: bool, features: bool = False
     ) -> Terms:
         """An update of the critic, now and then one more for R1, and one of the generator; it skips none."""
         ((stored, _),) = real_batches
@@ -158,12 +153,7 @@ class LightweightGAN(WGANGP):
     betas: ClassVar = {"generator": (0.5, 0.9), "critic": (0.5, 0.9)}
 
     def iteration(
-        self,
-        real_batches: Sequence[tuple[Bytes, Labels | None]],
-        update: Update,
-        draws: Draws,
-        critic_only: bool,
-        features: bool = False,
+        self, real_batches: RealBatches, update: Update, draws: Draws, critic_only: bool, features: bool = False
     ) -> Terms:
         """An update of each network; the critic's are never alone."""
         random.seed(torch.initial_seed())  # its augmentation is drawn by Python, too

@@ -93,7 +93,8 @@ def evaluate(
         from ..training.run_folder import read_config
     if out is not None:
         refuse_among_pictures(out, (reference, a, b, held_out))
-    is_generator = method_in(find_model(run)).kind == "generator"
+    folder = find_model(run)
+    is_generator = method_in(folder).kind == "generator"
     checks = is_generator if named is None else COPYING in named
     if not is_generator and (checks or held_out):
         raise UserError("only generators are checked for copying: leave out copying and --held-out")
@@ -110,7 +111,7 @@ def evaluate(
             settings["num_images"] = num_images
         records = measure(run, reference, a=a, b=b, out=out, **settings)
         if not json:
-            _show(records, stored_names(read_config(find_model(run))))
+            _show(records, stored_names(read_config(folder)))
         say(f"wrote {len(records)} card{'s' * (len(records) != 1)} to {place / RECORDS}")
     verdict = None
     if checks:

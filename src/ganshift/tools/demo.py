@@ -101,9 +101,9 @@ def _true_pairs(model: ImageTranslator, data: Path) -> list[Image.Image]:
 def _photographs(model: ImageTranslator, _: Path) -> list[Image.Image]:
     """Photographs, each beside the sketch that the bundled translator, not that of the run, makes of it."""
     model = type(model).from_pretrained("photo-sketch", "cpu")
-    pictures = []
+    pictures, shipped = [], photographs()
     for name in PHOTOGRAPHS:
-        photo = to_picture(fit_picture(photographs()[name], PHOTOGRAPH, 3))
+        photo = to_picture(fit_picture(shipped[name], PHOTOGRAPH, 3))
         pictures += [photo, model(photo, "sketch")]
     return pictures
 

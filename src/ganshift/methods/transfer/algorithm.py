@@ -8,6 +8,7 @@ is one, is one more update and one more term of the generator's, now and then.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -26,9 +27,8 @@ from .feature_critic import FeatureCritic
 
 FEATURE_AUGMENT = "color,translation,cutout"
 """What is changed in all that the feature critic sees, whatever `config.augment` says."""
-FEATURES_EVERY = 4
-"""Iterations for one in which the feature critic takes part. It takes more time than all else, and in every iteration
-it costs variety (docs/reports/2026-11-small-batches.md)."""
+RealBatches = Sequence[tuple[Bytes, Labels | None]]
+"""For each update of the critic, real images and, if there are classes, their labels."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,12 @@ class WGANGP:
     mixtures: int = 1
     """Points between each real and fake image that the penalty is taken at; the published 32-pixel code takes two."""
     feature_critic: FeatureCritic | None = None
+    features_every: ClassVar = 4
+    """Iterations for one in which the feature critic takes part. It takes more time than all else, and in every
+    iteration it costs variety (docs/reports/2026-11-small-batches.md)."""
 
     def iteration(
-        self,
-        real_batches: Sequence[tuple[Bytes, Labels | None]],
-        update: Update,
-        draws: Draws,
-        critic_only: bool,
-        features: bool = False,
+        self, real_batches: RealBatches, update: Update, draws: Draws, critic_only: bool, features: bool = False
     ) -> Terms:
         """Algorithm 1, lines 2 to 12: an update of the critic for each real batch, then one of the generator.
 

@@ -42,7 +42,7 @@ from ...training.run_folder import (
 from ...training.trainer import Outcome, Stateful, Trainer, order_to_json, wanted_range
 from ...training.weights import save_weights
 from .. import losses
-from .algorithm import FEATURES_EVERY, WGANGP, learning_rate_scale
+from .algorithm import WGANGP, learning_rate_scale
 from .backbone import CriticBackbone, GeneratorBackbone
 from .config import FEATURE_NETWORK, WORDS, TransferConfig
 from .feature_critic import FeatureCritic
@@ -197,7 +197,7 @@ class TransferTrainer(Trainer):
             set_learning_rate(optimizer, _learning_rate(network, config) * scale)
         images, labels = batch["real"].images, batch["real"].labels if self.algorithm.num_classes else None
         number = seen // config.images_per_iteration
-        features = self.algorithm.feature_critic is not None and number % FEATURES_EVERY == 0
+        features = self.algorithm.feature_critic is not None and number % self.algorithm.features_every == 0
         terms = self.steps(images, labels, features=features)
         average_buffers(self.algorithm.generator)
         self.ema.update(seen + config.images_per_iteration, config.images_per_iteration)

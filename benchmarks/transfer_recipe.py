@@ -56,6 +56,7 @@ SMALL_BATCHES = {"width": 32, "critic_steps": 1, "batch": 16, "ema_images": 1_00
 NARROW = {**SMALL_BATCHES, "width": 16}
 BOTH = {"feature_critic": 1.0}
 HINGE = {"loss": "hinge"}
+SLOW = {"generator_learning_rate": 2.5e-4}
 
 
 @dataclass(frozen=True)
@@ -74,20 +75,20 @@ ARMS = {
     "both, always": Arm({**SMALL_BATCHES, "feature_critic": 0.5}, candidates.FeaturesAlways),
     "relativistic": Arm(SMALL_BATCHES, candidates.Relativistic),
     "hinge": Arm({**SMALL_BATCHES, **HINGE}),
-    "hinge, slow generator": Arm({**SMALL_BATCHES, **HINGE, "generator_learning_rate": 2.5e-4}),
+    "hinge, slow generator": Arm({**SMALL_BATCHES, **HINGE, **SLOW}),
+    "slow generator": Arm({**SMALL_BATCHES, **SLOW}),
+    "two critic steps": Arm({**SMALL_BATCHES, "critic_steps": 2}),
     "stylegan2-ada": Arm({**SMALL_BATCHES, **rivals.STYLEGAN2_RATES}, rival=rivals.stylegan2_ada),
     "lightweight-gan": Arm({**SMALL_BATCHES, **rivals.LIGHTWEIGHT_RATES}, rival=rivals.lightweight_gan),
-    "64, 0.1.0": Arm(OLD),
     "64, width 32": Arm(SMALL_BATCHES),
     "64, width 16": Arm(NARROW),
     "64, width 16, batch 8": Arm({**NARROW, "batch": 8}),
     "64, width 16, both": Arm({**NARROW, **BOTH}),
-    "64, width 32, hinge": Arm({**SMALL_BATCHES, **HINGE}),
+    "64, width 16, augmented": Arm({**NARROW, "augment": PRESETS["few-shot"]["augment"]}),
     "64, width 16, hinge": Arm({**NARROW, **HINGE}),
     "128, width 16": Arm(NARROW),
     "128, width 8": Arm({**SMALL_BATCHES, "width": 8}),
     "128, width 8, both": Arm({**SMALL_BATCHES, "width": 8, **BOTH}),
-    "128, width 16, hinge": Arm({**NARROW, **HINGE}),
 }
 """The preset `small` of 0.1.0; smaller batches; the feature critic too; other objectives; rivals; other sizes."""
 RIVALS = tuple(arm for arm, of in ARMS.items() if of.rival)
@@ -127,8 +128,13 @@ AT_64 = Set("bundled:emoji", size=64, starts=("scratch",), arms=tuple(arm for ar
 SETS = {
     "500 automobiles": Set(
         *("cifar10.zip", "train/automobile/", "test/automobile/", 500),
-        arms=("pixels, 0.1.0", "pixels", "both", "both, always", "hinge"),
+        arms=("pixels, 0.1.0", "pixels", "slow generator", "two critic steps", "both", "both, always", "hinge"),
         from_scratch=("relativistic", "hinge, slow generator", *RIVALS),
+    ),
+    "all of CIFAR-10": Set(
+        *("cifar10.zip", "train/", "test/", 50_000),
+        starts=("scratch",),
+        arms=("pixels", "slow generator", "two critic steps"),
     ),
     "100 automobiles": Set("cifar10.zip", "train/automobile/", "test/automobile/", 100),
     "100 facades": Set("facades.zip", "train/A/", "val/A/", 100, from_scratch=RIVALS),

@@ -155,11 +155,12 @@ def test_wrong_names_are_usage_errors(given, capsys):
 
 
 COMMANDS = {
-    "colour": (many("", 5), ["--source", "cifar10-small"], "small"),
+    "colour": (many("", 5), ["--feature-critic", "1.0", "--source", "cifar10"], "small"),
+    "more": (many("", 251), ["--source", "cifar10"], "small"),
     "gray": (many("", 5, mode="L"), ["--source", "digits32"], "small"),
     "classes": (
         many("x/", 100, (8, 8)) | many("y/", 100, (8, 8), 500),
-        ["--conditioning", "acgan", "--source", "cifar10-small"],
+        ["--conditioning", "acgan", "--feature-critic", "1.0", "--source", "cifar10"],
         "small",
     ),
     "domains": (many("A/", 3) | many("B/", 3, start=9), [], "small"),

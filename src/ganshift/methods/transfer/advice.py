@@ -23,10 +23,13 @@ CLASS_CURVE: Mapping[int, tuple[float, float]] = {100: (186.6, 109.1), 1_000: (1
 """The same by number of images of each class: conditional, Places to the ten classes of LSUN."""
 FEW_FOR_SCRATCH = 10_000
 """Up to this, a source is looked for: the published pretrained runs are far ahead there."""
-UNTRIED = ("emoji64",)
-"""Bundled sources that are not advised: what photographs gain from drawings was not measured."""
+NOT_ADVISED = ("emoji64", "cifar10-small")
+"""Bundled sources: what photographs gain from drawings was not measured; there is a better one of the same images."""
 FEW_SHOT = 1_000
 """Up to this, the command for an accelerator takes the preset for few images."""
+FEW_FOR_FEATURES = 250
+"""Up to this, a processor's run in colour gets the feature critic: it gained most with 100 images, little with 500
+(docs/reports/2026-11-small-batches.md)."""
 
 
 def advise(train: Sequence[PictureFacts], where: Mapping[str, Path], out: Path, on_accelerator: bool) -> Advice:
@@ -58,6 +61,12 @@ def advise(train: Sequence[PictureFacts], where: Mapping[str, Path], out: Path, 
             f"A class has only {per_class:,} images: all are learned as one kind. --conditioning acgan would tell "
             "classes apart."
         )
+    if preset == "small" and num_images <= FEW_FOR_FEATURES and facts.usual_channels == 3:
+        settings["feature_critic"] = 1.0
+        why.append(
+            "With so few images a second critic, on pretrained features, gives better pictures in the same time: "
+            "--feature-critic 1."
+        )
     if num_images <= FEW_FOR_SCRATCH:
         source = _fitting_source(facts.usual_channels, {**PRESETS[preset], **settings})
         if source:
@@ -87,19 +96,16 @@ def advise(train: Sequence[PictureFacts], where: Mapping[str, Path], out: Path, 
 
 
 def _fitting_source(channels: int, settings: Mapping[str, Any]) -> str | None:
-    """A bundled source that a run of these settings can start from; with classes, if the run has them and one fits.
-
-    Of several the widest: settings that name no width leave it to the source.
-    """
-    fitting: dict[tuple[bool, int], str] = {}
+    """A bundled source that a run of these settings can start from; with classes, if the run has them and one fits."""
+    fitting: dict[bool, str] = {}
     for name, folder in bundled_models("transfer").items():
         theirs = run_folder.read_config(folder)["generator"]
         ours = {"channels": channels, **settings}
-        if name not in UNTRIED and all(
+        if name not in NOT_ADVISED and all(
             ours.get(setting) in (None, theirs[setting]) for setting in ("channels", "size", "width")
         ):
             has_classes = theirs["num_classes"] > 0
-            fitting[has_classes == (settings.get("conditioning") == "acgan"), theirs["width"]] = name
+            fitting[has_classes == (settings.get("conditioning") == "acgan")] = name
     return fitting[max(fitting)] if fitting else None
 
 

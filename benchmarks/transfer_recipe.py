@@ -57,6 +57,7 @@ NARROW = {**SMALL_BATCHES, "width": 16}
 BOTH = {"feature_critic": 1.0}
 HINGE = {"loss": "hinge"}
 SLOW = {"generator_learning_rate": 2.5e-4}
+TWO = {"critic_steps": 2}
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,13 @@ ARMS = {
     "hinge": Arm({**SMALL_BATCHES, **HINGE}),
     "hinge, slow generator": Arm({**SMALL_BATCHES, **HINGE, **SLOW}),
     "slow generator": Arm({**SMALL_BATCHES, **SLOW}),
-    "two critic steps": Arm({**SMALL_BATCHES, "critic_steps": 2}),
+    "two critic steps": Arm({**SMALL_BATCHES, **TWO}),
+    "two critic steps, both": Arm({**SMALL_BATCHES, **TWO, **BOTH}),
     "stylegan2-ada": Arm({**SMALL_BATCHES, **rivals.STYLEGAN2_RATES}, rival=rivals.stylegan2_ada),
     "lightweight-gan": Arm({**SMALL_BATCHES, **rivals.LIGHTWEIGHT_RATES}, rival=rivals.lightweight_gan),
     "64, width 32": Arm(SMALL_BATCHES),
     "64, width 16": Arm(NARROW),
+    "64, width 16, two critic steps": Arm({**NARROW, **TWO}),
     "64, width 16, batch 8": Arm({**NARROW, "batch": 8}),
     "64, width 16, both": Arm({**NARROW, **BOTH}),
     "64, width 16, augmented": Arm({**NARROW, "augment": PRESETS["few-shot"]["augment"]}),
@@ -115,7 +118,7 @@ class Set:
     """How many are learned. All of both folders if None, and of a bundled set; then scores are among these."""
     size: int = 32
     starts: tuple[str, ...] = ("scratch", "cifar10-small")
-    arms: tuple[str, ...] = ("pixels", "both")
+    arms: tuple[str, ...] = ("pixels", "both", "two critic steps", "two critic steps, both")
     from_scratch: tuple[str, ...] = ()
     """Arms that have no other start."""
 
@@ -128,8 +131,8 @@ AT_64 = Set("bundled:emoji", size=64, starts=("scratch",), arms=tuple(arm for ar
 SETS = {
     "500 automobiles": Set(
         *("cifar10.zip", "train/automobile/", "test/automobile/", 500),
-        arms=("pixels, 0.1.0", "pixels", "slow generator", "two critic steps", "both", "both, always", "hinge"),
-        from_scratch=("relativistic", "hinge, slow generator", *RIVALS),
+        arms=("pixels, 0.1.0", "pixels", "two critic steps", "both", "two critic steps, both", "both, always", "hinge"),
+        from_scratch=("slow generator", "relativistic", "hinge, slow generator", *RIVALS),
     ),
     "all of CIFAR-10": Set(
         *("cifar10.zip", "train/", "test/", 50_000),

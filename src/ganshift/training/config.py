@@ -137,6 +137,14 @@ def read_table(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
+def read_presets(path: Path) -> dict[str, dict[str, Any]]:
+    """A TOML table of settings for each preset; one may say which earlier one it is `like`, but for its own settings."""
+    presets: dict[str, dict[str, Any]] = {}
+    for name, settings in read_table(path).items():
+        presets[name] = overlaid(presets[settings.pop("like")] if "like" in settings else {}, settings)
+    return presets
+
+
 def overlaid(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with more over them; a budget replaces the one below, whichever of the three ways it is given in."""
     replaced = BUDGET_FIELDS if any(name in more for name in BUDGET_FIELDS) else ()

@@ -155,13 +155,13 @@ def test_wrong_names_are_usage_errors(given, capsys):
 
 
 COMMANDS = {
-    "colour": (many("", 5), ["--feature-critic", "1.0", "--source", "cifar10"], "small"),
-    "more": (many("", 251), ["--source", "cifar10"], "small"),
+    "colour": (many("", 5), ["--source", "cifar10"], "small-few"),
+    "more": (many("", 501, (8, 8)), ["--source", "cifar10"], "small"),
     "gray": (many("", 5, mode="L"), ["--source", "digits32"], "small"),
     "classes": (
         many("x/", 100, (8, 8)) | many("y/", 100, (8, 8), 500),
-        ["--conditioning", "acgan", "--feature-critic", "1.0", "--source", "cifar10"],
-        "small",
+        ["--conditioning", "acgan", "--source", "cifar10"],
+        "small-few",
     ),
     "domains": (many("A/", 3) | many("B/", 3, start=9), [], "small"),
     "oblong": (many("A/", 3, (120, 80)) | many("B/", 3, (150, 100), 9), ["--aspect", "3:2"], "small"),
@@ -304,7 +304,7 @@ def test_the_table_of_80_columns_cuts_nothing(tmp_path):
 def test_training_that_fails_is_a_problem(tmp_path, monkeypatch):
     """A preset whose steps are far too large really diverges."""
     rates = {"generator_learning_rate": 1e30, "critic_learning_rate": 1e30}
-    monkeypatch.setitem(TRANSFER_PRESETS, "small", TRANSFER_PRESETS["tiny"] | rates)
+    monkeypatch.setitem(TRANSFER_PRESETS, "small-few", TRANSFER_PRESETS["tiny"] | rates)
     report = examine(write(tmp_path / "d", many("", 3)), seconds=60)
     assert report.exit_code == 1
     assert report.findings[0].code == "training_fails"

@@ -22,6 +22,7 @@ from ...training.config import (
     Steps,
     Width,
     check_range,
+    read_presets,
     read_table,
     require,
 )
@@ -224,7 +225,7 @@ def with_tuples(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in arguments.items()}
 
 
-PRESETS: dict[str, dict[str, Any]] = read_table(Path(__file__).with_name("presets.toml"))
+PRESETS: dict[str, dict[str, Any]] = read_presets(Path(__file__).with_name("presets.toml"))
 """Overrides of the defaults by name; each sets a budget. The command starts from sketch-photo unless told otherwise."""
 WORDS = read_table(Path(__file__).with_name("words.toml"))
 """Its help, its advice on what to try, and what reports say of its runs."""

@@ -27,9 +27,9 @@ NOT_ADVISED = ("emoji64", "cifar10-small")
 """Bundled sources: what photographs gain from drawings was not measured; there is a better one of the same images."""
 FEW_SHOT = 1_000
 """Up to this, the command for an accelerator takes the preset for few images."""
-FEW_FOR_FEATURES = 250
-"""Up to this, a processor's run in colour gets the feature critic: it gained most with 100 images, little with 500
-(docs/reports/2026-11-small-batches.md)."""
+FEW_ON_PROCESSORS = 500
+"""Up to this, the command for a processor takes the preset for few images, if they have colours: others were not
+measured (docs/reports/2026-11-small-batches.md)."""
 
 
 def advise(train: Sequence[PictureFacts], where: Mapping[str, Path], out: Path, on_accelerator: bool) -> Advice:
@@ -39,7 +39,10 @@ def advise(train: Sequence[PictureFacts], where: Mapping[str, Path], out: Path, 
     per_class = min((number for number in facts.classes.values() if number), default=0)
     has_classes = len([number for number in facts.classes.values() if number]) > 1
     settings: dict[str, Any] = {}
-    if not on_accelerator:
+    if not on_accelerator and num_images <= FEW_ON_PROCESSORS and facts.usual_channels == 3:
+        preset = "small-few"
+        why.append(f"small-few is made for up to {FEW_ON_PROCESSORS} images in colour on one or two processor cores.")
+    elif not on_accelerator:
         preset = "small"
         why.append("small is made for one or two processor cores, and there is no accelerator here.")
     elif num_images <= FEW_SHOT:
@@ -60,12 +63,6 @@ def advise(train: Sequence[PictureFacts], where: Mapping[str, Path], out: Path, 
         why.append(
             f"A class has only {per_class:,} images: all are learned as one kind. --conditioning acgan would tell "
             "classes apart."
-        )
-    if preset == "small" and num_images <= FEW_FOR_FEATURES and facts.usual_channels == 3:
-        settings["feature_critic"] = 1.0
-        why.append(
-            "With so few images a second critic, on pretrained features, gives better pictures in the same time: "
-            "--feature-critic 1."
         )
     if num_images <= FEW_FOR_SCRATCH:
         source = _fitting_source(facts.usual_channels, {**PRESETS[preset], **settings})

@@ -16,6 +16,7 @@ from ...training.config import (
     Steps,
     Width,
     check_range,
+    read_presets,
     read_table,
     require,
 )
@@ -137,7 +138,7 @@ class TransferConfig(RunConfig):
         return self.batch * self.critic_steps
 
 
-PRESETS: dict[str, dict[str, Any]] = read_table(Path(__file__).with_name("presets.toml"))
+PRESETS: dict[str, dict[str, Any]] = read_presets(Path(__file__).with_name("presets.toml"))
 """Overrides of the defaults by name; each sets a budget. The command starts from few-shot unless told otherwise."""
 WORDS = read_table(Path(__file__).with_name("words.toml"))
 """Its help, its advice on what to try, and what reports say of its runs."""

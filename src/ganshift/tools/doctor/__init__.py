@@ -145,12 +145,12 @@ def advise(train: Sequence[PartFacts], data: Path, data_b: Path | None, on_accel
 
     | advised | when |
     |---|---|
-    | preset `small` | no accelerator |
+    | preset `small-few` | no accelerator, up to 500 images in colour |
+    | `small` | no accelerator, other images |
     | `few-shot` | accelerator, up to 1,000 images |
     | `authors64`, `cifar10` | accelerator, more images, by the size of the pictures |
     | `sketch-photo` | accelerator, two domains |
     | `--conditioning acgan` | each class has at least 100 images, the fewest of a published curve |
-    | `--feature-critic` | no accelerator, up to 250 images in colour |
     | `--source` | up to 10,000 images, and a bundled source has the size, channels and width of the preset |
     | `--size` | half of the pictures are smaller |
     | `--aspect` | most pictures of both domains share one, and squares would cut a tenth |

@@ -155,12 +155,12 @@ def test_wrong_names_are_usage_errors(given, capsys):
 
 
 COMMANDS = {
-    "colour": (many("", 5), ["--source", "cifar10"], "small-few"),
-    "more": (many("", 501, (8, 8)), ["--source", "cifar10"], "small"),
+    "colour": (many("", 5), ["--source", "cifar10-small"], "small-few"),
+    "more": (many("", 501, (8, 8)), ["--source", "cifar10-small"], "small"),
     "gray": (many("", 5, mode="L"), ["--source", "digits32"], "small"),
     "classes": (
         many("x/", 100, (8, 8)) | many("y/", 100, (8, 8), 500),
-        ["--conditioning", "acgan", "--source", "cifar10"],
+        ["--conditioning", "acgan", "--source", "cifar10-small"],
         "small-few",
     ),
     "domains": (many("A/", 3) | many("B/", 3, start=9), [], "small"),
@@ -183,9 +183,9 @@ def test_the_command_can_be_typed(tmp_path, case, capsys):
 
 
 ACCELERATED = {
-    "few-shot": (many("", 5), ["--source", "cifar10"]),
+    "few-shot": (many("", 5), ["--source", "cifar10-small"]),
     "few-shot of gray": (many("", 5, (8, 8), mode="L"), ["--source", "digits32"]),
-    "cifar10": (many("", 1001, (8, 8)), ["--conditioning", "none", "--source", "cifar10"]),
+    "cifar10": (many("", 1001, (8, 8)), ["--conditioning", "none", "--source", "cifar10-small"]),
     "authors64": (many("", 1001, (64, 70)), []),
     "cifar10 of classes": (
         many("x/", 500, (8, 8)) | many("y/", 501, (8, 8), 500),

@@ -23,8 +23,9 @@ CLASS_CURVE: Mapping[int, tuple[float, float]] = {100: (186.6, 109.1), 1_000: (1
 """The same by number of images of each class: conditional, Places to the ten classes of LSUN."""
 FEW_FOR_SCRATCH = 10_000
 """Up to this, a source is looked for: the published pretrained runs are far ahead there."""
-NOT_ADVISED = ("emoji64", "cifar10-small")
-"""Bundled sources: what photographs gain from drawings was not measured; there is a better one of the same images."""
+NOT_ADVISED = ("emoji64", "cifar10")
+"""Bundled sources: what photographs gain from drawings was not measured; cifar10-small is better
+(docs/reports/2026-11-bundled-models.md)."""
 FEW_SHOT = 1_000
 """Up to this, the command for an accelerator takes the preset for few images."""
 FEW_ON_PROCESSORS = 500

@@ -138,7 +138,7 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def read_presets(path: Path) -> dict[str, dict[str, Any]]:
-    """A TOML table of settings for each preset; one may say which earlier one it is `like`, but for its own settings."""
+    """A TOML table of settings a preset; what is `like` an earlier one has its settings too, but for its own."""
     presets: dict[str, dict[str, Any]] = {}
     for name, settings in read_table(path).items():
         presets[name] = overlaid(presets[settings.pop("like")] if "like" in settings else {}, settings)

@@ -7,7 +7,7 @@ import pytest
 
 from ganshift.errors import UserError
 from ganshift.methods.registry import methods
-from ganshift.training.config import overlaid, settings_from
+from ganshift.training.config import overlaid, read_presets, settings_from
 
 PRESETS = [(method, preset) for method in methods().values() for preset in method.presets]
 
@@ -18,6 +18,16 @@ def test_settings_that_were_written_are_read(method, preset):
     assert settings_from(method.config, config.to_json()) == config
     given = {name: value for name, value in config.to_json().items() if name != "out"}
     assert settings_from(method.config, given, out=Path("other")) == replace(config, out=Path("other"))
+
+
+def test_a_preset_has_the_settings_of_the_one_it_is_like(tmp_path):
+    (tmp_path / "presets.toml").write_text(
+        '[long]\nwidth = 4\nepochs = 3.0\n[short]\nlike = "long"\nimages = 8\n[wide]\nlike = "short"\nwidth = 8\n'
+    )
+    presets = read_presets(tmp_path / "presets.toml")
+    assert presets["long"] == {"width": 4, "epochs": 3.0}
+    assert presets["short"] == {"width": 4, "images": 8}
+    assert presets["wide"] == {"width": 8, "images": 8}
 
 
 def test_a_budget_replaces_every_other():

@@ -27,7 +27,9 @@ def test_arms_of_dual(arm):
 
 
 def test_presets_are_what_was_measured():
-    assert transfer_recipe.ARMS["two critic steps"].settings.items() <= TRANSFER_PRESETS["small"].items()
+    arms = {"two critic steps": "small", "both": "small-few"}
+    for arm, preset in arms.items():
+        assert transfer_recipe.ARMS[arm].settings.items() <= TRANSFER_PRESETS[preset].items()
     assert dual_recipe.ARMS["identity, weight 10"].settings.items() <= PRESETS["small"].items()
 
 

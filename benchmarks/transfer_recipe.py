@@ -93,8 +93,8 @@ ARMS = {
     "128, width 8": Arm({**SMALL_BATCHES, "width": 8}),
     "128, width 8, both": Arm({**SMALL_BATCHES, "width": 8, **BOTH}),
 }
-"""The preset `small` of 0.1.0; smaller batches; the feature critic too; other objectives, rates and critic steps; rivals;
-other sizes."""
+"""The preset `small` of 0.1.0; smaller batches; the feature critic too; other objectives, rates and critic steps;
+rivals; other sizes."""
 RIVALS = tuple(arm for arm, of in ARMS.items() if of.rival)
 COSTED = 16
 """Iterations of a turn that costs are measured by: of a rival's, every sixteenth takes longer."""

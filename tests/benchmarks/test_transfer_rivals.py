@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from benchmarks import transfer_recipe
 from benchmarks import transfer_rivals as rivals
 from benchmarks.adaptive import EVERY, PACE, AdaptiveAugment
 from ganshift.errors import UserError
@@ -49,7 +50,8 @@ def trainer(tmp_path):
     pixels = np.random.default_rng(0).integers(256, size=(8, 32, 32, 3), dtype=np.uint8)
     for number, each in enumerate(pixels):
         Image.fromarray(each).save(tmp_path / "images" / f"{number}.png")
-    settings = {**PRESETS["small"], **rivals.STYLEGAN2_RATES, "batch": 4, "evaluate_every": 0, "device": "cpu"}
+    arm = transfer_recipe.ARMS["stylegan2-ada"].settings
+    settings = {**PRESETS["small"], **arm, "batch": 4, "evaluate_every": 0, "device": "cpu"}
     return TransferTrainer.from_config(TransferConfig(**settings, data=tmp_path / "images", out=tmp_path / "run"))
 
 
